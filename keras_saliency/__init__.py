@@ -1,0 +1,39 @@
+"""Watch where a Keras model looks while it trains.
+
+Everything here is imported when it is first used, so that TensorBoard can load the package
+without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_saliency.callback import SaliencyCallback as SaliencyCallback
+    from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
+    from keras_saliency.monitor import saliency_maps as saliency_maps
+    from keras_saliency.probes import ProbeSet as ProbeSet
+    from keras_saliency.reports import SaliencyReport as SaliencyReport
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ProbeSet": "probes",
+    "SaliencyCallback": "callback",
+    "SaliencyMonitor": "monitor",
+    "SaliencyReport": "reports",
+    "saliency_maps": "monitor",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keras_saliency' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"keras_saliency.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,36 @@
+"""Argument checks: what is wrong, what was expected, what came, how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from numbers import Integral
+from typing import Any
+
+
+def check_positive_int(argument: str, value: object, *, mend: str) -> int:
+    """Returns `value` as an int >= 1; a bool is no int.
+
+    Raises:
+        TypeError: `value` is not an integer.
+        ValueError: `value` is below 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{argument}: expected a positive integer, received {value!r}. {mend}")
+    if value < 1:
+        raise ValueError(f"{argument}: expected a positive integer, received {value!r}. {mend}")
+    return int(value)
+
+
+def check_choice(argument: str, value: Any, choices: Collection[str]) -> Any:
+    """Returns `value`, one of the strings `choices`.
+
+    Raises:
+        TypeError: `value` is not a string.
+        ValueError: `value` is none of the choices.
+    """
+    listed = ", ".join(repr(choice) for choice in choices)
+    if not isinstance(value, str):
+        raise TypeError(f"{argument}: expected one of {listed}, received {value!r}.")
+    if value not in choices:
+        raise ValueError(f"{argument}: expected one of {listed}, received {value!r}.")
+    return value

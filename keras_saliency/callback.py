@@ -1,0 +1,233 @@
+"""`SaliencyCallback`: from the events of `fit` to evaluations, logs and sinks."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_saliency import _tags
+from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency.heatmaps import SCALES, check_colormap
+from keras_saliency.monitor import SaliencyMonitor, check_method_and_score
+from keras_saliency.probes import ProbeSet
+from keras_saliency.reports import SaliencyReport
+from keras_saliency.scores import Score
+from keras_saliency.sinks.tensorboard import TensorBoardSink, check_log_dir
+
+
+class SaliencyCallback(keras.callbacks.Callback):
+    """Explains a fixed set of probes while a model trains, for TensorBoard and for `logs`.
+
+    The first evaluation shows the model before its first batch; then one follows each epoch
+    (`saliency_freq`) and, if asked for, every so many batches (`update_freq`). Training itself is
+    bit for bit what it is without the callback. What can't be explained right raises before
+    training begins; what can't be *written* warns once, and training goes on.
+
+    Pictures, scalars and the configuration go to the run `<log_dir>/saliency`, the step being
+    Keras' 0-based epoch and -1 the state before training. Training that is resumed goes on in
+    that run; a second `fit` from epoch 0 gets a run of its own, `saliency_2`.
+    Evaluations inside epochs go to the run `saliency_batches`, the step being the optimizer's
+    iteration count.
+
+    Args:
+        probes: What to explain, by advice a few images of every class from the training data.
+        log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`; `None`
+            writes nothing.
+        method: A key of `keras_saliency.attributions.METHODS`.
+        score: `"logit"`, `"log_probability"`, `"probability"`, or a callable from the model's
+            outputs and targets `(batch,)` to scores `(batch,)`.
+        saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
+        update_freq: `"epoch"`: at epoch ends only. An integer, or `"batch"` for 1: after every
+            so many batches, too.
+        scale: How pictures are scaled: `"epoch"`, each map by its own maximum; `"probe"`, by the
+            probe's maximum in the run so far; `"shared"`, by that of all probes.
+        colormap: The name of a matplotlib colormap.
+        batch_size: Probes per pass, at most; bounds the memory.
+        verbose: 1 says once what is done, where it goes and what it costs; 0 says nothing.
+
+    Attributes:
+        history: A dict of lists of one length: `"fit"` (1 for the first one with this callback),
+            `"run"`, `"step"`, and every statistic.
+        report: The latest `SaliencyReport`; `None` before the first.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a value that is not offered.
+
+    Example:
+        >>> import keras, numpy as np, tempfile
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
+        ...                           keras.layers.Dense(2, activation="softmax")])
+        >>> model.compile("sgd", "sparse_categorical_crossentropy")
+        >>> images = np.random.default_rng(0).random((20, 8, 8, 1), "float32")
+        >>> labels = np.arange(20) % 2
+        >>> saliency = SaliencyCallback(ProbeSet.from_dataset((images, labels), per_class=2),
+        ...                             log_dir=tempfile.mkdtemp(), verbose=0)
+        >>> fitted = model.fit(images, labels, epochs=2, verbose=0, callbacks=[saliency])
+        >>> saliency.history["step"]
+        [-1, 0, 1]
+        >>> len(fitted.history["saliency_gradient_norm"])
+        2
+    """
+
+    def __init__(
+        self,
+        probes: ProbeSet,
+        *,
+        log_dir: str | Path | None = "logs",
+        method: str = "gradient",
+        score: Score = "logit",
+        saliency_freq: int = 1,
+        update_freq: int | str = "epoch",
+        scale: str = "epoch",
+        colormap: str = "hot",
+        batch_size: int = 32,
+        verbose: int = 1,
+    ) -> None:
+        super().__init__()
+        if not isinstance(probes, ProbeSet):
+            raise TypeError(
+                f"probes: expected a keras_saliency.ProbeSet, received {type(probes).__name__}. "
+                "Make one with ProbeSet(images, targets) or ProbeSet.from_dataset(dataset)."
+            )
+        self.probes = probes
+        self.log_dir = None if log_dir is None else check_log_dir(log_dir)
+        check_method_and_score(method, score)
+        self.method, self.score = method, score
+        self.saliency_freq = check_positive_int(
+            "saliency_freq", saliency_freq, mend="It counts epochs; 1 is every epoch."
+        )
+        self.update_freq = _checked_update_freq(update_freq)
+        self.scale = check_choice("scale", scale, SCALES)
+        self.colormap = check_colormap(colormap)
+        self.batch_size = check_positive_int(
+            "batch_size", batch_size, mend="It is the number of probes a pass."
+        )
+        if verbose not in (0, 1):
+            raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
+        self.verbose = verbose
+        self.history: dict[str, list[Any]] = {"fit": [], "run": [], "step": []}
+        self.report: SaliencyReport | None = None
+        self._monitor: Any = None  # a SaliencyMonitor once training begins
+        self._fits = 0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Traces the model and checks that it can be explained, before training begins."""
+        if self._monitor is None or not self._monitor.explains(self.model):
+            self._monitor = SaliencyMonitor(
+                self.model,
+                self.probes,
+                method=self.method,
+                score=self.score,
+                batch_size=self.batch_size,
+            )
+        self._fits += 1
+        self._has_begun = self._has_warned = False
+        self._batches_since, self._batches_seen = 0, 0
+        self._previous: dict[str, SaliencyReport] = {}
+        self._sinks = {run: self._sink(run) for run in (_tags.EPOCH_RUN, _tags.BATCH_RUN)}
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Explains the state before the first batch: new, loaded, or restored by a callback."""
+        self._batches_seen = 0
+        if not self._has_begun:
+            self._has_begun = True
+            began = time.perf_counter()
+            self._evaluate(_tags.EPOCH_RUN, epoch - 1)
+            if self.verbose:
+                print(self._what_is_done(time.perf_counter() - began), flush=True)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Explains the model inside an epoch, if asked to."""
+        if isinstance(self.update_freq, str):
+            return
+        # Several batches may have passed: Keras reports the last of each `steps_per_execution`.
+        self._batches_since += batch + 1 - self._batches_seen
+        self._batches_seen = batch + 1
+        if self._batches_since >= self.update_freq:
+            self._batches_since = 0
+            self._evaluate(_tags.BATCH_RUN, int(self.model.optimizer.iterations.numpy()))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Explains the model after an epoch; the statistics join Keras' `logs`."""
+        last_epoch = (self.params or {}).get("epochs", 0) - 1
+        if epoch % self.saliency_freq and epoch != last_epoch and not self.model.stop_training:
+            return
+        report = self._evaluate(_tags.EPOCH_RUN, epoch)
+        if logs is not None:
+            logs.update({_tags.log_key(name): value for name, value in report.statistics.items()})
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Closes the event files."""
+        for sink in self._sinks.values():
+            if sink is not None:
+                sink.close()
+
+    def _sink(self, run: str) -> TensorBoardSink | None:
+        if self.log_dir is None:
+            return None
+        configuration = {
+            "method": self.method,
+            "score": f"{self._score_name()}: {self._monitor.score_source}",
+            "probes": f"{len(self.probes)}, fingerprint {self.probes.fingerprint}",
+            "step": "epoch, -1 before training" if run == _tags.EPOCH_RUN else "iteration",
+        }
+        return TensorBoardSink(
+            self.log_dir,
+            self.probes,
+            run=run,
+            configuration=configuration,
+            scale=self.scale,
+            colormap=self.colormap,
+        )
+
+    def _evaluate(self, run: str, step: int) -> SaliencyReport:
+        report: SaliencyReport = self._monitor.evaluate(step, previous=self._previous.get(run))
+        self.report = self._previous[run] = report
+        sink = self._sinks[run]
+        if sink is not None:
+            self._write(sink, report)
+        row = {"fit": self._fits, "run": sink.run if sink else run, "step": step}
+        for name, value in (row | dict(report.statistics)).items():
+            self.history.setdefault(name, []).append(value)
+        return report
+
+    def _write(self, sink: TensorBoardSink, report: SaliencyReport) -> None:
+        try:
+            sink.write(report)
+        except (OSError, tf.errors.OpError) as error:
+            if not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    f"saliency: step {report.step} could not be written to {self.log_dir}: {error} "
+                    "Training goes on, each step is tried anew; the numbers are in "
+                    "SaliencyCallback.history.",
+                    stacklevel=2,
+                )
+
+    def _score_name(self) -> str:
+        return self.score if isinstance(self.score, str) else getattr(self.score, "__name__", "own")
+
+    def _what_is_done(self, seconds: float) -> str:
+        every = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
+        if not isinstance(self.update_freq, str):
+            every += f" and every {self.update_freq} batches"
+        place = "" if self.log_dir is None else f"; see it with: tensorboard --logdir {self.log_dir}"
+        return (
+            f"saliency: {self.method} of the {self._score_name()} ({self._monitor.score_source}) for "
+            f"{len(self.probes)} probes, {every}, {seconds:.2f} s each{place}"
+        )
+
+
+def _checked_update_freq(update_freq: object) -> int | str:
+    if isinstance(update_freq, str):
+        check_choice("update_freq", update_freq, ("epoch", "batch"))
+        return "epoch" if update_freq == "epoch" else 1
+    return check_positive_int(
+        "update_freq", update_freq, mend="It counts batches; 'epoch' is at epoch ends only."
+    )

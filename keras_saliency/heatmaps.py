@@ -1,0 +1,200 @@
+"""Heatmaps: saliency maps and images to colour arrays. No text, no files; see `sheets`.
+
+Arrays: maps are `(num_probes, height, width)`, non-negative; images are `(num_probes, height,
+width, channels)` on any scale; pictures are uint8 RGB, `(..., height, width, 3)`. How a map is
+scaled is always explicit: the value that is shown as the colormap's end is an argument, `limits`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from keras_saliency._checks import check_choice
+from keras_saliency.reports import Array
+
+SCALES = ("epoch", "probe", "shared")
+"""`"epoch"`: each map by its own maximum. `"probe"`: each probe by its maximum over all
+evaluations so far. `"shared"`: all probes by one maximum over all evaluations so far."""
+
+NOT_A_NUMBER = (0, 120, 140)
+"""The colour of `nan`: a blue-green that none of the usual saliency colormaps holds."""
+
+
+def check_colormap(colormap: object) -> str:
+    """Returns the name of a matplotlib colormap.
+
+    Raises:
+        TypeError: Not a string.
+        ValueError: Not known to matplotlib.
+    """
+    if isinstance(colormap, str) and colormap not in matplotlib.colormaps:
+        raise ValueError(
+            f"colormap: expected the name of a matplotlib colormap, such as 'hot', 'inferno' or "
+            f"'viridis', received {colormap!r}."
+        )
+    return str(check_choice("colormap", colormap, tuple(matplotlib.colormaps)))
+
+
+def limits(maps: Array, scale: str, before: Array | None = None) -> Array:
+    """The value of each map that is shown as the colormap's end.
+
+    Args:
+        maps: `(num_probes, height, width)`.
+        scale: One of `SCALES`.
+        before: `(num_probes,)`, what this function returned for `"probe"` or `"shared"` at the
+            previous evaluation; `None` at the first.
+
+    Returns:
+        `(num_probes,)`, finite; 0 for a map without a positive finite value.
+    """
+    peaks = np.where(np.isfinite(maps), maps, 0).max(axis=(1, 2))
+    if scale == "epoch":
+        return peaks
+    if before is not None:
+        peaks = np.maximum(peaks, before)
+    return np.full_like(peaks, peaks.max()) if scale == "shared" else peaks
+
+
+def statement(saliency_map: Array) -> str:
+    """What a map has to say for itself where a picture alone would mislead; else empty.
+
+    Returns:
+        `"not a number"`, `"zero map"` or `"constant map"` for a map that is so, else `""`.
+    """
+    if not np.isfinite(saliency_map).all():
+        return "not a number"
+    if saliency_map.max() == saliency_map.min():
+        return "constant map" if saliency_map.max() > 0 else "zero map"
+    return ""
+
+
+def scaled(maps: Array, limits: Array) -> Array:
+    """Maps divided by their limits: float32, 0..1 where a map does not pass its limit.
+
+    A map with limit 0 stays 0; the division is exact over the whole range of float32.
+    """
+    divisor = np.where(limits > 0, limits, 1)[:, np.newaxis, np.newaxis]
+    result: Array = (maps / divisor).astype(np.float32)
+    return result
+
+
+def colorize(maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
+    """Maps in colour.
+
+    Args:
+        maps: `(num_probes, height, width)`.
+        limits: `(num_probes,)`, the value shown as the colormap's end; larger ones are, too.
+        colormap: The name of a matplotlib colormap.
+
+    Returns:
+        uint8 `(num_probes, height, width, 3)`; `nan` in the colour `NOT_A_NUMBER`.
+
+    Example:
+        >>> colorize(np.array([[[0.0, 2.0]]]), limits=np.array([2.0])).tolist()
+        [[[[11, 0, 0], [255, 255, 255]]]]
+    """
+    values = scaled(maps, limits)
+    return _lookup(_index(values), np.isfinite(values), colormap)
+
+
+def _index(values: Array) -> Array:
+    """0..1 to the nearest of 256 colours; `nan` to 0."""
+    index: Array = (np.nan_to_num(values, nan=0, posinf=1) * 255 + 0.5).clip(0, 255)
+    return index.astype(np.uint8)
+
+
+def _lookup(index: Array, finite: Array, colormap: str) -> Array:
+    colors = matplotlib.colormaps[check_colormap(colormap)](np.arange(256), bytes=True)[:, :3]
+    picture: Array = colors[index]
+    picture[~finite] = NOT_A_NUMBER
+    return picture
+
+
+def overlay(images: Array, maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
+    """Maps on images: the image in gray, and over it the heatmap, opaque where saliency is high.
+
+    Args:
+        images: uint8 `(num_probes, height, width, 3)`, see `displayed`.
+        maps: `(num_probes, height, width)`.
+        limits: As in `colorize`.
+        colormap: As in `colorize`.
+
+    Returns:
+        uint8 `(num_probes, height, width, 3)`.
+    """
+    values = scaled(maps, limits)
+    heat = _lookup(_index(values), np.isfinite(values), colormap).astype(np.float32)
+    gray = images.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
+    opacity = np.sqrt(np.nan_to_num(values, nan=1, posinf=1).clip(0, 1))[..., np.newaxis]
+    blend: Array = gray[..., np.newaxis] * (1 - opacity) + heat * opacity + 0.5
+    return blend.astype(np.uint8)
+
+
+def value_range(images: Array) -> tuple[float, float]:
+    """The pixel values shown as black and white: the usual range that holds all images.
+
+    0..1, -1..1 or 0..255, whichever is the first to hold every value; else the smallest and the
+    largest value. One range for all, so that images stay comparable.
+
+    Example:
+        >>> value_range(np.array([0.0, 17.0])), value_range(np.array([-2.5, 2.0]))
+        ((0.0, 255.0), (-2.5, 2.0))
+    """
+    low, high = float(images.min()), float(images.max())
+    for usual in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+        if usual[0] <= low and high <= usual[1]:
+            return usual
+    return low, high
+
+
+def displayed(images: Array) -> Array:
+    """Images as a model is fed them, as pictures: `value_range` to 0..255.
+
+    Args:
+        images: `(num_probes, height, width, channels)`; three channels are taken as red, green
+            and blue, of any other number the mean is shown in gray.
+
+    Returns:
+        uint8 `(num_probes, height, width, 3)`.
+    """
+    low, high = value_range(images)
+    values = (images.astype(np.float64) - low) * (255 / (high - low))
+    if values.shape[-1] != 3:
+        values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return (values + 0.5).astype(np.uint8)
+
+
+def enlarged(pictures: Array, factor: int) -> Array:
+    """Every pixel as a block of `factor` x `factor`: larger, never blurred."""
+    result: Array = pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
+    return result
+
+
+def factor_for(pixels: int, at_least: int) -> int:
+    """The whole factor by which `pixels` reach `at_least`; 1 if they do already."""
+    return max(1, -(-at_least // pixels))
+
+
+def thumbnails(values: Any, at_most: int) -> Array:
+    """Maps or images made smaller by averaging whole blocks, until no side passes `at_most`.
+
+    Args:
+        values: `(num_probes, height, width, ...)`.
+        at_most: The longer side's length afterwards, in pixels.
+
+    Returns:
+        The block means; rows and columns that fill no whole block form a narrower one.
+    """
+    block = -(-max(values.shape[1:3]) // at_most)
+    if block == 1:
+        return np.asarray(values)
+    for axis in (1, 2):
+        starts = np.arange(0, values.shape[axis], block)
+        sizes = np.diff(np.append(starts, values.shape[axis]))
+        shape = [1] * values.ndim
+        shape[axis] = len(sizes)
+        values = np.add.reduceat(values, starts, axis=axis, dtype=np.float32) / sizes.reshape(shape)
+    return np.asarray(values)

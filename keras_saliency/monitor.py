@@ -1,0 +1,332 @@
+"""`SaliencyMonitor`: a live model and a probe set in, a `SaliencyReport` out. No files, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_saliency import attributions, scores, statistics
+from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency._observation import random_state_kept, variables_kept, written_variables
+from keras_saliency.probes import ProbeSet
+from keras_saliency.reports import Array, SaliencyReport
+from keras_saliency.scores import Score, Tensor
+
+
+class SaliencyMonitor:
+    """Explains the same probes again and again while a model's weights change.
+
+    The model is used as it is: no clone, no changed layer, `training=False`. One `tf.function`
+    is traced, at the first use; every evaluation runs it on chunks of one fixed size, so memory
+    does not depend on the number of probes. Weights, optimizer, layer states and all global
+    random states are the same after an evaluation as before.
+
+    Args:
+        model: A built Keras 3 model with one image input, channels last, and one output.
+        probes: What to explain.
+        method: A key of `keras_saliency.attributions.METHODS`.
+        score: What is differentiated: `"logit"`, `"log_probability"`, `"probability"`, or a
+            callable from the model's outputs and `(batch,)` targets to `(batch,)` scores.
+        batch_size: Probes per pass, at most.
+
+    Raises:
+        TypeError: `model` is no Keras 3 model; the images are integers; an argument has the
+            wrong type.
+        ValueError: The model is not built or does not fit the probes; an argument is unknown.
+        RuntimeError: Keras runs on another backend than TensorFlow.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(),
+        ...                           keras.layers.Dense(3, activation="softmax")])
+        >>> probes = ProbeSet(np.ones((2, 4, 4, 1), "float32"), [0, 2])
+        >>> monitor = SaliencyMonitor(model, probes)
+        >>> report = monitor.evaluate(step=0)
+        >>> weights = model.layers[-1].kernel.numpy()  # the map of a linear model is |weights|
+        >>> bool(np.allclose(report.maps[1].ravel(), abs(weights[:, 2])))
+        True
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        probes: ProbeSet,
+        *,
+        method: str = "gradient",
+        score: Score = "logit",
+        batch_size: int = 32,
+    ) -> None:
+        check_method_and_score(method, score)
+        check_positive_int("batch_size", batch_size, mend="Give the number of probes a pass.")
+        if not isinstance(probes, ProbeSet):
+            raise TypeError(f"probes: expected a ProbeSet, received {type(probes).__name__}.")
+        _check_model(model, probes)
+        self.model = model
+        self.probes = probes
+        self.method = method
+        self.score = score
+        num_chunks = -(-len(probes) // batch_size)
+        self._chunk_size = -(-len(probes) // num_chunks)
+        self._targets = probes.targets
+        self._head: scores.Head | None = None
+        self._function = tf.function(self._explain_chunk)
+        images = tf.TensorSpec((self._chunk_size, *probes.images.shape[1:]), probes.images.dtype)
+        with random_state_kept():
+            self._explain = self._function.get_concrete_function(
+                images, tf.TensorSpec((self._chunk_size,), tf.int32)
+            )
+        self._written = written_variables(self._explain)
+        self._weights = [id(variable) for variable in model.variables]
+        self._check()
+
+    def evaluate(self, step: int, *, previous: SaliencyReport | None = None) -> SaliencyReport:
+        """Explains all probes with the weights as they are now.
+
+        Args:
+            step: When this is, for the report.
+            previous: An earlier report, for `map_similarity`; without it that is `nan`.
+
+        Returns:
+            The report; its arrays belong to it alone.
+        """
+        if self._targets is None:
+            predictions = self._run(np.zeros(len(self.probes), np.int64))["predictions"]
+            self._targets = self._checked_targets(predictions)
+        found = self._run(self._targets)
+        maps = found["maps"]
+        known = self.probes.targets is not None and (found["predictions"] >= 0).all()
+        correct = found["predictions"] == self._targets
+        return SaliencyReport(
+            step=step,
+            maps=maps,
+            targets=self._targets.copy(),
+            predictions=found["predictions"],
+            confidences=found["confidences"],
+            scores=found["scores"],
+            gradient_norms=found["gradient_norms"],
+            statistics={
+                "gradient_norm": float(found["gradient_norms"].mean()),
+                "confidence": float(found["confidences"].mean()),
+                "probe_accuracy": float(correct.mean()) if known else float("nan"),
+                "dead_maps": statistics.dead_maps(maps),
+                "map_similarity": (
+                    float("nan")
+                    if previous is None
+                    else statistics.map_similarity(maps, previous.maps)
+                ),
+                **{
+                    f"enrichment/{name}": statistics.enrichment(maps, mask)
+                    for name, mask in self.probes.regions.items()
+                },
+            },
+        )
+
+    @property
+    def score_source(self) -> str:
+        """Which tensor the score is computed from, in words."""
+        if self._head is None:
+            return "the model's outputs, by a callable"
+        if self._head.activation == scores.LINEAR:
+            return f"the outputs, {self._head.operation!r}"
+        return f"the input of {self._head.operation!r}"
+
+    @property
+    def trace_count(self) -> int:
+        """How often the model has been traced: 1, whatever the number of evaluations."""
+        return int(self._function.experimental_get_tracing_count())
+
+    def explains(self, model: Any) -> bool:
+        """Whether `model` is the one that was traced, with the same weights (not values)."""
+        return model is self.model and self._weights == [id(v) for v in model.variables]
+
+    def _explain_chunk(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        passes: list[tuple[Tensor, scores.Head | None, Tensor]] = []
+
+        def score_fn(inputs: Tensor) -> Tensor:
+            head, values = self._score(self.model(inputs, training=False), targets)
+            passes.append((inputs, head, values))
+            return values
+
+        attribution = attributions.METHODS[self.method](score_fn, images)
+        if passes[0][0] is not images:  # the method made no pass at the probes themselves
+            score_fn(images)
+        _, head, values = next(entry for entry in passes if entry[0] is images)
+        results = {
+            "maps": attributions.saliency_map(attribution),
+            "gradient_norms": attributions.norm(attribution),
+            "scores": values,
+        }
+        if head is None:
+            nothing = tf.zeros(self._chunk_size)
+            return results | {
+                "predictions": tf.cast(nothing - 1, tf.int64),
+                "confidences": nothing + float("nan"),
+            }
+        self._head = head
+        predictions, confidences = scores.predict(head)
+        return results | {
+            "predictions": predictions,
+            "confidences": confidences,
+            "outputs": head.outputs,
+            "logits": head.logits,
+        }
+
+    def _score(self, outputs: Any, targets: Tensor) -> tuple[scores.Head | None, Tensor]:
+        single = tf.nest.flatten(outputs)
+        head = None
+        if len(single) == 1 and single[0].shape.rank == 2:
+            head = scores.find_head(single[0], self.score)
+        if callable(self.score):
+            values = tf.convert_to_tensor(self.score(outputs, targets))
+            if values.shape.as_list() != [self._chunk_size]:
+                raise ValueError(
+                    "score: expected a callable that returns one number a probe, shape "
+                    f"(num_probes,) = ({self._chunk_size},), received shape {values.shape}."
+                )
+            return head, values
+        if head is None:
+            shapes = ", ".join(str(output.shape) for output in single)
+            raise ValueError(
+                f"score={self.score!r}: expected a model with one output (batch, classes), "
+                f"received {shapes}. Pass a callable (outputs, targets) -> (num_probes,)."
+            )
+        return head, scores.SCORES[self.score](head, targets)
+
+    def _check(self) -> None:
+        """One dry run: targets against the model's classes, logits against its output."""
+        if self._targets is not None:
+            self._checked_targets(self._targets)
+        first = np.zeros(len(self.probes), np.int64) if self._targets is None else self._targets
+        found = self._run(first[: self._chunk_size])
+        if self._head is not None and not callable(self.score):
+            scores.check_head(self._head, found["outputs"], found["logits"], self.score)
+
+    def _checked_targets(self, targets: Array) -> Array:
+        if (targets < 0).any():
+            raise ValueError(
+                "targets: expected a class a probe, since this model's outputs give no "
+                "prediction to fix instead. Give targets to the ProbeSet."
+            )
+        if self._head is not None and not callable(self.score):
+            units = self._head.outputs.shape[1]
+            classes = 2 if units == 1 else units
+            if classes is not None and targets.max() >= classes:
+                raise ValueError(
+                    f"targets: expected class indices 0..{classes - 1} (the model has {units} "
+                    f"output unit{'s' if units > 1 else ''}), received {targets.max()} for probe "
+                    f"{targets.argmax()}."
+                )
+        return targets
+
+    def _run(self, targets: Array) -> dict[str, Array]:
+        """Runs the function on the first `len(targets)` probes, chunk by chunk."""
+        size, total = self._chunk_size, len(targets)
+        chunks = []
+        with random_state_kept(), variables_kept(self._written):
+            for start in range(0, total, size):
+                index = np.minimum(np.arange(start, start + size), total - 1)  # pads with the last
+                images = tf.constant(self.probes.images[index])
+                results = self._explain(images, tf.constant(targets[index], tf.int32))
+                chunks.append({name: result.numpy() for name, result in results.items()})
+        return {
+            name: np.concatenate([chunk[name] for chunk in chunks])[:total] for name in chunks[0]
+        }
+
+
+def saliency_maps(
+    model: Any,
+    images: Any,
+    targets: Any = None,
+    *,
+    method: str = "gradient",
+    score: Score = "logit",
+    batch_size: int = 32,
+) -> Array:
+    """The saliency maps of a few images: the classic picture, as numbers.
+
+    Args:
+        model: As in `SaliencyMonitor`.
+        images: `(num_images, height, width, channels)`, preprocessed as the model wants them.
+        targets: `(num_images,)` class indices; default: the predicted classes.
+        method: As in `SaliencyMonitor`.
+        score: As in `SaliencyMonitor`.
+        batch_size: As in `SaliencyMonitor`.
+
+    Returns:
+        `(num_images, height, width)`, non-negative, in score per input unit. For display divide
+        each by its maximum, or use `keras_saliency.heatmaps`.
+
+    Raises:
+        TypeError: As `SaliencyMonitor` and `ProbeSet`.
+        ValueError: As `SaliencyMonitor` and `ProbeSet`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(),
+        ...                           keras.layers.Dense(5)])
+        >>> saliency_maps(model, np.zeros((1, 8, 8, 3), "float32")).shape
+        (1, 8, 8)
+    """
+    monitor = SaliencyMonitor(
+        model, ProbeSet(images, targets), method=method, score=score, batch_size=batch_size
+    )
+    return monitor.evaluate(step=0).maps
+
+
+def check_method_and_score(method: str, score: Score) -> None:
+    """Checks the two without a model.
+
+    Raises:
+        TypeError: `method` is no string; `score` is neither a string nor callable.
+        ValueError: An unknown name.
+    """
+    check_choice("method", method, attributions.METHODS)
+    if not callable(score):
+        check_choice("score", score, scores.SCORES)
+
+
+def _check_model(model: Any, probes: ProbeSet) -> None:
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            "keras_saliency: expected Keras on the TensorFlow backend, received "
+            f"{keras.config.backend()!r}. Set the environment variable KERAS_BACKEND=tensorflow "
+            "before Keras is imported."
+        )
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        legacy = any(base.__module__.startswith("tf_keras") for base in type(model).__mro__)
+        mend = " Build it with Keras 3: tf_keras (Keras 2) is not supported." if legacy else ""
+        raise TypeError(f"model: expected a keras.Model of Keras 3, received {kind}.{mend}")
+    if not model.built:
+        raise ValueError(
+            "model: expected a built model, received one without weights. Give it a keras.Input, "
+            "or call it on a batch once."
+        )
+    if probes.images.dtype.kind in "iu":
+        raise TypeError(
+            f"images: expected floating point, as a gradient needs, received "
+            f"{probes.images.dtype}. Convert them as the training data are, for instance "
+            "images.astype('float32')."
+        )
+    _check_input_shape(model, probes.images.shape)
+
+
+def _check_input_shape(model: Any, shape: Sequence[int]) -> None:
+    inputs = getattr(model, "inputs", None)  # a subclassed model has none
+    if not inputs:
+        return
+    if len(inputs) != 1:
+        raise ValueError(f"model: expected one input, received a model with {len(inputs)}.")
+    expected = inputs[0].shape
+    fits = len(expected) == len(shape) and all(
+        want in (None, have) for want, have in zip(expected[1:], shape[1:], strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"images: expected shape {('num_probes', *expected[1:])}, as the model's input, "
+            f"received {tuple(shape)}."
+        )

@@ -1,0 +1,361 @@
+"""`ProbeSet`: the fixed inputs that are asked about at every evaluation.
+
+Arrays, everywhere in this module: images are `(num_probes, height, width, channels)`, channels
+last, on the scale the model is trained on; targets are `(num_probes,)` class indices; masks are
+bool, `True` on the object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_saliency._checks import check_positive_int
+from keras_saliency.reports import Array
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeSet:
+    """Labelled images that are explained again and again while a model trains.
+
+    Everything is checked once, here, copied, and read-only from then on. Choose probes from the
+    *training* distribution: a tag that gives the class away can only be caught on images that
+    carry it. To add masks or regions later, use `dataclasses.replace(probes, regions=...)`.
+
+    Args:
+        images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as the model
+            is fed in training.
+        targets: `(num_probes,)` integers, the class explained for each probe, by advice its label.
+            `None`: the model's prediction at the first evaluation, from then on fixed.
+        masks: `(num_probes, height, width)` bool, where the object is.
+        regions: Named places, each bool `(height, width)` (the same for all probes) or
+            `(num_probes, height, width)`: a suspect tag, a border. Kept with one mask a probe.
+        groups: `(num_probes,)` integers or strings, a label a probe for worst-group numbers.
+        class_names: A name for every class, in the order of the class indices.
+        names: A name for every probe, all different; they become TensorBoard tags. Default:
+            the index, and the class where it is known.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has the wrong shape, length or values.
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.random.default_rng(0).random((2, 8, 8, 1))
+        >>> probes = ProbeSet(images, [1, 0], class_names=["cat", "dog"])
+        >>> probes.names
+        ('000 dog', '001 cat')
+    """
+
+    images: Array
+    targets: Array | None = None
+    masks: Array | None = field(default=None, kw_only=True)
+    regions: Mapping[str, Array] = field(default_factory=dict, kw_only=True)
+    groups: Array | None = field(default=None, kw_only=True)
+    class_names: Sequence[str] | None = field(default=None, kw_only=True)
+    names: Sequence[str] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        images = _checked_images(self.images)
+        class_names = _checked_class_names(self.class_names)
+        targets = _checked_targets(self.targets, len(images), class_names)
+        checked = {
+            "images": images,
+            "targets": targets,
+            "masks": _checked_masks(self.masks, images.shape[:3]),
+            "regions": _checked_regions(self.regions, images.shape[:3]),
+            "groups": _checked_groups(self.groups, len(images)),
+            "class_names": class_names,
+            "names": _checked_names(self.names, targets, class_names, len(images)),
+        }
+        for name, value in checked.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        """The number of probes."""
+        return len(self.images)
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, or its index as text where no name was given."""
+        known = self.class_names is not None and 0 <= index < len(self.class_names)
+        return self.class_names[index] if known and self.class_names else str(index)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change whenever images or targets do."""
+        digest = hashlib.blake2b(self.images.tobytes(), digest_size=8)
+        if self.targets is not None:
+            digest.update(self.targets.tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        per_class: int = 4,
+        seed: int = 0,
+        class_names: Sequence[str] | None = None,
+    ) -> ProbeSet:
+        """Draws the same number of probes of every class from a data set.
+
+        The draw depends on `seed` and on the images alone, not on their order: a data set that
+        is shuffled anew at each pass gives the same probes. (One that augments at random does
+        not: draw before the augmentation.) An image that occurs twice in a class is drawn once.
+        One pass over the data is made.
+
+        Args:
+            dataset: A finite `tf.data.Dataset` of `(images, labels)`, batched or not; a pair of
+                arrays `(images, labels)`; or a `keras.utils.PyDataset`. Sample weights are
+                ignored. Labels are class indices (whole-numbered floats and a trailing axis of
+                length 1 are fine) or one-hot rows.
+            per_class: Probes of each class. A class with fewer gives all it has, with a warning.
+            seed: Another seed, another draw.
+            class_names: As in `ProbeSet`; default: the data set's own `class_names`, if any.
+
+        Returns:
+            Probes sorted by class.
+
+        Raises:
+            TypeError: The data set or its elements are of another kind.
+            ValueError: The data set is empty or endless, or the labels are no classes.
+
+        Example:
+            >>> import numpy as np
+            >>> images = np.random.default_rng(0).random((20, 8, 8, 1))
+            >>> labels = np.arange(20) % 2
+            >>> ProbeSet.from_dataset((images, labels), per_class=3).targets.tolist()
+            [0, 0, 0, 1, 1, 1]
+        """
+        check_positive_int("per_class", per_class, mend="Give the number of probes a class.")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"seed: expected an integer, received {seed!r}.")
+        if class_names is None:
+            class_names = getattr(dataset, "class_names", None)
+        drawn = _draw(_batches(dataset), per_class, seed)
+        if not drawn:
+            raise ValueError("dataset: expected at least one batch, received an empty data set.")
+        short = {label: len(kept) for label, kept in sorted(drawn.items()) if len(kept) < per_class}
+        if short:
+            warnings.warn(
+                f"per_class={per_class}: fewer different images were found of "
+                f"{', '.join(f'class {label} ({count})' for label, count in short.items())}.",
+                stacklevel=2,
+            )
+        images = [image for label in sorted(drawn) for image in drawn[label]]
+        targets = [label for label in sorted(drawn) for _ in drawn[label]]
+        return cls(np.stack(images), np.asarray(targets), class_names=class_names)
+
+
+def _checked_images(images: Any) -> Array:
+    array = np.array(images)
+    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+        raise TypeError(f"images: expected an array of numbers, received dtype {array.dtype}.")
+    if array.ndim != 4:
+        raise ValueError(
+            "images: expected rank 4, (num_probes, height, width, channels), received shape "
+            f"{array.shape}. Add an axis with images[np.newaxis] for a single image, with "
+            "images[..., np.newaxis] for gray images."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"images: expected at least one probe, received shape {array.shape}.")
+    broken = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2, 3)))
+    if broken.size:
+        raise ValueError(
+            f"images: expected finite numbers, received nan or infinity in probe {broken[0]} "
+            f"({broken.size} of {len(array)} probes). Leave these images out."
+        )
+    return array
+
+
+def _checked_targets(
+    targets: Any, num_probes: int, class_names: tuple[str, ...] | None
+) -> Array | None:
+    if targets is None:
+        return None
+    array = np.array(targets)
+    if array.ndim == 2 and array.shape[1] > 1:
+        raise ValueError(
+            f"targets: expected class indices of shape ({num_probes},), received shape "
+            f"{array.shape}. For one-hot rows pass np.argmax(targets, axis=-1)."
+        )
+    if array.shape != (num_probes,):
+        raise ValueError(
+            f"targets: expected one class index a probe, shape ({num_probes},), received shape "
+            f"{array.shape}."
+        )
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"targets: expected integers, received dtype {array.dtype}. Class indices stored as "
+            "floats can be passed as targets.astype(int)."
+        )
+    array = array.astype(np.int64)
+    highest = None if class_names is None else len(class_names) - 1
+    outside = (array < 0) | (array > (np.iinfo(np.int32).max if highest is None else highest))
+    if outside.any():
+        probe = int(np.flatnonzero(outside)[0])
+        expected = "0 or more" if highest is None else f"0..{highest} (there are {highest + 1} class_names)"
+        raise ValueError(
+            f"targets: expected class indices {expected}, received {array[probe]} for probe {probe}."
+        )
+    return array
+
+
+def _checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) -> Array:
+    array = np.array(mask)
+    if array.dtype != np.bool_:
+        raise TypeError(
+            f"{argument}: expected dtype bool (True inside), received {array.dtype}. Pass, for "
+            "instance, mask > 0."
+        )
+    if array.shape not in shapes:
+        expected = " or ".join(str(shape) for shape in shapes)
+        raise ValueError(f"{argument}: expected shape {expected}, received {array.shape}.")
+    return array
+
+
+def _checked_masks(masks: Any, shape: tuple[int, ...]) -> Array | None:
+    return None if masks is None else _checked_mask("masks", masks, [shape])
+
+
+def _checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array]:
+    if not isinstance(regions, Mapping):
+        raise TypeError(
+            f"regions: expected a dict from name to mask, received {type(regions).__name__}."
+        )
+    checked = {}
+    for name, mask in regions.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"regions: expected non-empty strings as names, received {name!r}.")
+        array = _checked_mask(f"regions[{name!r}]", mask, [shape[1:], shape])
+        if not array.any():
+            raise ValueError(f"regions[{name!r}]: expected at least one pixel that is True.")
+        checked[name] = np.broadcast_to(array, shape)
+    return checked
+
+
+def _checked_groups(groups: Any, num_probes: int) -> Array | None:
+    if groups is None:
+        return None
+    array = np.array(groups)
+    if array.dtype.kind not in "iuU":
+        raise TypeError(f"groups: expected integers or strings, received dtype {array.dtype}.")
+    if array.shape != (num_probes,):
+        raise ValueError(
+            f"groups: expected one label a probe, shape ({num_probes},), received {array.shape}."
+        )
+    return array
+
+
+def _checked_class_names(class_names: Any) -> tuple[str, ...] | None:
+    if class_names is None:
+        return None
+    names = _strings("class_names", class_names)
+    if not names:
+        raise ValueError("class_names: expected at least one name, received none.")
+    return names
+
+
+def _checked_names(
+    names: Any, targets: Array | None, class_names: tuple[str, ...] | None, num_probes: int
+) -> tuple[str, ...]:
+    if names is None:
+        labels = [""] * num_probes
+        if targets is not None:
+            labels = [f" {class_names[t] if class_names else f'class {t}'}" for t in targets]
+        return tuple(f"{index:03d}{label}" for index, label in enumerate(labels))
+    checked = _strings("names", names)
+    if len(checked) != num_probes:
+        raise ValueError(f"names: expected {num_probes} names, received {len(checked)}.")
+    twice = sorted({name for name in checked if checked.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"names: expected a different name for every probe, received {twice[0]!r} more than "
+            "once (of two pictures of one name TensorBoard keeps one)."
+        )
+    return checked
+
+
+def _strings(argument: str, values: Any) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{argument}: expected a list of strings, received {values!r}.")
+    if not all(values):
+        raise ValueError(f"{argument}: expected non-empty strings, received {list(values)!r}.")
+    return tuple(str(value) for value in values)
+
+
+def _batches(dataset: Any) -> Iterator[tuple[Array, Array]]:
+    """Yields `(images, labels)` of any of the kinds of data set that Keras trains on."""
+    if isinstance(dataset, tuple):
+        elements: Any = iter([dataset])
+    elif hasattr(dataset, "element_spec"):
+        if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+            raise ValueError("dataset: expected a finite one, received an endless. Use .take(n).")
+        elements = dataset.as_numpy_iterator()
+    elif hasattr(dataset, "__getitem__") and hasattr(dataset, "num_batches"):
+        if dataset.num_batches is None:
+            raise ValueError("dataset: expected a PyDataset with a length, received an endless one.")
+        elements = (dataset[index] for index in range(dataset.num_batches))
+    else:
+        raise TypeError(
+            "dataset: expected a tf.data.Dataset, a tuple (images, labels) or a "
+            f"keras.utils.PyDataset, received {type(dataset).__name__}."
+        )
+    for element in elements:
+        if not isinstance(element, tuple) or len(element) not in (2, 3):
+            raise TypeError(
+                "dataset: expected elements (images, labels) or (images, labels, weights), "
+                f"received {type(element).__name__}."
+            )
+        images, labels = np.asarray(element[0]), np.asarray(element[1])
+        if images.ndim == 3 and hasattr(dataset, "element_spec"):
+            images, labels = images[np.newaxis], labels[np.newaxis]
+        if images.ndim != 4:
+            raise ValueError(
+                "dataset: expected images (batch, height, width, channels), received shape "
+                f"{images.shape}."
+            )
+        yield images, _classes(labels, len(images))
+
+
+def _classes(labels: Array, batch: int) -> Array:
+    """Class indices `(batch,)` from indices, whole floats, a column or one-hot rows."""
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+            raise ValueError("dataset: expected class indices or one-hot rows as labels.")
+        labels = labels.argmax(axis=1)
+    labels = labels[:, 0] if labels.shape == (batch, 1) else labels
+    if labels.shape != (batch,) or not np.array_equal(labels, labels.astype(np.int64)):
+        raise ValueError(
+            f"dataset: expected class indices of shape ({batch},) as labels, received shape "
+            f"{labels.shape}, dtype {labels.dtype}."
+        )
+    return labels.astype(np.int64)
+
+
+def _draw(
+    batches: Iterator[tuple[Array, Array]], per_class: int, seed: int
+) -> dict[int, list[Array]]:
+    """The `per_class` images of each class whose keyed hash is smallest: a draw without order."""
+    key = seed.to_bytes(16, "little", signed=True)
+    kept: dict[int, list[tuple[int, Array]]] = {}
+    for images, labels in batches:
+        for image, label in zip(images, labels, strict=True):
+            digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
+            rank = -int.from_bytes(digest, "big")
+            heap = kept.setdefault(int(label), [])
+            if any(rank == other for other, _ in heap):
+                continue
+            if len(heap) < per_class:
+                heapq.heappush(heap, (rank, image.copy()))
+            elif rank > heap[0][0]:
+                heapq.heapreplace(heap, (rank, image.copy()))
+    return {label: [image for _, image in sorted(heap, key=lambda item: -item[0])] for label, heap in kept.items()}

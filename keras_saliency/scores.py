@@ -1,0 +1,173 @@
+"""Scores: which scalar of a model's output is differentiated, one per probe.
+
+The logit is the default, since probabilities saturate: a confident model's probability hardly
+changes, so its gradient fades just when the model has made up its mind. Where the model ends in
+a softmax or sigmoid, the tensor in front of it is found in the traced graph; the model itself is
+not touched.
+
+Shapes: outputs and logits are `(batch, units)`, targets `(batch,)` int, scores `(batch,)`.
+One unit means two classes: its logit `z` is that of class 1, and `-z` is that of class 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_saliency.reports import Array
+
+Tensor = Any
+"""A `tf.Tensor`; TensorFlow ships no types."""
+
+Score = str | Callable[[Tensor, Tensor], Tensor]
+"""A key of `SCORES`, or a callable from a model's outputs and `(batch,)` targets to `(batch,)`."""
+
+SOFTMAX = "softmax"
+SIGMOID = "sigmoid"
+LINEAR = "linear"
+
+_ACTIVATIONS = {"Softmax": SOFTMAX, "Sigmoid": SIGMOID}
+_SAME_VALUES = {"Cast", "EnsureShape", "ExpandDims", "Identity", "Reshape", "Squeeze"}
+_SUMS = {"Add", "AddV2", "AvgPool", "BiasAdd", "Mean"}
+_PRODUCTS = {"BatchMatMulV2", "Conv2D", "Einsum", "MatMul"}
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a model, as the traced graph shows it.
+
+    Attributes:
+        outputs: What the model returns, `(batch, units)`.
+        logits: In front of `activation`, float32 or float64, same shape.
+        activation: `"softmax"`, `"sigmoid"`, or `"linear"` where the outputs are the logits.
+        certain: Whether the graph shows that: the activation, or a product with weights, was
+            found. If not, the values decide (`check_head`).
+        operation: The name of the operation that was looked at, for messages.
+    """
+
+    outputs: Tensor
+    logits: Tensor
+    activation: str
+    certain: bool
+    operation: str
+
+
+def find_head(outputs: Tensor, score: Score) -> Head:
+    """Finds the logits behind a model's outputs in the graph that is being traced.
+
+    Walks back from the outputs over operations that keep every value (casts, reshapes) to a
+    softmax or sigmoid and takes its input. Wherever that activation was written (in a `Dense`
+    layer, in a layer of its own, inside a nested or subclassed model), the graph is the same.
+    Where neither it nor a product with weights is found, the outputs are taken for what `score`
+    says they are, logits or probabilities, until `check_head` has seen their values.
+
+    Args:
+        outputs: Symbolic tensor `(batch, units)`.
+        score: A key of `SCORES`, or a callable.
+    """
+    operation = _behind(outputs.op)
+    activation = _ACTIVATIONS.get(operation.type)
+    certain = activation is not None or _is_product(operation)
+    values = outputs if activation is None else operation.inputs[0]
+    if values.dtype != tf.float64:
+        values = tf.cast(values, tf.float32)
+    logits = tf.ensure_shape(tf.reshape(values, tf.shape(outputs)), outputs.shape)
+    if not certain and score in ("probability", "log_probability"):
+        if outputs.shape[1] == 1:
+            logits, activation = tf.math.log(logits) - tf.math.log1p(-logits), SIGMOID
+        else:
+            logits, activation = tf.math.log(logits), SOFTMAX
+    return Head(outputs, logits, activation or LINEAR, certain, operation.name)
+
+
+def _behind(operation: Any) -> Any:
+    """The operation that computes the values which casts and reshapes only hand on."""
+    while operation.type in _SAME_VALUES:
+        operation = operation.inputs[0].op
+    return operation
+
+
+def _is_product(operation: Any) -> bool:
+    """Whether an operation is a product with weights, a bias added or an average taken or not."""
+    while operation.type in _SUMS | _SAME_VALUES:
+        operation = operation.inputs[0].op
+    return operation.type in _PRODUCTS
+
+
+def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:
+    """Checks, on computed values, what `find_head` read off the graph. Called once.
+
+    Args:
+        head: What was found.
+        outputs: The values of `head.outputs`, `(num_probes, units)`.
+        logits: The values of `head.logits`, same shape.
+        score: As given to `find_head`.
+
+    Raises:
+        ValueError: The activation of the logits is not the output; or the outputs look like
+            probabilities whose logits can't be found.
+    """
+    outputs = outputs.astype(np.float64)
+    if head.activation == LINEAR:
+        in_range = bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(outputs.any())
+        agrees = head.certain or score != "logit" or not in_range
+    else:
+        activate = tf.nn.softmax if head.activation == SOFTMAX else tf.nn.sigmoid
+        tolerance = 1e-4 if head.outputs.dtype in (tf.float32, tf.float64) else 1e-2
+        expected = np.asarray(activate(logits.astype(np.float64)))
+        agrees = np.allclose(expected, outputs, rtol=0, atol=tolerance, equal_nan=head.certain)
+    if not agrees:
+        known = "logits" if score == "logit" else "probabilities"
+        raise ValueError(
+            f"score={score!r}: expected a model that ends in a softmax, a sigmoid or in {known}; "
+            f"its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from the "
+            f"operation {head.operation!r} ({head.activation}), and the {known} can't be told "
+            "from that. Choose one: end the model in logits, or in a Keras softmax or sigmoid; "
+            "score='logit', 'probability' or 'log_probability', whichever its outputs are; or a "
+            "callable (outputs, targets) -> (num_probes,)."
+        )
+
+
+def logit(head: Head, targets: Tensor) -> Tensor:
+    """The logit of the target: the score in front of softmax or sigmoid, in (-inf, inf)."""
+    if head.logits.shape[1] == 1:
+        return tf.where(targets == 1, head.logits[:, 0], -head.logits[:, 0])
+    return tf.gather(head.logits, targets, axis=1, batch_dims=1)
+
+
+def log_probability(head: Head, targets: Tensor) -> Tensor:
+    """The logarithm of the target's probability, in (-inf, 0]: the logit against the others'."""
+    if head.activation == SIGMOID or head.logits.shape[1] == 1:
+        return tf.math.log_sigmoid(logit(head, targets))
+    return tf.gather(tf.nn.log_softmax(head.logits), targets, axis=1, batch_dims=1)
+
+
+def probability(head: Head, targets: Tensor) -> Tensor:
+    """The target's probability, in 0..1. Saturates: its gradient fades as confidence grows.
+
+    Linear outputs are taken as the logits of a softmax, or of a sigmoid where there is one unit.
+    """
+    if head.activation == SIGMOID or head.logits.shape[1] == 1:
+        return tf.nn.sigmoid(logit(head, targets))
+    return tf.gather(tf.nn.softmax(head.logits), targets, axis=1, batch_dims=1)
+
+
+SCORES: dict[str, Callable[[Head, Tensor], Tensor]] = {
+    "logit": logit,
+    "log_probability": log_probability,
+    "probability": probability,
+}
+"""The scores known by name."""
+
+
+def predict(head: Head) -> tuple[Tensor, Tensor]:
+    """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1."""
+    if head.logits.shape[1] == 1:
+        predictions = tf.cast(head.logits[:, 0] > 0, tf.int64)
+    else:
+        predictions = tf.argmax(head.logits, axis=1)
+    return predictions, probability(head, predictions)

@@ -1,0 +1,145 @@
+"""Sheets: pictures laid out and captioned, as uint8 RGB, and encoded.
+
+All pictures here are uint8 `(height, width, 3)`. Layout is in pixels; text is drawn with the font
+that matplotlib ships, so that a sheet is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_saliency.reports import Array
+
+BACKGROUND = (24, 24, 24)
+TEXT = (235, 235, 235)
+WRONG = (255, 120, 100)
+GAP = 4
+LINE = 15
+
+_JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a caption; `wrong` ones are shown in a warning colour."""
+
+    text: str
+    wrong: bool = False
+
+
+@lru_cache(maxsize=1)
+def _font() -> ImageFont.FreeTypeFont:
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), 11)
+
+
+@lru_cache(maxsize=4096)
+def _fitted(text: str, width: int) -> str:
+    """The text, or its beginning and an ellipsis where it is wider than `width` pixels."""
+    if _font().getlength(text) <= width:
+        return text
+    kept = text
+    while kept and _font().getlength(kept + "…") > width:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+@lru_cache(maxsize=1024)
+def _text_mask(text: str, width: int) -> Array:
+    """Coverage of one line of text, uint8 `(LINE, width)`."""
+    image = Image.new("L", (width, LINE), 0)
+    ImageDraw.Draw(image).text((1, 0), _fitted(text, width - 2), font=_font(), fill=255)
+    return np.asarray(image)
+
+
+def draw_line(picture: Array, top: int, left: int, width: int, line: Line) -> None:
+    """Draws one line of text into a picture, in place, cut off at `width` pixels."""
+    coverage = _text_mask(line.text, width)[..., np.newaxis] / np.float32(255)
+    place = picture[top : top + LINE, left : left + width]
+    color = np.float32(WRONG if line.wrong else TEXT)
+    place[:] = (place * (1 - coverage) + color * coverage + 0.5).astype(np.uint8)
+
+
+def beside(panels: Sequence[Array]) -> Array:
+    """Pictures of one height, side by side, with gaps."""
+    height = panels[0].shape[0]
+    width = sum(panel.shape[1] for panel in panels) + GAP * (len(panels) - 1)
+    sheet = blank(height, width)
+    left = 0
+    for panel in panels:
+        sheet[:, left : left + panel.shape[1]] = panel
+        left += panel.shape[1] + GAP
+    return sheet
+
+
+def blank(height: int, width: int) -> Array:
+    """An empty sheet."""
+    return np.full((height, width, 3), BACKGROUND, np.uint8)
+
+
+def captioned(picture: Array, lines: Sequence[Line]) -> Array:
+    """A picture with lines of text below it."""
+    height, width, _ = picture.shape
+    sheet = blank(height + LINE * len(lines) + 2, width)
+    sheet[:height] = picture
+    for number, line in enumerate(lines):
+        draw_line(sheet, height + 1 + LINE * number, 0, width, line)
+    return sheet
+
+
+def grid(cells: Sequence[Sequence[Array | None]]) -> Array:
+    """Rows of pictures of one size; `None` leaves a cell empty."""
+    first = next(cell for row in cells for cell in row if cell is not None)
+    height, width = first.shape[0] + GAP, first.shape[1] + GAP
+    sheet = blank(height * len(cells) - GAP, width * max(len(row) for row in cells) - GAP)
+    for y, row in enumerate(cells):
+        for x, cell in enumerate(row):
+            if cell is not None:
+                sheet[y * height :, x * width :][: cell.shape[0], : cell.shape[1]] = cell
+    return sheet
+
+
+def contact_sheet(pictures: Sequence[Array]) -> Array:
+    """All pictures, which have one size, in a grid about twice as wide as high."""
+    height, width, _ = pictures[0].shape
+    columns = max(1, min(len(pictures), round((2 * len(pictures) * height / width) ** 0.5)))
+    return grid([pictures[start : start + columns] for start in range(0, len(pictures), columns)])
+
+
+def filmstrip(rows: Sequence[tuple[str, Sequence[Array]]], columns: Sequence[str]) -> Array:
+    """A row a probe, a column an evaluation, each with its name.
+
+    Args:
+        rows: Name and pictures, all of one size, as many as `columns`.
+        columns: The names of the columns.
+    """
+    strip = grid([pictures for _, pictures in rows])
+    height, width, _ = rows[0][1][0].shape
+    label = min(160, 8 + max(int(_font().getlength(name)) for name, _ in rows))
+    sheet = blank(strip.shape[0] + LINE + GAP, label + strip.shape[1])
+    sheet[LINE + GAP :, label:] = strip
+    for x, name in enumerate(columns):
+        draw_line(sheet, 0, label + x * (width + GAP), width, Line(name))
+    for y, (name, _) in enumerate(rows):
+        middle = LINE + GAP + y * (height + GAP) + (height - LINE) // 2
+        draw_line(sheet, max(0, middle), 0, label - 4, Line(name))
+    return sheet
+
+
+def encoded(picture: Array, *, lossless: bool) -> bytes:
+    """A picture as PNG, or as JPEG of quality 90 with full colour resolution."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture)
+    if lossless:
+        image.save(buffer, "PNG", compress_level=1)
+    else:
+        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Sinks: where reports go. They write and never see the model."""
