@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from pathlib import Path
@@ -128,6 +129,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             )
         self._fits += 1
         self._has_begun = self._has_warned = False
+        self._epoch_began = self._epoch_seconds = self._seconds = math.nan
+        self._has_said_cost = False
         self._batches_since, self._batches_seen = 0, 0
         self._previous: dict[str, SaliencyReport] = {}
         self._sinks = {run: self._sink(run) for run in (_tags.EPOCH_RUN, _tags.BATCH_RUN)}
@@ -137,10 +140,11 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._batches_seen = 0
         if not self._has_begun:
             self._has_begun = True
-            began = time.perf_counter()
             self._evaluate(_tags.EPOCH_RUN, epoch - 1)
-            if self.verbose:
-                print(self._what_is_done(time.perf_counter() - began), flush=True)
+            self._say(self._what_is_done())
+        else:
+            self._say_cost()
+        self._epoch_began = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model inside an epoch, if asked to."""
@@ -158,12 +162,16 @@ class SaliencyCallback(keras.callbacks.Callback):
         last_epoch = (self.params or {}).get("epochs", 0) - 1
         if epoch % self.saliency_freq and epoch != last_epoch and not self.model.stop_training:
             return
+        began = time.perf_counter()
         report = self._evaluate(_tags.EPOCH_RUN, epoch)
+        now = time.perf_counter()
+        self._seconds, self._epoch_seconds = now - began, began - self._epoch_began
         if logs is not None:
             logs.update({_tags.log_key(name): value for name, value in report.statistics.items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the event files."""
+        self._say_cost()
         for sink in self._sinks.values():
             if sink is not None:
                 sink.close()
@@ -213,15 +221,26 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _score_name(self) -> str:
         return self.score if isinstance(self.score, str) else getattr(self.score, "__name__", "own")
 
-    def _what_is_done(self, seconds: float) -> str:
+    def _what_is_done(self) -> str:
         every = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
         if not isinstance(self.update_freq, str):
             every += f" and every {self.update_freq} batches"
         place = "" if self.log_dir is None else f"; see it with: tensorboard --logdir {self.log_dir}"
         return (
-            f"saliency: {self.method} of the {self._score_name()} ({self._monitor.score_source}) for "
-            f"{len(self.probes)} probes, {every}, {seconds:.2f} s each{place}"
+            f"{self.method} of the {self._score_name()} ({self._monitor.score_source}) for "
+            f"{len(self.probes)} probes, {every}{place}"
         )
+
+    def _say_cost(self) -> None:
+        """Says once, after the first epoch that ended with an evaluation, what that cost."""
+        if not math.isnan(self._seconds) and not self._has_said_cost:
+            self._has_said_cost = True
+            share = self._seconds / self._epoch_seconds
+            self._say(f"{self._seconds:.2g} s an evaluation, {share:.1%} of the epoch before it")
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            print(f"saliency: {text}", flush=True)
 
 
 def _checked_update_freq(update_freq: object) -> int | str:

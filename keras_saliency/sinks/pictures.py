@@ -28,7 +28,7 @@ MIN_PANEL, MAX_PANEL = 112, 512
 """A panel's longer side: smaller maps are enlarged by a whole factor until they reach the first,
 larger ones averaged over whole blocks until they don't pass the second."""
 
-MIN_CELL, MAX_CELL = 64, 112
+MIN_CELL, MAX_CELL = 72, 112
 """The same for the cells of the contact sheet."""
 
 FRAME = 48
@@ -128,7 +128,8 @@ class Pictures:
         captions = [[Line("mean of all"), Line("")]]
         for probe in self._chosen:
             target = self._probes.class_name(report.targets[probe])
-            captions.append([Line(target), self._prediction(report, probe)])
+            prediction = self._prediction(report, probe)
+            captions.append([Line(target), Line(prediction.text.replace("predicts", "→"), prediction.wrong)])
         return sheets.contact_sheet(
             [sheets.captioned(cell, lines) for cell, lines in zip([cells[-1], *cells[:-1]], captions, strict=True)]
         )
