@@ -1,0 +1,163 @@
+"""The command `keras-saliency`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_saliency import __version__
+
+_STOCK_VIEW = "?tagFilter=%5Esaliency%7Cepoch_loss#timeseries"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0, or 2 for a use that can't be served."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; before TensorFlow loads
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        print(f"keras-saliency: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "keras-saliency", description="Watch where a Keras model looks while it trains."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo", help="train on digits with and without a tag that gives them away; show both"
+    )
+    demo.add_argument("--log-dir", type=Path, default=Path("logs/demo"), help="default: %(default)s")
+    demo.add_argument("--epochs", type=int, default=8, help="default: %(default)s")
+    demo.add_argument("--serve", action="store_true", help="open TensorBoard afterwards")
+    demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port")
+    demo.set_defaults(run=_demo)
+
+    explain = commands.add_parser("explain", help="show where a trained model looks in images")
+    explain.add_argument(
+        "--model", required=True, help="a .keras or .h5 file, or a keras.applications name"
+    )
+    explain.add_argument("--image", required=True, type=Path, action="append", help="repeatable")
+    explain.add_argument("--out", required=True, type=Path, help="the PNG file to write")
+    explain.add_argument("--target", type=int, help="class index; default: the predicted class")
+    explain.add_argument(
+        "--weights", help="of a keras.applications model: imagenet (default), none, or a file"
+    )
+    explain.add_argument(
+        "--pixels", help="the scale on which a saved model takes pixels: 0..255, 0..1 or -1..1"
+    )
+    explain.add_argument("--class-names", type=Path, help="a text file, one class name a line")
+    explain.add_argument("--method", default="gradient", help="default: %(default)s")
+    explain.add_argument("--score", default="logit", help="default: %(default)s")
+    explain.add_argument("--colormap", default="hot", help="default: %(default)s")
+    explain.set_defaults(run=_explain)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> None:
+    if options.epochs < 1:
+        raise ValueError(f"--epochs: expected 1 or more, received {options.epochs}.")
+    if importlib.util.find_spec("sklearn") is None:
+        raise ValueError(
+            "demo: expected scikit-learn, which holds the digits; install it with: "
+            "pip install 'keras-saliency[demo]'"
+        )
+    began = time.monotonic()
+    print("Training the same network twice, with SaliencyCallback in model.fit:", flush=True)
+    from keras_saliency.demo import TAG, train
+
+    def progress(text: str) -> None:
+        print(f"  [{time.monotonic() - began:3.0f} s] {text}", flush=True)
+
+    log_dir = _unused(options.log_dir)
+    clean, tagged = (
+        train(run, log_dir, epochs=options.epochs, progress=progress) for run in ("clean", "tagged")
+    )
+    print(f"\n{'':8}  accuracy  the same without the tag  saliency in {TAG!r} (chance 1)")
+    for run in (clean, tagged):
+        print(
+            f"{run.run:8}  {run.own_accuracy:8.2f}  {run.clean_accuracy:23.2f}  "
+            f"{run.enrichment:10.1f}"
+        )
+    print(
+        f"\nThe tagged run's accuracy of {tagged.own_accuracy:.2f} looks fine. Its maps show what "
+        f"it rests on:\nthe corner holds {tagged.enrichment:.1f} times the saliency that its area "
+        f"would by chance ({clean.enrichment:.1f} in the clean run)."
+    )
+    command = _tensorboard(log_dir, options.port)
+    print(f"\nSee both, epoch by epoch:\n  {' '.join(command)}")
+    print(f"  http://localhost:{options.port}/{_STOCK_VIEW}")
+    if options.serve:
+        subprocess.run([sys.executable, "-m", "tensorboard.main", *command[1:]], check=False)
+
+
+def _tensorboard(log_dir: Path, port: int) -> list[str]:
+    """TensorBoard's command line, with every step kept."""
+    keep = ["--samples_per_plugin", "images=1000"]
+    return ["tensorboard", "--logdir", str(log_dir), *keep, "--port", str(port)]
+
+
+def _unused(path: Path) -> Path:
+    """The path, or the first of `path-2`, `path-3`, ... that does not exist."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from keras_saliency import sheets
+    from keras_saliency._checks import check_choice
+    from keras_saliency.explain import (
+        PIXEL_RANGES,
+        explain,
+        load_application,
+        load_saved,
+        read_image,
+    )
+    from keras_saliency.heatmaps import check_colormap
+
+    check_colormap(options.colormap)
+    if options.out.suffix.lower() != ".png":
+        raise ValueError(f"--out: expected a .png file, received {options.out}.")
+    if Path(options.model).exists() or options.model.endswith((".keras", ".h5")):
+        if options.weights is not None:
+            raise ValueError("--weights: a saved model has its own; leave the option out.")
+        if options.pixels is not None:
+            check_choice("--pixels", options.pixels, PIXEL_RANGES)
+        names = options.class_names and options.class_names.read_text("utf-8").splitlines()
+        subject = load_saved(Path(options.model), options.pixels, names)
+    else:
+        if options.pixels or options.class_names:
+            raise ValueError("--pixels, --class-names: a keras.applications model has its own.")
+        weights = None if options.weights == "none" else options.weights or "imagenet"
+        subject = load_application(options.model, weights)
+    rows = []
+    for path in options.image:
+        image = read_image(path, subject.model.input_shape)
+        picture, words = explain(
+            subject,
+            image,
+            target=options.target,
+            method=options.method,
+            score=options.score,
+            colormap=options.colormap,
+        )
+        print(f"{path}: {words}")
+        rows.append([picture])
+    options.out.write_bytes(sheets.encoded(sheets.grid(rows), lossless=True))
+    print(f"image | saliency map | overlay: {options.out}")

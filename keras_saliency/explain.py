@@ -1,0 +1,219 @@
+"""The classic picture: one trained model, a few image files, where it looks for its prediction."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from keras_saliency import sheets
+from keras_saliency.heatmaps import colorize, enlarged, factor_for, limits, overlay, statement
+from keras_saliency.monitor import SaliencyMonitor
+from keras_saliency.probes import ProbeSet
+from keras_saliency.reports import Array
+from keras_saliency.sheets import Line
+
+PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
+"""The scales on which a saved model may take its pixels."""
+
+MIN_PANEL = 224
+"""Smaller pictures are enlarged by a whole factor until the longer side reaches this."""
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A model that takes images, and what it takes to ask it.
+
+    Attributes:
+        model: The Keras model.
+        preprocess: From float32 images on 0..255 to what the model is fed.
+        class_name: From a class index to its name.
+    """
+
+    model: Any
+    preprocess: Callable[[Array], Array]
+    class_name: Callable[[int], str]
+
+
+def applications() -> dict[str, tuple[Callable[..., Any], Any]]:
+    """The architectures of `keras.applications`: name to constructor and module."""
+    found = {}
+    for module in vars(keras.applications).values():
+        if hasattr(module, "preprocess_input"):
+            for name, member in vars(module).items():
+                if name[0].isupper() and callable(member):
+                    found[name] = (member, module)
+    return found
+
+
+def load_application(name: str, weights: str | None) -> ImageModel:
+    """An architecture of `keras.applications`, with its own preprocessing and class names.
+
+    Args:
+        name: As in `keras.applications`; upper and lower case do not matter.
+        weights: `"imagenet"`, the path of a weights file, or `None` for random weights.
+
+    Raises:
+        ValueError: An unknown name; weights that can't be had or do not fit.
+    """
+    names = {known.lower(): known for known in applications()}
+    if name.lower() not in names:
+        close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+        hint = f" Close: {', '.join(names[match] for match in close)}." if close else ""
+        raise ValueError(
+            f"--model: expected a .keras or .h5 file, or the name of a keras.applications model; "
+            f"{name!r} is neither an existing file nor such a name.{hint}"
+        )
+    if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
+        raise ValueError(f"--weights: expected 'imagenet', 'none' or a file; {weights!r} is none.")
+    constructor, module = applications()[names[name.lower()]]
+    try:
+        model = constructor(weights=weights)
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise ValueError(
+            f"--weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
+            f"{_first_line(error)} Give a file with --weights FILE, or --weights none."
+        ) from error
+    return ImageModel(model, module.preprocess_input, _imagenet_names(model, module))
+
+
+def _imagenet_names(model: Any, module: Any) -> Callable[[int], str]:
+    classes = model.output_shape[-1]
+    if classes != 1000:
+        return str
+    try:
+        ranked = module.decode_predictions(np.arange(classes)[np.newaxis] / classes, top=classes)[0]
+    except Exception:  # the names are a download, too; Keras raises a bare Exception
+        return lambda index: f"class {index}"
+    names = [entry[1].replace("_", " ") for entry in reversed(ranked)]
+    return lambda index: names[index]
+
+
+def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None) -> ImageModel:
+    """A model saved as `.keras` or `.h5`.
+
+    Args:
+        path: The file.
+        pixels: A key of `PIXEL_RANGES`; `None` where the model itself rescales 0..255.
+        class_names: A name for every class; default: the indices.
+
+    Raises:
+        ValueError: The file is no Keras model, or it can't be told on which scale its pixels are.
+    """
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
+        raise ValueError(f"--model: {path} could not be loaded: {_first_line(error)}") from error
+    if pixels is None:
+        if not _rescales(model):
+            raise ValueError(
+                f"--pixels: {path} has no Rescaling or Normalization layer that would show on which "
+                f"scale it takes pixels; give one of {', '.join(PIXEL_RANGES)}."
+            )
+        pixels = "0..255"
+    low, high = PIXEL_RANGES[pixels]
+    names = list(class_names or [])
+    return ImageModel(
+        model,
+        lambda images: images * np.float32((high - low) / 255) + np.float32(low),
+        lambda index: names[index] if index < len(names) else f"class {index}",
+    )
+
+
+def _rescales(layer: Any) -> bool:
+    if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
+        return True
+    return any(_rescales(inner) for inner in getattr(layer, "layers", []))
+
+
+def read_image(path: Path, shape: Sequence[int | None]) -> Array:
+    """An image file as a model of this input shape takes it, on 0..255.
+
+    Args:
+        path: Any format that Pillow reads; turned upright by its EXIF orientation.
+        shape: `(None, height, width, channels)`; the image is resized to it as a whole
+            (bilinear, antialiased), where height and width are given.
+
+    Returns:
+        float32 `(height, width, channels)`.
+
+    Raises:
+        ValueError: The file is missing or no image, or the shape is not an image's.
+    """
+    if len(shape) != 4 or shape[3] not in _MODES:
+        raise ValueError(
+            "--model: expected a model with an image input (height, width, channels) of 1, 3 or 4 "
+            f"channels, received one with input shape {tuple(shape)}."
+        )
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert(_MODES[shape[3]])
+    except FileNotFoundError as error:
+        raise ValueError(f"--image: {path} does not exist.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"--image: {path} is not a readable image: {_first_line(error)}") from error
+    if shape[1] and shape[2]:
+        image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.float32).reshape(image.height, image.width, shape[3])
+
+
+def explain(
+    subject: ImageModel,
+    image: Array,
+    *,
+    target: int | None = None,
+    method: str = "gradient",
+    score: str = "logit",
+    colormap: str = "hot",
+) -> tuple[Array, str]:
+    """Image, saliency map and overlay, with the class and its probability.
+
+    The gradient is taken at the preprocessed image, and shown on the image as it was before.
+
+    Args:
+        subject: The model.
+        image: float32 `(height, width, channels)` on 0..255.
+        target: The class explained; default: the one predicted.
+        method: A key of `keras_saliency.attributions.METHODS`.
+        score: A key of `keras_saliency.scores.SCORES`.
+        colormap: The name of a matplotlib colormap.
+
+    Returns:
+        The picture, uint8 `(height, width, 3)`, and what it shows in words.
+    """
+    fed = np.asarray(subject.preprocess(image[np.newaxis].copy()), np.float32)
+    targets = None if target is None else [target]
+    report = SaliencyMonitor(
+        subject.model, ProbeSet(fed, targets), method=method, score=score
+    ).evaluate(0)
+    shown = image if image.shape[-1] >= 3 else image.repeat(3, axis=-1)
+    pictures = shown[np.newaxis, ..., :3].astype(np.uint8)
+    ends = limits(report.maps, "epoch")
+    panels = [
+        pictures,
+        colorize(report.maps, limits=ends, colormap=colormap),
+        overlay(pictures, report.maps, limits=ends, colormap=colormap),
+    ]
+    factor = factor_for(max(image.shape[:2]), MIN_PANEL)
+    predicted = f"{subject.class_name(report.predictions[0])} {report.confidences[0]:.3f}"
+    explained = subject.class_name(report.targets[0])
+    words = f"predicts {predicted}; explained: {method} of the {score} of {explained}"
+    lines = [Line(f"predicts {predicted}"), Line(f"{method} of the {score} of {explained}")]
+    said = statement(report.maps[0])
+    if said:
+        lines.append(Line(said, wrong=True))
+        words += f" ({said})"
+    picture = sheets.beside([enlarged(panel[0], factor) for panel in panels])
+    return sheets.captioned(picture, lines), words
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
