@@ -1,13 +1,16 @@
-"""Looking at a model without leaving a trace: randomness and variables end as they began."""
+"""Looking at a model without leaving a trace: randomness and variables end as they began.
+
+Global random states are never saved and put back: a generator that feeds `fit` may draw from them
+in another thread at the same time, and would draw the same numbers twice. They are not touched.
+"""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
+import keras
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
@@ -15,46 +18,61 @@ _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape
 
 
 @contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Keeps the global random states of Python, NumPy and Keras as they are.
+def own_seed_generator() -> Iterator[keras.random.SeedGenerator]:
+    """Lets layers that draw without a seed draw from a generator of ours while they are traced.
 
-    Tracing a layer that draws without a seed makes Keras create its global seed generator, from
-    a number that it takes from Python's `random`. Had it not been there before, it is forgotten
-    again, so that training creates it at the same place in the sequence as it would have.
-    Keras has no public name for that generator.
+    Keras' global generator, for which Keras has no public name, then neither advances nor comes
+    into being; to create it Keras would take a number from Python's `random`.
+
+    Yields:
+        The generator; what was traced needs it for as long as it is used.
     """
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    keras_generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    before = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    ours = keras.random.SeedGenerator(0)
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, ours)
     try:
-        yield
+        yield ours
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, keras_generator)
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, before)
 
 
-@contextmanager
-def variables_kept(variables: Sequence[Any]) -> Iterator[None]:
-    """Gives the variables back the values they had."""
-    values = [variable.numpy() for variable in variables]
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-
-
-def written_variables(concrete_function: Any) -> list[Any]:
-    """The variables that a traced function may change.
+class Written:
+    """The variables that a traced function may change, to be given back their values.
 
     In inference these are the states of seed generators (dropout that stays on, noise) and
     whatever a layer counts for itself. A variable handed on to an inner function counts as
-    written.
+    written. Seed generators start every evaluation from the state they were first seen in, so
+    that the same noise is drawn every time.
+
+    Args:
+        concrete_function: The traced function.
     """
-    graph = concrete_function.graph
-    inside = {id(outer): inner for outer, inner in graph.captures}
-    return [
-        variable
-        for variable in graph.variables
-        if any(operation.type not in _READS for operation in inside[id(variable.handle)].consumers())
-    ]
+
+    def __init__(self, concrete_function: Any) -> None:
+        graph = concrete_function.graph
+        inside = {id(outer): inner for outer, inner in graph.captures}
+        self._variables = [
+            variable
+            for variable in graph.variables
+            if {operation.type for operation in inside[id(variable.handle)].consumers()} - _READS
+        ]
+        self._seeds = [
+            (variable, variable.numpy())
+            for variable in self._variables
+            if "seed_generator_state" in variable.name
+        ]
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within, the function may run; after it, the variables are what they were."""
+        values = [variable.numpy() for variable in self._variables]
+        _assign(self._seeds)
+        try:
+            yield
+        finally:
+            _assign(list(zip(self._variables, values, strict=True)))
+
+
+def _assign(pairs: Sequence[tuple[Any, Any]]) -> None:
+    for variable, value in pairs:
+        variable.assign(value)

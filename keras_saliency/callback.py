@@ -119,6 +119,8 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
+        if not self.model.built:
+            self.model(self.probes.images[:1], training=False)  # as `fit` would in a moment
         if self._monitor is None or not self._monitor.explains(self.model):
             self._monitor = SaliencyMonitor(
                 self.model,

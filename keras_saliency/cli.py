@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", help="of a keras.applications model: imagenet (default), none, or a file"
     )
     explain.add_argument(
-        "--pixels", help="the scale on which a saved model takes pixels: 0..255, 0..1 or -1..1"
+        "--pixels",
+        help="the scale on which a saved model takes pixels: --pixels=0..255, 0..1 or -1..1",
     )
     explain.add_argument("--class-names", type=Path, help="a text file, one class name a line")
     explain.add_argument("--method", default="gradient", help="default: %(default)s")
@@ -132,6 +133,11 @@ def _explain(options: argparse.Namespace) -> None:
     from keras_saliency.heatmaps import check_colormap
 
     check_colormap(options.colormap)
+    missing = [path for path in options.image if not path.is_file()]
+    if missing:
+        raise ValueError(f"--image: {missing[0]} is not a file.")
+    if not options.out.absolute().parent.is_dir():
+        raise ValueError(f"--out: the directory {options.out.parent} does not exist.")
     if options.out.suffix.lower() != ".png":
         raise ValueError(f"--out: expected a .png file, received {options.out}.")
     if Path(options.model).exists() or options.model.endswith((".keras", ".h5")):

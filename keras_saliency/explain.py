@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,19 +83,25 @@ def load_application(name: str, weights: str | None) -> ImageModel:
             f"--weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
             f"{_first_line(error)} Give a file with --weights FILE, or --weights none."
         ) from error
-    return ImageModel(model, module.preprocess_input, _imagenet_names(model, module))
+    names = _imagenet_names(model, module) if weights and model.output_shape[-1] == 1000 else []
+    return ImageModel(model, module.preprocess_input, _class_name(names))
 
 
-def _imagenet_names(model: Any, module: Any) -> Callable[[int], str]:
+def _imagenet_names(model: Any, module: Any) -> list[str]:
     classes = model.output_shape[-1]
-    if classes != 1000:
-        return str
     try:
         ranked = module.decode_predictions(np.arange(classes)[np.newaxis] / classes, top=classes)[0]
-    except Exception:  # the names are a download, too; Keras raises a bare Exception
-        return lambda index: f"class {index}"
-    names = [entry[1].replace("_", " ") for entry in reversed(ranked)]
-    return lambda index: names[index]
+    except Exception as error:  # the names are a download, too; Keras raises a bare Exception
+        warnings.warn(
+            f"ImageNet's class names could not be loaded, indices are shown: {_first_line(error)}",
+            stacklevel=2,
+        )
+        return []
+    return [entry[1].replace("_", " ") for entry in reversed(ranked)]
+
+
+def _class_name(names: Sequence[str]) -> Callable[[int], str]:
+    return lambda index: names[index] if index < len(names) else f"class {index}"
 
 
 def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None) -> ImageModel:
@@ -116,15 +123,14 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
         if not _rescales(model):
             raise ValueError(
                 f"--pixels: {path} has no Rescaling or Normalization layer that would show on which "
-                f"scale it takes pixels; give one of {', '.join(PIXEL_RANGES)}."
+                f"scale it takes pixels; give one of --pixels={', --pixels='.join(PIXEL_RANGES)}."
             )
         pixels = "0..255"
     low, high = PIXEL_RANGES[pixels]
-    names = list(class_names or [])
     return ImageModel(
         model,
         lambda images: images * np.float32((high - low) / 255) + np.float32(low),
-        lambda index: names[index] if index < len(names) else f"class {index}",
+        _class_name(class_names or []),
     )
 
 

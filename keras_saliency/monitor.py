@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_saliency import attributions, scores, statistics
 from keras_saliency._checks import check_choice, check_positive_int
-from keras_saliency._observation import random_state_kept, variables_kept, written_variables
+from keras_saliency._observation import Written, own_seed_generator
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport
 from keras_saliency.scores import Score, Tensor
@@ -75,11 +75,11 @@ class SaliencyMonitor:
         self._head: scores.Head | None = None
         self._function = tf.function(self._explain_chunk)
         images = tf.TensorSpec((self._chunk_size, *probes.images.shape[1:]), probes.images.dtype)
-        with random_state_kept():
+        with own_seed_generator() as self._seed_generator:
             self._explain = self._function.get_concrete_function(
                 images, tf.TensorSpec((self._chunk_size,), tf.int32)
             )
-        self._written = written_variables(self._explain)
+        self._written = Written(self._explain)
         self._weights = [id(variable) for variable in model.variables]
         self._check()
 
@@ -226,7 +226,7 @@ class SaliencyMonitor:
         """Runs the function on the first `len(targets)` probes, chunk by chunk."""
         size, total = self._chunk_size, len(targets)
         chunks = []
-        with random_state_kept(), variables_kept(self._written):
+        with self._written.kept():
             for start in range(0, total, size):
                 index = np.minimum(np.arange(start, start + size), total - 1)  # pads with the last
                 images = tf.constant(self.probes.images[index])

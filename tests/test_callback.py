@@ -1,0 +1,337 @@
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_saliency as ks
+
+CLASSES = 3
+
+
+def data(count=24, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.random((count, 8, 8, 1)).astype("float32"), np.arange(count) % CLASSES
+
+
+class Noise(keras.layers.Layer):
+    """Draws from Keras' global seed generator, in inference too."""
+
+    def call(self, inputs):
+        return inputs + 0.1 * keras.random.normal(tf.shape(inputs))
+
+
+class Dropout(keras.layers.Layer):
+    """Dropout that stays on in inference, with a seed generator of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(5)
+
+    def call(self, inputs):
+        return keras.random.dropout(inputs, 0.3, seed=self.seeds)
+
+
+def network(*extra):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.BatchNormalization(),
+            *extra,
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def probes():
+    return ks.ProbeSet.from_dataset(data(), per_class=2)
+
+
+def fit(callbacks, epochs=2, initial_epoch=0, model=None):
+    model = model or network()
+    return model.fit(
+        *data(),
+        batch_size=8,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        verbose=0,
+        callbacks=callbacks,
+    )
+
+
+def trained_on_a_generator(extra, with_callback, log_dir):
+    """Everything that a fit leaves behind, on batches drawn from the global generators."""
+
+    def batches():
+        images, labels = data(64)
+        for _ in range(15):  # as many as are used: one prefetched would move the generators
+            chosen = np.random.choice(64, 8)
+            flip = -1 if random.random() < 0.5 else 1
+            yield images[chosen, :, ::flip], labels[chosen]
+
+    keras.utils.set_random_seed(7)
+    tf.random.set_global_generator(tf.random.Generator.from_seed(7))
+    model = network(*[layer() for layer in extra])
+    callbacks = []
+    if with_callback:
+        callbacks = [ks.SaliencyCallback(probes(), log_dir=log_dir, update_freq=2, verbose=0)]
+    model.fit(
+        batches(), steps_per_epoch=5, epochs=3, shuffle=False, verbose=0, callbacks=callbacks
+    )
+    variables = [*model.variables, *model.optimizer.variables]
+    drawn = [
+        np.random.random(3),
+        [random.random() for _ in range(3)],
+        tf.random.uniform([3]).numpy(),
+        keras.random.uniform([3]).numpy(),
+        tf.random.get_global_generator().uniform([3]).numpy(),
+    ]
+    return [variable.numpy() for variable in variables], drawn
+
+
+@pytest.mark.parametrize("extra", [(), (Noise,), (Dropout,), (Noise, Dropout)], ids=repr)
+def test_training_is_bit_for_bit_what_it_is_without_the_callback(extra, tmp_path):
+    weights, drawn = trained_on_a_generator(extra, False, tmp_path)
+    watched_weights, watched_drawn = trained_on_a_generator(extra, True, tmp_path)
+    for alone, watched in zip(weights, watched_weights, strict=True):
+        np.testing.assert_array_equal(alone, watched)
+    for alone, watched in zip(drawn, watched_drawn, strict=True):
+        np.testing.assert_array_equal(alone, watched)
+
+
+def test_each_epoch_and_the_state_before_are_explained(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    logs = fit([saliency], epochs=3).history
+    assert saliency.history["step"] == [-1, 0, 1, 2]
+    assert saliency.history["run"] == ["saliency"] * 4
+    assert saliency.history["fit"] == [1] * 4
+    statistics = {"gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity"}
+    assert {key for key in logs if key != "loss"} == {f"saliency_{name}" for name in statistics}
+    for name in statistics:
+        np.testing.assert_array_equal(logs[f"saliency_{name}"], saliency.history[name][1:])
+    assert np.isnan(saliency.history["map_similarity"][0])
+    assert saliency.report.step == 2
+
+
+def test_the_last_report_is_that_of_the_trained_model(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    model = network()
+    fit([saliency], model=model)
+    maps = ks.saliency_maps(model, probes().images, probes().targets)
+    np.testing.assert_array_equal(saliency.report.maps, maps)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_report_is_that_of_the_untrained_model():
+    model = network()
+    untrained = ks.saliency_maps(model, probes().images, probes().targets)
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: seen.append(saliency.report.maps)
+    )
+    fit([saliency, look], epochs=1, model=model)
+    np.testing.assert_array_equal(seen[0], untrained)
+
+
+def test_the_model_is_traced_once_over_two_fits_and_a_new_compile():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, update_freq=1, verbose=0)
+    model = network()
+    traces = []
+
+    class Counting(keras.layers.Layer):
+        def call(self, inputs, training=False):
+            if not training:
+                traces.append(1)
+            return inputs
+
+    model = network(Counting())
+    traces.clear()
+    fit([saliency], model=model)
+    count = len(traces)
+    assert saliency._monitor.trace_count == 1
+    fit([saliency], model=model)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    fit([saliency], model=model)
+    assert saliency._monitor.trace_count == 1
+    assert len(traces) == count == 1
+
+
+def test_another_model_is_traced_anew():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    fit([saliency])
+    model = network()
+    fit([saliency], model=model)
+    np.testing.assert_array_equal(
+        saliency.report.maps, ks.saliency_maps(model, probes().images, probes().targets)
+    )
+
+
+def test_layers_added_between_fits_are_seen():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    model = network()
+    fit([saliency], model=model)
+    model.pop()
+    model.add(keras.layers.Dense(CLASSES, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    fit([saliency], model=model)
+    np.testing.assert_array_equal(
+        saliency.report.maps, ks.saliency_maps(model, probes().images, probes().targets)
+    )
+
+
+@pytest.mark.parametrize(
+    ("freq", "epochs", "steps"),
+    [(2, 5, [-1, 0, 2, 4]), (2, 4, [-1, 0, 2, 3]), (10, 3, [-1, 0, 2]), (1, 1, [-1, 0])],
+)
+def test_saliency_freq_counts_epochs_and_the_last_is_always_seen(freq, epochs, steps):
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, saliency_freq=freq, verbose=0)
+    fit([saliency], epochs=epochs)
+    assert saliency.history["step"] == steps
+
+
+def test_a_stopped_training_is_seen_at_its_end():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, saliency_freq=4, verbose=0)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 2)
+    )
+    fit([stop, saliency], epochs=9)
+    assert saliency.history["step"] == [-1, 0, 2]
+
+
+@pytest.mark.parametrize(("freq", "batches"), [(2, [2, 4, 6]), (3, [3, 6]), ("batch", range(1, 7))])
+def test_update_freq_counts_batches(freq, batches, tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=freq, verbose=0)
+    fit([saliency])  # 24 images in batches of 8: 3 a epoch
+    rows = zip(saliency.history["run"], saliency.history["step"], strict=True)
+    assert [step for run, step in rows if run == "saliency_batches"] == list(batches)
+    assert saliency.history["step"].count(-1) == 1
+
+
+def test_update_freq_counts_batches_within_one_execution_of_several():
+    model = network()
+    model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=2)
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, update_freq=2, verbose=0)
+    model.fit(*data(32), batch_size=8, epochs=1, verbose=0, callbacks=[saliency])
+    assert saliency.history["step"] == [-1, 2, 4, 0]
+
+
+def test_early_stopping_can_watch_a_statistic():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    stop = keras.callbacks.EarlyStopping("saliency_dead_maps", mode="min", patience=1)
+    fit([saliency, stop], epochs=6)
+    assert saliency.history["step"] == [-1, 0, 1]  # it stays at 0, so patience ends after epoch 1
+
+
+def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path)], epochs=3)
+    first, second = capsys.readouterr().out.strip().split("\n")
+    assert first.startswith("saliency: gradient of the logit (the input of 'sequential")
+    assert first.endswith(
+        f"Softmax') for 6 probes, every epoch; see it with: tensorboard --logdir {tmp_path}"
+    )
+    assert re.fullmatch(
+        r"saliency: \S+ s an evaluation, [\d.]+% of the epoch before it", second
+    )
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
+    assert capsys.readouterr().out == ""
+
+
+def test_what_cannot_be_explained_raises_before_training_begins():
+    images, labels = data()
+    model = network()
+    before = [weight.numpy() for weight in model.weights]
+    saliency = ks.SaliencyCallback(
+        ks.ProbeSet((images[:2] * 255).astype("uint8"), labels[:2]), log_dir=None
+    )
+    with pytest.raises(TypeError, match="images: expected floating point"):
+        fit([saliency], model=model)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+
+
+def test_a_model_built_by_fit_is_explained():
+    model = keras.Sequential(
+        [keras.layers.Flatten(), keras.layers.Dense(CLASSES, activation="softmax")]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    fit([saliency], model=model)
+    weights = np.abs(model.layers[-1].kernel.numpy()).reshape(8, 8, CLASSES)
+    for found, target in zip(saliency.report.maps, probes().targets, strict=True):
+        np.testing.assert_allclose(found, weights[..., target], rtol=1e-6)
+
+
+BAD = [
+    ("probes", np.zeros((2, 8, 8, 1)), TypeError, "probes: expected a keras_saliency.ProbeSet"),
+    ("method", "lime", ValueError, "method: expected one of 'gradient', .*received 'lime'"),
+    ("method", 3, TypeError, "method: expected one of"),
+    ("score", "loss", ValueError, "score: expected one of 'logit', .*received 'loss'"),
+    ("score", None, TypeError, "score: expected one of"),
+    ("saliency_freq", 0, ValueError, "saliency_freq: expected a positive integer, received 0"),
+    ("saliency_freq", True, TypeError, "saliency_freq: expected a positive integer"),
+    ("update_freq", 0, ValueError, "update_freq: expected a positive integer, received 0"),
+    ("update_freq", -1, ValueError, "update_freq: expected a positive integer, received -1"),
+    ("update_freq", 2.5, TypeError, "update_freq: expected a positive integer, received 2.5"),
+    ("update_freq", True, TypeError, "update_freq: expected a positive integer, received True"),
+    ("update_freq", "banana", ValueError, "update_freq: expected one of 'epoch', 'batch'"),
+    ("scale", "log", ValueError, "scale: expected one of 'epoch', 'probe', 'shared'"),
+    ("colormap", "hotter", ValueError, "colormap: expected the name of a matplotlib colormap"),
+    ("colormap", 1, TypeError, "colormap: expected one of"),
+    ("batch_size", 0, ValueError, "batch_size: expected a positive integer, received 0"),
+    ("verbose", 3, ValueError, "verbose: expected 0 or 1, received 3"),
+    ("log_dir", 3, TypeError, "log_dir: expected a path, received 3"),
+]
+
+
+@pytest.mark.parametrize(("argument", "value", "error", "message"), BAD)
+def test_a_bad_argument_is_named_with_what_was_expected(argument, value, error, message):
+    arguments = {"probes": probes(), "log_dir": None, argument: value}
+    with pytest.raises(error, match=message):
+        ks.SaliencyCallback(arguments.pop("probes"), **arguments)
+
+
+def test_a_log_dir_that_is_a_file_is_refused(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    for log_dir in (file, file / "logs"):
+        with pytest.raises(ValueError, match=r"log_dir: expected a directory.*notes.txt is a file"):
+            ks.SaliencyCallback(probes(), log_dir=log_dir)
+
+
+def test_a_log_that_cannot_be_written_warns_once_and_training_goes_on(tmp_path):
+    (tmp_path / "saliency").write_text("a file where the run's directory would be")
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    with pytest.warns(UserWarning, match="step -1 could not be written") as warned:
+        fit([saliency], epochs=3)
+    assert len(warned) == 1
+    assert saliency.history["step"] == [-1, 0, 1, 2]
+
+
+def test_a_full_disk_warns_once_and_training_goes_on(tmp_path):
+    program = f"""
+import resource, signal, warnings
+from test_callback import fit, probes
+import keras_saliency as ks
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+saliency = ks.SaliencyCallback(probes(), log_dir={str(tmp_path)!r}, verbose=0)
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    fit([saliency], epochs=4)
+print(saliency.history["step"], ["could not be written" in str(w.message) for w in warned])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    assert done.stdout == "[-1, 0, 1, 2, 3] [True]\n", done.stderr

@@ -1,0 +1,243 @@
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from test_callback import fit, network, probes
+
+import keras_saliency as ks
+from keras_saliency.sinks.tensorboard import TensorBoardSink, last_step
+
+SCALARS = {
+    f"saliency/{name}"
+    for name in ("gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity")
+}
+NAMES = {"000 class 0", "001 class 0", "002 class 1", "003 class 1", "004 class 2", "005 class 2"}
+PICTURES = {"saliency/contact_sheet", "saliency/filmstrip"} | {
+    f"saliency_probe/{name}" for name in NAMES
+}
+TEXT = {"saliency/configuration"}
+
+
+def events(directory):
+    """`{tag: {step: tensor}}` of all event files of a run, in the order written."""
+    found = {}
+    for path in sorted(directory.glob("*tfevents*")):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                found.setdefault(value.tag, {}).setdefault(event.step, []).append(value.tensor)
+    return found
+
+
+def steps(directory):
+    return {tag: sorted(by_step) for tag, by_step in events(directory).items()}
+
+
+def pixels(tensor):
+    return np.asarray(Image.open(io.BytesIO(tensor.string_val[2])).convert("RGB"))
+
+
+def test_tags_and_steps_are_exactly_these(tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=3)
+    expected = dict.fromkeys(SCALARS | PICTURES, [-1, 0, 1, 2])
+    expected["saliency/map_similarity"] = [0, 1, 2]  # undefined before there is another map
+    expected["saliency/configuration"] = [-1]
+    assert steps(tmp_path / "saliency") == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
+
+
+def test_scalars_are_those_of_the_history(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([saliency])
+    found = events(tmp_path / "saliency")
+    for tag in SCALARS:
+        for step, values in zip([-1, 0, 1], saliency.history[tag.split("/")[1]], strict=True):
+            if not np.isnan(values):
+                (tensor,) = found[tag][step]
+                assert tf.make_ndarray(tensor) == np.float32(values)
+
+
+def test_a_picture_holds_original_overlay_and_map(tmp_path):
+    """Read back from the event file, against matplotlib's own colours of the maps."""
+    import matplotlib
+
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([saliency])
+    tensor = events(tmp_path / "saliency")["saliency_probe/003 class 1"][1][0]
+    picture = pixels(tensor)
+    assert tensor.string_val[:2] == [b"344", str(picture.shape[0]).encode()]
+    original, middle, heat = picture[:112, :112], picture[:112, 116:228], picture[:112, 232:]
+    block = np.ones((14, 14, 1), int)  # 8 pixels, enlarged until 112 are reached
+    image = np.rint(probes().images[3] * 255).repeat(3, axis=-1)
+    np.testing.assert_array_equal(original, np.kron(image, block))
+    found = saliency.report.maps[3]
+    colors = matplotlib.colormaps["hot"](np.rint(found / found.max() * 255).astype(int), bytes=True)
+    np.testing.assert_array_equal(heat, np.kron(colors[..., :3], block))
+    hottest = np.unravel_index(found.argmax(), found.shape)
+    corner = tuple(14 * index for index in hottest)
+    assert tuple(middle[corner]) == tuple(heat[corner]) == (255, 255, 255)
+
+
+def test_large_images_become_jpeg_close_to_the_map(tmp_path):
+    images = np.random.default_rng(0).random((2, 120, 130, 3)).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((120, 130, 3)),
+            keras.layers.AveragePooling2D(10),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2),
+        ]
+    )
+    sink = TensorBoardSink(tmp_path, ks.ProbeSet(images, [0, 1]))
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(images, [0, 1])).evaluate(0)
+    sink.write(report)
+    tensor = events(tmp_path / "saliency")["saliency_probe/000 class 0"][0][0]
+    assert tensor.string_val[2][:2] == b"\xff\xd8"
+    from keras_saliency.heatmaps import colorize
+
+    heat = colorize(report.maps[:1], limits=report.maps[:1].max(axis=(1, 2)))[0]
+    difference = np.abs(pixels(tensor)[:120, 268:].astype(int) - heat)
+    assert difference.mean() < 3
+
+
+def test_pictures_survive_the_recording_condition_of_another_callback(tmp_path):
+    other = keras.callbacks.TensorBoard(tmp_path, update_freq=7)
+    fit([other, ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=6)
+    assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == list(range(-1, 6))
+    assert not any("saliency" in tag for tag in events(tmp_path / "train"))
+
+
+def test_a_resumed_training_goes_on_in_the_same_run(tmp_path):
+    model = network()
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], model=model)
+    resumed = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([resumed], epochs=4, initial_epoch=2, model=model)
+    found = events(tmp_path / "saliency")["saliency/contact_sheet"]
+    assert {step: len(tensors) for step, tensors in found.items()} == dict.fromkeys(range(-1, 4), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
+
+
+def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise RuntimeError("the machine went away")
+
+    def callbacks():
+        saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "logs", verbose=0)
+        return [saliency, keras.callbacks.BackupAndRestore(tmp_path / "backup")]
+
+    with pytest.raises(RuntimeError, match="went away"):
+        fit([*callbacks(), Crash()], epochs=4)
+    assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1]
+    after = callbacks()
+    fit(after, epochs=4)
+    assert after[0].history["step"] == [1, 2, 3]
+    assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1, 2, 3]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["saliency"]
+
+
+def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=2, verbose=0)
+    model = network()
+    fit([saliency], model=model)
+    before = events(tmp_path / "saliency")
+    fit([saliency], epochs=1, model=model)
+    assert events(tmp_path / "saliency").keys() == before.keys()
+    assert steps(tmp_path / "saliency")["saliency/filmstrip"] == [-1, 0, 1]
+    assert steps(tmp_path / "saliency_2")["saliency/filmstrip"] == [-1, 0]
+    assert steps(tmp_path / "saliency_batches")["saliency/filmstrip"] == [2, 4, 6, 8]
+    rows = zip(*(saliency.history[name] for name in ("fit", "run", "step")), strict=True)
+    assert [row for row in rows if row[1] != "saliency_batches"] == [
+        (1, "saliency", -1),
+        (1, "saliency", 0),
+        (1, "saliency", 1),
+        (2, "saliency_2", -1),
+        (2, "saliency_2", 0),
+    ]
+
+
+def test_a_crash_in_fit_loses_nothing_that_was_computed(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations == 5:
+                raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0), Crash()], epochs=9)
+    assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == [-1, 0]
+
+
+def test_a_process_that_is_killed_loses_nothing_that_was_written(tmp_path):
+    program = f"""
+import os
+import keras
+from test_callback import fit, probes
+import keras_saliency as ks
+kill = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os._exit(9) if epoch else 0)
+fit([ks.SaliencyCallback(probes(), log_dir={str(tmp_path)!r}, verbose=0), kill], epochs=5)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=False)
+    assert done.returncode == 9
+    assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == [-1, 0, 1]
+
+
+def test_nothing_is_created_before_training_begins(tmp_path):
+    ks.SaliencyCallback(probes(), log_dir=tmp_path / "logs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_last_step_reads_a_log_that_a_crash_cut_off(tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=2)
+    (path,) = (tmp_path / "saliency").glob("*tfevents*")
+    assert last_step(tmp_path / "saliency") == 1
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert last_step(tmp_path / "saliency") in (-1, 0)
+    assert last_step(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("fast", ["true", "false"], ids=["default loader", "Python loader"])
+def test_tensorboard_serves_every_step(fast, tmp_path):
+    import json
+    import re
+    import time
+    import urllib.parse
+    import urllib.request
+
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([saliency], epochs=12)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", f"--logdir={tmp_path}", "--port=0"]
+        + [f"--load_fast={fast}", "--samples_per_plugin=images=1000"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            address = next(
+                match[0]
+                for line in server.stderr
+                if (match := re.search(r"http://localhost:\d+/", line))
+            )
+            query = urllib.parse.urlencode(
+                {"run": "saliency", "tag": "saliency_probe/003 class 1", "sample": 0}
+            )
+            deadline = time.monotonic() + 60
+            found = []
+            while len(found) < 13 and time.monotonic() < deadline:
+                time.sleep(0.5)
+                try:
+                    reply = urllib.request.urlopen(f"{address}data/plugin/images/images?{query}")
+                    found = json.load(reply)
+                except urllib.error.HTTPError as error:
+                    error.close()  # not loaded yet
+        finally:
+            server.terminate()
+            server.stderr.read()
+    assert [entry["step"] for entry in found] == list(range(-1, 12))
