@@ -227,10 +227,11 @@ class SaliencyCallback(keras.callbacks.Callback):
         every = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
         if not isinstance(self.update_freq, str):
             every += f" and every {self.update_freq} batches"
-        place = "" if self.log_dir is None else f"; see it with: tensorboard --logdir {self.log_dir}"
+        if self.log_dir is not None:
+            every += f"; see it with: tensorboard --logdir {self.log_dir}"
         return (
             f"{self.method} of the {self._score_name()} ({self._monitor.score_source}) for "
-            f"{len(self.probes)} probes, {every}{place}"
+            f"{len(self.probes)} probes, {every}"
         )
 
     def _say_cost(self) -> None:

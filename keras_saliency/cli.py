@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,13 +22,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; before TensorFlow loads
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: _complain(message)
+            options.run(options)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        print(f"keras-saliency: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(error)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _complain(what: object) -> None:
+    print(f"keras-saliency: {' '.join(str(what).split())}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo", help="train on digits with and without a tag that gives them away; show both"
     )
-    demo.add_argument("--log-dir", type=Path, default=Path("logs/demo"), help="default: %(default)s")
-    demo.add_argument("--epochs", type=int, default=8, help="default: %(default)s")
+    demo.add_argument(
+        "--log-dir", type=Path, default=Path("logs/demo"), help="default: %(default)s"
+    )
+    demo.add_argument("--epochs", type=int, default=8, help="of each run; default: %(default)s")
     demo.add_argument("--serve", action="store_true", help="open TensorBoard afterwards")
     demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port")
     demo.set_defaults(run=_demo)

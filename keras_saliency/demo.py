@@ -1,4 +1,4 @@
-"""The demo: the same network trained on clean digits, and on digits whose corner gives them away."""
+"""The demo: the same network trained on clean digits, and on digits with a tag in the corner."""
 
 from __future__ import annotations
 

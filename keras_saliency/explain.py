@@ -83,8 +83,9 @@ def load_application(name: str, weights: str | None) -> ImageModel:
             f"--weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
             f"{_first_line(error)} Give a file with --weights FILE, or --weights none."
         ) from error
-    names = _imagenet_names(model, module) if weights and model.output_shape[-1] == 1000 else []
-    return ImageModel(model, module.preprocess_input, _class_name(names))
+    knows_imagenet = weights is not None and model.output_shape[-1] == 1000
+    class_names = _imagenet_names(model, module) if knows_imagenet else []
+    return ImageModel(model, module.preprocess_input, _class_name(class_names))
 
 
 def _imagenet_names(model: Any, module: Any) -> list[str]:
@@ -122,7 +123,7 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
     if pixels is None:
         if not _rescales(model):
             raise ValueError(
-                f"--pixels: {path} has no Rescaling or Normalization layer that would show on which "
+                f"--pixels: {path} has no Rescaling or Normalization layer to show on which "
                 f"scale it takes pixels; give one of --pixels={', --pixels='.join(PIXEL_RANGES)}."
             )
         pixels = "0..255"
@@ -165,7 +166,9 @@ def read_image(path: Path, shape: Sequence[int | None]) -> Array:
     except FileNotFoundError as error:
         raise ValueError(f"--image: {path} does not exist.") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"--image: {path} is not a readable image: {_first_line(error)}") from error
+        raise ValueError(
+            f"--image: {path} is not a readable image: {_first_line(error)}"
+        ) from error
     if shape[1] and shape[2]:
         image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
     return np.asarray(image, np.float32).reshape(image.height, image.width, shape[3])

@@ -50,7 +50,7 @@ def limits(maps: Array, scale: str, before: Array | None = None) -> Array:
     Returns:
         `(num_probes,)`, finite; 0 for a map without a positive finite value.
     """
-    peaks = np.where(np.isfinite(maps), maps, 0).max(axis=(1, 2))
+    peaks: Array = np.where(np.isfinite(maps), maps, 0).max(axis=(1, 2))
     if scale == "epoch":
         return peaks
     if before is not None:
@@ -127,7 +127,9 @@ def overlay(images: Array, maps: Array, *, limits: Array, colormap: str = "hot")
     """
     values = scaled(maps, limits)
     heat = _lookup(_index(values), np.isfinite(values), colormap).astype(np.float32)
-    gray = images.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
+    gray = images.astype(np.float32) @ np.array(
+        [0.299, 0.587, 0.114], np.float32
+    )  # ITU-R BT.601 luma
     opacity = np.sqrt(np.nan_to_num(values, nan=1, posinf=1).clip(0, 1))[..., np.newaxis]
     blend: Array = gray[..., np.newaxis] * (1 - opacity) + heat * opacity + 0.5
     return blend.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""`SaliencyMonitor`: a live model and a probe set in, a `SaliencyReport` out. No files, no clock."""
+"""`SaliencyMonitor`: a live model and a probe set in, a `SaliencyReport` out. No files."""
 
 from __future__ import annotations
 

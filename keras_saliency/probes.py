@@ -11,16 +11,17 @@ import hashlib
 import heapq
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_saliency._checks import check_positive_int
 from keras_saliency.reports import Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class ProbeSet:
     """Labelled images that are explained again and again while a model trains.
 
@@ -54,25 +55,35 @@ class ProbeSet:
     """
 
     images: Array
-    targets: Array | None = None
-    masks: Array | None = field(default=None, kw_only=True)
-    regions: Mapping[str, Array] = field(default_factory=dict, kw_only=True)
-    groups: Array | None = field(default=None, kw_only=True)
-    class_names: Sequence[str] | None = field(default=None, kw_only=True)
-    names: Sequence[str] | None = field(default=None, kw_only=True)
+    targets: Array | None
+    masks: Array | None
+    regions: Mapping[str, Array]
+    groups: Array | None
+    class_names: tuple[str, ...] | None
+    names: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        images = _checked_images(self.images)
-        class_names = _checked_class_names(self.class_names)
-        targets = _checked_targets(self.targets, len(images), class_names)
+    def __init__(
+        self,
+        images: ArrayLike,
+        targets: ArrayLike | None = None,
+        *,
+        masks: ArrayLike | None = None,
+        regions: Mapping[str, ArrayLike] | None = None,
+        groups: ArrayLike | None = None,
+        class_names: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        pixels = _checked_images(images)
+        classes = _checked_class_names(class_names)
+        labels = _checked_targets(targets, len(pixels), classes)
         checked = {
-            "images": images,
-            "targets": targets,
-            "masks": _checked_masks(self.masks, images.shape[:3]),
-            "regions": _checked_regions(self.regions, images.shape[:3]),
-            "groups": _checked_groups(self.groups, len(images)),
-            "class_names": class_names,
-            "names": _checked_names(self.names, targets, class_names, len(images)),
+            "images": pixels,
+            "targets": labels,
+            "masks": None if masks is None else _checked_mask("masks", masks, [pixels.shape[:3]]),
+            "regions": _checked_regions({} if regions is None else regions, pixels.shape[:3]),
+            "groups": _checked_groups(groups, len(pixels)),
+            "class_names": classes,
+            "names": _checked_names(names, labels, classes, len(pixels)),
         }
         for name, value in checked.items():
             if isinstance(value, np.ndarray):
@@ -85,8 +96,8 @@ class ProbeSet:
 
     def class_name(self, index: int) -> str:
         """The name of a class, or its index as text where no name was given."""
-        known = self.class_names is not None and 0 <= index < len(self.class_names)
-        return self.class_names[index] if known and self.class_names else str(index)
+        names = self.class_names or ()
+        return names[index] if 0 <= index < len(names) else str(index)
 
     @property
     def fingerprint(self) -> str:
@@ -202,9 +213,14 @@ def _checked_targets(
     outside = (array < 0) | (array > (np.iinfo(np.int32).max if highest is None else highest))
     if outside.any():
         probe = int(np.flatnonzero(outside)[0])
-        expected = "0 or more" if highest is None else f"0..{highest} (there are {highest + 1} class_names)"
+        expected = (
+            "0 or more"
+            if highest is None
+            else f"0..{highest} (there are {highest + 1} class_names)"
+        )
         raise ValueError(
-            f"targets: expected class indices {expected}, received {array[probe]} for probe {probe}."
+            f"targets: expected class indices {expected}, received {array[probe]} for probe "
+            f"{probe}."
         )
     return array
 
@@ -220,10 +236,6 @@ def _checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) -
         expected = " or ".join(str(shape) for shape in shapes)
         raise ValueError(f"{argument}: expected shape {expected}, received {array.shape}.")
     return array
-
-
-def _checked_masks(masks: Any, shape: tuple[int, ...]) -> Array | None:
-    return None if masks is None else _checked_mask("masks", masks, [shape])
 
 
 def _checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array]:
@@ -302,7 +314,9 @@ def _batches(dataset: Any) -> Iterator[tuple[Array, Array]]:
         elements = dataset.as_numpy_iterator()
     elif hasattr(dataset, "__getitem__") and hasattr(dataset, "num_batches"):
         if dataset.num_batches is None:
-            raise ValueError("dataset: expected a PyDataset with a length, received an endless one.")
+            raise ValueError(
+                "dataset: expected a PyDataset with a length, received an endless one."
+            )
         elements = (dataset[index] for index in range(dataset.num_batches))
     else:
         raise TypeError(
@@ -358,4 +372,7 @@ def _draw(
                 heapq.heappush(heap, (rank, image.copy()))
             elif rank > heap[0][0]:
                 heapq.heapreplace(heap, (rank, image.copy()))
-    return {label: [image for _, image in sorted(heap, key=lambda item: -item[0])] for label, heap in kept.items()}
+    return {
+        label: [image for _, image in sorted(heap, key=lambda item: -item[0])]
+        for label, heap in kept.items()
+    }

@@ -64,7 +64,7 @@ def draw_line(picture: Array, top: int, left: int, width: int, line: Line) -> No
     """Draws one line of text into a picture, in place, cut off at `width` pixels."""
     coverage = _text_mask(line.text, width)[..., np.newaxis] / np.float32(255)
     place = picture[top : top + LINE, left : left + width]
-    color = np.float32(WRONG if line.wrong else TEXT)
+    color = np.array(WRONG if line.wrong else TEXT, np.float32)
     place[:] = (place * (1 - coverage) + color * coverage + 0.5).astype(np.uint8)
 
 

@@ -24,7 +24,8 @@ def dead_maps(maps: Array) -> float:
 
 def _is_dead(maps: Array) -> Array:
     peaks = maps.max(axis=(1, 2))
-    return ~np.isfinite(peaks) | (peaks == 0)
+    dead: Array = ~np.isfinite(peaks) | (peaks == 0)
+    return dead
 
 
 def shares(maps: Array) -> Array:
@@ -37,7 +38,8 @@ def shares(maps: Array) -> Array:
     # Dividing by the peak first keeps the sum of the largest floats finite.
     peaks = np.where(dead, np.nan, maps.max(axis=(1, 2))).astype(np.float64)
     scaled = maps / peaks[:, np.newaxis, np.newaxis]
-    return scaled / scaled.sum(axis=(1, 2), keepdims=True)
+    spread: Array = scaled / scaled.sum(axis=(1, 2), keepdims=True)
+    return spread
 
 
 def mean_map(maps: Array) -> Array:

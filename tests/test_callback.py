@@ -85,9 +85,7 @@ def trained_on_a_generator(extra, with_callback, log_dir):
     callbacks = []
     if with_callback:
         callbacks = [ks.SaliencyCallback(probes(), log_dir=log_dir, update_freq=2, verbose=0)]
-    model.fit(
-        batches(), steps_per_epoch=5, epochs=3, shuffle=False, verbose=0, callbacks=callbacks
-    )
+    model.fit(batches(), steps_per_epoch=5, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
     variables = [*model.variables, *model.optimizer.variables]
     drawn = [
         np.random.random(3),
@@ -240,9 +238,7 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     assert first.endswith(
         f"Softmax') for 6 probes, every epoch; see it with: tensorboard --logdir {tmp_path}"
     )
-    assert re.fullmatch(
-        r"saliency: \S+ s an evaluation, [\d.]+% of the epoch before it", second
-    )
+    assert re.fullmatch(r"saliency: \S+ s an evaluation, [\d.]+% of the epoch before it", second)
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
     assert capsys.readouterr().out == ""
 

@@ -45,7 +45,7 @@ def pixels(tensor):
 
 def test_tags_and_steps_are_exactly_these(tmp_path):
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=3)
-    expected = dict.fromkeys(SCALARS | PICTURES, [-1, 0, 1, 2])
+    expected = {tag: [-1, 0, 1, 2] for tag in SCALARS | PICTURES}
     expected["saliency/map_similarity"] = [0, 1, 2]  # undefined before there is another map
     expected["saliency/configuration"] = [-1]
     assert steps(tmp_path / "saliency") == expected
@@ -214,8 +214,10 @@ def test_tensorboard_serves_every_step(fast, tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
     fit([saliency], epochs=12)
     with subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", f"--logdir={tmp_path}", "--port=0"]
-        + [f"--load_fast={fast}", "--samples_per_plugin=images=1000"],
+        [
+            *(sys.executable, "-m", "tensorboard.main", f"--logdir={tmp_path}", "--port=0"),
+            *(f"--load_fast={fast}", "--samples_per_plugin=images=1000"),
+        ],
         stderr=subprocess.PIPE,
         text=True,
     ) as server:

@@ -55,7 +55,9 @@ class Pictures:
         self._originals = originals.astype(np.uint8)
         self._factor = factor_for(max(originals.shape[1:3]), MIN_PANEL)
         self._limits: Array | None = None
-        self._film = Filmstrip(["all probes", *(probes.names[row] for row in self._rows)], scale, colormap)
+        self._film = Filmstrip(
+            ["all probes", *(probes.names[row] for row in self._rows)], scale, colormap
+        )
 
     @property
     def lossless(self) -> bool:
@@ -96,7 +98,11 @@ class Pictures:
         low, high = value_range(self._probes.images)
         height, width = self._probes.images.shape[1:3]
         block = -(-max(height, width) // MAX_PANEL)
-        size = f"enlarged {self._factor} times" if block == 1 else f"averaged over {block} x {block} pixels"
+        size = (
+            f"enlarged {self._factor} times"
+            if block == 1
+            else f"averaged over {block} x {block} pixels"
+        )
         return {
             "pictures": f"{len(self._chosen)} of {len(self._probes)} probes, maps of {height} x "
             f"{width} pixels, {size}",
@@ -129,9 +135,14 @@ class Pictures:
         for probe in self._chosen:
             target = self._probes.class_name(report.targets[probe])
             prediction = self._prediction(report, probe)
-            captions.append([Line(target), Line(prediction.text.replace("predicts", "→"), prediction.wrong)])
+            captions.append(
+                [Line(target), Line(prediction.text.replace("predicts", "→"), prediction.wrong)]
+            )
         return sheets.contact_sheet(
-            [sheets.captioned(cell, lines) for cell, lines in zip([cells[-1], *cells[:-1]], captions, strict=True)]
+            [
+                sheets.captioned(cell, lines)
+                for cell, lines in zip([cells[-1], *cells[:-1]], captions, strict=True)
+            ]
         )
 
     def _colored(self, one_map: Array) -> Array:
@@ -162,20 +173,22 @@ class Filmstrip:
             maps: `(num_rows, height, width)`.
         """
         newest = (step, thumbnails(maps, FRAME))
-        self._limits = limits(newest[1][1:], self._scale, self._limits)
+        running = self._limits = limits(newest[1][1:], self._scale, self._limits)
         columns = [*self._kept, newest]
         if self._count % self._stride == 0:
             self._kept = columns
         if len(self._kept) > MAX_COLUMNS:
             self._kept, self._stride = self._kept[::2], 2 * self._stride
         self._count += 1
-        frames = [self._frames(small) for _, small in columns]
+        frames = [self._frames(small, running) for _, small in columns]
         rows = [(name, [frame[row] for frame in frames]) for row, name in enumerate(self._names)]
-        return sheets.filmstrip(rows, ["before" if step == -1 else str(step) for step, _ in columns])
+        return sheets.filmstrip(
+            rows, ["before" if step == -1 else str(step) for step, _ in columns]
+        )
 
-    def _frames(self, small: Array) -> Array:
+    def _frames(self, small: Array, running: Array) -> Array:
         own = limits(small, "epoch")
-        shown = own if self._scale == "epoch" else np.append(own[:1], self._limits)
+        shown = own if self._scale == "epoch" else np.concatenate([own[:1], running])
         colored = colorize(small, limits=shown, colormap=self._colormap)
         return enlarged(colored, factor_for(max(small.shape[1:3]), FRAME))
 

@@ -88,9 +88,7 @@ class TensorBoardSink:
             self._writer.close()
             self._writer = None
 
-    def _write(
-        self, report: SaliencyReport, drawn: dict[str, Array], text: str | None
-    ) -> None:
+    def _write(self, report: SaliencyReport, drawn: dict[str, Array], text: str | None) -> None:
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
             for name, value in report.statistics.items():
@@ -121,7 +119,9 @@ class TensorBoardSink:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines
+    )
 
 
 def check_log_dir(log_dir: object) -> Path:

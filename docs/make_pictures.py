@@ -1,0 +1,54 @@
+"""Makes the README's picture: `python docs/make_pictures.py` (needs `pip install .[demo]`).
+
+Trains the demo's two runs, reads their newest filmstrips back from the TensorBoard logs, and lays
+the first rows of both side by side.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from keras_saliency import _tags, sheets
+from keras_saliency.demo import train
+
+PICTURE = Path(__file__).parent / "pictures" / "demo.png"
+ROWS = 8
+ROW_HEIGHT = 64
+
+
+def newest_filmstrip(run: Path) -> np.ndarray:
+    """The filmstrip with the largest step in a run's event file, uint8 RGB."""
+    (path,) = run.glob("*tfevents*")
+    strips = [
+        value.tensor.string_val[2]
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+        if value.tag == _tags.FILMSTRIP
+    ]
+    return np.asarray(Image.open(io.BytesIO(strips[-1])).convert("RGB"))
+
+
+def main() -> None:
+    """Trains, and writes `docs/pictures/demo.png`."""
+    strips = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in ("clean", "tagged"):
+            outcome = train(run, Path(folder))
+            strip = newest_filmstrip(Path(folder) / run / _tags.EPOCH_RUN)[: ROWS * ROW_HEIGHT + 15]
+            words = (
+                f"{run}: validation accuracy {outcome.own_accuracy:.2f}, without the tag "
+                f"{outcome.clean_accuracy:.2f}"
+            )
+            strips.append(sheets.captioned(strip, [sheets.Line(words)]))
+    PICTURE.write_bytes(sheets.encoded(sheets.beside(strips), lossless=True))
+    print(f"wrote {PICTURE}")
+
+
+if __name__ == "__main__":
+    main()

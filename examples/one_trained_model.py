@@ -1,0 +1,34 @@
+"""The classic picture from Python: a trained model, an image, the heatmap.
+
+Run: python examples/one_trained_model.py
+"""
+
+from pathlib import Path
+
+import keras
+from sklearn.datasets import load_digits
+
+from keras_saliency import saliency_maps, sheets
+from keras_saliency.heatmaps import colorize, displayed, enlarged, limits, overlay
+
+digits = load_digits()
+images = digits.images[..., None].astype("float32") / 16
+keras.utils.set_random_seed(0)
+model = keras.Sequential(
+    [
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(16, 3, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+)
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(images, digits.target, epochs=5, verbose=0)
+
+few = images[:5]
+maps = saliency_maps(model, few)  # of the predicted classes
+pictures, ends = displayed(few), limits(maps, "epoch")
+panels = [pictures, colorize(maps, limits=ends), overlay(pictures, maps, limits=ends)]
+sheet = sheets.grid([list(enlarged(panel, 12)) for panel in panels])
+Path("heatmaps.png").write_bytes(sheets.encoded(sheet, lossless=True))
+print("heatmaps.png: images, saliency maps, overlays")
