@@ -94,7 +94,7 @@ def colorize(maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
 
     Example:
         >>> colorize(np.array([[[0.0, 2.0]]]), limits=np.array([2.0])).tolist()
-        [[[[11, 0, 0], [255, 255, 255]]]]
+        [[[[10, 0, 0], [255, 255, 255]]]]
     """
     values = scaled(maps, limits)
     return _lookup(_index(values), np.isfinite(values), colormap)

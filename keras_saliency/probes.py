@@ -8,9 +8,8 @@ bool, `True` on the object.
 from __future__ import annotations
 
 import hashlib
-import heapq
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_saliency._checks import check_positive_int
+from keras_saliency._sampling import draw
 from keras_saliency.reports import Array
 
 
@@ -151,7 +151,7 @@ class ProbeSet:
             raise TypeError(f"seed: expected an integer, received {seed!r}.")
         if class_names is None:
             class_names = getattr(dataset, "class_names", None)
-        drawn = _draw(_batches(dataset), per_class, seed)
+        drawn = draw(dataset, per_class, seed)
         if not drawn:
             raise ValueError("dataset: expected at least one batch, received an empty data set.")
         short = {label: len(kept) for label, kept in sorted(drawn.items()) if len(kept) < per_class}
@@ -302,77 +302,3 @@ def _strings(argument: str, values: Any) -> tuple[str, ...]:
     if not all(values):
         raise ValueError(f"{argument}: expected non-empty strings, received {list(values)!r}.")
     return tuple(str(value) for value in values)
-
-
-def _batches(dataset: Any) -> Iterator[tuple[Array, Array]]:
-    """Yields `(images, labels)` of any of the kinds of data set that Keras trains on."""
-    if isinstance(dataset, tuple):
-        elements: Any = iter([dataset])
-    elif hasattr(dataset, "element_spec"):
-        if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-            raise ValueError("dataset: expected a finite one, received an endless. Use .take(n).")
-        elements = dataset.as_numpy_iterator()
-    elif hasattr(dataset, "__getitem__") and hasattr(dataset, "num_batches"):
-        if dataset.num_batches is None:
-            raise ValueError(
-                "dataset: expected a PyDataset with a length, received an endless one."
-            )
-        elements = (dataset[index] for index in range(dataset.num_batches))
-    else:
-        raise TypeError(
-            "dataset: expected a tf.data.Dataset, a tuple (images, labels) or a "
-            f"keras.utils.PyDataset, received {type(dataset).__name__}."
-        )
-    for element in elements:
-        if not isinstance(element, tuple) or len(element) not in (2, 3):
-            raise TypeError(
-                "dataset: expected elements (images, labels) or (images, labels, weights), "
-                f"received {type(element).__name__}."
-            )
-        images, labels = np.asarray(element[0]), np.asarray(element[1])
-        if images.ndim == 3 and hasattr(dataset, "element_spec"):
-            images, labels = images[np.newaxis], labels[np.newaxis]
-        if images.ndim != 4:
-            raise ValueError(
-                "dataset: expected images (batch, height, width, channels), received shape "
-                f"{images.shape}."
-            )
-        yield images, _classes(labels, len(images))
-
-
-def _classes(labels: Array, batch: int) -> Array:
-    """Class indices `(batch,)` from indices, whole floats, a column or one-hot rows."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
-            raise ValueError("dataset: expected class indices or one-hot rows as labels.")
-        labels = labels.argmax(axis=1)
-    labels = labels[:, 0] if labels.shape == (batch, 1) else labels
-    if labels.shape != (batch,) or not np.array_equal(labels, labels.astype(np.int64)):
-        raise ValueError(
-            f"dataset: expected class indices of shape ({batch},) as labels, received shape "
-            f"{labels.shape}, dtype {labels.dtype}."
-        )
-    return labels.astype(np.int64)
-
-
-def _draw(
-    batches: Iterator[tuple[Array, Array]], per_class: int, seed: int
-) -> dict[int, list[Array]]:
-    """The `per_class` images of each class whose keyed hash is smallest: a draw without order."""
-    key = seed.to_bytes(16, "little", signed=True)
-    kept: dict[int, list[tuple[int, Array]]] = {}
-    for images, labels in batches:
-        for image, label in zip(images, labels, strict=True):
-            digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
-            rank = -int.from_bytes(digest, "big")
-            heap = kept.setdefault(int(label), [])
-            if any(rank == other for other, _ in heap):
-                continue
-            if len(heap) < per_class:
-                heapq.heappush(heap, (rank, image.copy()))
-            elif rank > heap[0][0]:
-                heapq.heapreplace(heap, (rank, image.copy()))
-    return {
-        label: [image for _, image in sorted(heap, key=lambda item: -item[0])]
-        for label, heap in kept.items()
-    }

@@ -34,6 +34,7 @@ FLOORS = {
     "sheets": 2,
     "statistics": 2,
     "_checks": 1,
+    "_sampling": 1,
     "_tags": 1,
     "probes": 1,
     "reports": 1,

@@ -151,14 +151,21 @@ def test_weights_are_live():
 # ---------------------------------------------------------------- chunks and neighbours
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 7, 32])
-def test_a_batch_equals_its_probes_one_by_one(batch_size):
+@pytest.fixture(scope="module")
+def one_by_one():
+    """A model, and a report for each of its probes alone."""
+    keras.utils.set_random_seed(9)
     model = small_net()
+    singles = [ProbeSet(IMAGES[i : i + 1], TARGETS[i : i + 1]) for i in range(COUNT)]
+    return model, [SaliencyMonitor(model, probe).evaluate(step=0) for probe in singles]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 7, 32])
+def test_a_batch_equals_its_probes_one_by_one(one_by_one, batch_size):
+    model, singles = one_by_one
     together = SaliencyMonitor(model, PROBES, batch_size=batch_size).evaluate(step=0)
     assert together.maps.shape == (COUNT, 6, 5)
-    for i in range(COUNT):
-        single = SaliencyMonitor(model, ProbeSet(IMAGES[i : i + 1], TARGETS[i : i + 1]))
-        alone = single.evaluate(step=0)
+    for i, alone in enumerate(singles):
         # Kernels for other batch sizes may sum in another order.
         np.testing.assert_allclose(together.maps[i], alone.maps[0], rtol=1e-5, atol=1e-6)
         for name in ("gradient_norms", "scores", "confidences"):
@@ -770,7 +777,8 @@ def test_mirrored_strategy():
         import numpy as np, keras, tensorflow as tf
         from keras_saliency import ProbeSet, SaliencyMonitor
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        half = tf.config.LogicalDeviceConfiguration()
+        tf.config.set_logical_device_configuration(cpu, [half, half])
 
         class Noise(keras.layers.Layer):
             def __init__(self):
@@ -797,19 +805,23 @@ def test_mirrored_strategy():
         single = net()
         single.set_weights(model.get_weights())
         monitor = SaliencyMonitor(model, probes, batch_size=3)
-        reports = [(monitor.evaluate(0), SaliencyMonitor(single, probes, batch_size=3).evaluate(0))]
+
+        def plain(model):
+            return SaliencyMonitor(model, probes, batch_size=3).evaluate(0)
+
+        reports = [(monitor.evaluate(0), plain(single))]
         model.fit(images, targets, batch_size=8, epochs=2, verbose=0)
         before = [v.numpy().tobytes() for v in model.variables]
         trained = net()
         trained.set_weights(model.get_weights())
-        reports.append((monitor.evaluate(1), SaliencyMonitor(trained, probes, batch_size=3).evaluate(1)))
+        reports.append((monitor.evaluate(1), plain(trained)))
         assert before == [v.numpy().tobytes() for v in model.variables]
         assert monitor.trace_count == 1
         assert np.abs(reports[0][0].maps - reports[1][0].maps).max() > 1e-3
-        for mirrored, plain in reports:
-            np.testing.assert_allclose(mirrored.maps, plain.maps, rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(mirrored.scores, plain.scores, rtol=1e-5, atol=1e-5)
-            np.testing.assert_array_equal(mirrored.predictions, plain.predictions)
+        for one, other in reports:
+            np.testing.assert_allclose(one.maps, other.maps, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(one.predictions, other.predictions)
         print("equal")
         """
     )

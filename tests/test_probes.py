@@ -67,6 +67,7 @@ def test_what_was_not_given():
     assert probes.groups is None
     assert probes.class_names is None
     assert dict(probes.regions) == {}
+    assert dict(ProbeSet(IMAGES, regions=None).regions) == {}
     assert probes.names == ("000", "001", "002", "003")
 
 
@@ -228,7 +229,6 @@ def test_masks_refused(masks, error, says):
     [
         (np.ones((3, 2), bool), TypeError, "regions: .*dict.*ndarray"),
         ([("tag", np.ones((3, 2), bool))], TypeError, "regions: .*dict.*list"),
-        (None, TypeError, "regions: .*dict.*NoneType"),
         ({"tag": np.ones((3, 2))}, TypeError, r"regions\['tag'\]: .*bool.*float64"),
         ({"tag": np.ones((2, 3), bool)}, ValueError, r"\['tag'\]: .*\(3, 2\) or \(4, 3, 2\)"),
         ({"tag": np.ones((1, 3, 2), bool)}, ValueError, r"\['tag'\]: .*received \(1, 3, 2\)"),

@@ -1,4 +1,4 @@
-"""Every model here is random weights on a small image; what its logits are is worked out in NumPy."""
+"""Every model here has random weights and a small image; NumPy says what its logits are."""
 
 import keras
 import numpy as np
@@ -187,7 +187,7 @@ def pooled_convolution_softmax():
 
 
 def whole_image_convolution_softmax():
-    """Classes as channels of a 1 x 1 map, flattened after the softmax: a fully convolutional net."""
+    """Fully convolutional: classes as channels of a 1 x 1 map, flattened after the softmax."""
     conv = layers.Conv2D(3, 3, activation="softmax", bias_initializer="random_normal")
     model = keras.Sequential([keras.Input(SHAPE), conv, layers.Flatten()])
     kernel, bias = (weight.numpy().astype(np.float64) for weight in conv.weights)

@@ -1,0 +1,670 @@
+import io
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from keras_saliency.heatmaps import (
+    NOT_A_NUMBER,
+    SCALES,
+    check_colormap,
+    colorize,
+    displayed,
+    enlarged,
+    factor_for,
+    limits,
+    overlay,
+    scaled,
+    statement,
+    thumbnails,
+    value_range,
+)
+from keras_saliency.sheets import (
+    BACKGROUND,
+    GAP,
+    LINE,
+    TEXT,
+    WRONG,
+    Line,
+    beside,
+    blank,
+    captioned,
+    contact_sheet,
+    draw_line,
+    encoded,
+    filmstrip,
+    grid,
+)
+
+RNG = np.random.default_rng(0)
+MAPS = RNG.gamma(0.5, size=(4, 5, 6)).astype(np.float32)
+COLORMAPS = ["hot", "viridis", "inferno", "gray", "jet"]
+NAN, INF = np.nan, np.inf
+
+
+def colors(name, values):
+    return np.asarray(matplotlib.colormaps[name](values, bytes=True))[..., :3]
+
+
+def peaks(maps):
+    return maps.max(axis=(1, 2))
+
+
+# ---------------------------------------------------------------- colour
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+@pytest.mark.parametrize("peak", [1e-38, 1e-20, 1.0, 255.0, 1e20, 3.4e38])
+def test_the_256_colours_are_those_of_matplotlib(colormap, peak):
+    """The values 0/255 .. 255/255 of the limit are the colormap's 256 entries in order."""
+    steps = np.arange(256).reshape(1, 16, 16)
+    maps = (steps / 255 * peak).astype(np.float32)
+    found = colorize(maps, limits=np.float32([peak]), colormap=colormap)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, colors(colormap, steps))
+    np.testing.assert_array_equal(found, colors(colormap, steps / 255))
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_values_between_get_the_nearest_colour(colormap):
+    found = colorize(MAPS, limits=peaks(MAPS), colormap=colormap)
+    exact = MAPS.astype(np.float64) / peaks(MAPS)[:, None, None]
+    np.testing.assert_array_equal(found, colors(colormap, np.rint(exact * 255).astype(int)))
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_values_between_lie_within_one_colour_of_matplotlib(colormap):
+    """Which takes floor(256 x) where we take the nearest of 255 steps."""
+    found = colorize(MAPS, limits=peaks(MAPS), colormap=colormap)
+    index = np.minimum((MAPS / peaks(MAPS)[:, None, None] * 256).astype(int), 255)
+    np.testing.assert_array_equal(
+        colors(colormap, index), colors(colormap, MAPS / peaks(MAPS)[:, None, None])
+    )
+    near = [colors(colormap, np.clip(index + step, 0, 255)) for step in (-1, 0, 1)]
+    assert np.any([(found == color).all(axis=-1) for color in near], axis=0).all()
+
+
+def test_hot_is_the_default():
+    limit = peaks(MAPS)
+    np.testing.assert_array_equal(
+        colorize(MAPS, limits=limit), colorize(MAPS, limits=limit, colormap="hot")
+    )
+    assert colorize(np.float32([[[0, 1]]]), limits=np.float32([1]))[0, 0, 1].tolist() == [255] * 3
+
+
+@pytest.mark.parametrize("limit", [0.0, 1.0])
+def test_a_zero_map_is_the_colormaps_beginning(limit):
+    found = colorize(
+        np.zeros((1, 2, 3), np.float32), limits=np.float32([limit]), colormap="viridis"
+    )
+    np.testing.assert_array_equal(found, np.broadcast_to([68, 1, 84], (1, 2, 3, 3)))
+
+
+def test_a_constant_map_is_the_colormaps_end():
+    found = colorize(
+        np.full((1, 2, 3), 1e-20, np.float32), limits=np.float32([1e-20]), colormap="viridis"
+    )
+    np.testing.assert_array_equal(found, np.broadcast_to(colors("viridis", 1.0), (1, 2, 3, 3)))
+
+
+def test_nan_pixels_have_a_colour_of_their_own():
+    found = colorize(np.float32([[[0, NAN], [4, 2]]]), limits=np.float32([4]))[0]
+    assert tuple(found[0, 1]) == NOT_A_NUMBER
+    np.testing.assert_array_equal(found[0, 0], colors("hot", 0.0))
+    np.testing.assert_array_equal(found[1, 0], colors("hot", 1.0))
+    np.testing.assert_array_equal(found[1, 1], colors("hot", 128))
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_the_colour_of_nan_is_in_no_colormap(colormap):
+    distance = np.abs(colors(colormap, np.arange(256)).astype(int) - NOT_A_NUMBER).max(axis=1)
+    assert distance.min() > 10
+
+
+def test_a_map_that_is_nan_or_infinite():
+    for value in (NAN, INF):
+        maps = np.full((1, 2, 2), value, np.float32)
+        found = colorize(maps, limits=limits(maps, "epoch"))
+        np.testing.assert_array_equal(found, np.broadcast_to(NOT_A_NUMBER, (1, 2, 2, 3)))
+
+
+def test_values_above_the_limit_are_the_end():
+    found = colorize(np.float32([[[1, 2, 5, 1e30]]]), limits=np.float32([2]), colormap="gray")
+    assert found[0, 0, :, 0].tolist() == [128, 255, 255, 255]
+
+
+def test_scaled_is_exact_over_the_range_of_float32():
+    for peak in (1e-45, 1e-40, 1e-30, 1.0, 1e30, 3.4e38):
+        found = scaled(np.full((1, 1, 2), peak, np.float32), np.float32([peak]))
+        np.testing.assert_array_equal(found, [[[1, 1]]])
+        assert found.dtype == np.float32
+    np.testing.assert_array_equal(scaled(np.zeros((1, 1, 2)), np.zeros(1)), [[[0, 0]]])
+
+
+def test_unknown_colormaps():
+    with pytest.raises(ValueError, match="colormap: .*'hot'.*'viridis'.*received 'warm'"):
+        check_colormap("warm")
+    with pytest.raises(TypeError, match="colormap: .*received None"):
+        check_colormap(None)
+    with pytest.raises(ValueError, match="colormap: .*received 'warm'"):
+        colorize(MAPS, limits=peaks(MAPS), colormap="warm")
+    assert check_colormap("magma") == "magma"
+
+
+# ---------------------------------------------------------------- limits
+
+
+def of_peaks(*values):
+    """Maps with these maxima, the maximum at another place in each."""
+    maps = np.zeros((len(values), 2, 2), np.float32)
+    for i, value in enumerate(values):
+        maps[i].flat[i % 4] = value
+        maps[i].flat[(i + 1) % 4] = 0.25 * value
+    return maps
+
+
+def test_limits_over_a_run_by_hand():
+    run = [of_peaks(1, 8, 0), of_peaks(4, 2, 3), of_peaks(2, 1, 1)]
+    expected = {
+        "epoch": [[1, 8, 0], [4, 2, 3], [2, 1, 1]],
+        "probe": [[1, 8, 0], [4, 8, 3], [4, 8, 3]],
+        "shared": [[8, 8, 8], [8, 8, 8], [8, 8, 8]],
+    }
+    assert set(SCALES) == set(expected)
+    for scale, rows in expected.items():
+        before = None
+        for maps, row in zip(run, rows, strict=True):
+            before = limits(maps, scale, before)
+            assert before.tolist() == row, scale
+
+
+def test_shared_limits_grow():
+    before = limits(of_peaks(1, 2), "shared")
+    assert before.tolist() == [2, 2]
+    assert limits(of_peaks(5, 1), "shared", before).tolist() == [5, 5]
+
+
+def test_limits_ignore_what_is_not_finite():
+    maps = np.float32([[[NAN, 3], [1, 2]], [[INF, 7], [0, 0]], [[NAN, NAN], [NAN, NAN]]])
+    assert limits(maps, "epoch").tolist() == [3, 7, 0]
+    assert limits(maps, "shared").tolist() == [7, 7, 7]
+    assert limits(maps, "probe", np.float32([4, 4, 4])).tolist() == [4, 7, 4]
+
+
+@pytest.mark.parametrize("scale", ["epoch", "probe"])
+@pytest.mark.parametrize("neighbour", [0.0, 1e-30, 1e30, NAN])
+def test_a_probes_picture_ignores_its_neighbours(scale, neighbour):
+    images = RNG.integers(0, 256, (4, 5, 6, 3)).astype(np.uint8)
+
+    def pictures(chosen, maps):
+        first = limits(0.5 * maps[chosen], scale)
+        limit = limits(maps[chosen], scale, first)
+        drawn = (
+            colorize(maps[chosen], limits=limit),
+            overlay(images[chosen], maps[chosen], limits=limit),
+        )
+        return [picture[0].tobytes() for picture in drawn]
+
+    others = MAPS.copy()
+    others[[0, 1, 3]] *= np.float32(neighbour)
+    assert pictures([2, 0, 1, 3], others) == pictures([2], MAPS)
+
+
+def test_shared_pictures_show_the_magnitude():
+    maps = np.float32([[[2.55, 0]], [[255, 0]]])
+    found = colorize(maps, limits=limits(maps, "shared"), colormap="gray")
+    assert found[:, 0, 0, 0].tolist() == [3, 255]  # 2.55 -> 0.01 * 255, rounded
+    found = colorize(maps, limits=limits(maps, "epoch"), colormap="gray")
+    assert found[:, 0, 0, 0].tolist() == [255, 255]
+
+
+@pytest.mark.parametrize("factor", [2.0**-60, 2.0**60])
+def test_scale_does_not_change_the_picture_of_an_epoch(factor):
+    other = MAPS * np.float32(factor)
+    found = colorize(other, limits=limits(other, "epoch"))
+    np.testing.assert_array_equal(found, colorize(MAPS, limits=limits(MAPS, "epoch")))
+
+
+def test_statements():
+    said = {
+        "zero map": [[0, 0], [0, 0]],
+        "constant map": [[1e-30, 1e-30], [1e-30, 1e-30]],
+        "": [[0, 0], [0, 1e-45]],
+    }
+    for text, values in said.items():
+        assert statement(np.float32(values)) == text
+    for value in (NAN, INF):
+        assert statement(np.float32([[1, value]])) == "not a number"
+
+
+# ---------------------------------------------------------------- overlay
+
+
+def gray_images(value, count=1, height=2, width=3):
+    return np.full((count, height, width, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize("colormap", ["hot", "viridis"])
+def test_no_saliency_shows_the_gray_image(colormap):
+    shades = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
+    found = overlay(
+        shades, np.zeros((1, 16, 16), np.float32), limits=np.float32([1]), colormap=colormap
+    )
+    np.testing.assert_array_equal(found, shades)
+    found = overlay(
+        shades, np.zeros((1, 16, 16), np.float32), limits=np.float32([0]), colormap=colormap
+    )
+    np.testing.assert_array_equal(found, shades)
+
+
+def test_no_saliency_shows_colours_by_their_luma():
+    """ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B."""
+    image = np.uint8([[[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]]])
+    found = overlay(image, np.zeros((1, 1, 4), np.float32), limits=np.float32([1]))
+    assert found[0, 0].tolist() == [[76] * 3, [150] * 3, [29] * 3, [18] * 3]
+
+
+@pytest.mark.parametrize("colormap", ["hot", "viridis"])
+def test_full_saliency_shows_the_colormaps_end(colormap):
+    found = overlay(
+        gray_images(77), np.full((1, 2, 3), 5.0), limits=np.array([5.0]), colormap=colormap
+    )
+    np.testing.assert_array_equal(found, np.broadcast_to(colors(colormap, 1.0), (1, 2, 3, 3)))
+    above = overlay(
+        gray_images(77), np.full((1, 2, 3), 9.0), limits=np.array([5.0]), colormap=colormap
+    )
+    np.testing.assert_array_equal(above, found)
+
+
+def test_a_quarter_of_saliency_is_half_opaque():
+    """Opacity is the root of the value: 100 / 2 + heat / 2, rounded half up."""
+    found = overlay(gray_images(100), np.full((1, 2, 3), 0.25), limits=np.array([1.0]))
+    heat = colors("hot", 64).astype(float)  # 0.25 * 255 = 63.75
+    np.testing.assert_array_equal(found[0, 0, 0], np.floor(50 + heat / 2 + 0.5))
+
+
+def test_nan_covers_the_image():
+    found = overlay(
+        gray_images(100, width=2), np.float32([[[NAN, 0], [0, INF]]]), limits=np.float32([1])
+    )
+    assert tuple(found[0, 0, 0]) == tuple(found[0, 1, 1]) == NOT_A_NUMBER
+    assert found[0, 0, 1].tolist() == found[0, 1, 0].tolist() == [100] * 3
+
+
+# ---------------------------------------------------------------- images as pictures
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 1.0], (0, 1)),
+        ([0.2, 0.7], (0, 1)),
+        ([0.0, 0.0], (0, 1)),
+        ([-1.0, 0.5], (-1, 1)),
+        ([-0.1, 1.0], (-1, 1)),
+        ([0.0, 1.5], (0, 255)),
+        ([3.0, 255.0], (0, 255)),
+        ([0.0, 256.0], (0, 256)),
+        ([-0.5, 2.0], (-0.5, 2)),
+        ([-128.0, 151.0], (-128, 151)),
+    ],
+)
+def test_value_range_by_hand(values, expected):
+    assert value_range(np.array(values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 0.2, 0.5, 1], [0, 51, 128, 255]),
+        ([-1, -0.6, 0, 1], [0, 51, 128, 255]),
+        ([0, 51, 128, 255], [0, 51, 128, 255]),
+        ([-2, 0, 2, 8], [0, 51, 102, 255]),
+        ([1000, 1002, 1004, 1010], [0, 51, 102, 255]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_displayed_by_hand(values, expected, dtype):
+    images = np.array(values, dtype).reshape(1, 2, 2, 1)
+    found = displayed(images)
+    assert found.dtype == np.uint8
+    assert found.shape == (1, 2, 2, 3)
+    for channel in range(3):
+        assert found[..., channel].ravel().tolist() == expected
+
+
+def test_all_shades_of_integer_images_stay():
+    shades = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    for dtype in (np.uint8, np.int32, np.float32):
+        np.testing.assert_array_equal(displayed(shades.astype(dtype))[..., 0], shades[..., 0])
+    np.testing.assert_array_equal(
+        displayed((shades / 255).astype(np.float32))[..., 1], shades[..., 0]
+    )
+
+
+def test_channels():
+    rgb = np.array([[[[0.0, 0.2, 1.0]]]])
+    assert displayed(rgb)[0, 0, 0].tolist() == [0, 51, 255]
+    five = np.array([[[[0.0, 0.2, 0.4, 0.4, 1.0]]]])  # mean 0.4
+    assert displayed(five)[0, 0, 0].tolist() == [102] * 3
+    two = np.array([[[[0.2, 1.0]]]])
+    assert displayed(two)[0, 0, 0].tolist() == [153] * 3
+
+
+def test_one_range_for_all_images():
+    images = np.stack([np.full((1, 1, 1), 0.5), np.full((1, 1, 1), 100.0)])
+    assert displayed(images)[:, 0, 0, 0].tolist() == [1, 100]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("value", "shade"), [(0.0, 0), (1.0, 255), (0.2, 51), (-1.0, 0), (51.0, 51)]
+)
+def test_constant_images_in_a_usual_range(value, shade, channels):
+    found = displayed(np.full((1, 2, 2, channels), value))
+    np.testing.assert_array_equal(found, np.full((1, 2, 2, 3), shade))
+
+
+@pytest.mark.parametrize("value", [300.0, -5.0, 1e30])
+def test_constant_images_in_no_usual_range(value):
+    """No division by zero; what shade is shown says nothing, as long as it is one."""
+    found = displayed(np.full((2, 2, 2, 1), value))
+    assert found.dtype == np.uint8
+    assert found.shape == (2, 2, 2, 3)
+    assert len(np.unique(found)) == 1
+
+
+# ---------------------------------------------------------------- larger and smaller
+
+
+@pytest.mark.parametrize("factor", [1, 2, 5])
+def test_enlarged_is_blocks(factor):
+    pictures = RNG.integers(0, 256, (2, 3, 4, 3)).astype(np.uint8)
+    expected = np.kron(pictures, np.ones((1, factor, factor, 1), np.uint8))
+    found = enlarged(pictures, factor)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(enlarged(pictures[0], factor), expected[0])
+
+
+def test_factor_for():
+    pixels = [1, 8, 28, 32, 111, 112, 113, 500]
+    assert [factor_for(size, 112) for size in pixels] == [112, 14, 4, 4, 2, 1, 1, 1]
+
+
+def block_means(values, block):
+    """Slow and plain."""
+    count, height, width = values.shape[:3]
+    rows, columns = -(-height // block), -(-width // block)
+    means = np.empty((count, rows, columns, *values.shape[3:]))
+    for y in range(rows):
+        for x in range(columns):
+            part = values[:, y * block : (y + 1) * block, x * block : (x + 1) * block]
+            means[:, y, x] = part.astype(np.float64).mean(axis=(1, 2))
+    return means
+
+
+@pytest.mark.parametrize(
+    ("shape", "at_most", "block"),
+    [
+        ((2, 8, 8), 4, 2),
+        ((2, 7, 5), 4, 2),
+        ((1, 9, 10), 3, 4),
+        ((1, 13, 2), 5, 3),
+        ((2, 3, 11, 3), 4, 3),
+        ((1, 5, 5), 1, 5),
+    ],
+)
+def test_thumbnails_are_block_means(shape, at_most, block):
+    values = RNG.random(shape).astype(np.float32)
+    found = thumbnails(values, at_most)
+    expected = block_means(values, block)
+    assert found.shape == expected.shape
+    assert max(found.shape[1:3]) <= at_most
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_thumbnails_by_hand():
+    values = np.arange(15, dtype=np.float32).reshape(1, 3, 5)
+    assert thumbnails(values, 3)[0].tolist() == [[3, 5, 6.5], [10.5, 12.5, 14]]
+
+
+def test_small_enough_pictures_stay():
+    for shape in ((2, 4, 4), (2, 1, 4), (1, 4, 3, 3)):
+        values = RNG.integers(0, 256, shape).astype(np.uint8)
+        found = thumbnails(values, 4)
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, values)
+
+
+def test_thumbnails_of_integers_do_not_wrap():
+    np.testing.assert_array_equal(
+        thumbnails(np.full((1, 8, 8, 3), 250, np.uint8), 2), np.full((1, 2, 2, 3), 250)
+    )
+
+
+@pytest.mark.parametrize("value", [1e-45, 1e-38, 3e38])
+def test_thumbnails_over_the_range_of_float32(value):
+    values = np.full((1, 6, 6), value, np.float32)
+    np.testing.assert_allclose(
+        thumbnails(values, 2), np.full((1, 2, 2), np.float32(value)), rtol=1e-6
+    )
+
+
+def test_thumbnails_keep_nan_in_its_block():
+    values = np.ones((1, 4, 4), np.float32)
+    values[0, 0, 0] = NAN
+    np.testing.assert_array_equal(thumbnails(values, 2), [[[NAN, 1], [1, 1]]])
+
+
+# ---------------------------------------------------------------- sheets
+
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
+def noise(height, width):
+    """A picture no part of which looks like another."""
+    return RNG.integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def is_background(part):
+    return bool((part == np.uint8(BACKGROUND)).all())
+
+
+def test_png_keeps_every_pixel():
+    picture = noise(37, 23)
+    image = Image.open(io.BytesIO(encoded(picture, lossless=True)))
+    assert image.format == "PNG"
+    assert image.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(image), picture)
+
+
+def test_jpeg_is_close():
+    y, x = np.mgrid[:64, :48]
+    smooth = np.stack([4 * y, 5 * x, 255 - 2 * y - 2 * x], axis=-1).astype(np.uint8)
+    image = Image.open(io.BytesIO(encoded(smooth, lossless=False)))
+    assert image.format == "JPEG"
+    difference = np.abs(np.asarray(image).astype(int) - smooth)
+    # Quality 90 quantises in steps of 3 to 20 per 8 x 8 coefficient.
+    assert difference.mean() < 2
+    assert difference.max() < 16
+
+
+def test_jpeg_keeps_fine_colours():
+    """Colours that alternate by column survive: no chroma subsampling."""
+    stripes = np.zeros((16, 16, 3), np.uint8)
+    stripes[:, ::2] = 255, 0, 0
+    stripes[:, 1::2] = 0, 0, 255
+    image = np.asarray(Image.open(io.BytesIO(encoded(stripes, lossless=False))))
+    assert np.abs(image.astype(int) - stripes).max() < 64
+
+
+def test_blank():
+    assert blank(3, 5).shape == (3, 5, 3)
+    assert blank(3, 5).dtype == np.uint8
+    assert is_background(blank(3, 5))
+
+
+def test_beside():
+    panels = [noise(6, 4), noise(6, 9), noise(6, 1)]
+    sheet = beside(panels)
+    assert sheet.shape == (6, 4 + 9 + 1 + 2 * GAP, 3)
+    np.testing.assert_array_equal(sheet[:, :4], panels[0])
+    np.testing.assert_array_equal(sheet[:, 4 + GAP : 13 + GAP], panels[1])
+    np.testing.assert_array_equal(sheet[:, 13 + 2 * GAP :], panels[2])
+    assert is_background(sheet[:, 4 : 4 + GAP])
+    assert is_background(sheet[:, 13 + GAP : 13 + 2 * GAP])
+
+
+def test_grid():
+    cells = [[noise(5, 7), None, noise(5, 7)], [None, noise(5, 7)]]
+    sheet = grid(cells)
+    assert sheet.shape == (2 * 5 + GAP, 3 * 7 + 2 * GAP, 3)
+    down, right = 5 + GAP, 7 + GAP
+    np.testing.assert_array_equal(sheet[:5, :7], cells[0][0])
+    np.testing.assert_array_equal(sheet[:5, 2 * right : 2 * right + 7], cells[0][2])
+    np.testing.assert_array_equal(sheet[down : down + 5, right : right + 7], cells[1][1])
+    assert is_background(sheet[:5, 7 : 2 * right])
+    assert is_background(sheet[5:down])
+    assert is_background(sheet[down:, :right])
+    assert is_background(sheet[down:, right + 7 :])
+
+
+@pytest.mark.parametrize(
+    ("count", "height", "width", "columns"),
+    [
+        (1, 10, 10, 1),
+        (2, 10, 10, 2),
+        (5, 10, 20, 2),  # sqrt(2 * 5 * 10 / 20) = 2.24
+        (8, 10, 10, 4),
+        (16, 10, 10, 6),  # 5.66
+        (3, 4, 90, 1),
+        (3, 90, 4, 3),
+    ],
+)
+def test_contact_sheet(count, height, width, columns):
+    pictures = [noise(height, width) for _ in range(count)]
+    sheet = contact_sheet(pictures)
+    rows = -(-count // columns)
+    assert sheet.shape == (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
+    left_over = np.ones(sheet.shape[:2], bool)
+    for i, picture in enumerate(pictures):
+        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
+        np.testing.assert_array_equal(sheet[top : top + height, left : left + width], picture)
+        left_over[top : top + height, left : left + width] = False
+    assert is_background(sheet[left_over])
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (15, 15), (48, 48)])
+def test_filmstrip(height, width):
+    names, columns = ["first", "second"], ["before", "0", "1"]
+    frames = [[noise(height, width) for _ in columns] for _ in names]
+    strip = filmstrip(list(zip(names, frames, strict=True)), columns)
+    top = LINE + GAP
+    assert strip.shape[0] == top + 2 * height + GAP
+    left = strip.shape[1] - (3 * width + 2 * GAP)
+    assert left > 0
+    for y, row in enumerate(frames):
+        for x, frame in enumerate(row):
+            down, right = top + y * (height + GAP), left + x * (width + GAP)
+            np.testing.assert_array_equal(strip[down : down + height, right : right + width], frame)
+    for y in range(2):  # a name beside every row, and over every column
+        down = top + y * (height + GAP)
+        assert not is_background(strip[down : down + height, :left])
+    for x in range(3):
+        right = left + x * (width + GAP)
+        assert not is_background(strip[:LINE, right : right + width])
+    assert is_background(strip[:LINE, :left])
+
+
+@pytest.mark.parametrize("height", [1, 3, 8, 14])
+def test_filmstrip_of_flat_pictures(height):
+    """Lower than a line of text, as the maps of 4 x 64 pixels are."""
+    frames = [[noise(height, 48)], [noise(height, 48)]]
+    strip = filmstrip([("first", frames[0]), ("second", frames[1])], ["0"])
+    for row in frames:
+        windows = np.lib.stride_tricks.sliding_window_view(strip, row[0].shape)
+        assert (windows == row[0]).all(axis=(-3, -2, -1)).sum() == 1
+
+
+def test_filmstrip_with_very_long_names():
+    frames = [[noise(20, 20), noise(20, 20)]]
+    strip = filmstrip([("name " * 100, frames[0])], ["epoch " * 50, "1"])
+    assert strip.shape[1] < 300
+    left = strip.shape[1] - 44
+    np.testing.assert_array_equal(strip[LINE + GAP :, left : left + 20], frames[0][0])
+    assert is_background(strip[:LINE, left + 20 : left + 24])  # the first column's name is cut
+
+
+# ---------------------------------------------------------------- captions
+
+
+def test_captions_lie_below_the_picture():
+    picture = noise(10, 60)
+    sheet = captioned(picture, [Line("one"), Line("two"), Line("")])
+    assert sheet.shape == (10 + 3 * LINE + 2, 60, 3)
+    np.testing.assert_array_equal(sheet[:10], picture)
+    lines = [sheet[11 + LINE * i : 11 + LINE * (i + 1)] for i in range(3)]
+    assert not is_background(lines[0])
+    assert not is_background(lines[1])
+    assert is_background(lines[2])
+    assert lines[0].tobytes() != lines[1].tobytes()
+
+
+def test_captions_have_the_colour_of_text():
+    """Somewhere a stroke covers a pixel nearly whole; elsewhere text and background mix."""
+    for wrong, color in ((False, TEXT), (True, WRONG)):
+        line = captioned(blank(1, 60), [Line("▇▇▇▇", wrong)])[2:]
+        assert (line == np.uint8(color)).all(axis=-1).any()
+        low, high = np.minimum(color, BACKGROUND), np.maximum(color, BACKGROUND)
+        assert ((line >= low) & (line <= high)).all()
+
+
+def test_too_long_text_is_cut():
+    font = ImageFont.truetype(str(FONT), 11)
+    text, width = "a rather long name of a class, with a comma", 80
+    fitting = max(n for n in range(len(text)) if font.getlength(text[:n] + "…") <= width - 2)
+    assert 5 < fitting < 20
+    cut = captioned(blank(4, width), [Line(text[:fitting] + "…")])
+    np.testing.assert_array_equal(captioned(blank(4, width), [Line(text)]), cut)
+    short = captioned(blank(4, 400), [Line(text)])
+    whole = int(font.getlength(text))
+    assert not is_background(short[:, whole - 6 : whole + 2])
+    assert is_background(short[:, whole + 4 :])
+
+
+def test_text_stays_in_its_place():
+    picture = noise(40, 90)
+    before = picture.copy()
+    draw_line(picture, 10, 20, 30, Line("mmmmmmmmmmmmmmmmmmmmmmm"))
+    changed = (picture != before).any(axis=-1)
+    assert changed[10 : 10 + LINE, 20:50].any()
+    changed[10 : 10 + LINE, 20:50] = False
+    assert not changed.any()
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 10])
+def test_captions_of_very_narrow_pictures(width):
+    picture = noise(8, width)
+    sheet = captioned(picture, [Line("class 7")])
+    assert sheet.shape == (8 + LINE + 2, width, 3)
+    np.testing.assert_array_equal(sheet[:8], picture)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["猫", "Šťáva", "עברית", "🐈 cat", "a\tb", "a\nb", "a\r\nb\n", "a\x00b", "\ud800", "e\u0301"],
+)
+def test_any_name_can_be_drawn(text):
+    sheet = captioned(blank(4, 90), [Line(text)])
+    assert sheet.shape == (4 + LINE + 2, 90, 3)
+    assert not is_background(sheet)
+    strip = filmstrip([(text, [noise(20, 20)])], [text])
+    assert not is_background(strip[LINE + GAP :, :-20])
+
+
+def test_text_is_the_same_every_time():
+    made = [captioned(blank(4, 90), [Line("predicts cat 0.93")]).tobytes() for _ in range(2)]
+    assert made[0] == made[1]
