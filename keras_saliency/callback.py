@@ -129,13 +129,14 @@ class SaliencyCallback(keras.callbacks.Callback):
                 score=self.score,
                 batch_size=self.batch_size,
             )
+            self._sinks = {run: self._sink(run) for run in (_tags.EPOCH_RUN, _tags.BATCH_RUN)}
+        self._close()  # what a fit that crashed left open
         self._fits += 1
         self._has_begun = self._has_warned = False
         self._epoch_began = self._epoch_seconds = self._seconds = math.nan
         self._has_said_cost = False
         self._batches_since, self._batches_seen = 0, 0
         self._previous: dict[str, SaliencyReport] = {}
-        self._sinks = {run: self._sink(run) for run in (_tags.EPOCH_RUN, _tags.BATCH_RUN)}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
@@ -174,6 +175,9 @@ class SaliencyCallback(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the event files."""
         self._say_cost()
+        self._close()
+
+    def _close(self) -> None:
         for sink in self._sinks.values():
             if sink is not None:
                 sink.close()

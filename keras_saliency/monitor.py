@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -97,32 +97,15 @@ class SaliencyMonitor:
             predictions = self._run(np.zeros(len(self.probes), np.int64))["predictions"]
             self._targets = self._checked_targets(predictions)
         found = self._run(self._targets)
-        maps = found["maps"]
-        known = self.probes.targets is not None and (found["predictions"] >= 0).all()
-        correct = found["predictions"] == self._targets
         return SaliencyReport(
             step=step,
-            maps=maps,
+            maps=found["maps"],
             targets=self._targets.copy(),
             predictions=found["predictions"],
             confidences=found["confidences"],
             scores=found["scores"],
             gradient_norms=found["gradient_norms"],
-            statistics={
-                "gradient_norm": float(found["gradient_norms"].mean()),
-                "confidence": float(found["confidences"].mean()),
-                "probe_accuracy": float(correct.mean()) if known else float("nan"),
-                "dead_maps": statistics.dead_maps(maps),
-                "map_similarity": (
-                    float("nan")
-                    if previous is None
-                    else statistics.map_similarity(maps, previous.maps)
-                ),
-                **{
-                    f"enrichment/{name}": statistics.enrichment(maps, mask)
-                    for name, mask in self.probes.regions.items()
-                },
-            },
+            statistics=_statistics(self.probes, found, previous),
         )
 
     @property
@@ -275,6 +258,33 @@ def saliency_maps(
         model, ProbeSet(images, targets), method=method, score=score, batch_size=batch_size
     )
     return monitor.evaluate(step=0).maps
+
+
+def _statistics(
+    probes: ProbeSet, found: Mapping[str, Array], previous: SaliencyReport | None
+) -> dict[str, float]:
+    """What there is to say of one evaluation in numbers; by `saliency/<key>` in TensorBoard."""
+    maps = found["maps"]
+    numbers = {
+        "gradient_norm": float(found["gradient_norms"].mean()),
+        "confidence": float(found["confidences"].mean()),
+        "dead_maps": statistics.dead_maps(maps),
+        "map_similarity": float("nan"),
+    }
+    if previous is not None:
+        numbers["map_similarity"] = statistics.map_similarity(maps, previous.maps)
+    if probes.targets is not None and (found["predictions"] >= 0).all():
+        correct = found["predictions"] == probes.targets
+        numbers["probe_accuracy"] = float(correct.mean())
+        if probes.groups is not None:
+            numbers["worst_group_accuracy"] = statistics.worst_group_accuracy(
+                correct, probes.groups
+            )
+    if probes.masks is not None:
+        numbers["object_enrichment"] = statistics.enrichment(maps, probes.masks)
+    for name, region in probes.regions.items():
+        numbers[f"enrichment/{name}"] = statistics.enrichment(maps, region)
+    return numbers
 
 
 def check_method_and_score(method: str, score: Score) -> None:

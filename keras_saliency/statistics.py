@@ -86,6 +86,25 @@ def enrichment(maps: Array, masks: Array) -> float:
     return float((inside / masks[used].mean(axis=(1, 2))).mean())
 
 
+def worst_group_accuracy(correct: Array, groups: Array) -> float:
+    """The accuracy of the group that fares worst, in 0..1.
+
+    Far below the accuracy over all where a model relies on what holds for most groups only.
+
+    Args:
+        correct: bool `(num_probes,)`, whether a probe is predicted right.
+        groups: `(num_probes,)`, a label a probe.
+
+    Example:
+        >>> worst_group_accuracy(np.array([True, True, False, True]), np.array([0, 0, 1, 1]))
+        0.5
+
+    Reference:
+        Sagawa, Koh, Hashimoto, Liang: Distributionally Robust Neural Networks. arXiv:1911.08731.
+    """
+    return min(float(correct[groups == group].mean()) for group in np.unique(groups))
+
+
 def map_similarity(maps: Array, previous: Array) -> float:
     """Spearman's rank correlation of each map with its predecessor; the mean over the probes.
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [path for path in [ROOT / "README.md"] if path.exists()]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+Run = Callable[[Path], subprocess.CompletedProcess[str]]
 
 
 def python_blocks(markdown: str) -> str:
@@ -24,39 +26,44 @@ def python_blocks(markdown: str) -> str:
     return "\n".join(script)
 
 
-def run(script: Path, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a script in a directory, as a user would, without a screen; a warning is an error."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", script],
-        cwd=directory,
-        env=os.environ | {"MPLBACKEND": "agg"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.fixture
+def run(tmp_path: Path, pytestconfig: pytest.Config) -> Run:
+    """Runs a script in an empty directory as a user would, warnings treated as in the tests."""
+    filters = pytestconfig.getini("filterwarnings") + (pytestconfig.getoption("-W") or [])
+
+    def run(script: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *(f"-W{filter}" for filter in filters), script],
+            cwd=tmp_path,
+            env=os.environ | {"MPLBACKEND": "agg"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_python_blocks_of_a_document_run_in_order(document: Path, tmp_path: Path) -> None:
-    script = tmp_path / document.with_suffix(".py").name
-    script.write_text(python_blocks(document.read_text("utf-8")), "utf-8")
-    ran = run(script, tmp_path)
+def test_the_python_blocks_of_the_readme_run_in_order(tmp_path: Path, run: Run) -> None:
+    script = tmp_path / "README.py"
+    script.write_text(python_blocks((ROOT / "README.md").read_text("utf-8")), "utf-8")
+    ran = run(script)
     assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_runs(example: Path, tmp_path: Path) -> None:
-    ran = run(example, tmp_path)
+def test_an_example_runs(example: Path, run: Run) -> None:
+    ran = run(example)
     assert ran.returncode == 0, ran.stderr
 
 
-def test_blocks_share_one_namespace_and_keep_their_line_numbers(tmp_path: Path) -> None:
+def test_blocks_share_one_namespace_and_keep_their_line_numbers(tmp_path: Path, run: Run) -> None:
     markdown = "\n".join(
         ["Text", "```python", "a = 1", "```", "```bash", "rm", "```", "```python", "a + b", "```"]
     )
     script = tmp_path / "script.py"
     script.write_text(python_blocks(markdown))
-    ran = run(script, tmp_path)
+    ran = run(script)
     assert ran.returncode == 1
     assert "line 9, in <module>" in ran.stderr
     assert ran.stderr.endswith("NameError: name 'b' is not defined\n")

@@ -143,6 +143,29 @@ def subclassed_with_softmax_of_tensorflow():
     return model, numpy_logits(model.dense)
 
 
+def softmax_handed_on():
+    """By operations of TensorFlow that keep every value."""
+
+    def end(x):
+        y = tf.squeeze(tf.expand_dims(tf.nn.softmax(x), axis=1), axis=1)
+        return tf.ensure_shape(tf.identity(y), (None, 3))
+
+    model = Subclassed(end)
+    model(IMAGES)
+    return model, numpy_logits(model.dense)
+
+
+def linear_logits_between_0_and_1():
+    """They look like probabilities, but do not sum to 1 and are a product with weights."""
+    model, layer = linear_end()
+    layer.kernel.assign(layer.kernel * 0.02)
+    layer.bias.assign([0.2, 0.5, 0.7])
+    logits = numpy_logits(layer)
+    assert logits.min() > 0
+    assert logits.max() < 1
+    return model, logits
+
+
 def linear_logits():
     model, layer = linear_end()
     return model, numpy_logits(layer)
@@ -210,7 +233,9 @@ MODELS = [
     nested_base_with_own_head,
     subclassed,
     subclassed_with_softmax_of_tensorflow,
+    softmax_handed_on,
     linear_logits,
+    linear_logits_between_0_and_1,
     subclassed_linear_logits,
     sigmoid_units,
     sigmoid_layer_units,

@@ -163,6 +163,19 @@ def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
     ]
 
 
+def test_a_loop_of_fits_is_one_run_with_one_filmstrip(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "loop", verbose=0)
+    model = network()
+    for epoch in range(4):
+        fit([saliency], initial_epoch=epoch, epochs=epoch + 1, model=model)
+    assert [path.name for path in (tmp_path / "loop").iterdir()] == ["saliency"]
+    found = events(tmp_path / "loop" / "saliency")["saliency/filmstrip"]
+    assert {step: len(tensors) for step, tensors in found.items()} == dict.fromkeys(range(-1, 4), 1)
+    assert len(events(tmp_path / "loop" / "saliency")["saliency/configuration"][-1]) == 1
+    width = [pixels(found[step][0]).shape[1] for step in range(-1, 4)]
+    assert set(np.diff(width)) == {48 + 4}  # each epoch adds one column, whichever fit it is of
+
+
 def test_a_crash_in_fit_loses_nothing_that_was_computed(tmp_path):
     class Crash(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ class TensorBoardSink:
     """Writes reports as pictures, scalars and text, below one log directory.
 
     Nothing is created before the first report; every report is on disk when `write` returns.
-    Event files that are there already are never touched and never overruled: a report whose step
-    follows the last one on disk goes on in that run (a resumed training); one whose step is the
-    last one on disk is that very state, seen again, and is not written twice; otherwise
-    the run gets a number, `saliency_2`, `saliency_3`, ...
+    Event files that are there already are never touched and never overruled. The first report
+    after opening decides: if its step follows the last one on disk, it goes on in that run (a
+    resumed training); if its step is the last one on disk, it is that very state, seen again, and
+    is not written twice; else the run gets a number, `saliency_2`, `saliency_3`, ...
 
     Args:
         log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`.
@@ -55,32 +56,45 @@ class TensorBoardSink:
         self.log_dir = check_log_dir(log_dir)
         check_choice("scale", scale, SCALES)
         check_colormap(colormap)
-        self.run = run
-        self._probes = probes
-        self._pictures = Pictures(probes, scale, colormap)
+        self.run = self._first_run = run
+        self._new_pictures = partial(Pictures, probes, scale, colormap)
         self._configuration = configuration or {}
+        self._last_step: int | None = None  # in the run, on disk
+        self._drawn_step: int | None = None
         self._writer: Any = None
 
     def write(self, report: SaliencyReport) -> None:
-        """Writes one report. Steps must increase from call to call.
+        """Writes one report. Steps must increase from call to call, until `close`.
 
         Raises:
             OSError: The directory can't be made or read.
             tf.errors.OpError: The event file can't be written.
         """
-        drawn = self._pictures.draw(report)
-        text = None
         if self._writer is None:
-            self.run, is_seen = continued_run(self.log_dir, self.run, report.step)
-            self._writer = tf.summary.create_file_writer(str(self.log_dir / self.run))
-            if is_seen:
-                return
-            text = self._text()
+            self._open(report.step)
+        if report.step == self._drawn_step:
+            return
+        drawn = self._pictures.draw(report)
+        self._drawn_step = report.step
+        if report.step == self._last_step:
+            return
         try:
-            self._write(report, drawn, text)
+            self._write(report, drawn)
         except tf.errors.OpError:
             self._writer = None  # a new event file, next time
             raise
+        self._last_step = report.step
+
+    def _open(self, step: int) -> None:
+        if self._last_step is None or not goes_on(self._last_step, step):
+            self.run, self._last_step = continued_run(self.log_dir, self._first_run, step)
+            self._pictures = self._new_pictures()
+            self._drawn_step = None
+            self._text = _table(
+                ("setting", "value"),
+                [*self._configuration.items(), *self._pictures.configuration().items()],
+            )
+        self._writer = tf.summary.create_file_writer(str(self.log_dir / self.run))
 
     def close(self) -> None:
         """Closes the event file; a later `write` goes on, by the rule above."""
@@ -88,7 +102,7 @@ class TensorBoardSink:
             self._writer.close()
             self._writer = None
 
-    def _write(self, report: SaliencyReport, drawn: dict[str, Array], text: str | None) -> None:
+    def _write(self, report: SaliencyReport, drawn: dict[str, Array]) -> None:
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
             for name, value in report.statistics.items():
@@ -96,9 +110,10 @@ class TensorBoardSink:
                     tf.summary.scalar(_tags.statistic_tag(name), value)
             for tag, picture in drawn.items():
                 self._write_picture(tag, picture)
-            if text is not None:
-                tf.summary.text(_tags.CONFIGURATION, text)
+            if self._text:
+                tf.summary.text(_tags.CONFIGURATION, self._text)
             self._writer.flush()
+        self._text = ""
 
     def _write_picture(self, tag: str, picture: Array) -> None:
         height, width, _ = picture.shape
@@ -110,10 +125,6 @@ class TensorBoardSink:
                 display_name=None, description=self._pictures.description(tag)
             ),
         )
-
-    def _text(self) -> str:
-        rows = [*self._configuration.items(), *self._pictures.configuration().items()]
-        return _table(("setting", "value"), rows)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -140,18 +151,22 @@ def check_log_dir(log_dir: object) -> Path:
     return path
 
 
-def continued_run(log_dir: Path, run: str, step: int) -> tuple[str, bool]:
-    """The run in which a first report of this step is to be written.
+def goes_on(last: int, step: int) -> bool:
+    """Whether a report of this step belongs in a run that ends with step `last`.
 
-    Returns:
-        The run's name, and whether that run's last step is this very one.
+    Training that begins anew, at step -1, never goes on.
     """
+    return last < step or last == step >= 0
+
+
+def continued_run(log_dir: Path, run: str, step: int) -> tuple[str, int | None]:
+    """The run in which a first report of this step is to be written, and its last step so far."""
     number = 1
     while True:
         name = run if number == 1 else f"{run}_{number}"
         last = last_step(log_dir / name)
-        if last is None or last < step or (last == step >= 0):
-            return name, last == step
+        if last is None or goes_on(last, step):
+            return name, last
         number += 1
 
 
