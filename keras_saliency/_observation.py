@@ -12,7 +12,9 @@ from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+
+_SEED_GENERATOR = "global_seed_generator"
+"""Keras' own key of its global generator; it has no public name."""
 
 _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
 
@@ -21,19 +23,19 @@ _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape
 def own_seed_generator() -> Iterator[keras.random.SeedGenerator]:
     """Lets layers that draw without a seed draw from a generator of ours while they are traced.
 
-    Keras' global generator, for which Keras has no public name, then neither advances nor comes
-    into being; to create it Keras would take a number from Python's `random`.
+    Keras' global generator then neither advances nor comes into being; to create it Keras would
+    take a number from Python's `random`.
 
     Yields:
         The generator; what was traced needs it for as long as it is used.
     """
-    before = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    before = global_state.get_global_attribute(_SEED_GENERATOR)
     ours = keras.random.SeedGenerator(0)
-    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, ours)
+    global_state.set_global_attribute(_SEED_GENERATOR, ours)
     try:
         yield ours
     finally:
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, before)
+        global_state.set_global_attribute(_SEED_GENERATOR, before)
 
 
 class Written:

@@ -89,7 +89,9 @@ def _classes(labels: Array, batch: int) -> Array:
             raise ValueError("dataset: expected class indices or one-hot rows as labels.")
         labels = labels.argmax(axis=1)
     labels = labels[:, 0] if labels.shape == (batch, 1) else labels
-    if labels.shape != (batch,) or not np.array_equal(labels, labels.astype(np.int64)):
+    is_whole = labels.dtype.kind in "iufb" and bool((np.abs(labels) < 2**31).all())
+    is_whole = is_whole and np.array_equal(labels, labels.astype(np.int64))
+    if labels.shape != (batch,) or not is_whole:
         raise ValueError(
             f"dataset: expected class indices of shape ({batch},) as labels, received shape "
             f"{labels.shape}, dtype {labels.dtype}."

@@ -107,7 +107,7 @@ def saliency_map(attribution: Tensor) -> Tensor:
 
 
 def norm(attribution: Tensor) -> Tensor:
-    """The L2 norm of each attribution, `(batch,)`, exact over the whole range of its dtype.
+    """The L2 norm of each attribution, `(batch,)` float32 or float64, exact over their range.
 
     The values are divided by their largest before they are squared, so that gradients of 1e-30
     or 1e+30 neither vanish nor overflow. 0 for a zero attribution; `nan` if any value is.
@@ -115,6 +115,8 @@ def norm(attribution: Tensor) -> Tensor:
     Args:
         attribution: `(batch, height, width, channels)`.
     """
+    if attribution.dtype != tf.float64:
+        attribution = tf.cast(attribution, tf.float32)
     peak = tf.reduce_max(tf.abs(attribution), axis=[1, 2, 3], keepdims=True)
     scaled = tf.math.divide_no_nan(attribution, peak)
     return peak[:, 0, 0, 0] * tf.sqrt(tf.reduce_sum(scaled * scaled, axis=[1, 2, 3]))

@@ -44,7 +44,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             outputs and targets `(batch,)` to scores `(batch,)`.
         saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
         update_freq: `"epoch"`: at epoch ends only. An integer, or `"batch"` for 1: after every
-            so many batches, too.
+            so many batches, too (of accumulated gradients: after every so many updates).
         scale: How pictures are scaled: `"epoch"`, each map by its own maximum; `"probe"`, by the
             probe's maximum in the run so far; `"shared"`, by that of all probes.
         colormap: The name of a matplotlib colormap.
@@ -135,12 +135,11 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._has_begun = self._has_warned = False
         self._epoch_began = self._epoch_seconds = self._seconds = math.nan
         self._has_said_cost = False
-        self._batches_since, self._batches_seen = 0, 0
+        self._last_iteration = self._iteration()
         self._previous: dict[str, SaliencyReport] = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
-        self._batches_seen = 0
         if not self._has_begun:
             self._has_begun = True
             self._evaluate(_tags.EPOCH_RUN, epoch - 1)
@@ -153,12 +152,11 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Explains the model inside an epoch, if asked to."""
         if isinstance(self.update_freq, str):
             return
-        # Several batches may have passed: Keras reports the last of each `steps_per_execution`.
-        self._batches_since += batch + 1 - self._batches_seen
-        self._batches_seen = batch + 1
-        if self._batches_since >= self.update_freq:
-            self._batches_since = 0
-            self._evaluate(_tags.BATCH_RUN, int(self.model.optimizer.iterations.numpy()))
+        # Keras calls once for several batches where `steps_per_execution` says so.
+        iteration = self._iteration()
+        if iteration - self._last_iteration >= self.update_freq:
+            self._last_iteration = iteration
+            self._evaluate(_tags.BATCH_RUN, iteration)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the statistics join Keras' `logs`."""
@@ -176,6 +174,9 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Closes the event files."""
         self._say_cost()
         self._close()
+
+    def _iteration(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
 
     def _close(self) -> None:
         for sink in self._sinks.values():

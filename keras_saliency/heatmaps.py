@@ -7,6 +7,7 @@ scaled is always explicit: the value that is shown as the colormap's end is an a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import matplotlib
@@ -96,21 +97,31 @@ def colorize(maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
         >>> colorize(np.array([[[0.0, 2.0]]]), limits=np.array([2.0])).tolist()
         [[[[10, 0, 0], [255, 255, 255]]]]
     """
+    values, finite = _shades(maps, limits)
+    picture: Array = _colors(colormap).take(_index(values), axis=0)
+    picture[~finite] = NOT_A_NUMBER
+    return picture
+
+
+def _shades(maps: Array, limits: Array) -> tuple[Array, Array]:
+    """The scaled maps in 0..1, 1 where they are not finite; and where they are."""
     values = scaled(maps, limits)
-    return _lookup(_index(values), np.isfinite(values), colormap)
+    finite = np.isfinite(values)
+    values[~finite] = 1
+    return values.clip(0, 1, out=values), finite
 
 
 def _index(values: Array) -> Array:
-    """0..1 to the nearest of 256 colours; `nan` to 0."""
-    index: Array = (np.nan_to_num(values, nan=0, posinf=1) * 255 + 0.5).clip(0, 255)
-    return index.astype(np.uint8)
+    """0..1 to the nearest of 256 colours."""
+    index: Array = (values * 255 + np.float32(0.5)).astype(np.uint8)
+    return index
 
 
-def _lookup(index: Array, finite: Array, colormap: str) -> Array:
-    colors = matplotlib.colormaps[check_colormap(colormap)](np.arange(256), bytes=True)[:, :3]
-    picture: Array = colors[index]
-    picture[~finite] = NOT_A_NUMBER
-    return picture
+@lru_cache(maxsize=8)
+def _colors(colormap: str) -> Array:
+    """The colormap as uint8 RGB, `(256, 3)`."""
+    colors = matplotlib.colormaps[check_colormap(colormap)](np.arange(256), bytes=True)
+    return np.ascontiguousarray(colors[:, :3])
 
 
 def overlay(images: Array, maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
@@ -125,14 +136,15 @@ def overlay(images: Array, maps: Array, *, limits: Array, colormap: str = "hot")
     Returns:
         uint8 `(num_probes, height, width, 3)`.
     """
-    values = scaled(maps, limits)
-    heat = _lookup(_index(values), np.isfinite(values), colormap).astype(np.float32)
-    gray = images.astype(np.float32) @ np.array(
-        [0.299, 0.587, 0.114], np.float32
-    )  # ITU-R BT.601 luma
-    opacity = np.sqrt(np.nan_to_num(values, nan=1, posinf=1).clip(0, 1))[..., np.newaxis]
-    blend: Array = gray[..., np.newaxis] * (1 - opacity) + heat * opacity + 0.5
-    return blend.astype(np.uint8)
+    values, finite = _shades(maps, limits)
+    index, opacity = _index(values), np.sqrt(values)
+    luma = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+    below = (images.astype(np.float32) @ luma) * (1 - opacity) + 0.5
+    blend = np.empty(images.shape, np.uint8)
+    for channel, colors in enumerate(_colors(colormap).T.astype(np.float32)):
+        blend[..., channel] = below + colors.take(index) * opacity
+    blend[~finite] = NOT_A_NUMBER
+    return blend
 
 
 def value_range(images: Array) -> tuple[float, float]:
@@ -160,10 +172,10 @@ def displayed(images: Array) -> Array:
             and blue, of any other number the mean is shown in gray.
 
     Returns:
-        uint8 `(num_probes, height, width, 3)`.
+        uint8 `(num_probes, height, width, 3)`; black where all values are one.
     """
     low, high = value_range(images)
-    values = (images.astype(np.float64) - low) * (255 / (high - low))
+    values = (images.astype(np.float64) - low) * (255 / ((high - low) or 1))
     if values.shape[-1] != 3:
         values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)
     return (values + 0.5).astype(np.uint8)
@@ -193,10 +205,17 @@ def thumbnails(values: Any, at_most: int) -> Array:
     block = -(-max(values.shape[1:3]) // at_most)
     if block == 1:
         return np.asarray(values)
-    for axis in (1, 2):
-        starts = np.arange(0, values.shape[axis], block)
-        sizes = np.diff(np.append(starts, values.shape[axis]))
-        shape = [1] * values.ndim
-        shape[axis] = len(sizes)
-        values = np.add.reduceat(values, starts, axis=axis, dtype=np.float32) / sizes.reshape(shape)
-    return np.asarray(values)
+    return _block_means(_block_means(np.asarray(values), 1, block), 2, block)
+
+
+def _block_means(values: Array, axis: int, block: int) -> Array:
+    """Means of `block` neighbours along an axis, of fewer at its end where need be; float32."""
+    source = np.moveaxis(values, axis, 0)
+    sums = np.zeros((-(-len(source) // block), *source.shape[1:]))  # float64: no sum overflows
+    sizes = np.zeros(len(sums))
+    for offset in range(block):
+        part = source[offset::block]
+        sums[: len(part)] += part
+        sizes[: len(part)] += 1
+    sums /= sizes.reshape(-1, *(1 for _ in sums.shape[1:]))
+    return np.moveaxis(sums.astype(np.float32), 0, axis)

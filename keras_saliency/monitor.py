@@ -114,8 +114,8 @@ class SaliencyMonitor:
         if self._head is None:
             return "the model's outputs, by a callable"
         if self._head.activation == scores.LINEAR:
-            return f"the outputs, {self._head.operation!r}"
-        return f"the input of {self._head.operation!r}"
+            return f"the outputs, {self._head.operation.name!r}"
+        return f"the input of {self._head.operation.name!r}"
 
     @property
     def trace_count(self) -> int:
@@ -164,6 +164,7 @@ class SaliencyMonitor:
         if len(single) == 1 and single[0].shape.rank == 2:
             head = scores.find_head(single[0], self.score)
         if callable(self.score):
+            head = head if head is not None and head.certain else None
             values = tf.convert_to_tensor(self.score(outputs, targets))
             if values.shape.as_list() != [self._chunk_size]:
                 raise ValueError(

@@ -297,7 +297,8 @@ def _checked_names(
 
 
 def _strings(argument: str, values: Any) -> tuple[str, ...]:
-    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+    is_sequence = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    if not is_sequence or not all(isinstance(value, str) for value in values):
         raise TypeError(f"{argument}: expected a list of strings, received {values!r}.")
     if not all(values):
         raise ValueError(f"{argument}: expected non-empty strings, received {list(values)!r}.")

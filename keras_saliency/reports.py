@@ -21,8 +21,9 @@ class SaliencyReport:
         maps: `(num_probes, height, width)`, non-negative saliency maps on the raw scale of the
             attribution; `nan` where the gradient is.
         targets: `(num_probes,)` int, the class explained for each probe.
-        predictions: `(num_probes,)` int, the class predicted now; -1 where the model's output
-            is not one score per class.
+        predictions: `(num_probes,)` int, the class predicted now; -1 where that can't be told:
+            the model's output is not one score per class, or, with a `score` of one's own, it is
+            neither known to be logits nor probabilities.
         confidences: `(num_probes,)` in 0..1, the probability of the predicted class; `nan`
             where `predictions` is -1.
         scores: `(num_probes,)`, the scalar that was differentiated.

@@ -46,14 +46,14 @@ class Head:
         activation: `"softmax"`, `"sigmoid"`, or `"linear"` where the outputs are the logits.
         certain: Whether the graph shows that: the activation, or a product with weights, was
             found. If not, the values decide (`check_head`).
-        operation: The name of the operation that was looked at, for messages.
+        operation: The operation that was looked at, a `tf.Operation`.
     """
 
     outputs: Tensor
     logits: Tensor
     activation: str
     certain: bool
-    operation: str
+    operation: Any
 
 
 def find_head(outputs: Tensor, score: Score) -> Head:
@@ -77,11 +77,15 @@ def find_head(outputs: Tensor, score: Score) -> Head:
         values = tf.cast(values, tf.float32)
     logits = tf.ensure_shape(tf.reshape(values, tf.shape(outputs)), outputs.shape)
     if not certain and score in ("probability", "log_probability"):
-        if outputs.shape[1] == 1:
-            logits, activation = tf.math.log(logits) - tf.math.log1p(-logits), SIGMOID
-        else:
-            logits, activation = tf.math.log(logits), SOFTMAX
-    return Head(outputs, logits, activation or LINEAR, certain, operation.name)
+        activation = SIGMOID if outputs.shape[1] == 1 else SOFTMAX
+        no, yes = _log(1 - logits), _log(logits)
+        logits = yes - no if activation == SIGMOID else yes
+    return Head(outputs, logits, activation or LINEAR, certain, operation)
+
+
+def _log(probability: Tensor) -> Tensor:
+    """The logarithm, with a finite value and the gradient 0 where a probability underflowed."""
+    return tf.math.log(tf.maximum(probability, probability.dtype.as_numpy_dtype(1e-37)))
 
 
 def _behind(operation: Any) -> Any:
@@ -114,10 +118,13 @@ def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:
     outputs = outputs.astype(np.float64)
     if head.activation == LINEAR:
         in_range = bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(outputs.any())
-        agrees = head.certain or score != "logit" or not in_range
+        sums_to_one = outputs.shape[1] > 1 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
+        looks_like_probabilities = in_range and (sums_to_one or not head.certain)
+        agrees = score != "logit" or not looks_like_probabilities
     else:
         activate = tf.nn.softmax if head.activation == SOFTMAX else tf.nn.sigmoid
-        tolerance = 1e-4 if head.outputs.dtype in (tf.float32, tf.float64) else 1e-2
+        is_half = head.operation.outputs[0].dtype in (tf.float16, tf.bfloat16)
+        tolerance = 1e-2 if is_half else 1e-4
         expected = np.asarray(activate(logits.astype(np.float64)))
         agrees = np.allclose(expected, outputs, rtol=0, atol=tolerance, equal_nan=head.certain)
     if not agrees:
@@ -125,7 +132,7 @@ def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:
         raise ValueError(
             f"score={score!r}: expected a model that ends in a softmax, a sigmoid or in {known}; "
             f"its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from the "
-            f"operation {head.operation!r} ({head.activation}), and the {known} can't be told "
+            f"operation {head.operation.name!r} ({head.activation}), and the {known} can't be told "
             "from that. Choose one: end the model in logits, or in a Keras softmax or sigmoid; "
             "score='logit', 'probability' or 'log_probability', whichever its outputs are; or a "
             "callable (outputs, targets) -> (num_probes,)."

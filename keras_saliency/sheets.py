@@ -7,6 +7,7 @@ that matplotlib ships, so that a sheet is the same on every machine.
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_saliency.reports import Array
 
-BACKGROUND = (24, 24, 24)
+BACKGROUND = 24  # a gray level
 TEXT = (235, 235, 235)
 WRONG = (255, 120, 100)
 GAP = 4
@@ -41,31 +42,46 @@ def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), 11)
 
 
+def _length(text: str) -> int:
+    """The length of a text without line breaks, in pixels."""
+    return int(_font().getlength(text))
+
+
 @lru_cache(maxsize=4096)
 def _fitted(text: str, width: int) -> str:
     """The text, or its beginning and an ellipsis where it is wider than `width` pixels."""
-    if _font().getlength(text) <= width:
+    text = " ".join(text.split())  # one line
+    if _length(text) <= width:
         return text
     kept = text
-    while kept and _font().getlength(kept + "…") > width:
+    while kept and _length(kept + "…") > width:
         kept = kept[:-1]
     return kept + "…"
 
 
 @lru_cache(maxsize=1024)
-def _text_mask(text: str, width: int) -> Array:
-    """Coverage of one line of text, uint8 `(LINE, width)`."""
-    image = Image.new("L", (width, LINE), 0)
-    ImageDraw.Draw(image).text((1, 0), _fitted(text, width - 2), font=_font(), fill=255)
+def _coverage(text: str, width: int) -> Array:
+    """How much of each pixel a line of text covers, uint8 `(LINE, at most width)`."""
+    text = _fitted(text, width - 2)
+    image = Image.new("L", (min(width, _length(text) + 3), LINE), 0)
+    ImageDraw.Draw(image).text((1, 0), text, font=_font(), fill=255)
     return np.asarray(image)
 
 
+@lru_cache(maxsize=2)
+def _inks(wrong: bool) -> Array:
+    """The colours from the background, 0, to the text, 255: uint8 `(256, 3)`."""
+    covered = np.linspace(0, 1, 256)[:, np.newaxis]
+    color = np.array(WRONG if wrong else TEXT)
+    inks: Array = (BACKGROUND * (1 - covered) + color * covered + 0.5).astype(np.uint8)
+    return inks
+
+
 def draw_line(picture: Array, top: int, left: int, width: int, line: Line) -> None:
-    """Draws one line of text into a picture, in place, cut off at `width` pixels."""
-    coverage = _text_mask(line.text, width)[..., np.newaxis] / np.float32(255)
-    place = picture[top : top + LINE, left : left + width]
-    color = np.array(WRONG if line.wrong else TEXT, np.float32)
-    place[:] = (place * (1 - coverage) + color * coverage + 0.5).astype(np.uint8)
+    """Draws one line of text on the background, in place, cut off at `width` pixels."""
+    text = _inks(line.wrong).take(_coverage(line.text, width), axis=0)
+    place = picture[top : top + LINE, left : left + text.shape[1]]
+    place[:] = text[: place.shape[0], : place.shape[1]]
 
 
 def beside(panels: Sequence[Array]) -> Array:
@@ -123,7 +139,7 @@ def filmstrip(rows: Sequence[tuple[str, Sequence[Array]]], columns: Sequence[str
     """
     strip = grid([pictures for _, pictures in rows])
     height, width, _ = rows[0][1][0].shape
-    label = min(160, 8 + max(int(_font().getlength(name)) for name, _ in rows))
+    label = min(160, 8 + max(_length(_fitted(name, 160)) for name, _ in rows))
     sheet = blank(strip.shape[0] + LINE + GAP, label + strip.shape[1])
     sheet[LINE + GAP :, label:] = strip
     for x, name in enumerate(columns):
@@ -139,7 +155,7 @@ def encoded(picture: Array, *, lossless: bool) -> bytes:
     buffer = io.BytesIO()
     image = Image.fromarray(picture)
     if lossless:
-        image.save(buffer, "PNG", compress_level=1)
+        image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_FIXED)  # the fastest
     else:
         image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()

@@ -124,28 +124,34 @@ def map_similarity(maps: Array, previous: Array) -> float:
     """
     now = maps.reshape(len(maps), -1)
     before = previous.reshape(len(previous), -1)
-    used = (np.ptp(now, axis=1) > 0) & (np.ptp(before, axis=1) > 0)
-    used &= np.isfinite(now).all(axis=1) & np.isfinite(before).all(axis=1)
-    if not used.any():
+    pairs = [(x, y) for x, y in zip(now, before, strict=True) if _varies(x) and _varies(y)]
+    if not pairs:
         return float("nan")
-    x, y = (_centred_ranks(values[used]) for values in (now, before))
-    correlations = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    return float(correlations.mean())
+    return float(np.mean([_rank_correlation(x, y) for x, y in pairs]))
+
+
+def _varies(values: Array) -> bool:
+    """Whether a list is finite and not constant."""
+    return bool(np.isfinite(values).all() and values.max() > values.min())
+
+
+def _rank_correlation(x: Array, y: Array) -> float:
+    """Spearman's rank correlation of two lists, neither constant."""
+    x, y = _centred_ranks(x), _centred_ranks(y)
+    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
 
 
 def _centred_ranks(values: Array) -> Array:
-    """Ranks along the last axis minus their mean; tied values share the mean of their ranks."""
-    order = np.argsort(values, axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
-    position = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
-    ordered_ranks = np.tile(position, (len(values), 1))
-    ties = np.zeros((len(values), values.shape[1] + 1), bool)  # with the value in front
-    ties[:, 1:-1] = ordered[:, 1:] == ordered[:, :-1]
-    tied = np.flatnonzero(ties[:, :-1] | ties[:, 1:])
-    if tied.size:
-        group = np.cumsum(~ties[:, :-1].ravel()[tied]) - 1
-        flat = ordered_ranks.ravel()
-        flat[tied] = (np.bincount(group, flat[tied]) / np.bincount(group))[group]
-    ranks = np.empty_like(ordered_ranks)
-    np.put_along_axis(ranks, order, ordered_ranks, axis=1)
-    return ranks
+    """Ranks minus their mean, float64; tied values share the mean of their ranks."""
+    order = values.argsort()
+    ordered = values[order]
+    ranks = np.arange(len(values)) - (len(values) - 1) / 2
+    equal = ordered[1:] == ordered[:-1]
+    if equal.any():
+        ties = np.concatenate([[False], equal, [False]])  # with the value in front
+        tied = np.flatnonzero(ties[:-1] | ties[1:])
+        group = np.cumsum(~ties[tied]) - 1
+        ranks[tied] = (np.bincount(group, ranks[tied]) / np.bincount(group))[group]
+    result = np.empty_like(ranks)
+    result[order] = ranks
+    return result

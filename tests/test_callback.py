@@ -79,6 +79,7 @@ def trained_on_a_generator(extra, with_callback, log_dir):
             flip = -1 if random.random() < 0.5 else 1
             yield images[chosen, :, ::flip], labels[chosen]
 
+    keras.utils.clear_session()  # forgets the global seed generator, which older Keras keeps
     keras.utils.set_random_seed(7)
     tf.random.set_global_generator(tf.random.Generator.from_seed(7))
     model = network(*[layer() for layer in extra])

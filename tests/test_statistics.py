@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_saliency.statistics import dead_maps, enrichment, map_similarity, mean_map, shares
+from keras_saliency.statistics import (
+    dead_maps,
+    enrichment,
+    map_similarity,
+    mean_map,
+    shares,
+    worst_group_accuracy,
+)
 
 RNG = np.random.default_rng(0)
 MAPS = RNG.gamma(0.5, size=(5, 6, 7)).astype(np.float32)
@@ -157,6 +164,21 @@ def test_enrichment_leaves_out_dead_maps_and_empty_masks():
 def test_enrichment_without_anything_is_nan():
     assert np.isnan(enrichment(np.zeros((2, 3, 3)), np.ones((3, 3), bool)))
     assert np.isnan(enrichment(np.ones((2, 3, 3)), np.zeros((3, 3), bool)))
+
+
+# ---------------------------------------------------------------- groups
+
+
+def test_worst_group_accuracy_by_hand():
+    correct = np.array([True, False, True, True, False, False])
+    by_number = np.array([5, 5, 5, 2, 2, 9])
+    assert worst_group_accuracy(correct, by_number) == 0.0
+    assert worst_group_accuracy(correct[:5], by_number[:5]) == 0.5
+    assert worst_group_accuracy(correct[:3], by_number[:3]) == pytest.approx(2 / 3)
+    assert worst_group_accuracy(correct[:5], np.array(["b", "b", "a", "a", "b"])) == pytest.approx(
+        1 / 3
+    )
+    assert worst_group_accuracy(np.array([True, True]), np.array([0, 1])) == 1.0
 
 
 # ---------------------------------------------------------------- map similarity

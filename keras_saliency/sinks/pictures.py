@@ -59,10 +59,9 @@ class Pictures:
             ["all probes", *(probes.names[row] for row in self._rows)], scale, colormap
         )
 
-    @property
-    def lossless(self) -> bool:
-        """Whether pictures consist of enlarged pixels: small, and exact, as PNG."""
-        return self._factor > 1
+    def encoded(self, picture: Array) -> bytes:
+        """A picture as a file: of enlarged pixels, small and exact, as PNG; else as JPEG."""
+        return sheets.encoded(picture, lossless=self._factor > 1)
 
     def draw(self, report: SaliencyReport) -> dict[str, Array]:
         """The report's pictures, uint8 `(height, width, 3)`, by their TensorBoard tags."""
@@ -78,9 +77,10 @@ class Pictures:
             ),
         }
         for position, probe in enumerate(self._chosen):
-            panels = np.stack([self._originals[position], over[position], heat[position]])
+            panels = (self._originals[position], over[position], heat[position])
             drawn[_tags.probe_tag(self._probes.names[probe])] = sheets.captioned(
-                sheets.beside(list(enlarged(panels, self._factor))), self._caption(report, probe)
+                sheets.beside([enlarged(panel, self._factor) for panel in panels]),
+                self._caption(report, probe),
             )
         return drawn
 

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
-from keras_saliency import _tags, sheets
+from keras_saliency import _tags
 from keras_saliency._checks import check_choice
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.probes import ProbeSet
@@ -117,7 +117,7 @@ class TensorBoardSink:
 
     def _write_picture(self, tag: str, picture: Array) -> None:
         height, width, _ = picture.shape
-        content = sheets.encoded(picture, lossless=self._pictures.lossless)
+        content = self._pictures.encoded(picture)
         tf.summary.write(
             tag,
             tf.constant([str(width).encode(), str(height).encode(), content]),

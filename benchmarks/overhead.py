@@ -1,0 +1,458 @@
+"""What does it cost to watch? The callback's epoch end against three yardsticks.
+
+    python benchmarks/overhead.py [--rounds N] [--json FILE] [--quick]
+
+For each shape (a model and its probes), in one process:
+
+* *epoch end*: `SaliencyCallback.on_epoch_end`, called through `keras.callbacks.CallbackList` as
+  `fit` calls it: gradients, statistics, every picture, the event file flushed. It runs with its
+  defaults, and the filmstrip is as full as after many epochs.
+* *floor*: a bare compiled `tf.function`, the gradient of the same probes' logits in one batch,
+  brought to NumPy. No one who wants these gradients can do with less.
+* *tutorial*: what tutorials do: an eager `tf.GradientTape`, image by image, and for each image
+  a matplotlib figure (image and map, matplotlib's default size) saved as PNG.
+* *epoch*: training on 50,000 images, batch 32, Adam, data in memory. Not run to its end: a few
+  steps of `fit` are measured, and the median step is multiplied by 1,563.
+
+Images are crops of a photograph that comes with matplotlib, since noise would compress
+differently. Every round does all of these once, in an order drawn anew (seed 0), so that a load
+that comes and goes hits all alike. A time in the table is the median over the rounds, a ratio is
+the median of the rounds' own ratios.
+
+How to read it: `epoch end / floor` is what the callback adds to the gradients: 1.00 would be
+nothing at all. `tutorial / epoch end` is how many times dearer the same pictures are the usual
+way. `epoch end / epoch` is the share of training time to expect. The breakdown has multiples of
+the floor: what the callback's own gradient pass costs, the statistics, drawing, and encoding with
+writing. These parts are run one by one and beside the epoch end, so they sum to it only nearly.
+Times hold for the machine and versions that are printed; ratios travel better, yet not
+everywhere: a GPU shortens the floor and leaves the drawing as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import random
+import statistics as medians
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import matplotlib as mpl
+import numpy as np
+import PIL
+import tensorflow as tf
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from PIL import Image
+
+import keras_saliency as ks
+from keras_saliency import statistics
+from keras_saliency.sinks.pictures import Pictures
+from keras_saliency.sinks.tensorboard import TensorBoardSink
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Way = Callable[[], float]
+"""Does its work once and returns the seconds it took."""
+
+CLASSES = 10
+EPOCH_IMAGES = 50_000
+BATCH_SIZE = 32
+EPOCHS_BEFORE = 16
+"""Epoch ends before the first measured one: by then the filmstrip is full."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What is measured: a model, and how many probes are explained."""
+
+    name: str
+    build: Callable[[], keras.Model]
+    num_probes: int
+    train_steps: int
+
+
+def small_cnn(side: int = 32) -> keras.Model:
+    """Four convolutions, as a first model for CIFAR-10 has them."""
+    layers = keras.layers
+    blocks: list[Any] = []
+    for filters in (32, 64):
+        for _ in range(2):
+            blocks += [layers.Conv2D(filters, 3, padding="same", use_bias=False)]
+            blocks += [layers.BatchNormalization(), layers.ReLU()]
+        blocks += [layers.MaxPooling2D()]
+    head = [layers.GlobalAveragePooling2D(), layers.Dense(CLASSES, activation="softmax")]
+    return keras.Sequential([keras.Input((side, side, 3)), *blocks, *head])
+
+
+def mobilenet() -> keras.Model:
+    """MobileNetV2 with random weights."""
+    return keras.applications.MobileNetV2((160, 160, 3), weights=None, classes=CLASSES)
+
+
+SHAPES = (
+    Shape("small CNN 32x32, 16 probes", small_cnn, 16, train_steps=30),
+    Shape("small CNN 32x32, 64 probes", small_cnn, 64, train_steps=30),
+    Shape("MobileNetV2 160x160, 16 probes", mobilenet, 16, train_steps=4),
+)
+QUICK = (Shape("small CNN 16x16, 4 probes", lambda: small_cnn(16), 4, train_steps=3),)
+
+
+def photographs(number: int, side: int) -> tuple[Array, Array]:
+    """Crops of one photograph and their labels, the brightness in ten classes of equal size.
+
+    Returns:
+        float32 `(number, side, side, 3)` in 0..1, and int `(number,)`.
+    """
+    path = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    photograph = np.asarray(Image.open(path).convert("RGB"), np.float32) / 255
+    generator = np.random.default_rng(0)
+    tops = generator.integers(photograph.shape[0] - side, size=number)
+    lefts = generator.integers(photograph.shape[1] - side, size=number)
+    crops = [photograph[y : y + side, x : x + side] for y, x in zip(tops, lefts, strict=True)]
+    images = np.stack(crops)
+    rank = images.mean(axis=(1, 2, 3)).argsort().argsort()
+    return images, rank * CLASSES // number
+
+
+def timed(work: Callable[[], Any]) -> Way:
+    """The way that does this work, whatever it returns."""
+
+    def way() -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return way
+
+
+def floor_gradient(model: keras.Model, probes: ks.ProbeSet) -> Callable[[], Array]:
+    """The gradients of the probes' logits and nothing else, compiled, in one batch."""
+    head = model.layers[-1]
+    body = keras.Model(model.inputs, model.layers[-2].output)
+    images, targets = tf.constant(probes.images), tf.constant(probes.targets)
+
+    @tf.function
+    def gradient(images: Any, targets: Any) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = body(images, training=False) @ head.kernel + head.bias
+            scores = tf.gather(logits, targets, axis=1, batch_dims=1)
+        return tape.gradient(scores, images)
+
+    return lambda: np.asarray(gradient(images, targets))
+
+
+def check_floor(gradients: Array, maps: Array) -> None:
+    """Both must compute the same maps, or there is nothing to compare.
+
+    Raises:
+        RuntimeError: They don't.
+    """
+    expected = np.abs(gradients).max(axis=-1)
+    difference = np.abs(expected - maps).max() / expected.max()
+    if not difference < 1e-3:
+        raise RuntimeError(f"floor and callback differ by {difference:.1e} of the largest value")
+
+
+def tutorial(model: keras.Model, probes: ks.ProbeSet, folder: Path) -> None:
+    """Image by image: an eager tape, then a figure to a PNG file."""
+    for number, (image, target) in enumerate(zip(probes.images, probes.targets, strict=True)):
+        inputs = tf.constant(image[np.newaxis])
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            score = model(inputs, training=False)[:, target]
+        gradient = tape.gradient(score, inputs)
+        saliency_map = tf.reduce_max(tf.abs(gradient), axis=-1)[0].numpy()
+        figure, (left, right) = plt.subplots(1, 2)
+        left.imshow(image)
+        right.imshow(saliency_map / (saliency_map.max() or 1), cmap="hot")
+        left.axis("off")
+        right.axis("off")
+        figure.savefig(folder / f"{number}.png")
+        plt.close(figure)
+
+
+class StepTimes(keras.callbacks.Callback):
+    """The seconds from the end of each training step to the end of the next."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._ends: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._ends.append(time.perf_counter())
+
+    def median(self) -> float:
+        return float(np.median(np.diff(self._ends)))
+
+
+def training_epoch(model: keras.Model, side: int, steps: int) -> Way:
+    """Trains a few steps; returns the seconds of an epoch of `EPOCH_IMAGES` at that pace."""
+    images, labels = photographs((steps + 1) * BATCH_SIZE, side)
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH_SIZE).cache()
+    dataset = dataset.prefetch(2)
+    times = StepTimes()
+
+    def way() -> float:
+        model.fit(dataset, epochs=1, shuffle=False, verbose=0, callbacks=[times])
+        return times.median() * -(-EPOCH_IMAGES // BATCH_SIZE)
+
+    return way
+
+
+class EpochEnd:
+    """A `SaliencyCallback` in the middle of a long fit."""
+
+    def __init__(self, model: keras.Model, probes: ks.ProbeSet, log_dir: Path) -> None:
+        self.saliency = ks.SaliencyCallback(probes, log_dir=log_dir, verbose=0)
+        self._fit = keras.callbacks.CallbackList([self.saliency], model=model, epochs=10**6)
+        self._epoch = 0
+        self._fit.on_train_begin()
+        for _ in range(EPOCHS_BEFORE):
+            self.step()
+
+    def step(self) -> float:
+        """One epoch end; the seconds it took."""
+        self._fit.on_epoch_begin(self._epoch)
+        seconds = timed(lambda: self._fit.on_epoch_end(self._epoch, {"loss": 0.0}))()
+        self._epoch += 1
+        return seconds
+
+    def report(self) -> ks.SaliencyReport:
+        """The latest report.
+
+        Raises:
+            RuntimeError: There is none.
+        """
+        if self.saliency.report is None:
+            raise RuntimeError("the callback made no report")
+        return self.saliency.report
+
+    def close(self) -> None:
+        """Ends the fit."""
+        self._fit.on_train_end()
+
+
+class Parts:
+    """The parts of an epoch end, one by one, on the callback's latest report."""
+
+    def __init__(self, end: EpochEnd, log_dir: Path) -> None:
+        saliency, probes = end.saliency, end.saliency.probes
+        self._end = end
+        self._before = self._now = end.report()
+        self._monitor = ks.SaliencyMonitor(saliency.model, probes)
+        self._pictures = Pictures(probes, saliency.scale, saliency.colormap)
+        self._sink = TensorBoardSink(log_dir, probes)
+        self._step = 0
+        for _ in range(EPOCHS_BEFORE):
+            self.draw()
+            self.write()
+
+    def ways(self) -> dict[str, Way]:
+        """Each part's way, by its name."""
+        return {
+            "evaluate": timed(lambda: self._monitor.evaluate(0, previous=self._before)),
+            "statistics": self.statistics,
+            "draw": self.draw,
+            "write": self.write,
+        }
+
+    def statistics(self) -> float:
+        """Every statistic of maps that an evaluation of these probes computes."""
+        self._before, self._now = self._now, self._end.report()
+        maps, before = self._now.maps, self._before.maps
+        began = time.perf_counter()
+        statistics.dead_maps(maps)
+        statistics.map_similarity(maps, before)
+        return time.perf_counter() - began
+
+    def draw(self) -> float:
+        """All pictures of a report, as arrays."""
+        return timed(lambda: list(self._pictures.draw(self._next())))()
+
+    def write(self) -> float:
+        """All pictures, encoded, and scalars: drawn and written."""
+        return timed(lambda: self._sink.write(self._next()))()
+
+    def _next(self) -> ks.SaliencyReport:
+        self._step += 1
+        return dataclasses.replace(self._end.report(), step=self._step)
+
+    def close(self) -> None:
+        """Closes the event file."""
+        self._sink.close()
+
+
+def measure(shape: Shape, rounds: int, folder: Path) -> dict[str, list[float]]:
+    """The seconds of every way in every round."""
+    keras.utils.set_random_seed(0)
+    model = shape.build()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    side = model.input_shape[1]
+    probes = ks.ProbeSet(*photographs(shape.num_probes, side))
+    train = training_epoch(model, side, shape.train_steps)
+    train()
+    floor = floor_gradient(model, probes)
+    end = EpochEnd(model, probes, folder / "callback")
+    check_floor(floor(), end.report().maps)
+    parts = Parts(end, folder / "parts")
+    ways: dict[str, Way] = {
+        "floor": timed(floor),
+        "epoch end": end.step,
+        "tutorial": timed(lambda: tutorial(model, probes, folder)),
+        "epoch": train,
+        **parts.ways(),
+    }
+    tutorial(model, probes, folder)  # matplotlib's first figure is dearer
+    order = list(ways)
+    shuffle = random.Random(0).shuffle
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        print(f"\r{shape.name}: round {number + 1} of {rounds} ", end="", file=sys.stderr)
+        shuffle(order)
+        for name in order:
+            seconds[name].append(ways[name]())
+    print(file=sys.stderr)
+    end.close()
+    parts.close()
+    return seconds
+
+
+def ratio(over: list[float], under: list[float]) -> float:
+    """The median of the rounds' own ratios."""
+    return medians.median(a / b for a, b in zip(over, under, strict=True))
+
+
+def difference(left: list[float], right: list[float]) -> list[float]:
+    """The rounds' own differences."""
+    return [a - b for a, b in zip(left, right, strict=True)]
+
+
+def summarized(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Median seconds, ratios, and the epoch end's parts as multiples of the floor."""
+    floor, end = seconds["floor"], seconds["epoch end"]
+    parts = {
+        "gradient": difference(seconds["evaluate"], seconds["statistics"]),
+        "statistics": seconds["statistics"],
+        "drawing": seconds["draw"],
+        "encoding and writing": difference(seconds["write"], seconds["draw"]),
+    }
+    return {
+        "median_seconds": {name: medians.median(values) for name, values in seconds.items()},
+        "ratios": {
+            "epoch end / floor": ratio(end, floor),
+            "tutorial / epoch end": ratio(seconds["tutorial"], end),
+            "epoch end / epoch": ratio(end, seconds["epoch"]),
+        },
+        "parts / floor": {name: ratio(values, floor) for name, values in parts.items()},
+    }
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown, in columns of one width."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The results as two tables, ratios and breakdown."""
+    ratio_rows, part_rows = [], []
+    for name, result in results.items():
+        time_of, ratios = result["median_seconds"], result["ratios"]
+        ratio_rows.append(
+            [name]
+            + [f"{1000 * time_of[way]:.0f} ms" for way in ("floor", "epoch end", "tutorial")]
+            + [f"{time_of['epoch']:.0f} s"]
+            + [f"{ratios['epoch end / floor']:.2f}x", f"{ratios['tutorial / epoch end']:.1f}x"]
+            + [f"{100 * ratios['epoch end / epoch']:.2g}%"]
+        )
+        part_rows.append([name] + [f"{value:.2f}x" for value in result["parts / floor"].values()])
+    ratio_header = ["shape", "floor", "epoch end", "tutorial", "epoch (extrapolated)"]
+    first = next(iter(results.values()))
+    return "\n\n".join(
+        (
+            table(ratio_header + list(first["ratios"]), ratio_rows),
+            "Parts of the epoch end, as multiples of the floor:",
+            table(["shape", *first["parts / floor"]], part_rows),
+        )
+    )
+
+
+def machine() -> dict[str, Any]:
+    """Where these numbers hold."""
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "gpus": len(tf.config.list_physical_devices("GPU")),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "matplotlib": mpl.__version__,
+        "pillow": PIL.__version__,
+        "keras_saliency": ks.__version__,
+    }
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("--rounds", type=int, default=11, help="measured rounds (default: 11)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
+    parser.add_argument("--quick", action="store_true", help="one tiny shape: shows that it runs")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"--rounds: expected at least 1, received {arguments.rounds}")
+    return arguments
+
+
+def main() -> None:
+    """Measures all shapes, prints the tables, writes the JSON."""
+    arguments = parse_arguments()
+    shapes = QUICK if arguments.quick else SHAPES
+    seconds = {}
+    for shape in shapes:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds[shape.name] = measure(shape, arguments.rounds, Path(folder))
+        keras.backend.clear_session()
+    results = {name: summarized(values) for name, values in seconds.items()}
+    found = machine()
+    print(", ".join(f"{name} {value}" for name, value in found.items()))
+    steps = ", ".join(str(shape.train_steps) for shape in shapes)
+    print(
+        f"Medians of {arguments.rounds} interleaved rounds. The epoch is extrapolated to "
+        f"{EPOCH_IMAGES:,} images from the median of {steps} training steps a round "
+        f"(batch {BATCH_SIZE}).\n"
+    )
+    print(shown(results))
+    if arguments.json:
+        settings = {"rounds": arguments.rounds, "batch_size": BATCH_SIZE}
+        settings |= {"epoch_images": EPOCH_IMAGES}
+        measured = {
+            shape.name: {
+                "train_steps_a_round": shape.train_steps,
+                **results[shape.name],
+                "seconds": seconds[shape.name],
+            }
+            for shape in shapes
+        }
+        record = {"machine": found, "settings": settings, "shapes": measured}
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
