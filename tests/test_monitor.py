@@ -316,6 +316,7 @@ def test_explains_the_model_it_was_made_for():
     monitor = SaliencyMonitor(model, PROBES)
     assert monitor.explains(model)
     assert not monitor.explains(keras.models.clone_model(model))
+    assert not monitor.explains(keras.Sequential([keras.Input(SHAPE), model]))
     model.layers[-2].kernel.assign(model.layers[-2].kernel.numpy() + 1)
     assert monitor.explains(model)
 

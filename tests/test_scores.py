@@ -460,15 +460,6 @@ def averaged():
     return model, np.mean(each, axis=0)
 
 
-def test_confidence_is_never_wrong_where_the_logits_are_unknown():
-    """An ensemble's outputs are probabilities: a softmax of them would be no confidence."""
-    model, probabilities = averaged()
-    report = explained(model, score=lambda outputs, targets: outputs[:, 0])
-    np.testing.assert_allclose(report.scores, probabilities[:, 0], **CLOSE)
-    known = ~np.isnan(report.confidences)
-    np.testing.assert_allclose(report.confidences[known], probabilities.max(axis=1)[known], **CLOSE)
-
-
 # ---------------------------------------------------------------- where the logit can't be found
 
 
@@ -556,6 +547,20 @@ def test_unknown_logits_leave_the_probability(make):
     np.testing.assert_allclose(report.confidences, outputs.max(axis=1), rtol=1e-5)
     report = explained(model, score="log_probability")
     np.testing.assert_allclose(report.scores, np.log(outputs[ROWS, TARGETS]), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "make", [ensemble, noise_adaptation, softmax_over_half_of_the_units, softmax_over_patches]
+)
+def test_confidence_is_never_wrong_where_the_logits_are_unknown(make):
+    """These outputs are no logits: a softmax of them would be no confidence."""
+    model = make()
+    outputs = model(IMAGES).numpy()
+    report = explained(model, score=lambda outputs, targets: outputs[:, 0])
+    np.testing.assert_allclose(report.scores, outputs[:, 0], **CLOSE)
+    known = report.predictions >= 0
+    np.testing.assert_array_equal(np.isnan(report.confidences), ~known)
+    np.testing.assert_allclose(report.confidences[known], outputs.max(axis=1)[known], **CLOSE)
 
 
 def test_unknown_sigmoid_leaves_the_probability():

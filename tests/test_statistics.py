@@ -263,7 +263,7 @@ def test_map_similarity_of_constant_maps_is_nan(value):
 
 def test_map_similarity_leaves_out_undefined_pairs():
     now = np.concatenate(
-        [one([1, 2, 3]), one([4, 4, 4]), one([1, NAN, 2]), one([1, 2, 3]), one([1, INF, 3])]
+        [one([1, 2, 3]), one([4, 4, 4]), one([1, NAN, 2]), one([1, 2, 3]), one([INF, 2, 3])]
     )
     before = np.concatenate(
         [one([1, 9, 4]), one([1, 2, 3]), one([1, 2, 3]), one([0, 0, 0]), one([1, 2, 3])]
