@@ -9,7 +9,6 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import keras_saliency as ks
-from keras_saliency.sinks.tensorboard import TensorBoardSink
 
 digits = load_digits()
 images = digits.images[..., np.newaxis].astype("float32") / 16
@@ -38,7 +37,7 @@ def train_step(images, labels):
 
 probes = ks.ProbeSet.from_dataset(batches, per_class=2)
 monitor = ks.SaliencyMonitor(model, probes)
-sink = TensorBoardSink("logs", probes, configuration={"score": monitor.score_source})
+sink = ks.TensorBoardSink("logs", probes)
 
 report = monitor.evaluate(step=-1)
 sink.write(report)

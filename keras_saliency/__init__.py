@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_saliency.monitor import saliency_maps as saliency_maps
     from keras_saliency.probes import ProbeSet as ProbeSet
     from keras_saliency.reports import SaliencyReport as SaliencyReport
+    from keras_saliency.sinks.tensorboard import TensorBoardSink as TensorBoardSink
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ _HOMES = {
     "SaliencyCallback": "callback",
     "SaliencyMonitor": "monitor",
     "SaliencyReport": "reports",
+    "TensorBoardSink": "sinks.tensorboard",
     "saliency_maps": "monitor",
 }
 

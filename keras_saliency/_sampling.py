@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,21 +71,32 @@ def _batches(dataset: Any) -> Iterator[tuple[Array, Array]]:
                 "dataset: expected elements (images, labels) or (images, labels, weights), "
                 f"received {type(element).__name__}."
             )
+        if any(isinstance(part, Mapping) for part in element[:2]):
+            raise TypeError(
+                "dataset: expected one array of images and one of labels, received a dict. Select "
+                "them first, for instance with dataset.map."
+            )
         images, labels = np.asarray(element[0]), np.asarray(element[1])
-        if images.ndim == 3 and hasattr(dataset, "element_spec"):
+        is_single = labels.ndim == 0 or (labels.ndim == 1 and _is_one_hot(labels))
+        if images.ndim == 3 and is_single and hasattr(dataset, "element_spec"):
             images, labels = images[np.newaxis], labels[np.newaxis]
         if images.ndim != 4:
             raise ValueError(
                 "dataset: expected images (batch, height, width, channels), received shape "
-                f"{images.shape}."
+                f"{images.shape}. Gray images need a channel axis: images[..., np.newaxis]."
             )
         yield images, _classes(labels, len(images))
+
+
+def _is_one_hot(labels: Array) -> bool:
+    is_binary = labels.dtype.kind in "iufb" and bool(np.isin(labels, (0, 1)).all())
+    return is_binary and bool((labels.sum(axis=-1) == 1).all())
 
 
 def _classes(labels: Array, batch: int) -> Array:
     """Class indices `(batch,)` from indices, whole floats, a column or one-hot rows."""
     if labels.ndim == 2 and labels.shape[1] > 1:
-        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+        if not _is_one_hot(labels):
             raise ValueError("dataset: expected class indices or one-hot rows as labels.")
         labels = labels.argmax(axis=1)
     labels = labels[:, 0] if labels.shape == (batch, 1) else labels

@@ -6,7 +6,13 @@ EPOCH_RUN = "saliency"
 """Run, below `log_dir`, of the evaluations at epoch ends; the step is Keras' 0-based epoch."""
 
 BATCH_RUN = "saliency_batches"
-"""Run of the evaluations inside epochs; the step is the optimizer's iteration count."""
+"""Run of the evaluations inside epochs; the step is the number of batches trained on."""
+
+
+def batch_run(epoch_run: str) -> str:
+    """The run of the evaluations inside the epochs of a run: `saliency_2_batches`."""
+    return f"{epoch_run}_batches"
+
 
 CONTACT_SHEET = "saliency/contact_sheet"
 FILMSTRIP = "saliency/filmstrip"

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_saliency import _tags
+from keras_saliency import __version__, _tags
 from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.monitor import SaliencyMonitor, check_method_and_score
@@ -32,11 +32,11 @@ class SaliencyCallback(keras.callbacks.Callback):
     Pictures, scalars and the configuration go to the run `<log_dir>/saliency`, the step being
     Keras' 0-based epoch and -1 the state before training. Training that is resumed goes on in
     that run; a second `fit` from epoch 0 gets a run of its own, `saliency_2`.
-    Evaluations inside epochs go to the run `saliency_batches`, the step being the optimizer's
-    iteration count.
+    Evaluations inside epochs go to the run `saliency_batches` (`saliency_2_batches` beside
+    `saliency_2`), the step being the number of batches trained on.
 
     Args:
-        probes: What to explain, by advice a few images of every class from the training data.
+        probes: What to explain; we recommend a few images of every class from the training data.
         log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`; `None`
             writes nothing.
         method: A key of `keras_saliency.attributions.METHODS`.
@@ -44,7 +44,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             outputs and targets `(batch,)` to scores `(batch,)`.
         saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
         update_freq: `"epoch"`: at epoch ends only. An integer, or `"batch"` for 1: after every
-            so many batches, too (of accumulated gradients: after every so many updates).
+            so many batches, too.
         scale: How pictures are scaled: `"epoch"`, each map by its own maximum; `"probe"`, by the
             probe's maximum in the run so far; `"shared"`, by that of all probes.
         colormap: The name of a matplotlib colormap.
@@ -116,6 +116,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.report: SaliencyReport | None = None
         self._monitor: Any = None  # a SaliencyMonitor once training begins
         self._fits = 0
+        self._epoch_began = self._epoch_seconds = self._seconds = math.nan
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
@@ -129,21 +130,22 @@ class SaliencyCallback(keras.callbacks.Callback):
                 score=self.score,
                 batch_size=self.batch_size,
             )
-            self._sinks = {run: self._sink(run) for run in (_tags.EPOCH_RUN, _tags.BATCH_RUN)}
+            self._sinks = {} if self.log_dir is None else {_tags.EPOCH_RUN: self._sink()}
+            self._said = {"what": False, "cost": False}
         self._close()  # what a fit that crashed left open
         self._fits += 1
         self._has_begun = self._has_warned = False
-        self._epoch_began = self._epoch_seconds = self._seconds = math.nan
-        self._has_said_cost = False
-        self._last_iteration = self._iteration()
+        self._last_epoch = self._last_seen = -1
+        iterations = getattr(getattr(self.model, "optimizer", None), "iterations", 0)
+        self._batches = self._batches_seen = int(iterations)
         self._previous: dict[str, SaliencyReport] = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
         if not self._has_begun:
             self._has_begun = True
-            self._evaluate(_tags.EPOCH_RUN, epoch - 1)
-            self._say(self._what_is_done())
+            self._evaluate(_tags.EPOCH_RUN, epoch - 1, again=epoch > 0)
+            self._say("what", self._what_is_done())
         else:
             self._say_cost()
         self._epoch_began = time.perf_counter()
@@ -152,78 +154,87 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Explains the model inside an epoch, if asked to."""
         if isinstance(self.update_freq, str):
             return
-        # Keras calls once for several batches where `steps_per_execution` says so.
-        iteration = self._iteration()
-        if iteration - self._last_iteration >= self.update_freq:
-            self._last_iteration = iteration
-            self._evaluate(_tags.BATCH_RUN, iteration)
+        self._batches += self.model.steps_per_execution
+        if self._batches - self._batches_seen >= self.update_freq:
+            self._batches_seen = self._batches
+            self._evaluate(_tags.BATCH_RUN, self._batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the statistics join Keras' `logs`."""
-        last_epoch = (self.params or {}).get("epochs", 0) - 1
-        if epoch % self.saliency_freq and epoch != last_epoch and not self.model.stop_training:
+        self._last_epoch = epoch
+        is_last = epoch == (self.params or {}).get("epochs", 0) - 1 or self.model.stop_training
+        if epoch % self.saliency_freq and not is_last:
             return
         began = time.perf_counter()
         report = self._evaluate(_tags.EPOCH_RUN, epoch)
-        now = time.perf_counter()
-        self._seconds, self._epoch_seconds = now - began, began - self._epoch_began
+        self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
         if logs is not None:
             logs.update({_tags.log_key(name): value for name, value in report.statistics.items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Closes the event files."""
+        """Explains the last epoch, if a callback after this one made it the last; closes files."""
+        if self._last_epoch > self._last_seen:
+            self._evaluate(_tags.EPOCH_RUN, self._last_epoch)
         self._say_cost()
         self._close()
-
-    def _iteration(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
 
     def _close(self) -> None:
         for sink in self._sinks.values():
             if sink is not None:
                 sink.close()
 
-    def _sink(self, run: str) -> TensorBoardSink | None:
+    def _sink(self, run: str = _tags.EPOCH_RUN) -> TensorBoardSink:
         if self.log_dir is None:
-            return None
-        configuration = {
-            "method": self.method,
-            "score": f"{self._score_name()}: {self._monitor.score_source}",
-            "probes": f"{len(self.probes)}, fingerprint {self.probes.fingerprint}",
-            "step": "epoch, -1 before training" if run == _tags.EPOCH_RUN else "iteration",
-        }
+            raise ValueError("log_dir: expected a path, received None.")
+        frequency = f"every {self.saliency_freq} epochs; update_freq={self.update_freq}"
         return TensorBoardSink(
             self.log_dir,
             self.probes,
             run=run,
-            configuration=configuration,
+            subject={"method": self.method, "score": self._score_name()},
+            notes={
+                "model": self.model.name,
+                "score's place": self._monitor.score_source,
+                "evaluated": f"{frequency}; {self.batch_size} probes per pass at most",
+                "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
+                f"tensorflow {tf.__version__}",
+            },
             scale=self.scale,
             colormap=self.colormap,
         )
 
-    def _evaluate(self, run: str, step: int) -> SaliencyReport:
+    def _evaluate(self, run: str, step: int, *, again: bool = False) -> SaliencyReport:
         report: SaliencyReport = self._monitor.evaluate(step, previous=self._previous.get(run))
         self.report = self._previous[run] = report
-        sink = self._sinks[run]
-        if sink is not None:
-            self._write(sink, report)
-        row = {"fit": self._fits, "run": sink.run if sink else run, "step": step}
-        for name, value in (row | dict(report.statistics)).items():
+        if run == _tags.EPOCH_RUN:
+            self._last_seen = step
+        if self.log_dir is not None:
+            run = self._write(run, report, again)
+        row = {"fit": self._fits, "run": run, "step": step, **report.statistics}
+        runs, steps = self.history["run"], self.history["step"]
+        if again and (run, step) in list(zip(runs, steps, strict=True))[-1:]:
+            return report  # the state that the fit before this one ended in
+        for name, value in row.items():
             self.history.setdefault(name, []).append(value)
         return report
 
-    def _write(self, sink: TensorBoardSink, report: SaliencyReport) -> None:
+    def _write(self, run: str, report: SaliencyReport, again: bool) -> str:
+        """Writes a report to the sink of its run; returns the name that the run has on disk."""
+        if run == _tags.BATCH_RUN:
+            run = _tags.batch_run(self._sinks[_tags.EPOCH_RUN].run)
+        sink = self._sinks[run] = self._sinks.get(run) or self._sink(run)
         try:
-            sink.write(report)
+            sink.write(report, again=again)
         except (OSError, tf.errors.OpError) as error:
             if not self._has_warned:
                 self._has_warned = True
                 warnings.warn(
-                    f"saliency: step {report.step} could not be written to {self.log_dir}: {error} "
-                    "Training goes on, each step is tried anew; the numbers are in "
-                    "SaliencyCallback.history.",
+                    f"saliency: step {report.step} could not be written to {self.log_dir}: "
+                    f"{getattr(error, 'message', error)}. Training goes on and each step is tried "
+                    "again; the numbers are in SaliencyCallback.history.",
                     stacklevel=2,
                 )
+        return sink.run
 
     def _score_name(self) -> str:
         return self.score if isinstance(self.score, str) else getattr(self.score, "__name__", "own")
@@ -240,14 +251,15 @@ class SaliencyCallback(keras.callbacks.Callback):
         )
 
     def _say_cost(self) -> None:
-        """Says once, after the first epoch that ended with an evaluation, what that cost."""
-        if not math.isnan(self._seconds) and not self._has_said_cost:
-            self._has_said_cost = True
+        """Says, after the first epoch that ended with an evaluation, what that cost."""
+        if not math.isnan(self._seconds):
             share = self._seconds / self._epoch_seconds
-            self._say(f"{self._seconds:.2g} s an evaluation, {share:.1%} of the epoch before it")
+            cost = f"{self._seconds:.2g} s an evaluation, {share:.1%} of the epoch before it"
+            self._say("cost", cost)
 
-    def _say(self, text: str) -> None:
-        if self.verbose:
+    def _say(self, topic: str, text: str) -> None:
+        if self.verbose and not self._said[topic]:
+            self._said[topic] = True
             print(f"saliency: {text}", flush=True)
 
 

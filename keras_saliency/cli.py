@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_saliency import __version__
+
+if TYPE_CHECKING:
+    from keras_saliency.demo import Outcome
 
 _STOCK_VIEW = "?tagFilter=%5Esaliency%7Cepoch_loss#timeseries"
 
@@ -59,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--model", required=True, help="a .keras or .h5 file, or a keras.applications name"
     )
-    explain.add_argument("--image", required=True, type=Path, action="append", help="repeatable")
+    explain.add_argument(
+        "--image", required=True, type=Path, action="append", help="an image; repeatable"
+    )
     explain.add_argument("--out", required=True, type=Path, help="the PNG file to write")
     explain.add_argument("--target", type=int, help="class index; default: the predicted class")
     explain.add_argument(
@@ -102,11 +109,7 @@ def _demo(options: argparse.Namespace) -> None:
             f"{run.run:8}  {run.own_accuracy:8.2f}  {run.clean_accuracy:23.2f}  "
             f"{run.enrichment:10.1f}"
         )
-    print(
-        f"\nThe tagged run's accuracy of {tagged.own_accuracy:.2f} looks fine. Its maps show what "
-        f"it rests on:\nthe corner holds {tagged.enrichment:.1f} times the saliency that its area "
-        f"would by chance ({clean.enrichment:.1f} in the clean run)."
-    )
+    print(f"\n{_verdict(clean, tagged)}")
     command = _tensorboard(log_dir, options.port)
     print(f"\nSee both, epoch by epoch:\n  {' '.join(command)}")
     print(f"  http://localhost:{options.port}/{_STOCK_VIEW}")
@@ -114,10 +117,24 @@ def _demo(options: argparse.Namespace) -> None:
         subprocess.run([sys.executable, "-m", "tensorboard.main", *command[1:]], check=False)
 
 
+def _verdict(clean: Outcome, tagged: Outcome) -> str:
+    if tagged.enrichment < 2 * max(1, clean.enrichment):
+        return (
+            "So far the tagged run's maps do not stand out; it needs more epochs to learn the tag."
+        )
+    return (
+        f"The tagged run's accuracy of {tagged.own_accuracy:.2f} looks fine. Its maps show what it "
+        f"rests on:\nthe corner holds {tagged.enrichment:.1f} times the saliency that its area "
+        f"would by chance ({clean.enrichment:.1f} in the clean run)."
+    )
+
+
 def _tensorboard(log_dir: Path, port: int) -> list[str]:
     """TensorBoard's command line, with every step kept."""
     keep = ["--samples_per_plugin", "images=1000"]
-    return ["tensorboard", "--logdir", str(log_dir), *keep, "--port", str(port)]
+    beside = Path(sys.executable).with_name("tensorboard")  # as in a virtual environment
+    command = "tensorboard" if shutil.which("tensorboard") == str(beside) else str(beside)
+    return [command, "--logdir", str(log_dir), *keep, "--port", str(port)]
 
 
 def _unused(path: Path) -> Path:
@@ -130,6 +147,8 @@ def _unused(path: Path) -> Path:
 
 
 def _explain(options: argparse.Namespace) -> None:
+    import numpy as np
+
     from keras_saliency import sheets
     from keras_saliency._checks import check_choice
     from keras_saliency.explain import (
@@ -140,6 +159,7 @@ def _explain(options: argparse.Namespace) -> None:
         read_image,
     )
     from keras_saliency.heatmaps import check_colormap
+    from keras_saliency.reports import Array
 
     check_colormap(options.colormap)
     missing = [path for path in options.image if not path.is_file()]
@@ -147,6 +167,12 @@ def _explain(options: argparse.Namespace) -> None:
         raise ValueError(f"--image: {missing[0]} is not a file.")
     if not options.out.absolute().parent.is_dir():
         raise ValueError(f"--out: the directory {options.out.parent} does not exist.")
+    if options.out.resolve() in [path.resolve() for path in options.image]:
+        raise ValueError(f"--out: {options.out} is one of the images; it would be overwritten.")
+    if options.target is not None and options.target < 0:
+        raise ValueError(f"--target: expected a class index, 0 or more, got {options.target}.")
+    if options.class_names and not options.class_names.is_file():
+        raise ValueError(f"--class-names: {options.class_names} is not a file.")
     if options.out.suffix.lower() != ".png":
         raise ValueError(f"--out: expected a .png file, received {options.out}.")
     if Path(options.model).exists() or options.model.endswith((".keras", ".h5")):
@@ -161,18 +187,21 @@ def _explain(options: argparse.Namespace) -> None:
             raise ValueError("--pixels, --class-names: a keras.applications model has its own.")
         weights = None if options.weights == "none" else options.weights or "imagenet"
         subject = load_application(options.model, weights)
-    rows = []
-    for path in options.image:
-        image = read_image(path, subject.model.input_shape)
-        picture, words = explain(
+    images = [read_image(path, subject.model.input_shape) for path in options.image]
+    pictures: dict[int, Array] = {}
+    for shape in dict.fromkeys(image.shape for image in images):
+        places = [place for place, image in enumerate(images) if image.shape == shape]
+        explained = explain(
             subject,
-            image,
+            np.stack([images[place] for place in places]),
             target=options.target,
             method=options.method,
             score=options.score,
             colormap=options.colormap,
         )
-        print(f"{path}: {words}")
-        rows.append([picture])
-    options.out.write_bytes(sheets.encoded(sheets.grid(rows), lossless=True))
+        for place, (picture, words) in zip(places, explained, strict=True):
+            pictures[place] = picture
+            print(f"{options.image[place]}: {words}")
+    sheet = sheets.stacked([pictures[place] for place in range(len(images))])
+    options.out.write_bytes(sheets.encoded(sheet, lossless=True))
     print(f"image | saliency map | overlay: {options.out}")

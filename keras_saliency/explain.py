@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)
 MIN_PANEL = 224
 """Smaller pictures are enlarged by a whole factor until the longer side reaches this."""
 
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def load_application(name: str, weights: str | None) -> ImageModel:
         raise ValueError(f"--weights: expected 'imagenet', 'none' or a file; {weights!r} is none.")
     constructor, module = applications()[names[name.lower()]]
     try:
-        model = constructor(weights=weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one per layer, where the file is of another model
+            model = constructor(weights=weights)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ValueError(
             f"--weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
@@ -119,7 +122,15 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        raise ValueError(f"--model: {path} could not be loaded: {_first_line(error)}") from error
+        reason = _first_line(error)
+        if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
+            reason = "it is damaged: a .keras file is a zip archive, this is none."
+        raise ValueError(f"--model: {path} could not be loaded: {reason}") from error
+    if class_names is not None and len(class_names) != model.output_shape[-1]:
+        raise ValueError(
+            f"--class-names: expected {model.output_shape[-1]} names, one per class, received "
+            f"{len(class_names)}."
+        )
     if pixels is None:
         if not _rescales(model):
             raise ValueError(
@@ -157,12 +168,12 @@ def read_image(path: Path, shape: Sequence[int | None]) -> Array:
     """
     if len(shape) != 4 or shape[3] not in _MODES:
         raise ValueError(
-            "--model: expected a model with an image input (height, width, channels) of 1, 3 or 4 "
+            "--model: expected a model with an image input (height, width, channels) of 1 or 3 "
             f"channels, received one with input shape {tuple(shape)}."
         )
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert(_MODES[shape[3]])
+            image = _on_8_bits(ImageOps.exif_transpose(file)).convert(_MODES[shape[3]])
     except FileNotFoundError as error:
         raise ValueError(f"--image: {path} does not exist.") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
@@ -174,54 +185,67 @@ def read_image(path: Path, shape: Sequence[int | None]) -> Array:
     return np.asarray(image, np.float32).reshape(image.height, image.width, shape[3])
 
 
+def _on_8_bits(image: Image.Image) -> Image.Image:
+    """Brings 16 bits to 8, and transparent images onto white; refuses what has no fixed scale."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise OSError(f"pixels of mode {image.mode!r} have no fixed scale; convert it to 8 bits")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA"))
+    return image
+
+
 def explain(
     subject: ImageModel,
-    image: Array,
+    images: Array,
     *,
     target: int | None = None,
     method: str = "gradient",
     score: str = "logit",
     colormap: str = "hot",
-) -> tuple[Array, str]:
+) -> list[tuple[Array, str]]:
     """Image, saliency map and overlay, with the class and its probability.
 
     The gradient is taken at the preprocessed image, and shown on the image as it was before.
 
     Args:
         subject: The model.
-        image: float32 `(height, width, channels)` on 0..255.
-        target: The class explained; default: the one predicted.
+        images: float32 `(num_images, height, width, channels)` on 0..255.
+        target: The class explained; default: the one predicted for each image.
         method: A key of `keras_saliency.attributions.METHODS`.
         score: A key of `keras_saliency.scores.SCORES`.
         colormap: The name of a matplotlib colormap.
 
     Returns:
-        The picture, uint8 `(height, width, 3)`, and what it shows in words.
+        For each image its picture, uint8 `(height, width, 3)`, and what that shows in words.
     """
-    fed = np.asarray(subject.preprocess(image[np.newaxis].copy()), np.float32)
-    targets = None if target is None else [target]
-    report = SaliencyMonitor(
-        subject.model, ProbeSet(fed, targets), method=method, score=score
-    ).evaluate(0)
-    shown = image if image.shape[-1] >= 3 else image.repeat(3, axis=-1)
-    pictures = shown[np.newaxis, ..., :3].astype(np.uint8)
+    fed = np.asarray(subject.preprocess(images.copy()), np.float32)
+    probes = ProbeSet(fed, None if target is None else [target] * len(images))
+    report = SaliencyMonitor(subject.model, probes, method=method, score=score).evaluate(0)
+    pictures = images.repeat(3 if images.shape[-1] == 1 else 1, axis=-1).astype(np.uint8)
     ends = limits(report.maps, "epoch")
     panels = [
         pictures,
         colorize(report.maps, limits=ends, colormap=colormap),
         overlay(pictures, report.maps, limits=ends, colormap=colormap),
     ]
-    factor = factor_for(max(image.shape[:2]), MIN_PANEL)
-    predicted = f"{subject.class_name(report.predictions[0])} {report.confidences[0]:.3f}"
-    explained = subject.class_name(report.targets[0])
-    words = f"predicts {predicted}; explained: {method} of the {score} of {explained}"
-    lines = [Line(f"predicts {predicted}"), Line(f"{method} of the {score} of {explained}")]
-    said = statement(report.maps[0])
-    if said:
-        lines.append(Line(said, wrong=True))
-        words += f" ({said})"
-    picture = sheets.beside([enlarged(panel[0], factor) for panel in panels])
-    return sheets.captioned(picture, lines), words
+    factor = factor_for(max(images.shape[1:3]), MIN_PANEL)
+    explained = []
+    for index in range(len(images)):
+        said = statement(report.maps[index])
+        prediction, of = report.predictions[index], subject.class_name(report.targets[index])
+        lines = [
+            f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}",
+            f"{method} of the {score} of {of}",
+        ]
+        picture = sheets.captioned(
+            sheets.beside([enlarged(panel[index], factor) for panel in panels]),
+            [*map(Line, lines), *([Line(said, wrong=True)] if said else [])],
+        )
+        explained.append((picture, f"{lines[0]}; {lines[1]}{f' ({said})' if said else ''}"))
+    return explained
 
 
 def _first_line(error: Exception) -> str:

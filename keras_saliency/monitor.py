@@ -21,9 +21,9 @@ class SaliencyMonitor:
     """Explains the same probes again and again while a model's weights change.
 
     The model is used as it is: no clone, no changed layer, `training=False`. One `tf.function`
-    is traced, at the first use; every evaluation runs it on chunks of one fixed size, so memory
-    does not depend on the number of probes. Weights, optimizer, layer states and all global
-    random states are the same after an evaluation as before.
+    is traced, here; every evaluation runs it on chunks of one fixed size, so the memory that the
+    model needs does not depend on the number of probes. Weights, optimizer, layer states and all
+    global random states are the same after an evaluation as before.
 
     Args:
         model: A built Keras 3 model with one image input, channels last, and one output.
@@ -61,7 +61,7 @@ class SaliencyMonitor:
         batch_size: int = 32,
     ) -> None:
         check_method_and_score(method, score)
-        check_positive_int("batch_size", batch_size, mend="Give the number of probes a pass.")
+        check_positive_int("batch_size", batch_size, mend="Give the number of probes per pass.")
         if not isinstance(probes, ProbeSet):
             raise TypeError(f"probes: expected a ProbeSet, received {type(probes).__name__}.")
         _check_model(model, probes)
@@ -73,14 +73,15 @@ class SaliencyMonitor:
         self._chunk_size = -(-len(probes) // num_chunks)
         self._targets = probes.targets
         self._head: scores.Head | None = None
-        self._function = tf.function(self._explain_chunk)
+        self._predicts = True
+        self._function = tf.function(self._explain_chunk, autograph=False)
         images = tf.TensorSpec((self._chunk_size, *probes.images.shape[1:]), probes.images.dtype)
         with own_seed_generator() as self._seed_generator:
             self._explain = self._function.get_concrete_function(
                 images, tf.TensorSpec((self._chunk_size,), tf.int32)
             )
         self._written = Written(self._explain)
-        self._weights = [id(variable) for variable in model.variables]
+        self._structure = _structure(model)
         self._check()
 
     def evaluate(self, step: int, *, previous: SaliencyReport | None = None) -> SaliencyReport:
@@ -97,6 +98,9 @@ class SaliencyMonitor:
             predictions = self._run(np.zeros(len(self.probes), np.int64))["predictions"]
             self._targets = self._checked_targets(predictions)
         found = self._run(self._targets)
+        if not self._predicts:
+            found["predictions"] = np.full_like(found["predictions"], -1)
+            found["confidences"] = np.full_like(found["confidences"], np.nan)
         return SaliencyReport(
             step=step,
             maps=found["maps"],
@@ -105,7 +109,9 @@ class SaliencyMonitor:
             confidences=found["confidences"],
             scores=found["scores"],
             gradient_norms=found["gradient_norms"],
-            statistics=_statistics(self.probes, found, previous),
+            statistics=_statistics(
+                self.probes, found, previous, predicts=self._predicts and self._head is not None
+            ),
         )
 
     @property
@@ -114,8 +120,8 @@ class SaliencyMonitor:
         if self._head is None:
             return "the model's outputs, by a callable"
         if self._head.activation == scores.LINEAR:
-            return f"the outputs, {self._head.operation.name!r}"
-        return f"the input of {self._head.operation.name!r}"
+            return f"the outputs, {_place(self._head.operation, self.model)!r}"
+        return f"the input of {_place(self._head.operation, self.model)!r}"
 
     @property
     def trace_count(self) -> int:
@@ -123,8 +129,12 @@ class SaliencyMonitor:
         return int(self._function.experimental_get_tracing_count())
 
     def explains(self, model: Any) -> bool:
-        """Whether `model` is the one that was traced, with the same weights (not values)."""
-        return model is self.model and self._weights == [id(v) for v in model.variables]
+        """Whether `model` is the one that was traced, with the same layers and variables.
+
+        The variables' values may differ. A layer that was changed since is seen where the model
+        has a configuration; a subclassed model without `get_config` has none.
+        """
+        return model is self.model and self._structure == _structure(model)
 
     def _explain_chunk(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
         passes: list[tuple[Tensor, scores.Head | None, Tensor]] = []
@@ -164,11 +174,16 @@ class SaliencyMonitor:
         if len(single) == 1 and single[0].shape.rank == 2:
             head = scores.find_head(single[0], self.score)
         if callable(self.score):
-            head = head if head is not None and head.certain else None
-            values = tf.convert_to_tensor(self.score(outputs, targets))
+            values = self.score(outputs, targets)
+            if values is None:
+                raise TypeError(
+                    "score: expected a callable that returns one number per probe, received None. "
+                    "Does it lack a return?"
+                )
+            values = tf.convert_to_tensor(values)
             if values.shape.as_list() != [self._chunk_size]:
                 raise ValueError(
-                    "score: expected a callable that returns one number a probe, shape "
+                    "score: expected a callable that returns one number per probe, shape "
                     f"(num_probes,) = ({self._chunk_size},), received shape {values.shape}."
                 )
             return head, values
@@ -186,13 +201,17 @@ class SaliencyMonitor:
             self._checked_targets(self._targets)
         first = np.zeros(len(self.probes), np.int64) if self._targets is None else self._targets
         found = self._run(first[: self._chunk_size])
-        if self._head is not None and not callable(self.score):
-            scores.check_head(self._head, found["outputs"], found["logits"], self.score)
+        if self._head is not None:
+            ends = self._head, found["outputs"], found["logits"]
+            if callable(self.score):
+                self._predicts = scores.agrees(*ends, "logit")
+            else:
+                scores.check_head(*ends, self.score)
 
     def _checked_targets(self, targets: Array) -> Array:
         if (targets < 0).any():
             raise ValueError(
-                "targets: expected a class a probe, since this model's outputs give no "
+                "targets: expected a class per probe, since this model's outputs give no "
                 "prediction to fix instead. Give targets to the ProbeSet."
             )
         if self._head is not None and not callable(self.score):
@@ -262,19 +281,23 @@ def saliency_maps(
 
 
 def _statistics(
-    probes: ProbeSet, found: Mapping[str, Array], previous: SaliencyReport | None
+    probes: ProbeSet,
+    found: Mapping[str, Array],
+    previous: SaliencyReport | None,
+    *,
+    predicts: bool,
 ) -> dict[str, float]:
     """What there is to say of one evaluation in numbers; by `saliency/<key>` in TensorBoard."""
     maps = found["maps"]
     numbers = {
-        "gradient_norm": float(found["gradient_norms"].mean()),
+        "gradient_norm": float(found["gradient_norms"].mean(dtype=np.float64)),
         "confidence": float(found["confidences"].mean()),
         "dead_maps": statistics.dead_maps(maps),
         "map_similarity": float("nan"),
     }
     if previous is not None:
         numbers["map_similarity"] = statistics.map_similarity(maps, previous.maps)
-    if probes.targets is not None and (found["predictions"] >= 0).all():
+    if probes.targets is not None and predicts:
         correct = found["predictions"] == probes.targets
         numbers["probe_accuracy"] = float(correct.mean())
         if probes.groups is not None:
@@ -286,6 +309,30 @@ def _statistics(
     for name, region in probes.regions.items():
         numbers[f"enrichment/{name}"] = statistics.enrichment(maps, region)
     return numbers
+
+
+def _structure(model: Any) -> tuple[list[int], Any]:
+    """What a trace depends on: the variables themselves, and how the layers are configured."""
+    try:
+        configuration = model.get_config()
+    except NotImplementedError:
+        configuration = None
+    return [id(variable) for variable in model.variables], configuration
+
+
+def _place(operation: Any, model: Any) -> str:
+    """An operation's name by the layers' own names, without the numbers that a graph appends."""
+    known = _layer_names(model)
+    parts = operation.name.split("/")
+    plain = [part.rpartition("_")[0] for part in parts]
+    return "/".join(
+        short if short in known and part not in known else part
+        for part, short in zip(parts, plain, strict=True)
+    )
+
+
+def _layer_names(layer: Any) -> set[str]:
+    return {layer.name}.union(*(_layer_names(inner) for inner in getattr(layer, "layers", [])))
 
 
 def check_method_and_score(method: str, score: Score) -> None:

@@ -21,7 +21,7 @@ from keras_saliency._sampling import draw
 from keras_saliency.reports import Array
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class ProbeSet:
     """Labelled images that are explained again and again while a model trains.
 
@@ -32,12 +32,13 @@ class ProbeSet:
     Args:
         images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as the model
             is fed in training.
-        targets: `(num_probes,)` integers, the class explained for each probe, by advice its label.
+        targets: `(num_probes,)` integers, the class explained for each probe; its label is the
+            usual choice.
             `None`: the model's prediction at the first evaluation, from then on fixed.
         masks: `(num_probes, height, width)` bool, where the object is.
         regions: Named places, each bool `(height, width)` (the same for all probes) or
-            `(num_probes, height, width)`: a suspect tag, a border. Kept with one mask a probe.
-        groups: `(num_probes,)` integers or strings, a label a probe for worst-group numbers.
+            `(num_probes, height, width)`: a suspect tag, a border. Kept with one mask per probe.
+        groups: `(num_probes,)` integers or strings, a label per probe for worst-group numbers.
         class_names: A name for every class, in the order of the class indices.
         names: A name for every probe, all different; they become TensorBoard tags. Default:
             the index, and the class where it is known.
@@ -89,6 +90,10 @@ class ProbeSet:
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        """Says how many probes of which shape; never their pixels."""
+        return f"ProbeSet({len(self)} probes of shape {self.images.shape[1:]}, {self.fingerprint})"
 
     def __len__(self) -> int:
         """The number of probes."""
@@ -146,7 +151,7 @@ class ProbeSet:
             >>> ProbeSet.from_dataset((images, labels), per_class=3).targets.tolist()
             [0, 0, 0, 1, 1, 1]
         """
-        check_positive_int("per_class", per_class, mend="Give the number of probes a class.")
+        check_positive_int("per_class", per_class, mend="Give the number of probes per class.")
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed: expected an integer, received {seed!r}.")
         if class_names is None:
@@ -166,8 +171,15 @@ class ProbeSet:
         return cls(np.stack(images), np.asarray(targets), class_names=class_names)
 
 
+class _DefaultNames(tuple[str, ...]):
+    """Names that nobody gave: `dataclasses.replace` makes them anew, to fit new targets."""
+
+
 def _checked_images(images: Any) -> Array:
-    array = np.array(images)
+    try:
+        array = np.array(images)
+    except ValueError as error:
+        raise ValueError(f"images: expected images of one shape, received: {error}.") from error
     if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
         raise TypeError(f"images: expected an array of numbers, received dtype {array.dtype}.")
     if array.ndim != 4:
@@ -200,7 +212,7 @@ def _checked_targets(
         )
     if array.shape != (num_probes,):
         raise ValueError(
-            f"targets: expected one class index a probe, shape ({num_probes},), received shape "
+            f"targets: expected one class index per probe, shape ({num_probes},), received shape "
             f"{array.shape}."
         )
     if array.dtype.kind not in "iu":
@@ -262,7 +274,7 @@ def _checked_groups(groups: Any, num_probes: int) -> Array | None:
         raise TypeError(f"groups: expected integers or strings, received dtype {array.dtype}.")
     if array.shape != (num_probes,):
         raise ValueError(
-            f"groups: expected one label a probe, shape ({num_probes},), received {array.shape}."
+            f"groups: expected one label per probe, shape ({num_probes},), received {array.shape}."
         )
     return array
 
@@ -279,11 +291,11 @@ def _checked_class_names(class_names: Any) -> tuple[str, ...] | None:
 def _checked_names(
     names: Any, targets: Array | None, class_names: tuple[str, ...] | None, num_probes: int
 ) -> tuple[str, ...]:
-    if names is None:
+    if names is None or isinstance(names, _DefaultNames):
         labels = [""] * num_probes
         if targets is not None:
             labels = [f" {class_names[t] if class_names else f'class {t}'}" for t in targets]
-        return tuple(f"{index:03d}{label}" for index, label in enumerate(labels))
+        return _DefaultNames(f"{index:03d}{label}" for index, label in enumerate(labels))
     checked = _strings("names", names)
     if len(checked) != num_probes:
         raise ValueError(f"names: expected {num_probes} names, received {len(checked)}.")

@@ -28,9 +28,16 @@ Score = str | Callable[[Tensor, Tensor], Tensor]
 
 SOFTMAX = "softmax"
 SIGMOID = "sigmoid"
+LOG_SOFTMAX = "log_softmax"
 LINEAR = "linear"
 
-_ACTIVATIONS = {"Softmax": SOFTMAX, "Sigmoid": SIGMOID}
+_OPERATIONS = {"Softmax": SOFTMAX, "Sigmoid": SIGMOID, "LogSoftmax": LOG_SOFTMAX}
+_ACTIVATIONS = {
+    SOFTMAX: tf.nn.softmax,
+    SIGMOID: tf.nn.sigmoid,
+    LOG_SOFTMAX: tf.nn.log_softmax,
+    LINEAR: tf.identity,
+}
 _SAME_VALUES = {"Cast", "EnsureShape", "ExpandDims", "Identity", "Reshape", "Squeeze"}
 _SUMS = {"Add", "AddV2", "AvgPool", "BiasAdd", "Mean"}
 _PRODUCTS = {"BatchMatMulV2", "Conv2D", "Einsum", "MatMul"}
@@ -43,7 +50,8 @@ class Head:
     Attributes:
         outputs: What the model returns, `(batch, units)`.
         logits: In front of `activation`, float32 or float64, same shape.
-        activation: `"softmax"`, `"sigmoid"`, or `"linear"` where the outputs are the logits.
+        activation: `"softmax"`, `"sigmoid"`, `"log_softmax"`, or `"linear"` where the outputs
+            are the logits.
         certain: Whether the graph shows that: the activation, or a product with weights, was
             found. If not, the values decide (`check_head`).
         operation: The operation that was looked at, a `tf.Operation`.
@@ -70,7 +78,7 @@ def find_head(outputs: Tensor, score: Score) -> Head:
         score: A key of `SCORES`, or a callable.
     """
     operation = _behind(outputs.op)
-    activation = _ACTIVATIONS.get(operation.type)
+    activation = _OPERATIONS.get(operation.type)
     certain = activation is not None or _is_product(operation)
     values = outputs if activation is None else operation.inputs[0]
     if values.dtype != tf.float64:
@@ -102,40 +110,46 @@ def _is_product(operation: Any) -> bool:
     return operation.type in _PRODUCTS
 
 
-def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:
-    """Checks, on computed values, what `find_head` read off the graph. Called once.
+def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
+    """Whether computed values bear out what `find_head` read off the graph.
+
+    The activation of the logits must be the output; where no activation was found, and `score` is
+    the logit, the outputs must not look like probabilities.
 
     Args:
         head: What was found.
         outputs: The values of `head.outputs`, `(num_probes, units)`.
         logits: The values of `head.logits`, same shape.
         score: As given to `find_head`.
-
-    Raises:
-        ValueError: The activation of the logits is not the output; or the outputs look like
-            probabilities whose logits can't be found.
     """
     outputs = outputs.astype(np.float64)
     if head.activation == LINEAR:
         in_range = bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(outputs.any())
         sums_to_one = outputs.shape[1] > 1 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
         looks_like_probabilities = in_range and (sums_to_one or not head.certain)
-        agrees = score != "logit" or not looks_like_probabilities
-    else:
-        activate = tf.nn.softmax if head.activation == SOFTMAX else tf.nn.sigmoid
-        is_half = head.operation.outputs[0].dtype in (tf.float16, tf.bfloat16)
-        tolerance = 1e-2 if is_half else 1e-4
-        expected = np.asarray(activate(logits.astype(np.float64)))
-        agrees = np.allclose(expected, outputs, rtol=0, atol=tolerance, equal_nan=head.certain)
-    if not agrees:
+        return score in ("probability", "log_probability") or not looks_like_probabilities
+    is_half = head.operation.outputs[0].dtype in (tf.float16, tf.bfloat16)
+    tolerance = 1e-2 if is_half else 1e-4
+    relative = tolerance if head.activation == LOG_SOFTMAX else 0
+    expected = np.asarray(_ACTIVATIONS[head.activation](logits.astype(np.float64)))
+    return np.allclose(expected, outputs, relative, tolerance, equal_nan=head.certain)
+
+
+def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:
+    """Raises where `agrees`, which takes the same arguments, says no.
+
+    Raises:
+        ValueError: With what was found, and what to do.
+    """
+    if not agrees(head, outputs, logits, score):
         known = "logits" if score == "logit" else "probabilities"
         raise ValueError(
             f"score={score!r}: expected a model that ends in a softmax, a sigmoid or in {known}; "
             f"its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from the "
-            f"operation {head.operation.name!r} ({head.activation}), and the {known} can't be told "
-            "from that. Choose one: end the model in logits, or in a Keras softmax or sigmoid; "
-            "score='logit', 'probability' or 'log_probability', whichever its outputs are; or a "
-            "callable (outputs, targets) -> (num_probes,)."
+            f"operation {head.operation.name!r} ({head.activation}), and the {known} can't be "
+            "told from that. Choose one: end the model in logits, or in a Keras softmax or "
+            "sigmoid; score='logit', 'probability' or 'log_probability', whichever its outputs "
+            "are; or a callable (outputs, targets) -> (num_probes,)."
         )
 
 
@@ -172,9 +186,18 @@ SCORES: dict[str, Callable[[Head, Tensor], Tensor]] = {
 
 
 def predict(head: Head) -> tuple[Tensor, Tensor]:
-    """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1."""
+    """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1.
+
+    -1 and `nan` where the logits are not finite: such a model predicts nothing.
+    """
     if head.logits.shape[1] == 1:
         predictions = tf.cast(head.logits[:, 0] > 0, tf.int64)
     else:
         predictions = tf.argmax(head.logits, axis=1)
-    return predictions, probability(head, predictions)
+    is_finite = tf.reduce_all(tf.math.is_finite(head.logits), axis=1)
+    confidences = probability(head, predictions)
+    nothing = tf.constant(-1, tf.int64), tf.constant(float("nan"), confidences.dtype)
+    return (
+        tf.where(is_finite, predictions, nothing[0]),
+        tf.where(is_finite, confidences, nothing[1]),
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_saliency.reports import Array
@@ -36,10 +37,22 @@ class Line:
     wrong: bool = False
 
 
+_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
 @lru_cache(maxsize=1)
 def _font() -> ImageFont.FreeTypeFont:
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), 11)
+    return ImageFont.truetype(str(_FONT), 11)
+
+
+@lru_cache(maxsize=1)
+def _characters() -> frozenset[int]:
+    return frozenset(FT2Font(str(_FONT)).get_charmap())
+
+
+def is_drawable(text: str) -> bool:
+    """Whether the font has every character; it has Latin, Greek, Cyrillic, no Chinese or Thai."""
+    return all(ord(character) in _characters() or character.isspace() for character in text)
 
 
 def _length(text: str) -> int:
@@ -101,8 +114,18 @@ def blank(height: int, width: int) -> Array:
     return np.full((height, width, 3), BACKGROUND, np.uint8)
 
 
-def captioned(picture: Array, lines: Sequence[Line]) -> Array:
-    """A picture with lines of text below it."""
+def padded(picture: Array, height: int, width: int) -> Array:
+    """A picture with empty space below and to its right, until it is as large as this."""
+    if picture.shape[0] >= height and picture.shape[1] >= width:
+        return picture
+    sheet = blank(max(height, picture.shape[0]), max(width, picture.shape[1]))
+    sheet[: picture.shape[0], : picture.shape[1]] = picture
+    return sheet
+
+
+def captioned(picture: Array, lines: Sequence[Line], *, min_width: int = 0) -> Array:
+    """A picture, not narrower than `min_width`, with lines of text below it."""
+    picture = padded(picture, 0, min_width)
     height, width, _ = picture.shape
     sheet = blank(height + LINE * len(lines) + 2, width)
     sheet[:height] = picture
@@ -123,6 +146,14 @@ def grid(cells: Sequence[Sequence[Array | None]]) -> Array:
     return sheet
 
 
+def stacked(pictures: Sequence[Array]) -> Array:
+    """Pictures of any size, one below the other."""
+    width = max(picture.shape[1] for picture in pictures)
+    gap = blank(GAP, width)
+    rows = [row for picture in pictures for row in (padded(picture, 0, width), gap)]
+    return np.concatenate(rows[:-1])
+
+
 def contact_sheet(pictures: Sequence[Array]) -> Array:
     """All pictures, which have one size, in a grid about twice as wide as high."""
     height, width, _ = pictures[0].shape
@@ -131,7 +162,7 @@ def contact_sheet(pictures: Sequence[Array]) -> Array:
 
 
 def filmstrip(rows: Sequence[tuple[str, Sequence[Array]]], columns: Sequence[str]) -> Array:
-    """A row a probe, a column an evaluation, each with its name.
+    """A row for each probe, a column for each evaluation, all with their names.
 
     Args:
         rows: Name and pictures, all of one size, as many as `columns`.

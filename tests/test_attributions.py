@@ -184,6 +184,13 @@ def test_norm_over_the_whole_range(any_norm, scale):
     np.testing.assert_allclose(any_norm(tf.constant(values)), expected, rtol=5e-7)
 
 
+@pytest.mark.parametrize("value", [1e-300, 3.3, 1e300])
+def test_norm_in_double_precision(any_norm, value):
+    found = any_norm(tf.fill((1, 3, 1, 1), tf.constant(value, tf.float64)))
+    assert found.dtype == tf.float64
+    np.testing.assert_allclose(found, [value * np.sqrt(3)], rtol=1e-14)
+
+
 @pytest.mark.parametrize("value", [2e-38, 1.5e38])
 def test_norm_at_the_ends_of_the_range(any_norm, value):
     """The norm of four equal values is twice the value."""

@@ -53,7 +53,7 @@ def test_explain_shows_image_map_and_overlay(name, tmp_path, image, capsys):
     first, second = capsys.readouterr().out.strip().split("\n")
     assert first == (
         f"{image}: predicts class {predicted} {probabilities[predicted]:.3f}; "
-        "explained: gradient of the logit of class 2"
+        "gradient of the logit of class 2"
     )
     assert second == f"image | saliency map | overlay: {out}"
 
@@ -134,10 +134,10 @@ def test_a_bad_image_is_one_clear_line(tmp_path, image, capsys):
     assert line == f"keras-saliency: --image: {tmp_path / 'none.png'} is not a file."
     (tmp_path / "text.png").write_text("no image")
     line = failed(capsys, *common, "--image", tmp_path / "text.png")
-    assert line.startswith(f"keras-saliency: --image: {tmp_path / 'text.png'} is no readable")
+    assert line.startswith(f"keras-saliency: --image: {tmp_path / 'text.png'} is not a readable")
     (tmp_path / "cut.png").write_bytes(image.read_bytes()[:200])
     line = failed(capsys, *common, "--image", tmp_path / "cut.png")
-    assert line.startswith(f"keras-saliency: --image: {tmp_path / 'cut.png'} is no readable")
+    assert line.startswith(f"keras-saliency: --image: {tmp_path / 'cut.png'} is not a readable")
     assert not (tmp_path / "out.png").exists()
 
 

@@ -94,16 +94,23 @@ def test_compiled_equals_eager():
 
 def test_statistics_are_those_of_the_report():
     model = small_net()
+    kernel = model.layers[0].kernel.numpy()
+    later = kernel + 0.1 * np.sign(kernel)
+    model.layers[0].kernel.assign(later)
+    predictions = by_eager_tape(model)[1].argmax(axis=1)
+    targets = predictions.copy()
+    targets[[1, 3]] = (predictions[[1, 3]] + 1) % 3  # so these two will be wrong
+    model.layers[0].kernel.assign(kernel)
     region = np.zeros(SHAPE[:2], bool)
     region[:2, :2] = True
     masks = np.random.default_rng(3).random((COUNT, *SHAPE[:2])) < 0.3
-    groups = np.array(["a", "b", "a", "b", "b", "a", "b"])
-    probes = dataclasses.replace(PROBES, regions={"corner": region}, masks=masks, groups=groups)
+    groups = ["a", "a", "a", "b", "b", "b", "b"]
+    probes = ProbeSet(IMAGES, targets, regions={"corner": region}, masks=masks, groups=groups)
     monitor = SaliencyMonitor(model, probes)
     first = monitor.evaluate(step=0)
-    model.layers[0].kernel.assign_add(0.1 * np.sign(model.layers[0].kernel.numpy()))
+    model.layers[0].kernel.assign(later)
     report = monitor.evaluate(step=1, previous=first)
-    gradients, logits = by_eager_tape(model)
+    gradients, logits = by_eager_tape(model, targets=targets)
     maps = np.abs(gradients).max(axis=-1).astype(np.float64)
     norms = np.linalg.norm(gradients.reshape(COUNT, -1).astype(np.float64), axis=1)
     similarity = [
@@ -112,12 +119,11 @@ def test_statistics_are_those_of_the_report():
     ]
     inside = maps[:, :2, :2].sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
     on_object = (maps * masks).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
-    correct = logits.argmax(axis=1) == TARGETS
     expected = {
         "gradient_norm": norms.mean(),
         "confidence": scipy.special.softmax(logits, axis=1).max(axis=1).mean(),
-        "probe_accuracy": correct.mean(),
-        "worst_group_accuracy": min(correct[[0, 2, 5]].mean(), correct[[1, 3, 4, 6]].mean()),
+        "probe_accuracy": 5 / 7,
+        "worst_group_accuracy": 2 / 3,
         "object_enrichment": (on_object / masks.mean(axis=(1, 2))).mean(),
         "dead_maps": 0.0,
         "map_similarity": np.mean(similarity),
@@ -127,8 +133,6 @@ def test_statistics_are_those_of_the_report():
     for name, value in expected.items():
         assert report.statistics[name] == pytest.approx(value, rel=1e-5), name
         assert type(report.statistics[name]) is float
-    assert 0 < report.statistics["probe_accuracy"] < 1
-    assert report.statistics["probe_accuracy"] != report.statistics["worst_group_accuracy"]
     assert report.statistics["map_similarity"] < 0.9999
     assert np.isnan(first.statistics["map_similarity"])
 

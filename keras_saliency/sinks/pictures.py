@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from keras_saliency import _tags, sheets
@@ -28,14 +30,21 @@ MIN_PANEL, MAX_PANEL = 112, 512
 """A panel's longer side: smaller maps are enlarged by a whole factor until they reach the first,
 larger ones averaged over whole blocks until they don't pass the second."""
 
-MIN_CELL, MAX_CELL = 72, 112
+MIN_CELL, MAX_CELL = 80, 112
 """The same for the cells of the contact sheet."""
 
-FRAME = 48
-"""The same, both, for the frames of the filmstrip."""
+MIN_FRAME, MAX_FRAME = 48, 64
+"""The same for the frames of the filmstrip."""
+
+CAPTION_WIDTH = 200
+"""A probe's picture is at least so wide, for its caption."""
 
 MAX_ROWS = MAX_COLUMNS = 16
 """The filmstrip's rows (evenly chosen) and columns (evenly spaced, and the newest)."""
+
+ALL = "mean of all"
+
+_SHORT = {"zero map": "zero", "constant map": "constant", "not a number": "nan"}
 
 
 class Pictures:
@@ -56,7 +65,10 @@ class Pictures:
         self._factor = factor_for(max(originals.shape[1:3]), MIN_PANEL)
         self._limits: Array | None = None
         self._film = Filmstrip(
-            ["all probes", *(probes.names[row] for row in self._rows)], scale, colormap
+            [name if sheets.is_drawable(name) else name[:3] for name in self._row_names()],
+            displayed(probes.images[self._rows]),
+            scale,
+            colormap,
         )
 
     def encoded(self, picture: Array) -> bytes:
@@ -72,15 +84,14 @@ class Pictures:
         mean = mean_map(report.maps)
         drawn = {
             _tags.CONTACT_SHEET: self._contact_sheet(report, over, mean),
-            _tags.FILMSTRIP: self._film.add(
-                report.step, np.concatenate([mean[np.newaxis], report.maps[self._rows]])
-            ),
+            _tags.FILMSTRIP: self._film.add(report.step, mean, report.maps[self._rows]),
         }
         for position, probe in enumerate(self._chosen):
             panels = (self._originals[position], over[position], heat[position])
             drawn[_tags.probe_tag(self._probes.names[probe])] = sheets.captioned(
                 sheets.beside([enlarged(panel, self._factor) for panel in panels]),
                 self._caption(report, probe),
+                min_width=CAPTION_WIDTH,
             )
         return drawn
 
@@ -98,50 +109,65 @@ class Pictures:
         low, high = value_range(self._probes.images)
         height, width = self._probes.images.shape[1:3]
         block = -(-max(height, width) // MAX_PANEL)
-        size = (
-            f"enlarged {self._factor} times"
-            if block == 1
-            else f"averaged over {block} x {block} pixels"
-        )
+        size = f"averaged over {block} x {block} pixels" if block > 1 else "not resized"
+        if self._factor > 1:
+            size = f"enlarged {self._factor} times"
         return {
-            "pictures": f"{len(self._chosen)} of {len(self._probes)} probes, maps of {height} x "
-            f"{width} pixels, {size}",
-            "pixel values shown": f"{low:g} black, {high:g} white",
+            "maps": f"{height} x {width} pixels, shown {size}",
+            "pixel values": f"{low:g} is shown black, {high:g} white",
             "colormap, scale": f"{self._colormap}, {self._scale}",
         }
+
+    def is_drawn(self, probe: int) -> bool:
+        """Whether a probe has a picture of its own."""
+        return bool(np.isin(probe, self._chosen))
+
+    def _row_names(self) -> list[str]:
+        return [self._probes.names[row] for row in self._rows]
+
+    def _class(self, index: int) -> str:
+        name = self._probes.class_name(index)
+        return name if sheets.is_drawable(name) else f"class {index}"
 
     def _caption(self, report: SaliencyReport, probe: int) -> list[Line]:
         said = statement(report.maps[probe])
         peak = "" if said == "not a number" else f"map peak {report.maps[probe].max():.2e}"
         return [
-            Line(f"target {self._probes.class_name(report.targets[probe])}"),
-            self._prediction(report, probe),
+            Line(f"target {self._class(report.targets[probe])}"),
+            self._prediction(report, probe, "predicts"),
             Line(" · ".join(part for part in (peak, said) if part), wrong=bool(said)),
         ]
 
-    def _prediction(self, report: SaliencyReport, probe: int) -> Line:
-        prediction = report.predictions[probe]
+    def _prediction(self, report: SaliencyReport, probe: int, verb: str) -> Line:
+        prediction, score = report.predictions[probe], report.scores[probe]
         if prediction < 0:
-            return Line(f"score {report.scores[probe]:.3g}")
-        name = self._probes.class_name(prediction)
+            return Line(f"score {score:.3g}", wrong=bool(np.isnan(score)))
         wrong = bool(prediction != report.targets[probe])
-        return Line(f"predicts {name} {report.confidences[probe]:.2f}", wrong)
+        return Line(f"{verb} {report.confidences[probe]:.2f} {self._class(prediction)}", wrong)
 
     def _contact_sheet(self, report: SaliencyReport, over: Array, mean: Array) -> Array:
-        cells = thumbnails(np.concatenate([over, self._colored(mean)]), MAX_CELL)
-        factor = factor_for(max(cells.shape[1:3]), MIN_CELL)
-        cells = enlarged((cells + 0.5).astype(np.uint8), factor)
-        captions = [[Line("mean of all"), Line("")]]
-        for probe in self._chosen:
-            target = self._probes.class_name(report.targets[probe])
-            prediction = self._prediction(report, probe)
-            captions.append(
-                [Line(target), Line(prediction.text.replace("predicts", "→"), prediction.wrong)]
-            )
+        cells = thumbnails(np.concatenate([self._colored(mean), over]), MAX_CELL)
+        cells = enlarged(
+            (cells + 0.5).astype(np.uint8), factor_for(max(cells.shape[1:3]), MIN_CELL)
+        )
+        said = [statement(report.maps[probe]) for probe in self._chosen]
+        captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
+        captions += [
+            [
+                Line(self._class(report.targets[probe])),
+                self._prediction(report, probe, "→"),
+            ]
+            for probe in self._chosen
+        ]
+        if any(said):
+            captions = [
+                [*lines, Line(text, wrong=True)]
+                for lines, text in zip(captions, ["", *said], strict=True)
+            ]
         return sheets.contact_sheet(
             [
-                sheets.captioned(cell, lines)
-                for cell, lines in zip([cells[-1], *cells[:-1]], captions, strict=True)
+                sheets.captioned(cell, lines, min_width=MIN_CELL)
+                for cell, lines in zip(cells, captions, strict=True)
             ]
         )
 
@@ -153,26 +179,34 @@ class Pictures:
 class Filmstrip:
     """Rows of maps over the evaluations of a run, at most `MAX_COLUMNS` and the newest.
 
+    The first row is the mean of all maps, always by its own maximum; the first column shows the
+    images.
+
     Args:
-        names: The rows' names.
-        scale: As in `Pictures`; the first row, which is no probe's, always has its own maximum.
+        names: The probes' names.
+        images: uint8 `(num_probes, height, width, 3)`.
+        scale: As in `Pictures`.
         colormap: As in `Pictures`.
     """
 
-    def __init__(self, names: list[str], scale: str, colormap: str) -> None:
-        self._names, self._scale, self._colormap = names, scale, colormap
+    def __init__(self, names: list[str], images: Array, scale: str, colormap: str) -> None:
+        self._names, self._scale, self._colormap = [ALL, *names], scale, colormap
+        small = thumbnails(images, MAX_FRAME).astype(np.uint8)
+        self._factor = factor_for(max(small.shape[1:3]), MIN_FRAME)
+        self._images = [sheets.blank(*small.shape[1:3]), *small]
         self._kept: list[tuple[int, Array]] = []
         self._stride, self._count = 1, 0
         self._limits: Array | None = None
 
-    def add(self, step: int, maps: Array) -> Array:
+    def add(self, step: int, mean: Array, maps: Array) -> Array:
         """Takes a column, gives the strip as it is now.
 
         Args:
             step: The column's name; -1 is the state before training.
-            maps: `(num_rows, height, width)`.
+            mean: `(height, width)`, the mean of all maps.
+            maps: `(num_probes, height, width)`.
         """
-        newest = (step, thumbnails(maps, FRAME))
+        newest = (step, thumbnails(np.concatenate([mean[np.newaxis], maps]), MAX_FRAME))
         running = self._limits = limits(newest[1][1:], self._scale, self._limits)
         columns = [*self._kept, newest]
         if self._count % self._stride == 0:
@@ -180,17 +214,26 @@ class Filmstrip:
         if len(self._kept) > MAX_COLUMNS:
             self._kept, self._stride = self._kept[::2], 2 * self._stride
         self._count += 1
-        frames = [self._frames(small, running) for _, small in columns]
+        frames = [self._framed(self._images, [""] * len(self._names))]
+        frames += [self._frames(small, running) for _, small in columns]
         rows = [(name, [frame[row] for frame in frames]) for row, name in enumerate(self._names)]
-        return sheets.filmstrip(
-            rows, ["before" if step == -1 else str(step) for step, _ in columns]
-        )
+        steps = ["before" if step == -1 else str(step) for step, _ in columns]
+        return sheets.filmstrip(rows, ["", *steps])
 
-    def _frames(self, small: Array, running: Array) -> Array:
+    def _frames(self, small: Array, running: Array) -> list[Array]:
         own = limits(small, "epoch")
         shown = own if self._scale == "epoch" else np.concatenate([own[:1], running])
         colored = colorize(small, limits=shown, colormap=self._colormap)
-        return enlarged(colored, factor_for(max(small.shape[1:3]), FRAME))
+        return self._framed(colored, [statement(one) for one in small])
+
+    def _framed(self, pictures: Iterable[Array], said: Iterable[str]) -> list[Array]:
+        framed = []
+        for picture, text in zip(pictures, said, strict=True):
+            frame = sheets.padded(enlarged(picture, self._factor), sheets.LINE, MIN_FRAME)
+            if text:
+                sheets.draw_line(frame, 0, 0, frame.shape[1], Line(_SHORT[text], wrong=True))
+            framed.append(frame)
+        return framed
 
 
 def _evenly(total: int, at_most: int) -> Array:

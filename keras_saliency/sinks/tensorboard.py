@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,17 @@ class TensorBoardSink:
     """Writes reports as pictures, scalars and text, below one log directory.
 
     Nothing is created before the first report; every report is on disk when `write` returns.
-    Event files that are there already are never touched and never overruled. The first report
-    after opening decides: if its step follows the last one on disk, it goes on in that run (a
-    resumed training); if its step is the last one on disk, it is that very state, seen again, and
-    is not written twice; else the run gets a number, `saliency_2`, `saliency_3`, ...
+    Event files that are there already are never touched and never overruled. After opening, the
+    first report decides: where the run's last step lies before its own, and the run is about the
+    same probes, method and score, it goes on in that run (a resumed training); else the run gets
+    a number, `saliency_2`, `saliency_3`, ...
 
     Args:
         log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`.
         probes: What the reports are about.
         run: The run's name below `log_dir`.
-        configuration: What was computed, name and value, for the Text tab.
+        subject: Name and value of what makes runs different, such as `"method"` and `"score"`.
+        notes: Name and value of what else is worth telling in the Text tab.
         scale: One of `keras_saliency.heatmaps.SCALES`.
         colormap: The name of a matplotlib colormap.
 
@@ -49,7 +50,8 @@ class TensorBoardSink:
         probes: ProbeSet,
         *,
         run: str = _tags.EPOCH_RUN,
-        configuration: dict[str, str] | None = None,
+        subject: Mapping[str, str] | None = None,
+        notes: Mapping[str, str] | None = None,
         scale: str = "epoch",
         colormap: str = "hot",
     ) -> None:
@@ -57,21 +59,30 @@ class TensorBoardSink:
         check_choice("scale", scale, SCALES)
         check_colormap(colormap)
         self.run = self._first_run = run
+        self._probes = probes
+        self._subject = dict(subject or {}) | {"probes": f"{len(probes)}, {probes.fingerprint}"}
+        self._notes = dict(notes or {})
         self._new_pictures = partial(Pictures, probes, scale, colormap)
-        self._configuration = configuration or {}
+        self._pictures = self._new_pictures()
+        self._text = self._configuration()
         self._last_step: int | None = None  # in the run, on disk
         self._drawn_step: int | None = None
         self._writer: Any = None
 
-    def write(self, report: SaliencyReport) -> None:
+    def write(self, report: SaliencyReport, *, again: bool = False) -> None:
         """Writes one report. Steps must increase from call to call, until `close`.
+
+        Args:
+            report: What to write.
+            again: Whether the last report on disk may show this very state, as at the start of
+                a resumed training: if it has the same step, it is not written twice.
 
         Raises:
             OSError: The directory can't be made or read.
             tf.errors.OpError: The event file can't be written.
         """
         if self._writer is None:
-            self._open(report.step)
+            self._open(report.step, again)
         if report.step == self._drawn_step:
             return
         drawn = self._pictures.draw(report)
@@ -85,16 +96,42 @@ class TensorBoardSink:
             raise
         self._last_step = report.step
 
-    def _open(self, step: int) -> None:
-        if self._last_step is None or not goes_on(self._last_step, step):
-            self.run, self._last_step = continued_run(self.log_dir, self._first_run, step)
+    def _open(self, step: int, again: bool) -> None:
+        is_next = self._last_step is not None and (
+            self._last_step < step or (again and self._last_step == step)
+        )
+        if not is_next:
+            self.run, self._last_step = self._choose_run(step, again)
             self._pictures = self._new_pictures()
+            self._text = self._configuration()
             self._drawn_step = None
-            self._text = _table(
-                ("setting", "value"),
-                [*self._configuration.items(), *self._pictures.configuration().items()],
-            )
         self._writer = tf.summary.create_file_writer(str(self.log_dir / self.run))
+
+    def _choose_run(self, step: int, again: bool) -> tuple[str, int | None]:
+        """The first run that a report of this step may follow, and its last step so far."""
+        name, number = self._first_run, 1
+        while True:
+            last, text = last_step(self.log_dir / name)
+            is_ours = all(_row(item) in text for item in self._subject.items())
+            if last is None or (is_ours and (last < step or (again and last == step))):
+                return name, last
+            number += 1
+            name = f"{self._first_run}_{number}"
+
+    def _configuration(self) -> str:
+        settings = self._subject | self._notes | self._pictures.configuration()
+        table = [_row(("setting", "value")), _row(("---", "---")), *map(_row, settings.items())]
+        columns = ("probe", "target", "group", "picture")
+        probes = [_row(columns), _row(["---"] * len(columns))]
+        for index, name in enumerate(self._probes.names):
+            targets, groups = self._probes.targets, self._probes.groups
+            target = "first prediction" if targets is None else str(targets[index])
+            if targets is not None and self._probes.class_names:
+                target += f" {self._probes.class_name(targets[index])}"
+            group = "" if groups is None else str(groups[index])
+            picture = "yes" if self._pictures.is_drawn(index) else "no"
+            probes.append(_row((name, target, group, picture)))
+        return "\n".join([*table, "", *probes])
 
     def close(self) -> None:
         """Closes the event file; a later `write` goes on, by the rule above."""
@@ -127,12 +164,9 @@ class TensorBoardSink:
         )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines
-    )
+def _row(cells: Iterable[str]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', '&#124;') for cell in cells)} |"
 
 
 def check_log_dir(log_dir: object) -> Path:
@@ -151,31 +185,17 @@ def check_log_dir(log_dir: object) -> Path:
     return path
 
 
-def goes_on(last: int, step: int) -> bool:
-    """Whether a report of this step belongs in a run that ends with step `last`.
+def last_step(directory: Path) -> tuple[int | None, str]:
+    """The largest step in the event files of a run, and the run's configuration.
 
-    Training that begins anew, at step -1, never goes on.
+    Returns:
+        `(None, "")` where there is no event.
     """
-    return last < step or last == step >= 0
-
-
-def continued_run(log_dir: Path, run: str, step: int) -> tuple[str, int | None]:
-    """The run in which a first report of this step is to be written, and its last step so far."""
-    number = 1
-    while True:
-        name = run if number == 1 else f"{run}_{number}"
-        last = last_step(log_dir / name)
-        if last is None or goes_on(last, step):
-            return name, last
-        number += 1
-
-
-def last_step(directory: Path) -> int | None:
-    """The largest step in the event files of a run; `None` where there is none."""
-    steps = [
-        event.step
-        for path in sorted(directory.glob("*tfevents*"))
-        for event in map(Event.FromString, RawEventFileLoader(str(path)).Load())
-        if event.HasField("summary")
-    ]
-    return max(steps, default=None)
+    last, text = None, ""
+    for path in sorted(directory.glob("*tfevents*")):
+        for event in map(Event.FromString, RawEventFileLoader(str(path)).Load()):
+            for value in event.summary.value:
+                last = event.step if last is None else max(last, event.step)
+                if value.tag == _tags.CONFIGURATION:
+                    text = value.tensor.string_val[0].decode()
+    return last, text
