@@ -77,7 +77,7 @@ def _batches(dataset: Any) -> Iterator[tuple[Array, Array]]:
                 "them first, for instance with dataset.map."
             )
         images, labels = np.asarray(element[0]), np.asarray(element[1])
-        is_single = labels.ndim == 0 or (labels.ndim == 1 and _is_one_hot(labels))
+        is_single = labels.shape in ((), (1,)) or (labels.ndim == 1 and _is_one_hot(labels))
         if images.ndim == 3 and is_single and hasattr(dataset, "element_spec"):
             images, labels = images[np.newaxis], labels[np.newaxis]
         if images.ndim != 4:

@@ -73,7 +73,6 @@ class SaliencyMonitor:
         self._chunk_size = -(-len(probes) // num_chunks)
         self._targets = probes.targets
         self._head: scores.Head | None = None
-        self._predicts = True
         self._function = tf.function(self._explain_chunk, autograph=False)
         images = tf.TensorSpec((self._chunk_size, *probes.images.shape[1:]), probes.images.dtype)
         with own_seed_generator() as self._seed_generator:
@@ -93,7 +92,15 @@ class SaliencyMonitor:
 
         Returns:
             The report; its arrays belong to it alone.
+
+        Raises:
+            RuntimeError: The model has other variables than when it was traced.
         """
+        if self._structure[0] != _variables(self.model):
+            raise RuntimeError(
+                "model: expected the variables it had when this SaliencyMonitor was made, received "
+                "others (layers were added, removed or replaced). Make a new SaliencyMonitor."
+            )
         if self._targets is None:
             predictions = self._run(np.zeros(len(self.probes), np.int64))["predictions"]
             self._targets = self._checked_targets(predictions)
@@ -109,9 +116,7 @@ class SaliencyMonitor:
             confidences=found["confidences"],
             scores=found["scores"],
             gradient_norms=found["gradient_norms"],
-            statistics=_statistics(
-                self.probes, found, previous, predicts=self._predicts and self._head is not None
-            ),
+            statistics=_statistics(self.probes, found, previous, predicts=self._predicts),
         )
 
     @property
@@ -201,10 +206,12 @@ class SaliencyMonitor:
             self._checked_targets(self._targets)
         first = np.zeros(len(self.probes), np.int64) if self._targets is None else self._targets
         found = self._run(first[: self._chunk_size])
+        self._predicts = self._head is not None
         if self._head is not None:
             ends = self._head, found["outputs"], found["logits"]
             if callable(self.score):
-                self._predicts = scores.agrees(*ends, "logit")
+                one_number = self._head.activation == scores.LINEAR and ends[1].shape[1] == 1
+                self._predicts = not one_number and scores.agrees(*ends, "logit")
             else:
                 scores.check_head(*ends, self.score)
 
@@ -317,7 +324,11 @@ def _structure(model: Any) -> tuple[list[int], Any]:
         configuration = model.get_config()
     except NotImplementedError:
         configuration = None
-    return [id(variable) for variable in model.variables], configuration
+    return _variables(model), configuration
+
+
+def _variables(model: Any) -> list[int]:
+    return [id(variable) for variable in model.variables]
 
 
 def _place(operation: Any, model: Any) -> str:

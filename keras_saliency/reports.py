@@ -22,8 +22,8 @@ class SaliencyReport:
             attribution; `nan` where the gradient is.
         targets: `(num_probes,)` int, the class explained for each probe.
         predictions: `(num_probes,)` int, the class predicted now; -1 where that can't be told:
-            the model's output is not one score per class, or, with a `score` of one's own, it is
-            neither known to be logits nor probabilities.
+            the model's output is not one score per class; its logits are not finite; or, with a
+            `score` of one's own, it may be something else than logits or probabilities.
         confidences: `(num_probes,)` in 0..1, the probability of the predicted class; `nan`
             where `predictions` is -1.
         scores: `(num_probes,)`, the scalar that was differentiated.

@@ -114,7 +114,8 @@ def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
     """Whether computed values bear out what `find_head` read off the graph.
 
     The activation of the logits must be the output; where no activation was found, and `score` is
-    the logit, the outputs must not look like probabilities.
+    the logit, the outputs must not look like probabilities. Probes whose logits are not finite
+    have no say.
 
     Args:
         head: What was found.
@@ -122,7 +123,10 @@ def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
         logits: The values of `head.logits`, same shape.
         score: As given to `find_head`.
     """
-    outputs = outputs.astype(np.float64)
+    finite = np.isfinite(logits).all(axis=1) | (not head.certain)
+    if not finite.any():
+        return True  # the graph shows what it is, and there is no value to say otherwise
+    outputs, logits = outputs[finite].astype(np.float64), logits[finite].astype(np.float64)
     if head.activation == LINEAR:
         in_range = bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(outputs.any())
         sums_to_one = outputs.shape[1] > 1 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
@@ -131,8 +135,8 @@ def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
     is_half = head.operation.outputs[0].dtype in (tf.float16, tf.bfloat16)
     tolerance = 1e-2 if is_half else 1e-4
     relative = tolerance if head.activation == LOG_SOFTMAX else 0
-    expected = np.asarray(_ACTIVATIONS[head.activation](logits.astype(np.float64)))
-    return np.allclose(expected, outputs, relative, tolerance, equal_nan=head.certain)
+    expected = np.asarray(_ACTIVATIONS[head.activation](logits))
+    return np.allclose(expected, outputs, relative, tolerance)
 
 
 def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:

@@ -225,6 +225,71 @@ def test_update_freq_counts_batches_within_one_execution_of_several():
     assert saliency.history["step"] == [-1, 2, 4, 0]
 
 
+def test_the_last_epoch_is_seen_though_a_later_callback_made_it_the_last():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, saliency_freq=4, verbose=0)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 2)
+    )
+    fit([saliency, stop], epochs=9)
+    assert saliency.history["step"] == [-1, 0, 2]
+
+
+def test_batches_are_counted_whatever_the_model_trains_with():
+    class OwnStep(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.end = keras.layers.Dense(CLASSES)
+            self.optimizer_of_mine = keras.optimizers.SGD()
+
+        def call(self, inputs):
+            return self.end(keras.ops.reshape(inputs, (-1, 64)))
+
+        def train_step(self, data):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(self(data[0]) ** 2)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            pairs = zip(gradients, self.trainable_variables, strict=True)
+            self.optimizer_of_mine.apply_gradients(pairs)
+            return {"loss": loss}
+
+    model = OwnStep()
+    model.compile()
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, update_freq=2, verbose=0)
+    fit([saliency], epochs=2, model=model)
+    assert saliency.history["step"] == [-1, 2, 0, 4, 6, 1]
+
+
+def test_a_layer_changed_between_fits_is_seen():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    model = network()
+    fit([saliency], model=model)
+    model.layers[0].activation = keras.activations.tanh
+    model.compile("adam", "sparse_categorical_crossentropy")
+    fit([saliency], model=model)
+    fresh = network()
+    fresh.layers[0].activation = keras.activations.tanh
+    fresh.set_weights(model.get_weights())
+    np.testing.assert_allclose(
+        saliency.report.maps,
+        ks.saliency_maps(fresh, probes().images, probes().targets),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_a_model_that_broke_down_predicts_nothing(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    model = network()
+    broken = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: model.layers[-1].bias.assign([np.nan] * CLASSES)
+    )
+    fit([broken, saliency], epochs=1, model=model)
+    assert (saliency.report.predictions == -1).all()
+    assert np.isnan(saliency.report.confidences).all()
+    assert saliency.history["probe_accuracy"][-1] == 0
+    assert saliency.history["step"] == [-1, 0]
+
+
 def test_early_stopping_can_watch_a_statistic():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     stop = keras.callbacks.EarlyStopping("saliency_dead_maps", mode="min", patience=1)
@@ -233,11 +298,15 @@ def test_early_stopping_can_watch_a_statistic():
 
 
 def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path)], epochs=3)
+    model = network()
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path)
+    fit([saliency], epochs=3, model=model)
+    fit([saliency], epochs=4, initial_epoch=3, model=model)
     first, second = capsys.readouterr().out.strip().split("\n")
-    assert first.startswith("saliency: gradient of the logit (the input of 'sequential")
-    assert first.endswith(
-        f"Softmax') for 6 probes, every epoch; see it with: tensorboard --logdir {tmp_path}"
+    end = f"{model.name}/{model.layers[-1].name}/Softmax"
+    assert first == (
+        f"saliency: gradient of the logit (the input of '{end}') for 6 probes, every epoch; "
+        f"see it with: tensorboard --logdir {tmp_path}"
     )
     assert re.fullmatch(r"saliency: \S+ s an evaluation, [\d.]+% of the epoch before it", second)
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])

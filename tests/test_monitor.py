@@ -840,3 +840,12 @@ def test_mirrored_strategy():
         """
     )
     assert printed.splitlines()[-1] == "equal"
+
+
+def test_a_model_with_other_variables_is_not_explained_by_an_old_trace():
+    model = linear_net()
+    monitor = SaliencyMonitor(model, PROBES)
+    model.pop()
+    model.add(layers.Dense(3))
+    with pytest.raises(RuntimeError, match=r"model: .*Make a new SaliencyMonitor"):
+        monitor.evaluate(0)

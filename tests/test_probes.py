@@ -132,6 +132,19 @@ def test_default_names():
     assert ProbeSet(IMAGES, class_names=["cat", "dog"]).names == ("000", "001", "002", "003")
 
 
+def test_default_names_follow_new_targets():
+    probes = dataclasses.replace(ProbeSet(IMAGES, [1, 0, 1, 0]), targets=[2, 0, 1, 0])
+    assert probes.names == ("000 class 2", "001 class 0", "002 class 1", "003 class 0")
+    given = ProbeSet(IMAGES, [1, 0, 1, 0], names=list("abcd"))
+    assert dataclasses.replace(given, targets=[2, 0, 1, 0]).names == tuple("abcd")
+
+
+def test_repr_shows_no_pixels():
+    text = repr(ProbeSet(IMAGES))
+    assert text.startswith("ProbeSet(4 probes of shape (3, 2, 1)")
+    assert len(text) < 80
+
+
 def test_class_name():
     named = ProbeSet(IMAGES, class_names=["cat", "dog"])
     assert [named.class_name(index) for index in (-1, 0, 1, 2)] == ["-1", "cat", "dog", "2"]
@@ -172,6 +185,7 @@ def test_fingerprint_changes_with_images_and_targets():
         (IMAGES.astype(str), TypeError, "images: .*numbers.*<U"),
         (IMAGES.astype(complex), TypeError, "images: .*numbers.*complex128"),
         (IMAGES > 0, TypeError, "images: .*numbers.*bool"),
+        ([IMAGES[0], IMAGES[1, :2]], ValueError, "images: .*one shape"),
     ],
 )
 def test_images_refused(images, error, says):
@@ -461,6 +475,10 @@ X = numbered(COUNT)
         ((X, LABELS, WEIGHTS, WEIGHTS), TypeError, "dataset: .*elements"),
         (stream(X).map(lambda x: x).batch(8), TypeError, "dataset: .*elements"),
         (stream({"x": X}).batch(8), TypeError, "dataset: .*elements"),
+        (stream({"x": X}, LABELS).batch(8), TypeError, "dataset: .*dict"),
+        (stream(X, {"y": LABELS}), TypeError, "dataset: .*dict"),
+        (stream(X[..., 0], LABELS).batch(8), ValueError, r"dataset: .*images .*\(8, 3, 2\)"),
+        (stream(X[..., 0], ONE_HOT).batch(8), ValueError, r"dataset: .*images .*\(8, 3, 2\)"),
         ((X[..., 0], LABELS), ValueError, r"dataset: .*images .*\(60, 3, 2\)"),
         ((X[0], 0), ValueError, r"dataset: .*images .*\(3, 2, 1\)"),
         ((X, LABELS[:50]), ValueError, r"dataset: .*\(60,\).*\(50,\)"),

@@ -122,6 +122,16 @@ def nested_base_with_own_head():
     return model, 2 * FLAT @ kernel + bias
 
 
+def log_softmax():
+    model, layer = linear_end(activation="log_softmax")
+    return model, numpy_logits(layer)
+
+
+def log_softmax_layer():
+    model, layer = linear_end(layers.Lambda(tf.nn.log_softmax))
+    return model, numpy_logits(layer)
+
+
 class Subclassed(keras.Model):
     def __init__(self, end, units=3):
         super().__init__()
@@ -228,6 +238,8 @@ MODELS = [
     softmax_with_temperature,
     functional,
     dict_output,
+    log_softmax,
+    log_softmax_layer,
     nested,
     nested_twice_and_functional,
     nested_base_with_own_head,
@@ -245,7 +257,14 @@ MODELS = [
     whole_image_convolution_softmax,
 ]
 NO_SOFTMAX = {sigmoid_units, sigmoid_layer_units}
-ENDS = [dense_softmax, softmax_then_reshape, linear_logits, sigmoid_units, sigmoid_layer_units]
+ENDS = [
+    dense_softmax,
+    log_softmax,
+    softmax_then_reshape,
+    linear_logits,
+    sigmoid_units,
+    sigmoid_layer_units,
+]
 
 # Sums of 18 products of order 1 in float32: an error of some 18 * 2**-24 * 5.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -387,6 +406,26 @@ def test_the_logit_does_not_saturate():
     np.testing.assert_array_equal(maps, np.stack([weights] * 6))
     saturated = explained(model, np.zeros(6, int), score="probability").maps
     assert saturated.max() < 1e-12
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_whose_logits_are_not_finite_predicts_nothing(value):
+    """Weights that diverged: nothing is wrong with the end of the model."""
+    model, layer = linear_end(activation="softmax")
+    layer.bias.assign([0.0, value, 0.0])
+    report = explained(model)
+    assert report.predictions.tolist() == [-1] * 6
+    assert np.isnan(report.confidences).all()
+
+
+def test_a_probe_whose_logits_overflow_predicts_nothing():
+    images = IMAGES.copy()
+    images[2] = 1e30
+    model, layer = linear_end(activation="softmax")
+    layer.kernel.assign(np.sign(layer.kernel.numpy()) * 1e10)
+    report = explained(model, images=images)
+    assert (report.predictions < 0).tolist() == [False, False, True, False, False, False]
+    np.testing.assert_array_equal(np.isnan(report.confidences), report.predictions < 0)
 
 
 # ---------------------------------------------------------------- a callable
@@ -639,6 +678,11 @@ def test_several_outputs():
     model = keras.Model(inputs, [dense(3)(flat), dense(2)(flat)])
     with pytest.raises(ValueError, match=r"score='probability': .*\(6, 3\), \(6, 2\).*callable"):
         explained(model, score="probability")
+
+
+def test_callable_without_a_result():
+    with pytest.raises(TypeError, match="score: .*one number per probe, received None.*return"):
+        explained(linear_end()[0], score=lambda outputs, targets: None)
 
 
 def test_score_source_names_the_tensor():

@@ -143,6 +143,95 @@ def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["saliency"]
 
 
+def test_another_subject_does_not_go_on_in_a_run(tmp_path):
+    model = network()
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], model=model)
+    others = [
+        ks.SaliencyCallback(probes(), log_dir=tmp_path, method="input_x_gradient", verbose=0),
+        ks.SaliencyCallback(probes(), log_dir=tmp_path, score="probability", verbose=0),
+        ks.SaliencyCallback(ks.ProbeSet(probes().images[:2], [0, 1]), log_dir=tmp_path, verbose=0),
+    ]
+    fit(others, initial_epoch=2, epochs=3, model=model)
+    assert [other.history["run"][-1] for other in others] == [
+        "saliency_2",
+        "saliency_3",
+        "saliency_4",
+    ]
+    assert steps(tmp_path / "saliency")["saliency/filmstrip"] == [-1, 0, 1]
+    assert steps(tmp_path / "saliency_3")["saliency/filmstrip"] == [1, 2]
+
+
+def test_batches_that_are_trained_on_again_get_a_run_of_their_own(tmp_path):
+    for _ in range(2):
+        saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=3, verbose=0)
+        fit([saliency])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "saliency",
+        "saliency_batches",
+        "saliency_2",
+        "saliency_2_batches",
+    }
+    for run in ("saliency_batches", "saliency_2_batches"):
+        assert steps(tmp_path / run)["saliency/filmstrip"] == [3, 6]
+
+
+def test_the_text_tells_the_configuration_and_the_probes(tmp_path):
+    chosen = ks.ProbeSet(
+        probes().images[:2], [1, 0], class_names=["a|b", "dog"], groups=["day", "night"]
+    )
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2, name="end")],
+        name="net",
+    )
+    model.compile("sgd", "mse")
+    callback = ks.SaliencyCallback(chosen, log_dir=tmp_path, saliency_freq=2, verbose=0)
+    model.fit(chosen.images, np.eye(2), verbose=0, callbacks=[callback])
+    (tensor,) = events(tmp_path / "saliency")["saliency/configuration"][-1]
+    lines = tensor.string_val[0].decode().split("\n")
+    assert {
+        "| method | gradient |",
+        "| score | logit |",
+        f"| probes | 2, {chosen.fingerprint} |",
+        "| model | net |",
+        "| maps | 8 x 8 pixels, shown enlarged 14 times |",
+        "| pixel values | 0 is shown black, 1 white |",
+        "| 000 dog | 1 dog | day | yes |",
+        "| 001 a&#124;b | 0 a&#124;b | night | yes |",
+    } <= set(lines)
+    assert any("the outputs, 'net/end/" in line for line in lines)
+
+
+def test_a_zero_map_is_said_to_be_one(tmp_path):
+    """Where the pictures of a zero map and of a live one differ, there is text."""
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    kernel = np.ones((64, 2), np.float32)
+    kernel[:, 1] = 0
+    model.set_weights([kernel, np.zeros(2)])
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(probes().images[:2], [1, 1])).evaluate(0)
+    ks.TensorBoardSink(tmp_path, ks.ProbeSet(probes().images[:2], [1, 1])).write(report)
+    found = events(tmp_path / "saliency")
+    from keras_saliency.sheets import WRONG
+
+    for tag in ("saliency/contact_sheet", "saliency/filmstrip", "saliency_probe/000 class 1"):
+        picture = pixels(found[tag][0][0]).reshape(-1, 3)
+        assert (picture == WRONG).all(axis=1).sum() > 10  # letters in the colour of a warning
+
+
+def test_narrow_and_flat_images_have_room_for_their_captions(tmp_path):
+    for shape in ((64, 8), (8, 64), (4, 16)):
+        images = np.random.default_rng(0).random((2, *shape, 1)).astype("float32")
+        model = keras.Sequential(
+            [keras.Input((*shape, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
+        )
+        chosen = ks.ProbeSet(images, [0, 1])
+        log_dir = tmp_path / str(shape)
+        ks.TensorBoardSink(log_dir, chosen).write(ks.SaliencyMonitor(model, chosen).evaluate(0))
+        found = events(log_dir / "saliency")
+        assert pixels(found["saliency_probe/000 class 0"][0][0]).shape[1] >= 200
+
+
 def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=2, verbose=0)
     model = network()
