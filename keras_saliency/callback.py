@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_saliency import __version__, _tags
 from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency._observation import own_seed_generator
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.monitor import SaliencyMonitor, check_method_and_score
 from keras_saliency.probes import ProbeSet
@@ -107,7 +108,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.scale = check_choice("scale", scale, SCALES)
         self.colormap = check_colormap(colormap)
         self.batch_size = check_positive_int(
-            "batch_size", batch_size, mend="It is the number of probes a pass."
+            "batch_size", batch_size, mend="It is the number of probes per pass."
         )
         if verbose not in (0, 1):
             raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
@@ -120,8 +121,9 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
-        if not self.model.built:
-            self.model(self.probes.images[:1], training=False)  # as `fit` would in a moment
+        if not self.model.built:  # `fit` would do it in a moment
+            with own_seed_generator():
+                self.model(keras.KerasTensor((None, *self.probes.images.shape[1:])))  # no values
         if self._monitor is None or not self._monitor.explains(self.model):
             self._monitor = SaliencyMonitor(
                 self.model,
@@ -130,7 +132,7 @@ class SaliencyCallback(keras.callbacks.Callback):
                 score=self.score,
                 batch_size=self.batch_size,
             )
-            self._sinks = {} if self.log_dir is None else {_tags.EPOCH_RUN: self._sink()}
+            self._sinks: dict[str, TensorBoardSink] = {}
             self._said = {"what": False, "cost": False}
         self._close()  # what a fit that crashed left open
         self._fits += 1
@@ -180,15 +182,12 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def _close(self) -> None:
         for sink in self._sinks.values():
-            if sink is not None:
-                sink.close()
+            sink.close()
 
-    def _sink(self, run: str = _tags.EPOCH_RUN) -> TensorBoardSink:
-        if self.log_dir is None:
-            raise ValueError("log_dir: expected a path, received None.")
+    def _sink(self, log_dir: Path, run: str) -> TensorBoardSink:
         frequency = f"every {self.saliency_freq} epochs; update_freq={self.update_freq}"
         return TensorBoardSink(
-            self.log_dir,
+            log_dir,
             self.probes,
             run=run,
             subject={"method": self.method, "score": self._score_name()},
@@ -208,8 +207,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.report = self._previous[run] = report
         if run == _tags.EPOCH_RUN:
             self._last_seen = step
-        if self.log_dir is not None:
-            run = self._write(run, report, again)
+        run = self._write(run, report, again)
         row = {"fit": self._fits, "run": run, "step": step, **report.statistics}
         runs, steps = self.history["run"], self.history["step"]
         if again and (run, step) in list(zip(runs, steps, strict=True))[-1:]:
@@ -220,9 +218,11 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def _write(self, run: str, report: SaliencyReport, again: bool) -> str:
         """Writes a report to the sink of its run; returns the name that the run has on disk."""
+        if self.log_dir is None:
+            return run
         if run == _tags.BATCH_RUN:
             run = _tags.batch_run(self._sinks[_tags.EPOCH_RUN].run)
-        sink = self._sinks[run] = self._sinks.get(run) or self._sink(run)
+        sink = self._sinks[run] = self._sinks.get(run) or self._sink(self.log_dir, run)
         try:
             sink.write(report, again=again)
         except (OSError, tf.errors.OpError) as error:

@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,7 @@ def _tensorboard(log_dir: Path, port: int) -> list[str]:
     """TensorBoard's command line, with every step kept."""
     keep = ["--samples_per_plugin", "images=1000"]
     beside = Path(sys.executable).with_name("tensorboard")  # as in a virtual environment
-    command = "tensorboard" if shutil.which("tensorboard") == str(beside) else str(beside)
+    command = "tensorboard" if shutil.which("tensorboard") == str(beside) else relpath(beside)
     return [command, "--logdir", str(log_dir), *keep, "--port", str(port)]
 
 

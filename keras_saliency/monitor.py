@@ -21,9 +21,10 @@ class SaliencyMonitor:
     """Explains the same probes again and again while a model's weights change.
 
     The model is used as it is: no clone, no changed layer, `training=False`. One `tf.function`
-    is traced, here; every evaluation runs it on chunks of one fixed size, so the memory that the
-    model needs does not depend on the number of probes. Weights, optimizer, layer states and all
-    global random states are the same after an evaluation as before.
+    is traced, here (and again if weights are added or replaced); every evaluation runs it on
+    chunks of one fixed size, so the memory that the model needs does not depend on the number of
+    probes. Weights, optimizer, layer states and all global random states are the same after an
+    evaluation as before.
 
     Args:
         model: A built Keras 3 model with one image input, channels last, and one output.
@@ -72,16 +73,7 @@ class SaliencyMonitor:
         num_chunks = -(-len(probes) // batch_size)
         self._chunk_size = -(-len(probes) // num_chunks)
         self._targets = probes.targets
-        self._head: scores.Head | None = None
-        self._function = tf.function(self._explain_chunk, autograph=False)
-        images = tf.TensorSpec((self._chunk_size, *probes.images.shape[1:]), probes.images.dtype)
-        with own_seed_generator() as self._seed_generator:
-            self._explain = self._function.get_concrete_function(
-                images, tf.TensorSpec((self._chunk_size,), tf.int32)
-            )
-        self._written = Written(self._explain)
-        self._structure = _structure(model)
-        self._check()
+        self._trace()
 
     def evaluate(self, step: int, *, previous: SaliencyReport | None = None) -> SaliencyReport:
         """Explains all probes with the weights as they are now.
@@ -92,15 +84,9 @@ class SaliencyMonitor:
 
         Returns:
             The report; its arrays belong to it alone.
-
-        Raises:
-            RuntimeError: The model has other variables than when it was traced.
         """
-        if self._structure[0] != _variables(self.model):
-            raise RuntimeError(
-                "model: expected the variables it had when this SaliencyMonitor was made, received "
-                "others (layers were added, removed or replaced). Make a new SaliencyMonitor."
-            )
+        if self._structure[0] != _weights(self.model):
+            self._trace()
         if self._targets is None:
             predictions = self._run(np.zeros(len(self.probes), np.int64))["predictions"]
             self._targets = self._checked_targets(predictions)
@@ -130,16 +116,30 @@ class SaliencyMonitor:
 
     @property
     def trace_count(self) -> int:
-        """How often the model has been traced: 1, whatever the number of evaluations."""
+        """How often the model, as it is built now, has been traced: 1."""
         return int(self._function.experimental_get_tracing_count())
 
     def explains(self, model: Any) -> bool:
-        """Whether `model` is the one that was traced, with the same layers and variables.
+        """Whether `model` is the one that was traced, with the same layers and weights.
 
-        The variables' values may differ. A layer that was changed since is seen where the model
+        The weights' values may differ. A layer that was changed since is seen where the model
         has a configuration; a subclassed model without `get_config` has none.
         """
         return model is self.model and self._structure == _structure(model)
+
+    def _trace(self) -> None:
+        """Traces the model as it is built now, and checks that it can be explained."""
+        self._head: scores.Head | None = None
+        self._function = tf.function(self._explain_chunk, autograph=False)
+        images = self.probes.images
+        with own_seed_generator() as self._seed_generator:
+            self._explain = self._function.get_concrete_function(
+                tf.TensorSpec((self._chunk_size, *images.shape[1:]), images.dtype),
+                tf.TensorSpec((self._chunk_size,), tf.int32),
+            )
+        self._written = Written(self._explain)
+        self._structure = _structure(self.model)
+        self._check()
 
     def _explain_chunk(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
         passes: list[tuple[Tensor, scores.Head | None, Tensor]] = []
@@ -319,16 +319,16 @@ def _statistics(
 
 
 def _structure(model: Any) -> tuple[list[int], Any]:
-    """What a trace depends on: the variables themselves, and how the layers are configured."""
+    """What a trace depends on: the weights themselves, and how the layers are configured."""
     try:
         configuration = model.get_config()
     except NotImplementedError:
         configuration = None
-    return _variables(model), configuration
+    return _weights(model), configuration
 
 
-def _variables(model: Any) -> list[int]:
-    return [id(variable) for variable in model.variables]
+def _weights(model: Any) -> list[int]:
+    return [id(weight) for weight in model.weights]
 
 
 def _place(operation: Any, model: Any) -> str:

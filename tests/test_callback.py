@@ -37,10 +37,10 @@ class Dropout(keras.layers.Layer):
         return keras.random.dropout(inputs, 0.3, seed=self.seeds)
 
 
-def network(*extra):
+def network(*extra, is_built=True):
     model = keras.Sequential(
         [
-            keras.Input((8, 8, 1)),
+            *([keras.Input((8, 8, 1))] if is_built else []),
             keras.layers.Conv2D(4, 3, activation="relu"),
             keras.layers.BatchNormalization(),
             *extra,
@@ -69,7 +69,7 @@ def fit(callbacks, epochs=2, initial_epoch=0, model=None):
     )
 
 
-def trained_on_a_generator(extra, with_callback, log_dir):
+def trained_on_a_generator(extra, is_built, with_callback, log_dir):
     """Everything that a fit leaves behind, on batches drawn from the global generators."""
 
     def batches():
@@ -82,7 +82,7 @@ def trained_on_a_generator(extra, with_callback, log_dir):
     keras.utils.clear_session()  # forgets the global seed generator, which older Keras keeps
     keras.utils.set_random_seed(7)
     tf.random.set_global_generator(tf.random.Generator.from_seed(7))
-    model = network(*[layer() for layer in extra])
+    model = network(*[layer() for layer in extra], is_built=is_built)
     callbacks = []
     if with_callback:
         callbacks = [ks.SaliencyCallback(probes(), log_dir=log_dir, update_freq=2, verbose=0)]
@@ -98,10 +98,11 @@ def trained_on_a_generator(extra, with_callback, log_dir):
     return [variable.numpy() for variable in variables], drawn
 
 
-@pytest.mark.parametrize("extra", [(), (Noise,), (Dropout,), (Noise, Dropout)], ids=repr)
-def test_training_is_bit_for_bit_what_it_is_without_the_callback(extra, tmp_path):
-    weights, drawn = trained_on_a_generator(extra, False, tmp_path)
-    watched_weights, watched_drawn = trained_on_a_generator(extra, True, tmp_path)
+@pytest.mark.parametrize("is_built", [True, False])
+@pytest.mark.parametrize("extra", [(), (Noise,), (Noise, Dropout)], ids=repr)
+def test_training_is_bit_for_bit_what_it_is_without_the_callback(extra, is_built, tmp_path):
+    weights, drawn = trained_on_a_generator(extra, is_built, False, tmp_path)
+    watched_weights, watched_drawn = trained_on_a_generator(extra, is_built, True, tmp_path)
     for alone, watched in zip(weights, watched_weights, strict=True):
         np.testing.assert_array_equal(alone, watched)
     for alone, watched in zip(drawn, watched_drawn, strict=True):

@@ -842,10 +842,34 @@ def test_mirrored_strategy():
     assert printed.splitlines()[-1] == "equal"
 
 
-def test_a_model_with_other_variables_is_not_explained_by_an_old_trace():
+def test_a_model_with_other_weights_is_traced_anew():
     model = linear_net()
     monitor = SaliencyMonitor(model, PROBES)
+    monitor.evaluate(0)
     model.pop()
     model.add(layers.Dense(3))
-    with pytest.raises(RuntimeError, match=r"model: .*Make a new SaliencyMonitor"):
-        monitor.evaluate(0)
+    np.testing.assert_array_equal(
+        monitor.evaluate(1).maps, saliency_maps(model, PROBES.images, PROBES.targets)
+    )
+    assert monitor.trace_count == 1
+
+
+@pytest.mark.filterwarnings("ignore:`build")  # Keras, about the layer that is not yet built
+def test_weights_that_come_into_being_in_training_do_not_matter():
+    class Auxiliary(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.end, self.flat, self.other = layers.Dense(3), layers.Flatten(), layers.Dense(1)
+
+        def call(self, inputs, training=False):
+            flat = self.flat(inputs)
+            if training:
+                self.other(flat)
+            return self.end(flat)
+
+    model = Auxiliary()
+    model(PROBES.images)
+    monitor = SaliencyMonitor(model, PROBES)
+    before = monitor.evaluate(0)
+    model(PROBES.images, training=True)
+    np.testing.assert_array_equal(monitor.evaluate(1).maps, before.maps)
