@@ -15,17 +15,18 @@ For each shape (a model and its probes), in one process:
   steps of `fit` are measured, and the median step is multiplied by 1,563.
 
 Images are crops of a photograph that comes with matplotlib, since noise would compress
-differently. Every round does all of these once, in an order drawn anew (seed 0), so that a load
-that comes and goes hits all alike. A time in the table is the median over the rounds, a ratio is
-the median of the rounds' own ratios.
+differently. Every round does all of these in an order drawn anew (seed 0), what is short three
+times, so that a load that comes and goes hits all alike. A time in the table is the median over
+the rounds, a ratio is the median of the rounds' own ratios.
 
 How to read it: `epoch end / floor` is what the callback adds to the gradients: 1.00 would be
-nothing at all. `tutorial / epoch end` is how many times dearer the same pictures are the usual
-way. `epoch end / epoch` is the share of training time to expect. The breakdown has multiples of
-the floor: what the callback's own gradient pass costs, the statistics, drawing, and encoding with
-writing. These parts are run one by one and beside the epoch end, so they sum to it only nearly.
-Times hold for the machine and versions that are printed; ratios travel better, yet not
-everywhere: a GPU shortens the floor and leaves the drawing as it is.
+nothing at all; next to it the same of CPU time, of all threads together, which other programs on
+the machine distort less. `tutorial / epoch end` is how many times dearer the same pictures are
+the usual way. `epoch end / epoch` is the share of training time to expect. The breakdown has
+multiples of the floor: what the callback's own gradient pass costs, the statistics, drawing, and
+what encoding and writing add to it. These parts are run one by one and beside the epoch end, so
+they sum to it only nearly. Times hold for the machine and versions that are printed; ratios travel
+better, yet not everywhere: a GPU shortens the floor and leaves the drawing as it is.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ import statistics as medians
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ Way = Callable[[], float]
 CLASSES = 10
 EPOCH_IMAGES = 50_000
 BATCH_SIZE = 32
+REPEATS = 3
+"""How often a round does what is short."""
+
 EPOCHS_BEFORE = 16
 """Epoch ends before the first measured one: by then the filmstrip is full."""
 
@@ -183,6 +187,14 @@ def tutorial(model: keras.Model, probes: ks.ProbeSet, folder: Path) -> None:
         plt.close(figure)
 
 
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """What every way took in every round, by its name; CPU time of the short ones only."""
+
+    seconds: dict[str, list[float]]
+    cpu_seconds: dict[str, list[float]]
+
+
 class StepTimes(keras.callbacks.Callback):
     """The seconds from the end of each training step to the end of the next."""
 
@@ -293,8 +305,8 @@ class Parts:
         self._sink.close()
 
 
-def measure(shape: Shape, rounds: int, folder: Path) -> dict[str, list[float]]:
-    """The seconds of every way in every round."""
+def measure(shape: Shape, rounds: int, folder: Path) -> Times:
+    """What every way takes in every round."""
     keras.utils.set_random_seed(0)
     model = shape.build()
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -306,26 +318,42 @@ def measure(shape: Shape, rounds: int, folder: Path) -> dict[str, list[float]]:
     end = EpochEnd(model, probes, folder / "callback")
     check_floor(floor(), end.report().maps)
     parts = Parts(end, folder / "parts")
-    ways: dict[str, Way] = {
-        "floor": timed(floor),
-        "epoch end": end.step,
-        "tutorial": timed(lambda: tutorial(model, probes, folder)),
-        "epoch": train,
-        **parts.ways(),
-    }
     tutorial(model, probes, folder)  # matplotlib's first figure is dearer
-    order = list(ways)
-    shuffle = random.Random(0).shuffle
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        print(f"\r{shape.name}: round {number + 1} of {rounds} ", end="", file=sys.stderr)
-        shuffle(order)
-        for name in order:
-            seconds[name].append(ways[name]())
-    print(file=sys.stderr)
+    long = {"tutorial": timed(lambda: tutorial(model, probes, folder)), "epoch": train}
+    short = {"floor": timed(floor), "epoch end": end.step, **parts.ways()}
+    times = interleaved(long, short, rounds, shape.name)
     end.close()
     parts.close()
-    return seconds
+    return times
+
+
+def interleaved(long: dict[str, Way], short: dict[str, Way], rounds: int, title: str) -> Times:
+    """Runs all ways in turn; of the short ones a round's value is the median of its repeats."""
+    shuffle = random.Random(0).shuffle
+    seconds: dict[str, list[float]] = {name: [] for name in (*long, *short)}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in short}
+    for number in range(rounds):
+        print(f"\r{title}: round {number + 1} of {rounds} ", end="", file=sys.stderr)
+        for name in shuffled(long, shuffle):
+            seconds[name].append(long[name]())
+        repeats: dict[str, list[tuple[float, float]]] = {name: [] for name in short}
+        for _ in range(REPEATS):
+            for name in shuffled(short, shuffle):
+                began = time.process_time()
+                wall = short[name]()
+                repeats[name].append((wall, time.process_time() - began))
+        for name, pairs in repeats.items():
+            seconds[name].append(medians.median(wall for wall, _ in pairs))
+            cpu_seconds[name].append(medians.median(cpu for _, cpu in pairs))
+    print(file=sys.stderr)
+    return Times(seconds, cpu_seconds)
+
+
+def shuffled(names: Iterable[str], shuffle: Callable[[list[str]], None]) -> list[str]:
+    """The names in a new order."""
+    order = list(names)
+    shuffle(order)
+    return order
 
 
 def ratio(over: list[float], under: list[float]) -> float:
@@ -338,8 +366,9 @@ def difference(left: list[float], right: list[float]) -> list[float]:
     return [a - b for a, b in zip(left, right, strict=True)]
 
 
-def summarized(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+def summarized(times: Times) -> dict[str, dict[str, float]]:
     """Median seconds, ratios, and the epoch end's parts as multiples of the floor."""
+    seconds, cpu_seconds = times.seconds, times.cpu_seconds
     floor, end = seconds["floor"], seconds["epoch end"]
     parts = {
         "gradient": difference(seconds["evaluate"], seconds["statistics"]),
@@ -351,6 +380,7 @@ def summarized(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
         "median_seconds": {name: medians.median(values) for name, values in seconds.items()},
         "ratios": {
             "epoch end / floor": ratio(end, floor),
+            "CPU": ratio(cpu_seconds["epoch end"], cpu_seconds["floor"]),
             "tutorial / epoch end": ratio(seconds["tutorial"], end),
             "epoch end / epoch": ratio(end, seconds["epoch"]),
         },
@@ -375,7 +405,8 @@ def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
             [name]
             + [f"{1000 * time_of[way]:.0f} ms" for way in ("floor", "epoch end", "tutorial")]
             + [f"{time_of['epoch']:.0f} s"]
-            + [f"{ratios['epoch end / floor']:.2f}x", f"{ratios['tutorial / epoch end']:.1f}x"]
+            + [f"{ratios['epoch end / floor']:.2f}x", f"{ratios['CPU']:.2f}x"]
+            + [f"{ratios['tutorial / epoch end']:.1f}x"]
             + [f"{100 * ratios['epoch end / epoch']:.2g}%"]
         )
         part_rows.append([name] + [f"{value:.2f}x" for value in result["parts / floor"].values()])
@@ -424,12 +455,12 @@ def main() -> None:
     """Measures all shapes, prints the tables, writes the JSON."""
     arguments = parse_arguments()
     shapes = QUICK if arguments.quick else SHAPES
-    seconds = {}
+    times = {}
     for shape in shapes:
         with tempfile.TemporaryDirectory() as folder:
-            seconds[shape.name] = measure(shape, arguments.rounds, Path(folder))
+            times[shape.name] = measure(shape, arguments.rounds, Path(folder))
         keras.backend.clear_session()
-    results = {name: summarized(values) for name, values in seconds.items()}
+    results = {name: summarized(values) for name, values in times.items()}
     found = machine()
     print(", ".join(f"{name} {value}" for name, value in found.items()))
     steps = ", ".join(str(shape.train_steps) for shape in shapes)
@@ -441,12 +472,12 @@ def main() -> None:
     print(shown(results))
     if arguments.json:
         settings = {"rounds": arguments.rounds, "batch_size": BATCH_SIZE}
-        settings |= {"epoch_images": EPOCH_IMAGES}
+        settings |= {"epoch_images": EPOCH_IMAGES, "repeats": REPEATS}
         measured = {
             shape.name: {
                 "train_steps_a_round": shape.train_steps,
                 **results[shape.name],
-                "seconds": seconds[shape.name],
+                **dataclasses.asdict(times[shape.name]),
             }
             for shape in shapes
         }

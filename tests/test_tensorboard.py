@@ -71,16 +71,16 @@ def test_a_picture_holds_original_overlay_and_map(tmp_path):
     fit([saliency])
     tensor = events(tmp_path / "saliency")["saliency_probe/003 class 1"][1][0]
     picture = pixels(tensor)
-    assert tensor.string_val[:2] == [b"344", str(picture.shape[0]).encode()]
-    original, middle, heat = picture[:112, :112], picture[:112, 116:228], picture[:112, 232:]
-    block = np.ones((14, 14, 1), int)  # 8 pixels, enlarged until 112 are reached
+    assert tensor.string_val[:2] == [b"296", str(picture.shape[0]).encode()]
+    original, middle, heat = picture[:96, :96], picture[:96, 100:196], picture[:96, 200:]
+    block = np.ones((12, 12, 1), int)  # 8 pixels, enlarged until 96 are reached
     image = np.rint(probes().images[3] * 255).repeat(3, axis=-1)
     np.testing.assert_array_equal(original, np.kron(image, block))
     found = saliency.report.maps[3]
     colors = matplotlib.colormaps["hot"](np.rint(found / found.max() * 255).astype(int), bytes=True)
     np.testing.assert_array_equal(heat, np.kron(colors[..., :3], block))
     hottest = np.unravel_index(found.argmax(), found.shape)
-    corner = tuple(14 * index for index in hottest)
+    corner = tuple(12 * index for index in hottest)
     assert tuple(middle[corner]) == tuple(heat[corner]) == (255, 255, 255)
 
 
@@ -193,7 +193,7 @@ def test_the_text_tells_the_configuration_and_the_probes(tmp_path):
         "| score | logit |",
         f"| probes | 2, {chosen.fingerprint} |",
         "| model | net |",
-        "| maps | 8 x 8 pixels, shown enlarged 14 times |",
+        "| maps | 8 x 8 pixels, shown enlarged 12 times |",
         "| pixel values | 0 is shown black, 1 white |",
         "| 000 dog | 1 dog | day | yes |",
         "| 001 a&#124;b | 0 a&#124;b | night | yes |",
@@ -263,7 +263,7 @@ def test_a_loop_of_fits_is_one_run_with_one_filmstrip(tmp_path):
     assert {step: len(tensors) for step, tensors in found.items()} == dict.fromkeys(range(-1, 4), 1)
     assert len(events(tmp_path / "loop" / "saliency")["saliency/configuration"][-1]) == 1
     width = [pixels(found[step][0]).shape[1] for step in range(-1, 4)]
-    assert set(np.diff(width)) == {48 + 4}  # each epoch adds one column, whichever fit it is of
+    assert set(np.diff(width)) == {32 + 4}  # each epoch adds one column, whichever fit it is of
 
 
 def test_a_crash_in_fit_loses_nothing_that_was_computed(tmp_path):

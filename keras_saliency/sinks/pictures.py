@@ -26,14 +26,14 @@ from keras_saliency.statistics import mean_map
 MAX_PROBES = 128
 """Pictures are drawn of so many probes at most, evenly chosen; statistics are of all."""
 
-MIN_PANEL, MAX_PANEL = 112, 512
+MIN_PANEL, MAX_PANEL = 96, 512
 """A panel's longer side: smaller maps are enlarged by a whole factor until they reach the first,
 larger ones averaged over whole blocks until they don't pass the second."""
 
 MIN_CELL, MAX_CELL = 80, 112
 """The same for the cells of the contact sheet."""
 
-MIN_FRAME, MAX_FRAME = 48, 64
+MIN_FRAME, MAX_FRAME = 32, 64
 """The same for the frames of the filmstrip."""
 
 CAPTION_WIDTH = 200
@@ -217,7 +217,7 @@ class Filmstrip:
         frames = [self._framed(self._images, [""] * len(self._names))]
         frames += [self._frames(small, running) for _, small in columns]
         rows = [(name, [frame[row] for frame in frames]) for row, name in enumerate(self._names)]
-        steps = ["before" if step == -1 else str(step) for step, _ in columns]
+        steps = ["start" if step == -1 else str(step) for step, _ in columns]
         return sheets.filmstrip(rows, ["", *steps])
 
     def _frames(self, small: Array, running: Array) -> list[Array]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,21 +142,22 @@ class TensorBoardSink:
             self._writer = None
 
     def _write(self, report: SaliencyReport, drawn: dict[str, Array]) -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's encoders release Python's lock
+            contents = list(pool.map(self._pictures.encoded, drawn.values()))
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
             for name, value in report.statistics.items():
                 if not math.isnan(value):
                     tf.summary.scalar(_tags.statistic_tag(name), value)
-            for tag, picture in drawn.items():
-                self._write_picture(tag, picture)
+            for (tag, picture), content in zip(drawn.items(), contents, strict=True):
+                self._write_picture(tag, picture, content)
             if self._text:
                 tf.summary.text(_tags.CONFIGURATION, self._text)
             self._writer.flush()
         self._text = ""
 
-    def _write_picture(self, tag: str, picture: Array) -> None:
+    def _write_picture(self, tag: str, picture: Array, content: bytes) -> None:
         height, width, _ = picture.shape
-        content = self._pictures.encoded(picture)
         tf.summary.write(
             tag,
             tf.constant([str(width).encode(), str(height).encode(), content]),
