@@ -194,7 +194,7 @@ class Filmstrip:
         small = thumbnails(images, MAX_FRAME).astype(np.uint8)
         self._factor = factor_for(max(small.shape[1:3]), MIN_FRAME)
         self._images = [sheets.blank(*small.shape[1:3]), *small]
-        self._kept: list[tuple[int, Array]] = []
+        self._kept: list[tuple[int, Array, list[Array]]] = []
         self._stride, self._count = 1, 0
         self._limits: Array | None = None
 
@@ -206,18 +206,20 @@ class Filmstrip:
             mean: `(height, width)`, the mean of all maps.
             maps: `(num_probes, height, width)`.
         """
-        newest = (step, thumbnails(np.concatenate([mean[np.newaxis], maps]), MAX_FRAME))
-        running = self._limits = limits(newest[1][1:], self._scale, self._limits)
-        columns = [*self._kept, newest]
+        small = thumbnails(np.concatenate([mean[np.newaxis], maps]), MAX_FRAME)
+        running = self._limits = limits(small[1:], self._scale, self._limits)
+        columns = [*self._kept, (step, small, self._frames(small, running))]
+        if self._scale != "epoch":  # the scale of earlier columns may have changed
+            columns = [(step, small, self._frames(small, running)) for step, small, _ in columns]
         if self._count % self._stride == 0:
             self._kept = columns
         if len(self._kept) > MAX_COLUMNS:
             self._kept, self._stride = self._kept[::2], 2 * self._stride
         self._count += 1
         frames = [self._framed(self._images, [""] * len(self._names))]
-        frames += [self._frames(small, running) for _, small in columns]
+        frames += [column for _, _, column in columns]
         rows = [(name, [frame[row] for frame in frames]) for row, name in enumerate(self._names)]
-        steps = ["start" if step == -1 else str(step) for step, _ in columns]
+        steps = ["start" if step == -1 else str(step) for step, _, _ in columns]
         return sheets.filmstrip(rows, ["", *steps])
 
     def _frames(self, small: Array, running: Array) -> list[Array]:
