@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_saliency import attributions, scores, statistics
 from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency._models import check_model, place, structure, weights
 from keras_saliency._observation import Written, own_seed_generator
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport
@@ -65,7 +65,7 @@ class SaliencyMonitor:
         check_positive_int("batch_size", batch_size, mend="Give the number of probes per pass.")
         if not isinstance(probes, ProbeSet):
             raise TypeError(f"probes: expected a ProbeSet, received {type(probes).__name__}.")
-        _check_model(model, probes)
+        check_model(model, probes)
         self.model = model
         self.probes = probes
         self.method = method
@@ -85,7 +85,7 @@ class SaliencyMonitor:
         Returns:
             The report; its arrays belong to it alone.
         """
-        if self._structure[0] != _weights(self.model):
+        if self._structure[0] != weights(self.model):
             self._trace()
         if self._targets is None:
             predictions = self._run(np.zeros(len(self.probes), np.int64))["predictions"]
@@ -111,8 +111,8 @@ class SaliencyMonitor:
         if self._head is None:
             return "the model's outputs, by a callable"
         if self._head.activation == scores.LINEAR:
-            return f"the outputs, {_place(self._head.operation, self.model)!r}"
-        return f"the input of {_place(self._head.operation, self.model)!r}"
+            return f"the outputs, {place(self._head.operation, self.model)!r}"
+        return f"the input of {place(self._head.operation, self.model)!r}"
 
     @property
     def trace_count(self) -> int:
@@ -125,7 +125,7 @@ class SaliencyMonitor:
         The weights' values may differ. A layer that was changed since is seen where the model
         has a configuration; a subclassed model without `get_config` has none.
         """
-        return model is self.model and self._structure == _structure(model)
+        return model is self.model and self._structure == structure(model)
 
     def _trace(self) -> None:
         """Traces the model as it is built now, and checks that it can be explained."""
@@ -138,7 +138,7 @@ class SaliencyMonitor:
                 tf.TensorSpec((self._chunk_size,), tf.int32),
             )
         self._written = Written(self._explain)
-        self._structure = _structure(self.model)
+        self._structure = structure(self.model)
         self._check()
 
     def _explain_chunk(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -318,34 +318,6 @@ def _statistics(
     return numbers
 
 
-def _structure(model: Any) -> tuple[list[int], Any]:
-    """What a trace depends on: the weights themselves, and how the layers are configured."""
-    try:
-        configuration = model.get_config()
-    except NotImplementedError:
-        configuration = None
-    return _weights(model), configuration
-
-
-def _weights(model: Any) -> list[int]:
-    return [id(weight) for weight in model.weights]
-
-
-def _place(operation: Any, model: Any) -> str:
-    """An operation's name by the layers' own names, without the numbers that a graph appends."""
-    known = _layer_names(model)
-    parts = operation.name.split("/")
-    plain = [part.rpartition("_")[0] for part in parts]
-    return "/".join(
-        short if short in known and part not in known else part
-        for part, short in zip(parts, plain, strict=True)
-    )
-
-
-def _layer_names(layer: Any) -> set[str]:
-    return {layer.name}.union(*(_layer_names(inner) for inner in getattr(layer, "layers", [])))
-
-
 def check_method_and_score(method: str, score: Score) -> None:
     """Checks the two without a model.
 
@@ -356,46 +328,3 @@ def check_method_and_score(method: str, score: Score) -> None:
     check_choice("method", method, attributions.METHODS)
     if not callable(score):
         check_choice("score", score, scores.SCORES)
-
-
-def _check_model(model: Any, probes: ProbeSet) -> None:
-    if keras.config.backend() != "tensorflow":
-        raise RuntimeError(
-            "keras_saliency: expected Keras on the TensorFlow backend, received "
-            f"{keras.config.backend()!r}. Set the environment variable KERAS_BACKEND=tensorflow "
-            "before Keras is imported."
-        )
-    if not isinstance(model, keras.Model):
-        kind = f"{type(model).__module__}.{type(model).__qualname__}"
-        legacy = any(base.__module__.startswith("tf_keras") for base in type(model).__mro__)
-        mend = " Build it with Keras 3: tf_keras (Keras 2) is not supported." if legacy else ""
-        raise TypeError(f"model: expected a keras.Model of Keras 3, received {kind}.{mend}")
-    if not model.built:
-        raise ValueError(
-            "model: expected a built model, received one without weights. Give it a keras.Input, "
-            "or call it on a batch once."
-        )
-    if probes.images.dtype.kind in "iu":
-        raise TypeError(
-            f"images: expected floating point, as a gradient needs, received "
-            f"{probes.images.dtype}. Convert them as the training data are, for instance "
-            "images.astype('float32')."
-        )
-    _check_input_shape(model, probes.images.shape)
-
-
-def _check_input_shape(model: Any, shape: Sequence[int]) -> None:
-    inputs = getattr(model, "inputs", None)  # a subclassed model has none
-    if not inputs:
-        return
-    if len(inputs) != 1:
-        raise ValueError(f"model: expected one input, received a model with {len(inputs)}.")
-    expected = inputs[0].shape
-    fits = len(expected) == len(shape) and all(
-        want in (None, have) for want, have in zip(expected[1:], shape[1:], strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"images: expected shape {('num_probes', *expected[1:])}, as the model's input, "
-            f"received {tuple(shape)}."
-        )

@@ -278,6 +278,15 @@ def test_a_layer_changed_between_fits_is_seen():
     )
 
 
+def test_a_configuration_that_holds_arrays_is_compared_too():
+    model = network(keras.layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=[1, 1, 1, 1]))
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    fit([saliency], model=model)
+    monitor = saliency._monitor
+    fit([saliency], model=model)
+    assert saliency._monitor is monitor
+
+
 def test_a_model_that_broke_down_predicts_nothing(tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
     model = network()

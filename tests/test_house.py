@@ -27,6 +27,7 @@ FLOORS = {
     "explain": 5,
     "monitor": 4,
     "sinks": 4,
+    "_models": 3,
     "_observation": 3,
     "attributions": 3,
     "scores": 3,
