@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras_saliency import attributions, scores, statistics
 from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._models import check_model, place, structure, weights
 from keras_saliency._observation import Written, own_seed_generator
+from keras_saliency.interventions import intervene
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport
 from keras_saliency.scores import Score, Tensor
@@ -70,6 +72,7 @@ class SaliencyMonitor:
         self.probes = probes
         self.method = method
         self.score = score
+        self._batch_size = batch_size
         num_chunks = -(-len(probes) // batch_size)
         self._chunk_size = -(-len(probes) // num_chunks)
         self._targets = probes.targets
@@ -138,6 +141,7 @@ class SaliencyMonitor:
                 tf.TensorSpec((self._chunk_size,), tf.int32),
             )
         self._written = Written(self._explain)
+        self._answer: Any = None  # traced when it is first asked
         self._structure = structure(self.model)
         self._check()
 
@@ -173,6 +177,63 @@ class SaliencyMonitor:
             "logits": head.logits,
         }
 
+    def intervene(self, report: SaliencyReport, *, seed: int = 0) -> SaliencyReport:
+        """Tests by interventions what the model uses, with the weights as they are now.
+
+        Forward passes only: of every probe, counterfactual images are made, in which one thing
+        (a region, the tint, ...) is taken from another probe. See `keras_saliency.interventions`.
+
+        Args:
+            report: This monitor's report for the same weights; its maps propose windows.
+            seed: Of the draw of donors; the same at each evaluation, so that they compare.
+
+        Returns:
+            The report with `interventions`.
+        """
+        found = intervene(
+            self.probes,
+            report.maps,
+            report.predictions,
+            report.scores,
+            self._ask,
+            by_score=not self._classifies,
+            chunk_size=self._batch_size,
+            seed=seed,
+        )
+        return dataclasses.replace(report, interventions=found)
+
+    @property
+    def _classifies(self) -> bool:
+        """Whether one class is predicted among many, so that effects are told in accuracy."""
+        head = self._head if self._predicts else None
+        if head is None or head.activation == scores.SIGMOID:
+            return False
+        return bool(head.outputs.shape[1] != 1)
+
+    def _ask(self, images: Array, targets: Array) -> tuple[Array, Array]:
+        """The predictions and scores of some images, `batch_size` at most."""
+        size, total = self._batch_size, len(images)
+        if self._answer is None:
+            function = tf.function(self._answer_chunk, autograph=False)
+            with own_seed_generator() as self._answer_seed_generator:
+                self._answer = function.get_concrete_function(
+                    tf.TensorSpec((size, *images.shape[1:]), self.probes.images.dtype),
+                    tf.TensorSpec((size,), tf.int32),
+                )
+            self._answer_written = Written(self._answer)
+        index = np.minimum(np.arange(size), total - 1)  # pads with the last
+        with self._answer_written.kept():
+            predictions, values = self._answer(
+                tf.constant(images[index]), tf.constant(targets[index], tf.int32)
+            )
+        return predictions.numpy()[:total], values.numpy()[:total]
+
+    def _answer_chunk(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        head, values = self._score(self.model(images, training=False), targets)
+        if head is None or not self._predicts:
+            return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
+        return scores.predict(head)[0], values
+
     def _score(self, outputs: Any, targets: Tensor) -> tuple[scores.Head | None, Tensor]:
         single = tf.nest.flatten(outputs)
         head = None
@@ -186,10 +247,10 @@ class SaliencyMonitor:
                     "Does it lack a return?"
                 )
             values = tf.convert_to_tensor(values)
-            if values.shape.as_list() != [self._chunk_size]:
+            if values.shape.as_list() != targets.shape.as_list():
                 raise ValueError(
                     "score: expected a callable that returns one number per probe, shape "
-                    f"(num_probes,) = ({self._chunk_size},), received shape {values.shape}."
+                    f"(num_probes,) = {tuple(targets.shape)}, received shape {values.shape}."
                 )
             return head, values
         if head is None:

@@ -1,7 +1,8 @@
-"""`SaliencyReport`: the frozen record of one evaluation."""
+"""`SaliencyReport`: the frozen record of one evaluation, and those of the interventions in it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,94 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One counterfactual image and what the model said of it: the evidence in pictures.
+
+    Attributes:
+        recipient: Index of the probe that was changed.
+        donor: Index of the probe of another class that it was changed with.
+        image: `(height, width, channels)`, the recipient with what the donor gave.
+        prediction: The class predicted for it; -1 where that can't be told.
+        same_class_prediction: The same with a donor of the recipient's own class.
+    """
+
+    recipient: int
+    donor: int
+    image: Array
+    prediction: int
+    same_class_prediction: int
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """What one intervention found: one thing exchanged between probes, and the answers compared.
+
+    `nan` where a number is undefined, all of them where `untestable` says why.
+
+    Attributes:
+        test: Which: `"region/<name>"`, `"background"`, `"frame"`, `"thin_frame"`, `"tint"`,
+            `"high_frequency"`, `"own_hot_spot"`, `"class_hot_spot"`, `"hot_window"`.
+        effect: The region-swap effect: accuracy with the thing taken from a donor of the same
+            class, minus accuracy with it taken from one of another class; in -1..1, 0 if the
+            model does not use it. Of models without classes, the share (1 is all) of what
+            exchanging the whole image does to the score.
+        p_value: Of `effect` > 0, by a sign-flip test over the probes.
+        flip: The net flip rate: how much more often the answer turns to the donor's class than
+            under a donor of the same class; in -1..1, 0 if the model does not use it.
+        flip_p_value: Of `flip` > 0.
+        keep: Accuracy under donors of the same class, in 0..1: what the exchange spares.
+        control: The effect of the control, paired with the same donors: of a region, the same
+            shape elsewhere; of all else, everything but that exchanged.
+        control_flip: The net flip rate of the control.
+        margin_p_value: Of `effect` > `control`.
+        control_p_value: Of `control` > 0.
+        num_probes: How many probes were changed.
+        num_donors: Donors of each kind, per probe.
+        window: `(top, left, height, width)` of a proposed window.
+        target: The class of a proposal for one class.
+        untestable: Why no test could be made; empty if it was.
+        examples: Up to four of the pairs in which the answer changed most.
+    """
+
+    test: str
+    effect: float = math.nan
+    p_value: float = math.nan
+    flip: float = math.nan
+    flip_p_value: float = math.nan
+    keep: float = math.nan
+    control: float = math.nan
+    control_flip: float = math.nan
+    margin_p_value: float = math.nan
+    control_p_value: float = math.nan
+    num_probes: int = 0
+    num_donors: int = 0
+    window: tuple[int, int, int, int] | None = None
+    target: int | None = None
+    untestable: str = ""
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Interventions:
+    """All interventions of one evaluation.
+
+    Attributes:
+        effects: One for each test.
+        gate: Why no alert may be raised yet (the model is about as good as chance); empty if
+            one may.
+        unit: What effects are measured in: `"accuracy"` or `"score"`.
+        passes: How many images the model was asked about.
+        note: What was left out, such as classes with too few probes; empty if nothing was.
+    """
+
+    effects: tuple[Effect, ...]
+    gate: str
+    unit: str
+    passes: int
+    note: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +120,7 @@ class SaliencyReport:
             itself for `method="gradient"`): the magnitude that a map scaled for display lacks.
         statistics: Named numbers computed from the above; `nan` where undefined. See
             `keras_saliency.statistics`.
+        interventions: What the interventions found; `None` where none were made.
     """
 
     step: int
@@ -41,6 +131,7 @@ class SaliencyReport:
     scores: Array
     gradient_norms: Array
     statistics: Mapping[str, float]
+    interventions: Interventions | None = None
 
     def __post_init__(self) -> None:
         for value in vars(self).values():

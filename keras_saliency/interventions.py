@@ -1,0 +1,463 @@
+"""Interventions: does the model use a thing, or does the saliency map merely show it?
+
+One thing (a region, the tint, the finest detail) is taken from another probe, the *donor*, and put
+into a probe, the *recipient*. Whatever damage that does, it does with a donor of the same class
+and with one of another class alike. So if the model does not read the class from that thing, the
+two make no difference: the region-swap effect is 0, however unnatural the images. Xiao et al. call
+it the background gap, for backgrounds (arXiv:2006.09994).
+
+Everything here is pure: images and maps in, a question to the model (`Answer`), records out.
+Donors are drawn with a fixed seed, the same at each evaluation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from keras_saliency.counterfactuals import swap_high_frequency, swap_region, swap_tint
+from keras_saliency.probes import ProbeSet
+from keras_saliency.regions import (
+    class_hot_window,
+    elsewhere,
+    frame,
+    hot_window,
+    outer_hot_windows,
+    window_mask,
+)
+from keras_saliency.reports import Array, Effect, Example, Interventions
+
+Answer = Callable[[Array, Array], tuple[Array, Array]]
+"""From images and targets to the classes predicted (-1 where that can't be told) and the targets'
+scores."""
+
+Edit = Callable[[Array, Array], Array]
+"""From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
+
+FRAME, THIN_FRAME = 0.12, 0.05
+"""How wide the tested frames are on each side, as a share of the shorter side."""
+
+MAX_RECIPIENTS = 256
+"""So many probes are changed at most, the same number of each class as far as there are any."""
+
+NUM_DONORS = 4
+"""Donors of each kind per recipient, at most."""
+
+FLIPS = 9999
+"""Sign flips drawn for a p-value; the smallest possible one is 1 / (FLIPS + 1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Who is changed with whose help.
+
+    Attributes:
+        recipients: `(num_recipients,)`, indices of probes.
+        same: `(num_recipients, num_donors)`, donors of the recipient's class, never itself.
+        other: Same shape, donors of other classes.
+    """
+
+    recipients: Array
+    same: Array
+    other: Array
+
+
+@dataclass(frozen=True)
+class Question:
+    """One test to be made.
+
+    Attributes:
+        test: Its name, as in `Effect`.
+        edit: Makes the counterfactual images.
+        control: The same for the control; `None` if there is none.
+        pairs: Who is changed with whose help.
+        window: As in `Effect`.
+        target: As in `Effect`.
+    """
+
+    test: str
+    edit: Edit
+    control: Edit | None
+    pairs: Pairs
+    window: tuple[int, int, int, int] | None = None
+    target: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the model said of the counterfactual images, each `(num_recipients, num_donors)`."""
+
+    same: Array
+    other: Array
+    same_scores: Array
+    other_scores: Array
+
+
+def intervene(
+    probes: ProbeSet,
+    maps: Array,
+    predictions: Array,
+    scores: Array,
+    answer: Answer,
+    *,
+    by_score: bool,
+    chunk_size: int,
+    seed: int = 0,
+) -> Interventions:
+    """Makes every test that these probes allow.
+
+    Args:
+        probes: With targets.
+        maps: `(num_probes, height, width)`, saliency maps, which propose windows.
+        predictions: `(num_probes,)`, the classes predicted now.
+        scores: `(num_probes,)`, the targets' scores now.
+        answer: Asks the model about images; it gets `chunk_size` of them at most.
+        by_score: Whether effects are measured in the score instead of in accuracy.
+        chunk_size: Bounds the memory.
+        seed: Of all draws.
+    """
+    unit = "score" if by_score else "accuracy"
+    targets = probes.targets
+    if targets is None:
+        return Interventions((), "the probes have no targets", unit, 0, "")
+    everyone = balanced(targets, np.arange(len(targets)), MAX_RECIPIENTS, seed)
+    num_donors = max(1, min(NUM_DONORS, MAX_RECIPIENTS // max(1, len(everyone))))
+    pairs = draw_pairs(targets, everyone, num_donors=num_donors, seed=seed)
+    if not len(pairs.recipients):
+        reason = "it takes two classes with two probes each"
+        return Interventions((), reason, unit, 0, "")
+    asked = _Asker(probes.images, targets, scores, answer, chunk_size, by_score)
+    gate, scale = asked.gate(pairs, predictions)
+    choosers, testers = split_halves(targets, everyone, seed)
+    questions, untestable = _named(probes, pairs, seed), []
+    proposed, missing = _proposed(probes, maps, pairs, choosers, testers, num_donors, seed)
+    effects = [asked.effect(question, scale) for question in [*questions, *proposed]]
+    untestable += missing
+    left_out = sorted(
+        {int(target) for target in targets} - {int(t) for t in targets[pairs.recipients]}
+    )
+    note = ""
+    if left_out:
+        names = ", ".join(probes.class_name(target) for target in left_out)
+        note = f"classes with a single probe are not tested: {names}"
+    return Interventions((*effects, *untestable), gate, unit, asked.passes, note)
+
+
+def balanced(targets: Array, among: Array, at_most: int, seed: int) -> Array:
+    """So many of these probes at most, as evenly over the classes as there are any; sorted."""
+    if len(among) <= at_most:
+        return among
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(among)
+    rank = np.empty(len(shuffled), int)  # the first of each class, the second of each class, ...
+    for target in np.unique(targets[among]):
+        members = np.flatnonzero(targets[shuffled] == target)
+        rank[members] = np.arange(len(members))
+    return np.sort(shuffled[rank.argsort(kind="stable")[:at_most]])
+
+
+def split_halves(targets: Array, among: Array, seed: int) -> tuple[Array, Array]:
+    """Two halves of these probes, class by class: one proposes, the other tests.
+
+    Of an odd number the tests get one more.
+    """
+    generator = np.random.default_rng(seed)
+    choosers = [
+        generator.permutation(among[targets[among] == target])[
+            : (targets[among] == target).sum() // 2
+        ]
+        for target in np.unique(targets[among])
+    ]
+    first = np.sort(np.concatenate(choosers))
+    return first, np.setdiff1d(among, first)
+
+
+def draw_pairs(
+    targets: Array, among: Array, *, num_donors: int, seed: int, donors_of: int | None = None
+) -> Pairs:
+    """Draws donors of the recipient's own class and of others for each of these probes.
+
+    A class of a single probe has no donor of its own; its probe is no recipient. The same donor
+    may be drawn twice where there are fewer than `num_donors`.
+
+    Args:
+        targets: `(num_probes,)`.
+        among: Indices of recipients and donors.
+        num_donors: Of each kind, per recipient.
+        seed: Of the draw.
+        donors_of: If given, donors of other classes are of this class, and its own probes are no
+            recipients.
+    """
+    generator = np.random.default_rng(seed)
+    recipients: list[int] = []
+    same: list[Array] = []
+    other: list[Array] = []
+    for probe in among:
+        own = among[(targets[among] == targets[probe]) & (among != probe)]
+        others = among[targets[among] != targets[probe]]
+        if donors_of is not None:
+            others = among[(targets[among] == donors_of) & (targets[probe] != donors_of)]
+        if len(own) and len(others):
+            recipients.append(probe)
+            for drawn, pool in ((same, own), (other, others)):
+                drawn.append(generator.choice(pool, num_donors, replace=len(pool) < num_donors))
+    shape = len(recipients), num_donors
+    return Pairs(
+        np.array(recipients, np.int64),
+        np.array(same, np.int64).reshape(shape),
+        np.array(other, np.int64).reshape(shape),
+    )
+
+
+@lru_cache(maxsize=4)
+def _signs(size: int) -> Array:
+    generator = np.random.default_rng(0)
+    return generator.choice(np.array([-1, 1], np.float32), size=(FLIPS, size))
+
+
+def sign_flip_p_value(differences: Array) -> float:
+    """How likely a mean so large is, if each difference had its sign by a fair coin.
+
+    Exact for any distribution that is symmetric about 0: `(1 + number of flips with a mean at
+    least as large) / (1 + number of flips)`, over 9999 random flips.
+
+    Args:
+        differences: `(num_probes,)`.
+
+    Returns:
+        In (0, 1]; 1 if all differences are 0.
+
+    Example:
+        >>> sign_flip_p_value(np.array([0.5, -0.5, 0.25, -0.25])) > 0.4
+        True
+
+    Reference:
+        Phipson, Smyth: Permutation P-values Should Never Be Zero. arXiv:1603.05766.
+    """
+    values = differences.astype(np.float64)
+    means = _signs(len(values)) @ values
+    return float((1 + (means >= values.sum() - 1e-9).sum()) / (1 + FLIPS))
+
+
+def required_accuracy(chance: float) -> float:
+    """From which accuracy on a model's answers count as more than guesses.
+
+    Twice chance, 0.6 at most; chance and a tenth at least.
+    """
+    return max(chance + 0.1, min(2 * chance, 0.6))
+
+
+class _Asker:
+    """Asks the model about counterfactual images and compares the answers."""
+
+    def __init__(
+        self,
+        images: Array,
+        targets: Array,
+        scores: Array,
+        answer: Answer,
+        chunk_size: int,
+        by_score: bool,
+    ) -> None:
+        self._images, self._targets, self._scores = images, targets, scores
+        self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
+        self._chance = float(np.unique(targets, return_counts=True)[1].max() / len(targets))
+        self.passes = 0
+
+    def gate(self, pairs: Pairs, predictions: Array) -> tuple[str, float]:
+        """Whether the model knows the classes at all, and what 1 means for effects."""
+        if not self._by_score:
+            accuracy = float((predictions == self._targets).mean())
+            needed = required_accuracy(self._chance)
+            if accuracy >= needed:
+                return "", 1.0
+            return f"the accuracy on the probes is {accuracy:.2f}, below {needed:.2f}", 1.0
+        whole = self.ask(lambda _, donors: self._images[donors], pairs)
+        differences = self._differences(whole, pairs)
+        if sign_flip_p_value(differences) < 0.01:
+            return "", float(differences.mean())
+        return "the scores do not yet tell the probes' classes apart", math.nan
+
+    def ask(self, edit: Edit, pairs: Pairs) -> Answers:
+        """Makes the counterfactual images, chunk by chunk, and asks the model about them."""
+        shape = pairs.same.shape
+        recipients = np.tile(pairs.recipients.repeat(shape[1]), 2)
+        donors = np.concatenate([pairs.same.ravel(), pairs.other.ravel()])
+        answers = []
+        for start in range(0, len(donors), self._chunk_size):
+            part = slice(start, start + self._chunk_size)
+            images = edit(recipients[part], donors[part])
+            answers.append(self._answer(images, self._targets[recipients[part]]))
+        self.passes += len(donors)
+        predictions, scores = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+        (same, other), (same_scores, other_scores) = (
+            values.reshape(2, *shape) for values in (predictions, scores)
+        )
+        return Answers(same, other, same_scores, other_scores)
+
+    def _differences(self, answers: Answers, pairs: Pairs) -> Array:
+        """How much more a donor of another class changed, per recipient."""
+        if self._by_score:
+            own = self._scores[pairs.recipients, np.newaxis]
+            moved = np.abs(answers.other_scores - own) - np.abs(answers.same_scores - own)
+            return np.asarray(moved.mean(axis=1, dtype=np.float64))
+        own = self._targets[pairs.recipients, np.newaxis]
+        return np.asarray((answers.same == own).mean(axis=1) - (answers.other == own).mean(axis=1))
+
+    def _flips(self, answers: Answers, pairs: Pairs) -> Array:
+        """How much more often the answer was the class of the other donor, per recipient."""
+        theirs = self._targets[pairs.other]
+        return np.asarray(
+            (answers.other == theirs).mean(axis=1) - (answers.same == theirs).mean(axis=1)
+        )
+
+    def _keep(self, answers: Answers, pairs: Pairs, scale: float) -> float:
+        if self._by_score:
+            own = self._scores[pairs.recipients, np.newaxis]
+            return 1 - float(np.abs(answers.same_scores - own).mean()) / scale
+        return float((answers.same == self._targets[pairs.recipients, np.newaxis]).mean())
+
+    def effect(self, question: Question, scale: float) -> Effect:
+        """Makes one test."""
+        pairs = question.pairs
+        answers = self.ask(question.edit, pairs)
+        differences = self._differences(answers, pairs) / scale
+        keep = self._keep(answers, pairs, scale)
+        numbers = {
+            "effect": float(differences.mean()),
+            "p_value": sign_flip_p_value(differences),
+            "keep": keep,
+        }
+        if not self._by_score:
+            flips = self._flips(answers, pairs)
+            numbers |= {"flip": float(flips.mean()), "flip_p_value": sign_flip_p_value(flips)}
+        if question.control is not None:
+            control = self.ask(question.control, pairs)
+            others = self._differences(control, pairs) / scale
+            numbers |= {
+                "control": float(others.mean()),
+                "control_p_value": sign_flip_p_value(others),
+                "margin_p_value": sign_flip_p_value(differences - others),
+            }
+            if not self._by_score:
+                numbers["control_flip"] = float(self._flips(control, pairs).mean())
+        return Effect(
+            question.test,
+            **numbers,
+            num_probes=len(pairs.recipients),
+            num_donors=pairs.same.shape[1],
+            window=question.window,
+            target=question.target,
+            untestable=self._spoiled(keep),
+            examples=self._examples(question, answers, differences),
+        )
+
+    def _spoiled(self, keep: float) -> str:
+        needed = 0.0 if self._by_score else required_accuracy(self._chance)
+        if not keep < needed:
+            return ""
+        return f"exchanging it spoils the images: with donors of the same class {keep:.2f} is kept"
+
+    def _examples(
+        self, question: Question, answers: Answers, differences: Array
+    ) -> tuple[Example, ...]:
+        pairs = question.pairs
+        own = self._targets[pairs.recipients, np.newaxis]
+        telling = (answers.same == own) & (answers.other != own)
+        chosen = np.argsort(-differences, kind="stable")[:4]
+        examples = []
+        for row in chosen:
+            column = int(telling[row].argmax())
+            recipient, donor = pairs.recipients[row], pairs.other[row, column]
+            image = question.edit(np.array([recipient]), np.array([donor]))[0]
+            said = int(answers.other[row, column]), int(answers.same[row, column])
+            examples.append(Example(int(recipient), int(donor), image, *said))
+        return tuple(examples)
+
+
+def _swap(images: Array, mask: Array) -> Edit:
+    """Exchanges a region that is the same for all, or the union of both probes' own regions."""
+
+    def edit(recipients: Array, donors: Array) -> Array:
+        masks = mask if mask.ndim == 2 else mask[recipients] | mask[donors]
+        return swap_region(images[recipients], images[donors], masks)
+
+    return edit
+
+
+def _exchanged(edit: Edit) -> Edit:
+    """Everything but that from the donor."""
+    return lambda recipients, donors: edit(donors, recipients)
+
+
+def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question]:
+    """The tests of what is named in advance: by the user, or by a stated prior."""
+    images = probes.images
+    height, width = images.shape[1:3]
+    questions = []
+    for name, region in probes.regions.items():
+        mask = region[0] if (region == region[0]).all() else region
+        moved = elsewhere(mask, seed)
+        control = None if moved is None else _swap(images, moved)
+        questions.append(Question(f"region/{name}", _swap(images, mask), control, pairs))
+    edits: dict[str, Edit] = {}
+    if probes.masks is not None:
+        masks = probes.masks
+        edits["background"] = lambda recipients, donors: swap_region(
+            images[recipients], images[donors], ~(masks[recipients] | masks[donors])
+        )
+    edits["frame"] = _swap(images, frame(height, width, FRAME))
+    edits["thin_frame"] = _swap(images, frame(height, width, THIN_FRAME))
+    edits["tint"] = lambda recipients, donors: swap_tint(images[recipients], images[donors])
+    edits["high_frequency"] = lambda recipients, donors: swap_high_frequency(
+        images[recipients], images[donors]
+    )
+    return questions + [
+        Question(test, edit, _exchanged(edit), pairs) for test, edit in edits.items()
+    ]
+
+
+def _proposed(
+    probes: ProbeSet,
+    maps: Array,
+    pairs: Pairs,
+    choosers: Array,
+    testers: Array,
+    num_donors: int,
+    seed: int,
+) -> tuple[list[Question], list[Effect]]:
+    """The tests of what the maps propose, and those that can't be made."""
+    images, targets = probes.images, probes.targets
+    assert targets is not None
+    height, width = images.shape[1:3]
+    questions, missing = [], []
+    windows = outer_hot_windows(maps)
+    questions.append(Question("own_hot_spot", _swap(images, windows), None, pairs))
+    halves = draw_pairs(targets, testers, num_donors=num_donors, seed=seed)
+    few = "" if len(halves.recipients) else "it takes two classes with three probes each"
+    hot = None if few else hot_window(maps[choosers])
+    if hot is None:
+        missing.append(Effect("hot_window", untestable=few or "no map is alive"))
+    else:
+        mask = window_mask(hot, height, width)
+        moved = elsewhere(mask, seed)
+        control = None if moved is None else _swap(images, moved)
+        questions.append(Question("hot_window", _swap(images, mask), control, halves, hot))
+    proposal = None if few else class_hot_window(maps[choosers], targets[choosers])
+    if proposal is not None:
+        target, window = proposal
+        toward = draw_pairs(targets, testers, num_donors=num_donors, seed=seed, donors_of=target)
+        if len(toward.recipients):
+            mask = window_mask(window, height, width)
+            moved = elsewhere(mask, seed)
+            control = None if moved is None else _swap(images, moved)
+            questions.append(
+                Question("class_hot_spot", _swap(images, mask), control, toward, window, target)
+            )
+            return questions, missing
+    missing.append(Effect("class_hot_spot", untestable=few or "no map is alive"))
+    return questions, missing
