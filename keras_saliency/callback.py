@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ import tensorflow as tf
 from keras_saliency import __version__, _tags
 from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._observation import own_seed_generator
+from keras_saliency.alerts import ALERT, WARN, in_short
+from keras_saliency.baselines import Baseline, check_baseline
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.monitor import SaliencyMonitor, check_method_and_score
 from keras_saliency.probes import ProbeSet
-from keras_saliency.reports import SaliencyReport
+from keras_saliency.reports import Alert, Effect, SaliencyReport
+from keras_saliency.schedule import has_moved, is_log_spaced
 from keras_saliency.scores import Score
 from keras_saliency.sinks.tensorboard import TensorBoardSink, check_log_dir
 
@@ -50,12 +55,23 @@ class SaliencyCallback(keras.callbacks.Callback):
             probe's maximum in the run so far; `"shared"`, by that of all probes.
         colormap: The name of a matplotlib colormap.
         batch_size: Probes per pass, at most; bounds the memory.
+        interventions: When to test what the model uses: `"auto"`, at the first evaluation, at
+            epochs ever further apart, at the last one, after a warning, and when a statistic has
+            moved; `"epoch"`, at each evaluation at an epoch's end; `None`, never.
+        baseline: What effects have to exceed for an alert: a file of `keras_saliency.calibrate`,
+            or a dict from test to floor. Where a rule's own floor is higher, that holds.
+        on_alert: Is called with each alert.
+        stop_on_alert: Whether an alert ends the training after its epoch.
         verbose: 1 says once what is done, where it goes and what it costs; 0 says nothing.
 
     Attributes:
         history: A dict of lists of one length: `"fit"` (1 for the first one with this callback),
             `"run"`, `"step"`, and every statistic.
         report: The latest `SaliencyReport`; `None` before the first.
+        alerts: What was caught: a list of `Alert`s, each of a rule that fired at two tests in a
+            row; see `keras_saliency.alerts.RULES`.
+        warnings: The same of rules that fired for the first time, before they became alerts.
+        effects: What every test found: a list of pairs, step and tuple of `Effect`s.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -89,6 +105,10 @@ class SaliencyCallback(keras.callbacks.Callback):
         scale: str = "epoch",
         colormap: str = "hot",
         batch_size: int = 32,
+        interventions: str | None = "auto",
+        baseline: Baseline = None,
+        on_alert: Callable[[Alert], object] | None = None,
+        stop_on_alert: bool = False,
         verbose: int = 1,
     ) -> None:
         super().__init__()
@@ -110,11 +130,24 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.batch_size = check_positive_int(
             "batch_size", batch_size, mend="It is the number of probes per pass."
         )
+        if interventions is not None:
+            check_choice("interventions", interventions, ("auto", "epoch"))
+        self.interventions = interventions
+        self.baseline = check_baseline(baseline)
+        if on_alert is not None and not callable(on_alert):
+            raise TypeError(f"on_alert: expected a function of an alert, received {on_alert!r}.")
+        self.on_alert = on_alert
+        if not isinstance(stop_on_alert, bool):
+            raise TypeError(f"stop_on_alert: expected True or False, received {stop_on_alert!r}.")
+        self.stop_on_alert = stop_on_alert
         if verbose not in (0, 1):
             raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
         self.verbose = verbose
         self.history: dict[str, list[Any]] = {"fit": [], "run": [], "step": []}
         self.report: SaliencyReport | None = None
+        self.alerts: list[Alert] = []
+        self.warnings: list[Alert] = []
+        self.effects: list[tuple[int, tuple[Effect, ...]]] = []
         self._monitor: Any = None  # a SaliencyMonitor once training begins
         self._fits = 0
         self._epoch_began = self._epoch_seconds = self._seconds = math.nan
@@ -131,6 +164,7 @@ class SaliencyCallback(keras.callbacks.Callback):
                 method=self.method,
                 score=self.score,
                 batch_size=self.batch_size,
+                floors=self.baseline,
             )
             self._sinks: dict[str, TensorBoardSink] = {}
             self._said = {"what": False, "cost": False}
@@ -141,6 +175,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         iterations = getattr(getattr(self.model, "optimizer", None), "iterations", 0)
         self._batches = self._batches_seen = int(iterations)
         self._previous: dict[str, SaliencyReport] = {}
+        self._tested: SaliencyReport | None = None  # the latest with interventions
+        self._evaluations = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
@@ -168,15 +204,20 @@ class SaliencyCallback(keras.callbacks.Callback):
         if epoch % self.saliency_freq and not is_last:
             return
         began = time.perf_counter()
-        report = self._evaluate(_tags.EPOCH_RUN, epoch)
+        report = self._evaluate(_tags.EPOCH_RUN, epoch, last=is_last)
         self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
         if logs is not None:
             logs.update({_tags.log_key(name): value for name, value in report.statistics.items()})
+            if self._tested is not None:
+                logs[_tags.log_key("alert")] = float(any(v.active for v in self._tested.verdicts))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Explains the last epoch, if a callback after this one made it the last; closes files."""
+        is_tested = self._tested is not None and self._tested.step == self._last_epoch
         if self._last_epoch > self._last_seen:
-            self._evaluate(_tags.EPOCH_RUN, self._last_epoch)
+            self._evaluate(_tags.EPOCH_RUN, self._last_epoch, last=True)
+        elif self.interventions is not None and self._last_epoch >= 0 and not is_tested:
+            self._evaluate(_tags.EPOCH_RUN, self._last_epoch, again=True, last=True)
         self._say_cost()
         self._close()
 
@@ -202,19 +243,64 @@ class SaliencyCallback(keras.callbacks.Callback):
             colormap=self.colormap,
         )
 
-    def _evaluate(self, run: str, step: int, *, again: bool = False) -> SaliencyReport:
+    def _evaluate(
+        self, run: str, step: int, *, again: bool = False, last: bool = False
+    ) -> SaliencyReport:
         report: SaliencyReport = self._monitor.evaluate(step, previous=self._previous.get(run))
-        self.report = self._previous[run] = report
+        self._previous[run] = report
         if run == _tags.EPOCH_RUN:
             self._last_seen = step
+            if self._is_due(report, last):
+                report = self._tested = self._monitor.intervene(report)
+            self._evaluations += 1
+        self.report = report
         run = self._write(run, report, again)
-        row = {"fit": self._fits, "run": run, "step": step, **report.statistics}
-        runs, steps = self.history["run"], self.history["step"]
-        if again and (run, step) in list(zip(runs, steps, strict=True))[-1:]:
-            return report  # the state that the fit before this one ended in
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
+        self._remember(run, report, again)
+        self._tell(report)
         return report
+
+    def _is_due(self, report: SaliencyReport, last: bool) -> bool:
+        """Whether interventions are to be made of a report."""
+        if self.interventions != "auto" or self._tested is None:
+            return self.interventions is not None
+        return (
+            last
+            or is_log_spaced(self._evaluations)
+            or any(verdict.status == "fires" for verdict in self._tested.verdicts)
+            or has_moved(report.statistics, self._tested.statistics)
+        )
+
+    def _remember(self, run: str, report: SaliencyReport, again: bool) -> None:
+        """Adds a row to the history, or replaces its last one by the same state seen again."""
+        row = {"fit": self._fits, "run": run, "step": report.step, **report.statistics}
+        place = list(zip(self.history["run"], self.history["step"], strict=True))
+        if again and place[-1:] == [(run, report.step)]:
+            row["fit"] = self.history["fit"][-1]
+            for column in self.history.values():
+                column.pop()
+        rows = len(self.history["step"])
+        for name in dict.fromkeys([*self.history, *row]):
+            column = self.history.setdefault(name, [math.nan] * rows)
+            column.append(row.get(name, math.nan))
+        if report.interventions is not None:
+            effects = [dataclasses.replace(e, examples=()) for e in report.interventions.effects]
+            self.effects.append((report.step, tuple(effects)))
+
+    def _tell(self, report: SaliencyReport) -> None:
+        """Hands on what is new in a report: to lists, to the user, to `on_alert`."""
+        alerts = [alert for alert in report.alerts if alert.level == ALERT]
+        warned = [alert for alert in report.alerts if alert.level == WARN]
+        self.alerts += alerts
+        self.warnings += warned
+        if warned and self.verbose:
+            print(f"saliency: warning: {in_short(warned)}", flush=True)
+        if alerts:
+            warnings.warn(f"saliency: alert: {in_short(alerts)}", stacklevel=2)
+        for alert in alerts:
+            if self.on_alert is not None:
+                self.on_alert(alert)
+            if self.stop_on_alert:
+                self.model.stop_training = True
 
     def _write(self, run: str, report: SaliencyReport, again: bool) -> str:
         """Writes a report to the sink of its run; returns the name that the run has on disk."""

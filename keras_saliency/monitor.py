@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency import attributions, scores, statistics
+from keras_saliency import alerts, attributions, scores, statistics
 from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._models import check_model, place, structure, weights
 from keras_saliency._observation import Written, own_seed_generator
@@ -35,6 +35,8 @@ class SaliencyMonitor:
         score: What is differentiated: `"logit"`, `"log_probability"`, `"probability"`, or a
             callable from the model's outputs and `(batch,)` targets to `(batch,)` scores.
         batch_size: Probes per pass, at most.
+        floors: By the name of a test, what its effect has to reach for an alert, where that is
+            more than the rule's own floor; see `keras_saliency.calibrate`.
 
     Raises:
         TypeError: `model` is no Keras 3 model; the images are integers; an argument has the
@@ -62,6 +64,7 @@ class SaliencyMonitor:
         method: str = "gradient",
         score: Score = "logit",
         batch_size: int = 32,
+        floors: Mapping[str, float] | None = None,
     ) -> None:
         check_method_and_score(method, score)
         check_positive_int("batch_size", batch_size, mend="Give the number of probes per pass.")
@@ -73,6 +76,9 @@ class SaliencyMonitor:
         self.method = method
         self.score = score
         self._batch_size = batch_size
+        self._floors = dict(floors or {})
+        self._start: dict[str, float] | None = None
+        self._streaks: dict[str, alerts.Streak] = {}
         num_chunks = -(-len(probes) // batch_size)
         self._chunk_size = -(-len(probes) // num_chunks)
         self._targets = probes.targets
@@ -182,13 +188,14 @@ class SaliencyMonitor:
 
         Forward passes only: of every probe, counterfactual images are made, in which one thing
         (a region, the tint, ...) is taken from another probe. See `keras_saliency.interventions`.
+        A rule that fires at two such tests in a row raises an alert; see `keras_saliency.alerts`.
 
         Args:
             report: This monitor's report for the same weights; its maps propose windows.
             seed: Of the draw of donors; the same at each evaluation, so that they compare.
 
         Returns:
-            The report with `interventions`.
+            The report with `interventions`, `verdicts` and `alerts`.
         """
         found = intervene(
             self.probes,
@@ -200,7 +207,22 @@ class SaliencyMonitor:
             chunk_size=self._batch_size,
             seed=seed,
         )
-        return dataclasses.replace(report, interventions=found)
+        verdicts, streaks = alerts.judge(
+            found, floors=self._floors, start=self._start, streaks=self._streaks
+        )
+        raised = alerts.announce(
+            verdicts, self._streaks, report.step, found.unit, self.probes.class_name
+        )
+        self._streaks = streaks
+        if self._start is None:
+            self._start = {verdict.effect.test: verdict.value for verdict in verdicts}
+        return dataclasses.replace(
+            report,
+            statistics={**report.statistics, **alerts.numbers(found)},
+            interventions=found,
+            verdicts=verdicts,
+            alerts=raised,
+        )
 
     @property
     def _classifies(self) -> bool:

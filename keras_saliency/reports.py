@@ -101,6 +101,74 @@ class Interventions:
 
 
 @dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a rule makes of one effect.
+
+    Attributes:
+        effect: What was measured.
+        value: What is held against the floor: the effect or the net flip rate, as the rule says.
+        floor: What it has to reach.
+        p_value: Of `value` > 0, by Holm's method over all tests of the evaluation.
+        start: `value` of the first evaluation, as a rule before training; `nan` without one.
+        status: `"fires"`; `"suppressed"`: it would fire, but the control says that anything
+            would do; `"finding"`: a true effect that is no reason for an alert; `"quiet"`;
+            `"untestable"`.
+        reason: For the status, in words; may be empty.
+        active: Whether an alert of this rule stands.
+    """
+
+    effect: Effect
+    value: float
+    floor: float
+    p_value: float
+    start: float
+    status: str
+    reason: str
+    active: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Alert:
+    """What a rule has to say, and what that rests on.
+
+    Attributes:
+        level: `"warn"` when a rule fires, `"alert"` when it fires twice in a row.
+        epoch: The report's step: Keras' 0-based epoch, -1 before training.
+        rule: The name of the test, such as `"region/top-left"` or `"frame"`.
+        sentence: All of it, in plain words.
+        assumption: Under which it is a fault of the model, such as "you named this region".
+        effect: The region-swap effect, as in `Effect`.
+        flip: The net flip rate, as in `Effect`.
+        p_value: By Holm's method over all tests of the evaluation, in 0..1.
+        control: What the control costs, on the scale of the rule's value; `nan` without one.
+        start: What it was at the first evaluation, on the same scale; `nan` without one.
+        num_probes: How many probes were changed.
+        window: `(top, left, height, width)` in pixels, of a window that the maps proposed.
+        target: The class of a proposal for one class.
+        examples: Pairs of probes to look at.
+    """
+
+    level: str
+    epoch: int
+    rule: str
+    sentence: str
+    assumption: str
+    effect: float
+    flip: float
+    p_value: float
+    control: float
+    start: float
+    num_probes: int
+    window: tuple[int, int, int, int] | None
+    target: int | None
+    examples: tuple[Example, ...]
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.sentence
+
+
+@dataclass(frozen=True, eq=False)
 class SaliencyReport:
     """What one evaluation of a probe set found. All arrays are read-only.
 
@@ -121,6 +189,8 @@ class SaliencyReport:
         statistics: Named numbers computed from the above; `nan` where undefined. See
             `keras_saliency.statistics`.
         interventions: What the interventions found; `None` where none were made.
+        verdicts: What the rules make of that, one for each effect.
+        alerts: What is new in it.
     """
 
     step: int
@@ -132,6 +202,8 @@ class SaliencyReport:
     gradient_norms: Array
     statistics: Mapping[str, float]
     interventions: Interventions | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    alerts: tuple[Alert, ...] = ()
 
     def __post_init__(self) -> None:
         for value in vars(self).values():

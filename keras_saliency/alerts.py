@@ -1,0 +1,308 @@
+"""Alerts: what is worth telling the user, and in which words.
+
+A test *fires* if its effect passes a floor, its p-value (Holm's, over all tests of the evaluation)
+is below `ALPHA`, the model knows the classes at all, and its control does not say that anything
+would do. The first evaluation at which a test fires warns; the second in a row is an alert, which
+stays until two in a row are quiet. No statistic of a map raises an alert by itself.
+
+A model and its data alone cannot tell a shortcut from a feature. So each rule names the assumption
+under which its effect is a fault.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from keras_saliency.reports import Alert, Effect, Interventions, Verdict
+
+ALPHA = 0.01
+"""The level of significance, for all tests of one evaluation together."""
+
+WARN, ALERT = "warn", "alert"
+"""The levels of an alert: fired once; fired twice in a row."""
+
+
+FINDING = 0.15
+"""From this effect on, one that is no reason for an alert is still worth showing."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When the effect of a test is worth an alert.
+
+    Attributes:
+        measure: The attribute of `Effect` that is held against the floor: `"effect"`, `"flip"`.
+        floor: The smallest value that counts.
+        control: What an effect has to exceed: `"elsewhere"`, the same shape in another place, if
+            that reaches the floor, too; `"rest"`, everything but the thing; or nothing, `""`.
+        subject: What is exchanged, in words.
+        assumption: Under which a model that uses it is at fault.
+    """
+
+    measure: str
+    floor: float
+    control: str
+    subject: str
+    assumption: str
+
+
+_FRAME_PRIOR = "frame prior: the object does not reach the border"
+_SIZE_PRIOR = "size prior: no place this small makes the class of a natural image"
+
+RULES: Mapping[str, Rule] = {
+    "region": Rule("effect", 0.15, "elsewhere", "the region {name!r}", "you named this region"),
+    "background": Rule("effect", 0.15, "", "the background", "your masks say where the object is"),
+    "frame": Rule("effect", 0.25, "rest", "the outer 12 % of each side", _FRAME_PRIOR),
+    "thin_frame": Rule("effect", 0.15, "", "the outer 5 % of each side", _FRAME_PRIOR),
+    "tint": Rule(
+        "effect",
+        0.2,
+        "",
+        "brightness and contrast",
+        "tint prior: brightness and contrast do not make the class",
+    ),
+    "high_frequency": Rule(
+        "flip",
+        0.15,
+        "",
+        "the finest detail (waves of three pixels or less)",
+        "detail prior: the finest detail does not make the class",
+    ),
+    "own_hot_spot": Rule(
+        "flip", 0.15, "", "one small place near the border of each image", _FRAME_PRIOR
+    ),
+    "class_hot_spot": Rule("flip", 0.3, "elsewhere", "the window {window}", _SIZE_PRIOR),
+    "hot_window": Rule("effect", 0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
+    "groups": Rule("effect", 0.2, "", "what tells the groups apart", "you named these groups"),
+}
+"""By the part of a test's name in front of `/`."""
+
+
+@dataclass(frozen=True)
+class Streak:
+    """How often in a row a test has fired, or been quiet, and whether its alert stands."""
+
+    fired: int = 0
+    quiet: int = 0
+    active: bool = False
+
+
+def kind(test: str) -> str:
+    """The part of a test's name that says which rule is for it: `"region"` of `"region/tag"`."""
+    return test.partition("/")[0]
+
+
+def judge(
+    found: Interventions,
+    *,
+    floors: Mapping[str, float] | None = None,
+    start: Mapping[str, float] | None = None,
+    streaks: Mapping[str, Streak] | None = None,
+) -> tuple[tuple[Verdict, ...], dict[str, Streak]]:
+    """Holds the effects of one evaluation against the rules.
+
+    Args:
+        found: Of this evaluation.
+        floors: By test, a floor that is higher than the rule's own; of a baseline.
+        start: By test, the value before training.
+        streaks: By test, after the evaluation before.
+
+    Returns:
+        A verdict for each effect, and the streaks after it. While the gate is closed nothing
+        fires and the streaks stay.
+    """
+    tested = [effect for effect in found.effects if not effect.untestable]
+    p_values = holm([_p_value(effect) for effect in tested])
+    adjusted = {effect.test: p for effect, p in zip(tested, p_values, strict=True)}
+    verdicts = []
+    after = dict(streaks or {})
+    for effect in found.effects:
+        rule = RULES[kind(effect.test)]
+        value = value_of(effect)
+        floor = max(rule.floor, (floors or {}).get(effect.test, 0.0))
+        p_value = adjusted.get(effect.test, math.nan)
+        status, reason = _status(effect, rule, value, floor, p_value)
+        if not found.gate:
+            after[effect.test] = _next(after.get(effect.test, Streak()), status)
+        elif status == "fires":
+            status, reason = "quiet", found.gate
+        active = after.get(effect.test, Streak()).active
+        before = (start or {}).get(effect.test, math.nan)
+        verdicts.append(Verdict(effect, value, floor, p_value, before, status, reason, active))
+    return tuple(verdicts), after
+
+
+def value_of(effect: Effect) -> float:
+    """What a rule holds against its floor; of models without classes always the effect."""
+    measure = RULES[kind(effect.test)].measure
+    return effect.effect if math.isnan(effect.flip) else float(getattr(effect, measure))
+
+
+def _p_value(effect: Effect) -> float:
+    flips = RULES[kind(effect.test)].measure == "flip" and not math.isnan(effect.flip)
+    return effect.flip_p_value if flips else effect.p_value
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number: below alpha with probability alpha if nothing is true.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+
+    Reference:
+        Holm: A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of
+        Statistics 6 (1979), 65-70.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def _status(
+    effect: Effect, rule: Rule, value: float, floor: float, p_value: float
+) -> tuple[str, str]:
+    if effect.untestable:
+        return "untestable", effect.untestable
+    if not (p_value < ALPHA and value >= min(floor, FINDING)):
+        return "quiet", ""
+    if value < floor:
+        return "finding", f"below the floor of {floor:.2g}"
+    beats_control = effect.margin_p_value < ALPHA
+    if rule.control == "rest" and not beats_control:
+        return "finding", f"all but it has an effect of {effect.control:.2f}"
+    control_fires = effect.control >= floor and effect.control_p_value < ALPHA
+    if rule.control == "elsewhere" and control_fires and not beats_control:
+        return "suppressed", f"the same shape elsewhere has an effect of {effect.control:.2f}"
+    return "fires", ""
+
+
+def _next(streak: Streak, status: str) -> Streak:
+    if status == "untestable":
+        return streak
+    if status == "fires":
+        fired = streak.fired + 1
+        return Streak(fired, 0, streak.active or fired >= 2)
+    quiet = streak.quiet + 1
+    return Streak(0, quiet, streak.active and quiet < 2)
+
+
+def announce(
+    verdicts: Sequence[Verdict],
+    before: Mapping[str, Streak],
+    step: int,
+    unit: str,
+    class_name: Callable[[int], str],
+) -> tuple[Alert, ...]:
+    """The alerts that are new in an evaluation, those with the largest value first.
+
+    Args:
+        verdicts: Of this evaluation.
+        before: The streaks after the evaluation before.
+        step: Of this evaluation.
+        unit: As in `Interventions`.
+        class_name: From a class index to its name.
+    """
+    alerts = []
+    fired = [verdict for verdict in verdicts if verdict.status == "fires"]
+    for verdict in sorted(fired, key=lambda verdict: -verdict.value):
+        if before.get(verdict.effect.test, Streak()).active:
+            continue
+        level = ALERT if verdict.active else WARN
+        effect, rule = verdict.effect, RULES[kind(verdict.effect.test)]
+        flips = rule.measure == "flip" and not math.isnan(effect.flip)
+        alerts.append(
+            Alert(
+                level=level,
+                epoch=step,
+                rule=effect.test,
+                sentence=f"epoch {step}: {sentence(verdict, unit, class_name)}",
+                assumption=rule.assumption,
+                effect=effect.effect,
+                flip=effect.flip,
+                p_value=verdict.p_value,
+                control=effect.control_flip if flips else effect.control,
+                start=verdict.start,
+                num_probes=effect.num_probes,
+                window=effect.window,
+                target=effect.target,
+                examples=effect.examples,
+            )
+        )
+    return tuple(alerts)
+
+
+def subject(effect: Effect, class_name: Callable[[int], str]) -> str:
+    """What a test exchanges, in words."""
+    window = ""
+    if effect.window is not None:
+        top, left, height, width = effect.window
+        window = f"rows {top}-{top + height - 1}, columns {left}-{left + width - 1}"
+    words = RULES[kind(effect.test)].subject.format(
+        name=effect.test.partition("/")[2], window=window
+    )
+    if effect.target is not None:
+        words += f" of class {class_name(effect.target)!r}"
+    return words
+
+
+def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> str:
+    """What a verdict says, in plain words, with its numbers and its assumption."""
+    effect = verdict.effect
+    rule = RULES[kind(effect.test)]
+    words = subject(effect, class_name)
+    if kind(effect.test) == "groups":
+        said = (
+            f"the model fares worse on some groups of one class than on others: the best group's "
+            f"accuracy exceeds the worst one's by {effect.effect:.2f}"
+        )
+    elif unit == "score":
+        said = (
+            f"the model relies on {words}: replacing it by that of another class moves the score "
+            f"{effect.effect:.0%} as far as replacing the whole image does"
+        )
+    elif rule.measure == "flip":
+        said = (
+            f"the model relies on {words}: replacing it by that of another class turns "
+            f"{effect.flip:.0%} more of the answers to that class than replacing it by that of "
+            "the same class does"
+        )
+    else:
+        said = (
+            f"the model relies on {words}: replacing it by that of another class costs "
+            f"{effect.effect:.2f} of accuracy"
+        )
+    numbers = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
+    control = effect.control if rule.measure == "effect" else effect.control_flip
+    if rule.control and not math.isnan(control):
+        place = "the same shape elsewhere" if rule.control == "elsewhere" else "all but it"
+        numbers.append(f"{place}: {control:.2f}")
+    if not math.isnan(verdict.start):
+        numbers.append(f"at the start: {verdict.start:.2f}")
+    return (
+        f"{said} ({'; '.join(numbers)}). A fault if this holds: {rule.assumption}. "
+        "Validation data that share the cue do not show it."
+    )
+
+
+def in_short(alerts: Sequence[Alert]) -> str:
+    """The first alert's sentence, and the names of the others."""
+    others = ", ".join(alert.rule for alert in alerts[1:])
+    return alerts[0].sentence + (f" Also: {others}." if others else "")
+
+
+def numbers(found: Interventions) -> dict[str, float]:
+    """What the interventions found as named numbers, for `SaliencyReport.statistics`."""
+    named = {}
+    for effect in found.effects:
+        named[f"effect/{effect.test}"] = effect.effect
+        if found.unit == "accuracy" and kind(effect.test) != "groups":
+            named[f"flip/{effect.test}"] = effect.flip
+        named[f"p_value/{effect.test}"] = effect.p_value
+    return named

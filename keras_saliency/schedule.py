@@ -1,0 +1,53 @@
+"""When interventions are due: often in the beginning, then ever less, and whenever it matters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+FIRST = 4
+"""So many evaluations after the first are all tested."""
+
+MOVED = 1.5
+"""A statistic has moved if it changed by this factor, ..."""
+
+MOVED_ACCURACY = 0.1
+"""... the accuracy if it changed by this much."""
+
+
+def is_log_spaced(count: int) -> bool:
+    """Whether a count is one of 0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, ...: the powers of sqrt(2).
+
+    Example:
+        >>> [count for count in range(40) if is_log_spaced(count)]
+        [0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32]
+    """
+    if count < FIRST:
+        return True
+    exponent = round(2 * math.log2(count))
+    return round(2 ** (exponent / 2)) == count
+
+
+def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
+    """Whether a statistic that may propose a region changed much since the last test.
+
+    Args:
+        now: Statistics, by name.
+        then: The same at the last test.
+
+    Example:
+        >>> has_moved({"enrichment/tag": 3.0}, {"enrichment/tag": 1.0})
+        True
+        >>> has_moved({"probe_accuracy": 0.75}, {"probe_accuracy": 0.7})
+        False
+    """
+    for name, value in now.items():
+        before = then.get(name, math.nan)
+        if name.endswith("accuracy"):
+            moved = abs(value - before) >= MOVED_ACCURACY
+        else:
+            low, high = min(value, before), max(value, before)
+            moved = "enrichment" in name and low > 0 and high / low >= MOVED
+        if moved:
+            return True
+    return False
