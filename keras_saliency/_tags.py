@@ -16,7 +16,22 @@ def batch_run(epoch_run: str) -> str:
 
 CONTACT_SHEET = "saliency/contact_sheet"
 FILMSTRIP = "saliency/filmstrip"
+CLUSTERS = "saliency/clusters"
 CONFIGURATION = "saliency/configuration"
+
+
+ALERTS = "saliency/alerts"
+"""Text: every test of an evaluation, with its numbers and what its rule makes of them."""
+
+
+def alert_tag(rule: str) -> str:
+    """Scalar tag of a rule, 1 while its alert stands and else 0: `saliency_alert/<rule>`."""
+    return f"saliency_alert/{rule}"
+
+
+def evidence_tag(rule: str) -> str:
+    """Image tag of what a rule's alert rests on: `saliency_evidence/<rule>`."""
+    return f"saliency_evidence/{rule}"
 
 
 def statistic_tag(name: str) -> str:

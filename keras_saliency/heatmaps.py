@@ -164,17 +164,20 @@ def value_range(images: Array) -> tuple[float, float]:
     return low, high
 
 
-def displayed(images: Array) -> Array:
-    """Images as a model is fed them, as pictures: `value_range` to 0..255.
+def displayed(images: Array, black: float | None = None, white: float | None = None) -> Array:
+    """Images as a model is fed them, as pictures.
 
     Args:
         images: `(num_probes, height, width, channels)`; three channels are taken as red, green
             and blue, of any other number the mean is shown in gray.
+        black: The pixel value shown black, which no value is below.
+        white: The pixel value shown white, which no value is above; default of both: the
+            `value_range` of these images.
 
     Returns:
         uint8 `(num_probes, height, width, 3)`; black where all values are one.
     """
-    low, high = value_range(images)
+    low, high = value_range(images) if black is None or white is None else (black, white)
     values = (images.astype(np.float64) - low) * (255 / ((high - low) or 1))
     if values.shape[-1] != 3:
         values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)

@@ -1,0 +1,70 @@
+"""The picture that goes with an alert: what was exchanged, and what the model said then."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keras_saliency import sheets
+from keras_saliency.heatmaps import displayed, enlarged, factor_for, thumbnails, value_range
+from keras_saliency.probes import ProbeSet
+from keras_saliency.reports import Alert, Array, Example, SaliencyReport
+from keras_saliency.sheets import Line
+
+MIN_PANEL, MAX_PANEL = 96, 224
+"""A panel's longer side in pixels: smaller images are enlarged, larger ones averaged."""
+
+MIN_WIDTH = 150
+"""A panel is at least so wide, for its caption."""
+
+
+def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
+    """Up to four pairs of probes, each with the image made of them, in a row.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+    """
+    black, white = value_range(probes.images)
+    rows = []
+    for example in alert.examples:
+        pair = probes.images[[example.recipient, example.donor]]
+        images = np.concatenate([pair, example.image[np.newaxis]]).clip(black, white)
+        panels = thumbnails(displayed(images, black, white), MAX_PANEL).astype(np.uint8)
+        panels = enlarged(panels, factor_for(max(panels.shape[1:3]), MIN_PANEL))
+        captions = _captions(probes, report, example)
+        rows.append(
+            sheets.beside(
+                [
+                    sheets.captioned(panel, lines, min_width=MIN_WIDTH)
+                    for panel, lines in zip(panels, captions, strict=True)
+                ]
+            )
+        )
+    return sheets.stacked(rows)
+
+
+def _captions(probes: ProbeSet, report: SaliencyReport, example: Example) -> list[list[Line]]:
+    def predicts(prediction: int) -> str:
+        return "" if prediction < 0 else f"predicts {_class(probes, prediction)}"
+
+    recipient, donor = (
+        [
+            Line(f"{role}: {probes.names[probe]}"),
+            Line(predicts(int(report.predictions[probe]))),
+            Line(""),
+        ]
+        for role, probe in (("image", example.recipient), ("other", example.donor))
+    )
+    changed = example.prediction != int(report.predictions[example.recipient])
+    made = [
+        Line("image with that of the other"),
+        Line(predicts(example.prediction), wrong=changed),
+        Line(f"of its own class: {predicts(example.same_class_prediction)}"),
+    ]
+    if example.prediction < 0:
+        made = made[:1] + [Line("")] * 2
+    return [recipient, donor, made]
+
+
+def _class(probes: ProbeSet, index: int) -> str:
+    name = probes.class_name(index)
+    return name if sheets.is_drawable(name) else f"class {index}"
