@@ -25,6 +25,7 @@ from keras_saliency.reports import Alert, Effect, SaliencyReport
 from keras_saliency.schedule import has_moved, is_log_spaced
 from keras_saliency.scores import Score
 from keras_saliency.sinks.tensorboard import TensorBoardSink, check_log_dir
+from keras_saliency.summary import is_logged
 
 
 class SaliencyCallback(keras.callbacks.Callback):
@@ -175,6 +176,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         iterations = getattr(getattr(self.model, "optimizer", None), "iterations", 0)
         self._batches = self._batches_seen = int(iterations)
         self._previous: dict[str, SaliencyReport] = {}
+        self._before: SaliencyReport | None = None  # the first report of the fit
         self._tested: SaliencyReport | None = None  # the latest with interventions
         self._evaluations = 0
 
@@ -207,7 +209,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         report = self._evaluate(_tags.EPOCH_RUN, epoch, last=is_last)
         self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
         if logs is not None:
-            logs.update({_tags.log_key(name): value for name, value in report.statistics.items()})
+            numbers = report.statistics.items()
+            logs.update({_tags.log_key(name): value for name, value in numbers if is_logged(name)})
             if self._tested is not None:
                 logs[_tags.log_key("alert")] = float(any(v.active for v in self._tested.verdicts))
 
@@ -246,8 +249,10 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _evaluate(
         self, run: str, step: int, *, again: bool = False, last: bool = False
     ) -> SaliencyReport:
-        report: SaliencyReport = self._monitor.evaluate(step, previous=self._previous.get(run))
-        self._previous[run] = report
+        report: SaliencyReport = self._monitor.evaluate(
+            step, previous=self._previous.get(run), before=self._before
+        )
+        self._previous[run], self._before = report, self._before or report
         if run == _tags.EPOCH_RUN:
             self._last_seen = step
             if self._is_due(report, last):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency import alerts, attributions, scores, statistics
+from keras_saliency import alerts, attributions, scores
 from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._models import check_model, place, structure, weights
 from keras_saliency._observation import Written, own_seed_generator
@@ -17,6 +17,7 @@ from keras_saliency.interventions import intervene
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport
 from keras_saliency.scores import Score, Tensor
+from keras_saliency.summary import summarize
 
 
 class SaliencyMonitor:
@@ -84,12 +85,19 @@ class SaliencyMonitor:
         self._targets = probes.targets
         self._trace()
 
-    def evaluate(self, step: int, *, previous: SaliencyReport | None = None) -> SaliencyReport:
+    def evaluate(
+        self,
+        step: int,
+        *,
+        previous: SaliencyReport | None = None,
+        before: SaliencyReport | None = None,
+    ) -> SaliencyReport:
         """Explains all probes with the weights as they are now.
 
         Args:
             step: When this is, for the report.
             previous: An earlier report, for `map_similarity`; without it that is `nan`.
+            before: The report of the state before training, for what is compared with that.
 
         Returns:
             The report; its arrays belong to it alone.
@@ -103,7 +111,7 @@ class SaliencyMonitor:
         if not self._predicts:
             found["predictions"] = np.full_like(found["predictions"], -1)
             found["confidences"] = np.full_like(found["confidences"], np.nan)
-        return SaliencyReport(
+        report = SaliencyReport(
             step=step,
             maps=found["maps"],
             targets=self._targets.copy(),
@@ -111,8 +119,12 @@ class SaliencyMonitor:
             confidences=found["confidences"],
             scores=found["scores"],
             gradient_norms=found["gradient_norms"],
-            statistics=_statistics(self.probes, found, previous, predicts=self._predicts),
+            statistics={},
         )
+        numbers = summarize(
+            report, self.probes, previous=previous, before=before, predicts=self._predicts
+        )
+        return dataclasses.replace(report, statistics=numbers)
 
     @property
     def score_source(self) -> str:
@@ -368,37 +380,6 @@ def saliency_maps(
         model, ProbeSet(images, targets), method=method, score=score, batch_size=batch_size
     )
     return monitor.evaluate(step=0).maps
-
-
-def _statistics(
-    probes: ProbeSet,
-    found: Mapping[str, Array],
-    previous: SaliencyReport | None,
-    *,
-    predicts: bool,
-) -> dict[str, float]:
-    """What there is to say of one evaluation in numbers; by `saliency/<key>` in TensorBoard."""
-    maps = found["maps"]
-    numbers = {
-        "gradient_norm": float(found["gradient_norms"].mean(dtype=np.float64)),
-        "confidence": float(found["confidences"].mean()),
-        "dead_maps": statistics.dead_maps(maps),
-        "map_similarity": float("nan"),
-    }
-    if previous is not None:
-        numbers["map_similarity"] = statistics.map_similarity(maps, previous.maps)
-    if probes.targets is not None and predicts:
-        correct = found["predictions"] == probes.targets
-        numbers["probe_accuracy"] = float(correct.mean())
-        if probes.groups is not None:
-            numbers["worst_group_accuracy"] = statistics.worst_group_accuracy(
-                correct, probes.groups
-            )
-    if probes.masks is not None:
-        numbers["object_enrichment"] = statistics.enrichment(maps, probes.masks)
-    for name, region in probes.regions.items():
-        numbers[f"enrichment/{name}"] = statistics.enrichment(maps, region)
-    return numbers
 
 
 def check_method_and_score(method: str, score: Score) -> None:

@@ -4,11 +4,15 @@ import scipy.stats
 
 from keras_saliency.statistics import (
     dead_maps,
-    enrichment,
+    defined_mean,
+    entropy,
+    gini,
     map_similarity,
     mean_map,
+    rank_similarity,
+    ranks,
     shares,
-    worst_group_accuracy,
+    totals,
 )
 
 RNG = np.random.default_rng(0)
@@ -64,10 +68,11 @@ def test_scale_does_not_change_shares(scale):
 @pytest.mark.parametrize("factor", [2.0**-100, 2.0**-20, 2.0**100])
 def test_a_power_of_two_changes_no_bit(factor):
     """Scaling by a power of two is exact in floating point."""
-    scaled, region = MAPS * np.float32(factor), MAPS > 0.5
+    scaled = MAPS * np.float32(factor)
     np.testing.assert_array_equal(shares(scaled), shares(MAPS))
     np.testing.assert_array_equal(mean_map(scaled), mean_map(MAPS))
-    assert enrichment(scaled, region) == enrichment(MAPS, region)
+    assert gini(scaled) == gini(MAPS)
+    assert entropy(scaled) == pytest.approx(entropy(MAPS), rel=1e-14)  # the log of the sum
     assert map_similarity(scaled, BEFORE) == map_similarity(MAPS, BEFORE)
     assert map_similarity(BEFORE, scaled) == map_similarity(BEFORE, MAPS)
     assert dead_maps(scaled) == dead_maps(MAPS)
@@ -110,75 +115,80 @@ def test_mean_map_of_dead_maps_is_nan():
     assert np.isnan(found).all()
 
 
-# ---------------------------------------------------------------- enrichment
+# ---------------------------------------------------------------- Gini and entropy
 
 
-def test_enrichment_by_hand():
-    maps = np.concatenate([one([6, 2], [1, 1]), one([1, 1], [1, 5])])
-    corner = np.array([[True, False], [False, False]])
-    # shares inside: 0.6 and 0.125; a quarter of the area
-    assert enrichment(maps, corner) == pytest.approx((0.6 + 0.125) / 2 / 0.25, rel=1e-12)
-    each = np.stack([corner, ~corner])
-    # shares 0.6 of 1/4 and 0.875 of 3/4
-    assert enrichment(maps, each) == pytest.approx((2.4 + 0.875 / 0.75) / 2, rel=1e-12)
+def of_rows(function, rows):
+    return np.mean([function(row) for row in rows.reshape(len(rows), -1).astype(np.float64)])
 
 
-@pytest.mark.parametrize("inside", [1, 3, 10, 41, 42])
-def test_enrichment_of_known_maps(inside):
-    region = np.zeros(42, bool)
-    region[RNG.permutation(42)[:inside]] = True
-    region = region.reshape(6, 7)
-    assert enrichment(np.full((3, 6, 7), 0.3), region) == pytest.approx(1, rel=1e-12)
-    assert enrichment(MAPS * region, region) == pytest.approx(42 / inside, rel=1e-12)
-    if inside < 42:
-        assert enrichment(MAPS * ~region, region) == 0.0
-        both = MAPS * region / (MAPS * region).sum(axis=(1, 2), keepdims=True)
-        both = both + 3 * MAPS * ~region / (MAPS * ~region).sum(axis=(1, 2), keepdims=True)
-        assert enrichment(both, region) == pytest.approx(42 / inside / 4, rel=1e-6)
+def gini_by_pairs(row):
+    """Half the mean difference of all pairs over the mean, the other definition."""
+    return np.abs(row[:, None] - row).mean() / 2 / row.mean()
 
 
-def test_enrichment_of_random_maps_is_chance():
-    maps = np.random.default_rng(1).random((400, 6, 7))
-    region = np.zeros((6, 7), bool)
-    region[:2, :3] = True
-    # One map's share has a relative standard deviation of about sqrt(1/3/6 + ...) < 0.25, so the
-    # mean of 400 one of 0.0125; four of them.
-    assert enrichment(maps, region) == pytest.approx(1, abs=0.05)
+def test_gini_by_hand():
+    assert gini(one([1, 1, 1])) == pytest.approx(0, abs=1e-15)
+    assert gini(one([0, 5], [0, 0])) == pytest.approx(0.75, rel=1e-12)
+    # 1 and 3, of sum 4: 1 - 2 (1/4 * 1.5/2 + 3/4 * 0.5/2)
+    assert gini(one([3, 1])) == pytest.approx(0.25, rel=1e-12)
+    assert gini(np.concatenate([one([3, 1]), one([1, 0])])) == pytest.approx(0.375, rel=1e-12)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e30])
-def test_scale_does_not_change_enrichment(scale):
-    region = MAPS > 0.4
-    scaled = MAPS * np.float32(scale)
-    assert enrichment(scaled, region) == pytest.approx(enrichment(MAPS, region), rel=1e-6)
+def test_gini_is_that_of_all_pairs():
+    assert gini(MAPS) == pytest.approx(of_rows(gini_by_pairs, MAPS), rel=1e-6)
 
 
-def test_enrichment_leaves_out_dead_maps_and_empty_masks():
-    maps = np.concatenate([one([3, 1]), one([0, 0]), one([NAN, 1]), one([1, 9])])
-    left = np.array([[True, False]])
-    assert enrichment(maps, left) == pytest.approx((1.5 + 0.2) / 2, rel=1e-12)
-    masks = np.stack([left, left, left, ~left & left])
-    assert enrichment(maps, masks) == pytest.approx(1.5, rel=1e-12)
+def test_gini_of_random_maps_is_as_said():
+    rng = np.random.default_rng(0)
+    assert gini(rng.random((50, 64, 64))) == pytest.approx(1 / 3, abs=0.002)
+    normal = np.abs(rng.normal(size=(50, 64, 64)))
+    assert gini(normal) == pytest.approx(2**0.5 - 1, abs=0.002)
 
 
-def test_enrichment_without_anything_is_nan():
-    assert np.isnan(enrichment(np.zeros((2, 3, 3)), np.ones((3, 3), bool)))
-    assert np.isnan(enrichment(np.ones((2, 3, 3)), np.zeros((3, 3), bool)))
+def test_entropy_by_hand():
+    assert entropy(one([7, 7, 7])) == pytest.approx(1, rel=1e-12)
+    assert entropy(one([0, 5], [0, 0])) == 0
+    assert entropy(one([2, 2], [0, 0])) == pytest.approx(0.5, rel=1e-12)
+    assert entropy(np.concatenate([one([2, 2, 0, 0]), one([0, 0, 0, 3])])) == pytest.approx(0.25)
+    assert np.isnan(entropy(one([3])))
 
 
-# ---------------------------------------------------------------- groups
+def test_entropy_is_that_of_scipy():
+    def expected(row):
+        return scipy.stats.entropy(row) / np.log(len(row))
+
+    assert entropy(MAPS) == pytest.approx(of_rows(expected, MAPS), rel=1e-6)
+    sparse = np.maximum(MAPS - 0.6, 0)
+    assert entropy(sparse) == pytest.approx(of_rows(expected, sparse), rel=1e-6)
 
 
-def test_worst_group_accuracy_by_hand():
-    correct = np.array([True, False, True, True, False, False])
-    by_number = np.array([5, 5, 5, 2, 2, 9])
-    assert worst_group_accuracy(correct, by_number) == 0.0
-    assert worst_group_accuracy(correct[:5], by_number[:5]) == 0.5
-    assert worst_group_accuracy(correct[:3], by_number[:3]) == pytest.approx(2 / 3)
-    assert worst_group_accuracy(correct[:5], np.array(["b", "b", "a", "a", "b"])) == pytest.approx(
-        1 / 3
+def test_entropy_of_random_maps_is_as_said():
+    found = entropy(np.random.default_rng(0).random((50, 32, 32)))
+    assert found == pytest.approx(1 - (np.log(2) - 0.5) / np.log(32 * 32), abs=5e-4)
+
+
+@pytest.mark.parametrize("function", [gini, entropy])
+def test_spread_leaves_out_dead_maps_and_ignores_order_and_scale(function):
+    dead = np.concatenate([MAPS, one(*np.zeros((6, 7))), one(*np.full((6, 7), NAN))])
+    dead = np.concatenate([dead, np.full((1, 6, 7), INF, np.float32)])
+    assert function(dead) == pytest.approx(function(MAPS), rel=1e-12)
+    assert function(MAPS[::-1]) == pytest.approx(function(MAPS), rel=1e-12)
+    scales = np.float32([1e-30, 1, 1e3, 1e30, 7])[:, None, None]
+    assert function(MAPS * scales) == pytest.approx(function(MAPS), rel=1e-6)
+    shuffled = np.random.default_rng(1).permuted(MAPS.reshape(5, -1), axis=1).reshape(MAPS.shape)
+    assert function(shuffled) == pytest.approx(function(MAPS), rel=1e-6)
+    assert np.isnan(function(np.zeros((2, 3, 3))))
+
+
+def test_totals_and_defined_mean_by_hand():
+    maps = np.concatenate(
+        [one([1, 2]), one([0, 0]), one([NAN, 1]), one([INF, 1]), one([3e38, 3e38])]
     )
-    assert worst_group_accuracy(np.array([True, True]), np.array([0, 1])) == 1.0
+    np.testing.assert_allclose(totals(maps), [3, NAN, NAN, NAN, 6e38], rtol=1e-6)
+    assert defined_mean(np.array([NAN, 1, 2])) == 1.5
+    assert np.isnan(defined_mean(np.array([NAN])))
+    assert np.isnan(defined_mean(np.array([])))
 
 
 # ---------------------------------------------------------------- map similarity
@@ -272,11 +282,20 @@ def test_map_similarity_leaves_out_undefined_pairs():
     assert map_similarity(before, now) == pytest.approx(0.5, rel=1e-12)
 
 
+def test_ranks_are_those_of_scipy():
+    maps = np.concatenate([MAPS, np.round(MAPS, 1)])
+    expected = scipy.stats.rankdata(maps.reshape(10, -1), axis=1) - 43 / 2
+    np.testing.assert_array_equal(ranks(maps), expected)
+    flat = np.concatenate([one([2, 2]), one([NAN, 1]), one([1, 3])])
+    np.testing.assert_array_equal(ranks(flat), [[NAN, NAN], [NAN, NAN], [-0.5, 0.5]])
+    assert rank_similarity(ranks(MAPS), ranks(BEFORE)) == map_similarity(MAPS, BEFORE)
+
+
 def test_inputs_are_left_as_they_are():
     maps, before = MAPS.copy(), BEFORE.copy()
     maps[1] = 0
     kept = maps.copy()
     dead_maps(maps), shares(maps), mean_map(maps)
-    enrichment(maps, MAPS > 0.5), map_similarity(maps, before)
+    gini(maps), entropy(maps), map_similarity(maps, before)
     np.testing.assert_array_equal(maps, kept)
     np.testing.assert_array_equal(before, BEFORE)

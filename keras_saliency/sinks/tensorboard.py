@@ -15,12 +15,15 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
-from keras_saliency import _tags
+from keras_saliency import _tags, sheets
 from keras_saliency._checks import check_choice
+from keras_saliency.alerts import subject
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport
+from keras_saliency.sinks.evidence import evidence
 from keras_saliency.sinks.pictures import Pictures
+from keras_saliency.summary import description
 
 
 class TensorBoardSink:
@@ -69,6 +72,8 @@ class TensorBoardSink:
         self._text = self._configuration()
         self._last_step: int | None = None  # in the run, on disk
         self._drawn_step: int | None = None
+        self._written: frozenset[str] = frozenset()  # statistics of the latest step
+        self._found_step: int | None = None  # the latest whose findings are on disk
         self._writer: Any = None
 
     def write(self, report: SaliencyReport, *, again: bool = False) -> None:
@@ -86,6 +91,8 @@ class TensorBoardSink:
         if self._writer is None:
             self._open(report.step, again)
         if report.step == self._drawn_step:
+            if report.interventions is not None and self._found_step != report.step:
+                self._write_findings(report)  # they came after the rest
             return
         drawn = self._pictures.draw(report)
         self._drawn_step = report.step
@@ -106,7 +113,7 @@ class TensorBoardSink:
             self.run, self._last_step = self._choose_run(step, again)
             self._pictures = self._new_pictures()
             self._text = self._configuration()
-            self._drawn_step = None
+            self._drawn_step = self._found_step = None
         self._writer = tf.summary.create_file_writer(str(self.log_dir / self.run))
 
     def _choose_run(self, step: int, again: bool) -> tuple[str, int | None]:
@@ -146,30 +153,84 @@ class TensorBoardSink:
             contents = list(pool.map(self._pictures.encoded, drawn.values()))
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
-            for name, value in report.statistics.items():
-                if not math.isnan(value):
-                    tf.summary.scalar(_tags.statistic_tag(name), value)
+            self._write_scalars(report.statistics)
             for (tag, picture), content in zip(drawn.items(), contents, strict=True):
-                self._write_picture(tag, picture, content)
+                self._write_picture(tag, picture, content, self._pictures.description(tag))
             if self._text:
                 tf.summary.text(_tags.CONFIGURATION, self._text)
             self._writer.flush()
         self._text = ""
+        if report.interventions is not None:
+            self._write_findings(report)
 
-    def _write_picture(self, tag: str, picture: Array, content: bytes) -> None:
+    def _write_scalars(self, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            if not math.isnan(value):
+                tag = _tags.statistic_tag(name)
+                tf.summary.scalar(tag, value, description=description(name))
+        self._written = frozenset(numbers)
+
+    def _write_findings(self, report: SaliencyReport) -> None:
+        """Writes what the interventions found, which may come after the rest of a report."""
+        with self._writer.as_default(step=report.step), tf.summary.record_if(True):
+            late = report.statistics.keys() - self._written
+            self._write_scalars({name: report.statistics[name] for name in sorted(late)})
+            for verdict in report.verdicts:
+                tf.summary.scalar(_tags.alert_tag(verdict.effect.test), float(verdict.active))
+            tf.summary.text(_tags.ALERTS, self._findings(report))
+            for alert in report.alerts:
+                picture = evidence(self._probes, report, alert)
+                content = sheets.encoded(picture, lossless=False)
+                self._write_picture(
+                    _tags.evidence_tag(alert.rule), picture, content, _row([alert.sentence])
+                )
+            self._writer.flush()
+        self._found_step = report.step
+
+    def _findings(self, report: SaliencyReport) -> str:
+        found = report.interventions
+        if found is None:
+            return ""
+        columns = ("test", "effect", "net flips", "p", "floor", "control", "at the start", "says")
+        rows = [_row(columns), _row(["---"] * len(columns))]
+        for verdict in report.verdicts:
+            effect = verdict.effect
+            numbers = (
+                effect.effect,
+                effect.flip,
+                verdict.p_value,
+                verdict.floor,
+                effect.control,
+                verdict.start,
+            )
+            said = f"**{verdict.status}**" if verdict.status == "fires" else verdict.status
+            said += f": {verdict.reason}" if verdict.reason else ""
+            said += " (alert)" if verdict.active else ""
+            rows.append(
+                _row((subject(effect, self._probes.class_name), *map(_number, numbers), said))
+            )
+        sentences = [f"{alert.level}: {alert.sentence}\n" for alert in report.alerts]
+        notes = [f"No alert yet: {found.gate}.\n"] if found.gate else []
+        notes += [f"{found.note}.\n"] if found.note else []
+        notes.append(f"Effects in {found.unit}; {found.passes} forward passes.\n")
+        return "\n".join([*sentences, *notes, *rows])
+
+    def _write_picture(self, tag: str, picture: Array, content: bytes, description: str) -> None:
         height, width, _ = picture.shape
         tf.summary.write(
             tag,
             tf.constant([str(width).encode(), str(height).encode(), content]),
-            metadata=create_summary_metadata(
-                display_name=None, description=self._pictures.description(tag)
-            ),
+            metadata=create_summary_metadata(display_name=None, description=description),
         )
 
 
 def _row(cells: Iterable[str]) -> str:
     """A row of a table in Markdown."""
     return f"| {' | '.join(' '.join(cell.split()).replace('|', '&#124;') for cell in cells)} |"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2g}"
 
 
 def check_log_dir(log_dir: object) -> Path:
