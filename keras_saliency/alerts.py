@@ -33,15 +33,13 @@ class Rule:
     """When the effect of a test is worth an alert.
 
     Attributes:
-        measure: The attribute of `Effect` that is held against the floor: `"effect"`, `"flip"`.
-        floor: The smallest value that counts.
+        floor: The smallest effect that counts.
         control: What an effect has to exceed: `"elsewhere"`, the same shape in another place, if
             that reaches the floor, too; `"rest"`, everything but the thing; or nothing, `""`.
         subject: What is exchanged, in words.
         assumption: Under which a model that uses it is at fault.
     """
 
-    measure: str
     floor: float
     control: str
     subject: str
@@ -52,30 +50,26 @@ _FRAME_PRIOR = "frame prior: the object does not reach the border"
 _SIZE_PRIOR = "size prior: no place this small makes the class of a natural image"
 
 RULES: Mapping[str, Rule] = {
-    "region": Rule("effect", 0.15, "elsewhere", "the region {name!r}", "you named this region"),
-    "background": Rule("effect", 0.15, "", "the background", "your masks say where the object is"),
-    "frame": Rule("effect", 0.25, "rest", "the outer 12 % of each side", _FRAME_PRIOR),
-    "thin_frame": Rule("effect", 0.15, "", "the outer 5 % of each side", _FRAME_PRIOR),
+    "region": Rule(0.15, "elsewhere", "the region {name!r}", "you named this region"),
+    "background": Rule(0.15, "", "the background", "your masks say where the object is"),
+    "frame": Rule(0.25, "rest", "the outer 12 % of each side", _FRAME_PRIOR),
+    "thin_frame": Rule(0.15, "", "the outer 5 % of each side", _FRAME_PRIOR),
     "tint": Rule(
-        "effect",
         0.2,
         "",
         "brightness and contrast",
         "tint prior: brightness and contrast do not make the class",
     ),
     "high_frequency": Rule(
-        "flip",
-        0.15,
+        0.2,
         "",
         "the finest detail (waves of three pixels or less)",
         "detail prior: the finest detail does not make the class",
     ),
-    "own_hot_spot": Rule(
-        "flip", 0.15, "", "one small place near the border of each image", _FRAME_PRIOR
-    ),
-    "class_hot_spot": Rule("flip", 0.3, "elsewhere", "the window {window}", _SIZE_PRIOR),
-    "hot_window": Rule("effect", 0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
-    "groups": Rule("effect", 0.2, "", "what tells the groups apart", "you named these groups"),
+    "own_hot_spot": Rule(0.2, "", "one small place near the border of each image", _FRAME_PRIOR),
+    "class_hot_spot": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
+    "hot_window": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
+    "groups": Rule(0.2, "", "what tells the groups apart", "you named these groups"),
 }
 """By the part of a test's name in front of `/`."""
 
@@ -106,7 +100,7 @@ def judge(
     Args:
         found: Of this evaluation.
         floors: By test, a floor that is higher than the rule's own; of a baseline.
-        start: By test, the value before training.
+        start: By test, the effect before training.
         streaks: By test, after the evaluation before.
 
     Returns:
@@ -114,35 +108,23 @@ def judge(
         fires and the streaks stay.
     """
     tested = [effect for effect in found.effects if not effect.untestable]
-    p_values = holm([_p_value(effect) for effect in tested])
+    p_values = holm([effect.p_value for effect in tested])
     adjusted = {effect.test: p for effect, p in zip(tested, p_values, strict=True)}
     verdicts = []
     after = dict(streaks or {})
     for effect in found.effects:
         rule = RULES[kind(effect.test)]
-        value = value_of(effect)
         floor = max(rule.floor, (floors or {}).get(effect.test, 0.0))
         p_value = adjusted.get(effect.test, math.nan)
-        status, reason = _status(effect, rule, value, floor, p_value)
+        status, reason = _status(effect, rule, floor, p_value)
         if not found.gate:
             after[effect.test] = _next(after.get(effect.test, Streak()), status)
         elif status == "fires":
             status, reason = "quiet", found.gate
         active = after.get(effect.test, Streak()).active
         before = (start or {}).get(effect.test, math.nan)
-        verdicts.append(Verdict(effect, value, floor, p_value, before, status, reason, active))
+        verdicts.append(Verdict(effect, floor, p_value, before, status, reason, active))
     return tuple(verdicts), after
-
-
-def value_of(effect: Effect) -> float:
-    """What a rule holds against its floor; of models without classes always the effect."""
-    measure = RULES[kind(effect.test)].measure
-    return effect.effect if math.isnan(effect.flip) else float(getattr(effect, measure))
-
-
-def _p_value(effect: Effect) -> float:
-    flips = RULES[kind(effect.test)].measure == "flip" and not math.isnan(effect.flip)
-    return effect.flip_p_value if flips else effect.p_value
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -165,14 +147,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _status(
-    effect: Effect, rule: Rule, value: float, floor: float, p_value: float
-) -> tuple[str, str]:
+def _status(effect: Effect, rule: Rule, floor: float, p_value: float) -> tuple[str, str]:
     if effect.untestable:
         return "untestable", effect.untestable
-    if not (p_value < ALPHA and value >= min(floor, FINDING)):
+    if not (p_value < ALPHA and effect.effect >= min(floor, FINDING)):
         return "quiet", ""
-    if value < floor:
+    if effect.effect < floor:
         return "finding", f"below the floor of {floor:.2g}"
     beats_control = effect.margin_p_value < ALPHA
     if rule.control == "rest" and not beats_control:
@@ -200,7 +180,7 @@ def announce(
     unit: str,
     class_name: Callable[[int], str],
 ) -> tuple[Alert, ...]:
-    """The alerts that are new in an evaluation, those with the largest value first.
+    """The alerts that are new in an evaluation, those with the largest effect first.
 
     Args:
         verdicts: Of this evaluation.
@@ -211,12 +191,11 @@ def announce(
     """
     alerts = []
     fired = [verdict for verdict in verdicts if verdict.status == "fires"]
-    for verdict in sorted(fired, key=lambda verdict: -verdict.value):
+    for verdict in sorted(fired, key=lambda verdict: -verdict.effect.effect):
         if before.get(verdict.effect.test, Streak()).active:
             continue
         level = ALERT if verdict.active else WARN
         effect, rule = verdict.effect, RULES[kind(verdict.effect.test)]
-        flips = rule.measure == "flip" and not math.isnan(effect.flip)
         alerts.append(
             Alert(
                 level=level,
@@ -227,7 +206,7 @@ def announce(
                 effect=effect.effect,
                 flip=effect.flip,
                 p_value=verdict.p_value,
-                control=effect.control_flip if flips else effect.control,
+                control=effect.control,
                 start=verdict.start,
                 num_probes=effect.num_probes,
                 window=effect.window,
@@ -267,22 +246,15 @@ def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> s
             f"the model relies on {words}: replacing it by that of another class moves the score "
             f"{effect.effect:.0%} as far as replacing the whole image does"
         )
-    elif rule.measure == "flip":
-        said = (
-            f"the model relies on {words}: replacing it by that of another class turns "
-            f"{effect.flip:.0%} more of the answers to that class than replacing it by that of "
-            "the same class does"
-        )
     else:
         said = (
             f"the model relies on {words}: replacing it by that of another class costs "
             f"{effect.effect:.2f} of accuracy"
         )
     numbers = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
-    control = effect.control if rule.measure == "effect" else effect.control_flip
-    if rule.control and not math.isnan(control):
+    if rule.control and not math.isnan(effect.control):
         place = "the same shape elsewhere" if rule.control == "elsewhere" else "all but it"
-        numbers.append(f"{place}: {control:.2f}")
+        numbers.append(f"{place}: {effect.control:.2f}")
     if not math.isnan(verdict.start):
         numbers.append(f"at the start: {verdict.start:.2f}")
     return (

@@ -22,9 +22,9 @@ _FORMAT = 1
 def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, float]:
     """From runs known to be good, how large an effect has to be for an alert.
 
-    The floor of a test is the 99 % quantile of its effects (or net flip rates, where the rule is
-    about these) over all evaluations from epoch 0 on. `SaliencyCallback(baseline=...)` then uses
-    whichever is larger, that or its own floor: a baseline makes alerts rarer, never easier.
+    The floor of a test is the 99 % quantile of its effects over all evaluations from epoch 0 on.
+    `SaliencyCallback(baseline=...)` then uses whichever is larger, that or the rule's own floor:
+    a baseline makes alerts rarer, never more frequent.
 
     Args:
         runs: `SaliencyCallback`s after their `fit`, or their `history` dicts (which can be kept as
@@ -39,7 +39,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
         ValueError: There is no run, or none made interventions.
 
     Example:
-        >>> history = {"step": [-1, 0, 1], "effect/frame": [0.9, 0.1, 0.3], "flip/frame": [0, 0, 0]}
+        >>> history = {"step": [-1, 0, 1], "effect/frame": [0.9, 0.1, 0.3]}
         >>> calibrate([history])
         {'frame': 0.298}
     """
@@ -48,8 +48,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
     for history in histories:
         for name in history:
             prefix, _, test = name.partition("/")
-            rule = RULES.get(kind(test))
-            if rule is None or prefix != rule.measure:
+            if prefix != "effect" or kind(test) not in RULES:
                 continue
             pairs = zip(history["step"], history[name], strict=True)
             found = [value for step, value in pairs if step >= 0 and np.isfinite(value)]

@@ -47,6 +47,9 @@ MAX_RECIPIENTS = 256
 NUM_DONORS = 4
 """Donors of each kind per recipient, at most."""
 
+NUM_EXAMPLES = 4
+"""So many pairs are kept for the evidence, of different classes as far as there are any."""
+
 FLIPS = 9999
 """Sign flips drawn for a p-value; the smallest possible one is 1 / (FLIPS + 1)."""
 
@@ -308,12 +311,10 @@ class _Asker:
         own = self._targets[pairs.recipients, np.newaxis]
         return np.asarray((answers.same == own).mean(axis=1) - (answers.other == own).mean(axis=1))
 
-    def _flips(self, answers: Answers, pairs: Pairs) -> Array:
-        """How much more often the answer was the class of the other donor, per recipient."""
+    def _flip(self, answers: Answers, pairs: Pairs) -> float:
+        """How much more often the answer was the class of the other donor."""
         theirs = self._targets[pairs.other]
-        return np.asarray(
-            (answers.other == theirs).mean(axis=1) - (answers.same == theirs).mean(axis=1)
-        )
+        return float((answers.other == theirs).mean() - (answers.same == theirs).mean())
 
     def _keep(self, answers: Answers, pairs: Pairs, scale: float) -> float:
         if self._by_score:
@@ -333,8 +334,7 @@ class _Asker:
             "keep": keep,
         }
         if not self._by_score:
-            flips = self._flips(answers, pairs)
-            numbers |= {"flip": float(flips.mean()), "flip_p_value": sign_flip_p_value(flips)}
+            numbers["flip"] = self._flip(answers, pairs)
         if question.control is not None:
             control = self.ask(question.control, pairs)
             others = self._differences(control, pairs) / scale
@@ -343,8 +343,6 @@ class _Asker:
                 "control_p_value": sign_flip_p_value(others),
                 "margin_p_value": sign_flip_p_value(differences - others),
             }
-            if not self._by_score:
-                numbers["control_flip"] = float(self._flips(control, pairs).mean())
         return Effect(
             question.test,
             **numbers,
@@ -368,9 +366,13 @@ class _Asker:
         pairs = question.pairs
         own = self._targets[pairs.recipients, np.newaxis]
         telling = (answers.same == own) & (answers.other != own)
-        chosen = np.argsort(-differences, kind="stable")[:4]
+        order = np.argsort(-differences, kind="stable")
+        _, firsts = np.unique(own[order], return_index=True)  # of each class, before the others
+        order = order[
+            np.concatenate([np.sort(firsts), np.setdiff1d(np.arange(len(order)), firsts)])
+        ]
         examples = []
-        for row in chosen:
+        for row in order[:NUM_EXAMPLES]:
             column = int(telling[row].argmax())
             recipient, donor = pairs.recipients[row], pairs.other[row, column]
             image = question.edit(np.array([recipient]), np.array([donor]))[0]

@@ -15,7 +15,7 @@ from keras_saliency._models import check_model, place, structure, weights
 from keras_saliency._observation import Written, own_seed_generator
 from keras_saliency.interventions import intervene
 from keras_saliency.probes import ProbeSet
-from keras_saliency.reports import Array, SaliencyReport
+from keras_saliency.reports import Array, Effect, SaliencyReport
 from keras_saliency.scores import Score, Tensor
 from keras_saliency.summary import summarize
 
@@ -219,6 +219,14 @@ class SaliencyMonitor:
             chunk_size=self._batch_size,
             seed=seed,
         )
+        if "group_gap" in report.statistics:
+            gap = Effect(
+                "groups",
+                effect=report.statistics["group_gap"],
+                p_value=report.statistics["group_gap_p_value"],
+                num_probes=len(self.probes),
+            )
+            found = dataclasses.replace(found, effects=(*found.effects, gap))
         verdicts, streaks = alerts.judge(
             found, floors=self._floors, start=self._start, streaks=self._streaks
         )
@@ -227,7 +235,7 @@ class SaliencyMonitor:
         )
         self._streaks = streaks
         if self._start is None:
-            self._start = {verdict.effect.test: verdict.value for verdict in verdicts}
+            self._start = {effect.test: effect.effect for effect in found.effects}
         return dataclasses.replace(
             report,
             statistics={**report.statistics, **alerts.numbers(found)},

@@ -47,11 +47,9 @@ class Effect:
         p_value: Of `effect` > 0, by a sign-flip test over the probes.
         flip: The net flip rate: how much more often the answer turns to the donor's class than
             under a donor of the same class; in -1..1, 0 if the model does not use it.
-        flip_p_value: Of `flip` > 0.
         keep: Accuracy under donors of the same class, in 0..1: what the exchange spares.
         control: The effect of the control, paired with the same donors: of a region, the same
             shape elsewhere; of all else, everything but that exchanged.
-        control_flip: The net flip rate of the control.
         margin_p_value: Of `effect` > `control`.
         control_p_value: Of `control` > 0.
         num_probes: How many probes were changed.
@@ -66,10 +64,8 @@ class Effect:
     effect: float = math.nan
     p_value: float = math.nan
     flip: float = math.nan
-    flip_p_value: float = math.nan
     keep: float = math.nan
     control: float = math.nan
-    control_flip: float = math.nan
     margin_p_value: float = math.nan
     control_p_value: float = math.nan
     num_probes: int = 0
@@ -106,10 +102,9 @@ class Verdict:
 
     Attributes:
         effect: What was measured.
-        value: What is held against the floor: the effect or the net flip rate, as the rule says.
         floor: What it has to reach.
-        p_value: Of `value` > 0, by Holm's method over all tests of the evaluation.
-        start: `value` of the first evaluation, as a rule before training; `nan` without one.
+        p_value: Of an effect > 0, by Holm's method over all tests of the evaluation.
+        start: The effect at the first evaluation, as a rule before training; `nan` without one.
         status: `"fires"`; `"suppressed"`: it would fire, but the control says that anything
             would do; `"finding"`: a true effect that is no reason for an alert; `"quiet"`;
             `"untestable"`.
@@ -118,7 +113,6 @@ class Verdict:
     """
 
     effect: Effect
-    value: float
     floor: float
     p_value: float
     start: float
@@ -140,8 +134,8 @@ class Alert:
         effect: The region-swap effect, as in `Effect`.
         flip: The net flip rate, as in `Effect`.
         p_value: By Holm's method over all tests of the evaluation, in 0..1.
-        control: What the control costs, on the scale of the rule's value; `nan` without one.
-        start: What it was at the first evaluation, on the same scale; `nan` without one.
+        control: The effect of the control; `nan` without one.
+        start: The effect at the first evaluation, as a rule before training; `nan` without one.
         num_probes: How many probes were changed.
         window: `(top, left, height, width)` in pixels, of a window that the maps proposed.
         target: The class of a proposal for one class.

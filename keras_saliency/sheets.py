@@ -156,9 +156,38 @@ def stacked(pictures: Sequence[Array]) -> Array:
 
 def contact_sheet(pictures: Sequence[Array]) -> Array:
     """All pictures, which have one size, in a grid about twice as wide as high."""
-    height, width, _ = pictures[0].shape
-    columns = max(1, min(len(pictures), round((2 * len(pictures) * height / width) ** 0.5)))
+    columns = _columns(len(pictures), *pictures[0].shape[:2])
     return grid([pictures[start : start + columns] for start in range(0, len(pictures), columns)])
+
+
+def _columns(count: int, height: int, width: int) -> int:
+    """How many pictures of a size are to lie in a row, for a sheet twice as wide as high."""
+    return max(1, min(count, round((2 * count * height / width) ** 0.5)))
+
+
+def sections(title: str, parts: Sequence[tuple[str, Sequence[Array]]]) -> Array:
+    """Pictures of one size in groups, each below a line of text that says what it is.
+
+    The rows are as long as those of a contact sheet of all pictures.
+
+    Args:
+        title: The first line.
+        parts: Heading and pictures of each group.
+    """
+    height, width, _ = parts[0][1][0].shape
+    columns = _columns(sum(len(pictures) for _, pictures in parts), height, width)
+    total = columns * (width + GAP) - GAP
+    sheets = [_heading(title, total)]
+    for heading, pictures in parts:
+        rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+        sheets += [_heading(heading, total), grid(rows)]
+    return stacked(sheets)
+
+
+def _heading(text: str, width: int) -> Array:
+    sheet = blank(LINE, width)
+    draw_line(sheet, 0, 0, width, Line(text))
+    return sheet
 
 
 def filmstrip(rows: Sequence[tuple[str, Sequence[Array]]], columns: Sequence[str]) -> Array:

@@ -1,4 +1,4 @@
-"""`Pictures`: one report's pictures, by tag: every probe, the contact sheet, the filmstrip."""
+"""`Pictures`: one report's pictures, by tag: every probe, the sheets, the filmstrip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from keras_saliency import _tags, sheets
+from keras_saliency.clusters import clusters
 from keras_saliency.heatmaps import (
     colorize,
     displayed,
@@ -42,7 +43,12 @@ CAPTION_WIDTH = 200
 MAX_ROWS = MAX_COLUMNS = 16
 """The filmstrip's rows (evenly chosen) and columns (evenly spaced, and the newest)."""
 
+MIN_CLUSTERED = 20
+"""Live maps that are fewer are not sorted into clusters: each is tied to 10 others."""
+
 ALL = "mean of all"
+
+CLUSTERS_TITLE = "clusters of alike maps: for exploration, never an alert"
 
 _SHORT = {"zero map": "zero", "constant map": "constant", "not a number": "nan"}
 
@@ -82,10 +88,14 @@ class Pictures:
         heat = colorize(maps, limits=self._limits, colormap=self._colormap)
         over = overlay(self._originals, maps, limits=self._limits, colormap=self._colormap)
         mean = mean_map(report.maps)
+        cells = self._cells(report, over, mean)
         drawn = {
-            _tags.CONTACT_SHEET: self._contact_sheet(report, over, mean),
+            _tags.CONTACT_SHEET: sheets.contact_sheet(cells),
             _tags.FILMSTRIP: self._film.add(report.step, mean, report.maps[self._rows]),
         }
+        labels, _ = clusters(maps)
+        if (labels >= 0).sum() >= MIN_CLUSTERED:
+            drawn[_tags.CLUSTERS] = self._clusters(report.targets[self._chosen], labels, cells[1:])
         for position, probe in enumerate(self._chosen):
             panels = (self._originals[position], over[position], heat[position])
             drawn[_tags.probe_tag(self._probes.names[probe])] = sheets.captioned(
@@ -100,6 +110,12 @@ class Pictures:
         shown = f"Colormap `{self._colormap}`, scale `{self._scale}`."
         if tag == _tags.CONTACT_SHEET:
             return f"All probes, each with its map laid over; first the mean of all maps. {shown}"
+        if tag == _tags.CLUSTERS:
+            return (
+                "The same probes, sorted by the shape of their maps (SpRAy, arXiv:1902.10178). For "
+                "exploration: a cluster of one class that looks at one place is worth a look, and "
+                f"is never an alert. {shown}"
+            )
         if tag == _tags.FILMSTRIP:
             return f"Saliency maps from before training to now; first the mean of all. {shown}"
         return f"The probe, its saliency map laid over, its saliency map. {shown}"
@@ -145,7 +161,8 @@ class Pictures:
         wrong = bool(prediction != report.targets[probe])
         return Line(f"{verb} {report.confidences[probe]:.2f} {self._class(prediction)}", wrong)
 
-    def _contact_sheet(self, report: SaliencyReport, over: Array, mean: Array) -> Array:
+    def _cells(self, report: SaliencyReport, over: Array, mean: Array) -> list[Array]:
+        """The mean of all maps and every probe, small, with captions; all of one size."""
         cells = thumbnails(np.concatenate([self._colored(mean), over]), MAX_CELL)
         cells = enlarged(
             (cells + 0.5).astype(np.uint8), factor_for(max(cells.shape[1:3]), MIN_CELL)
@@ -164,12 +181,26 @@ class Pictures:
                 [*lines, Line(text, wrong=True)]
                 for lines, text in zip(captions, ["", *said], strict=True)
             ]
-        return sheets.contact_sheet(
-            [
-                sheets.captioned(cell, lines, min_width=MIN_CELL)
-                for cell, lines in zip(cells, captions, strict=True)
-            ]
-        )
+        return [
+            sheets.captioned(cell, lines, min_width=MIN_CELL)
+            for cell, lines in zip(cells, captions, strict=True)
+        ]
+
+    def _clusters(self, targets: Array, labels: Array, cells: list[Array]) -> Array:
+        parts = []
+        for label in sorted(set(labels.tolist()), key=lambda label: (label < 0, label)):
+            members = np.flatnonzero(labels == label)
+            name = f"cluster {label + 1}" if label >= 0 else "dead maps"
+            heading = f"{name}: {self._composition(targets[members])}"
+            parts.append((heading, [cells[member] for member in members]))
+        return sheets.sections(CLUSTERS_TITLE, parts)
+
+    def _composition(self, targets: Array) -> str:
+        """How many probes of which classes, the most frequent first."""
+        classes, counts = np.unique(targets, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        said = [f"{counts[i]} {self._class(classes[i])}" for i in order]
+        return f"{len(targets)} probe{'s'[: len(targets) > 1]} ({', '.join(said)})"
 
     def _colored(self, one_map: Array) -> Array:
         maps = thumbnails(one_map[np.newaxis], MAX_PANEL)
