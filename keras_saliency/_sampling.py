@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import numpy as np
 from keras_saliency.reports import Array
 
 
-def draw(dataset: Any, per_class: int, seed: int) -> dict[int, list[Array]]:
-    """The `per_class` images of each class whose keyed hash is smallest: a draw without order.
+def draw(dataset: Any, per_class: Callable[[int], int], seed: int) -> dict[int, list[Array]]:
+    """The images of each class whose keyed hash is smallest: a draw without order.
 
     Args:
         dataset: As `ProbeSet.from_dataset` takes it; one pass is made.
-        per_class: Images of each class, at most; equal ones count once.
+        per_class: From the number of classes to that of images of each class, at most; it may
+            not rise. Equal images count once.
         seed: The key of the hash.
 
     Returns:
@@ -29,14 +30,21 @@ def draw(dataset: Any, per_class: int, seed: int) -> dict[int, list[Array]]:
     """
     key = seed.to_bytes(16, "little", signed=True)
     kept: dict[int, list[tuple[int, Array]]] = {}
+    at_most = 0
     for images, labels in _batches(dataset):
         for image, label in zip(images, labels, strict=True):
             digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
             rank = -int.from_bytes(digest, "big")
-            heap = kept.setdefault(int(label), [])
+            if int(label) not in kept:
+                kept[int(label)] = []
+                at_most = per_class(len(kept))
+                for heap in kept.values():
+                    while len(heap) > at_most:
+                        heapq.heappop(heap)
+            heap = kept[int(label)]
             if any(rank == other for other, _ in heap):
                 continue
-            if len(heap) < per_class:
+            if len(heap) < at_most:
                 heapq.heappush(heap, (rank, image.copy()))
             elif rank > heap[0][0]:
                 heapq.heapreplace(heap, (rank, image.copy()))

@@ -393,6 +393,18 @@ def test_classes_of_unequal_size_give_equally_many():
     assert all(number < 45 for number in drawn(probes)[:5])
 
 
+@pytest.mark.parametrize(
+    ("classes", "each"), [(1, 32), (2, 32), (4, 32), (5, 25), (10, 12), (32, 4), (50, 4)]
+)
+def test_by_default_about_128_are_drawn(classes, each):
+    labels = np.arange(classes * 40) % classes
+    images = numbered(len(labels))
+    probes = ProbeSet.from_dataset((images, labels))
+    assert np.bincount(probes.targets).tolist() == [each] * classes
+    asked = ProbeSet.from_dataset((images, labels), per_class=each)
+    assert probes.fingerprint == asked.fingerprint
+
+
 def test_too_few_of_a_class_warns():
     labels = np.repeat([0, 1, 2], [57, 2, 1])
     with pytest.warns(UserWarning, match=r"per_class=3: .*class 1 \(2\), class 2 \(1\)\.") as said:

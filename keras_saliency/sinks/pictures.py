@@ -24,7 +24,7 @@ from keras_saliency.reports import Array, SaliencyReport
 from keras_saliency.sheets import Line
 from keras_saliency.statistics import mean_map
 
-MAX_PROBES = 128
+MAX_PROBES = 64
 """Pictures are drawn of so many probes at most, evenly chosen; statistics are of all."""
 
 MIN_PANEL, MAX_PANEL = 96, 512
