@@ -20,7 +20,6 @@ from keras_saliency._checks import check_positive_int
 from keras_saliency._sampling import draw
 from keras_saliency.reports import Array
 
-
 FEW = 4
 """Fewer probes of a class than these are said, unless they were asked for."""
 

@@ -123,6 +123,20 @@ def test_each_epoch_and_the_state_before_are_explained(tmp_path):
     assert saliency.report.step == 2
 
 
+def test_maps_are_compared_with_those_before_training():
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
+    model = network()
+    start = ks.saliency_maps(model, probes().images, probes().targets)
+    fit([saliency], epochs=3, model=model)
+    found = saliency.history["similarity_to_start"]
+    assert found[-1] == pytest.approx(map_similarity(saliency.report.maps, start), rel=1e-9)
+    assert found[1] == saliency.history["map_similarity"][1]
+    assert found[3] < saliency.history["map_similarity"][3]
+    fit([saliency], epochs=1, model=model)  # another fit, another start
+    assert np.isnan(saliency.history["similarity_to_start"][4])
+    assert saliency.history["similarity_to_start"][5] == saliency.history["map_similarity"][5]
+
+
 def test_the_last_report_is_that_of_the_trained_model(tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     model = network()

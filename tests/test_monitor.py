@@ -109,7 +109,7 @@ def test_statistics_are_those_of_the_report():
     monitor = SaliencyMonitor(model, probes)
     first = monitor.evaluate(step=0)
     model.layers[0].kernel.assign(later)
-    report = monitor.evaluate(step=1, previous=first)
+    report = monitor.evaluate(step=1, previous=first, before=first)
     gradients, logits = by_eager_tape(model, targets=targets)
     maps = np.abs(gradients).max(axis=-1).astype(np.float64)
     norms = np.linalg.norm(gradients.reshape(COUNT, -1).astype(np.float64), axis=1)
@@ -118,6 +118,7 @@ def test_statistics_are_those_of_the_report():
         for now, before in zip(report.maps, first.maps, strict=True)
     ]
     inside = maps[:, :2, :2].sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
+    inside_before = first.maps[:, :2, :2].sum(axis=(1, 2)) / first.maps.sum(axis=(1, 2))
     on_object = (maps * masks).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
     expected = {
         "gradient_norm": norms.mean(),
@@ -127,9 +128,11 @@ def test_statistics_are_those_of_the_report():
         "object_enrichment": (on_object / masks.mean(axis=(1, 2))).mean(),
         "dead_maps": 0.0,
         "map_similarity": np.mean(similarity),
+        "similarity_to_start": np.mean(similarity),
         "enrichment/corner": inside.mean() / (4 / 30),
+        "enrichment_ratio/corner": inside.mean() / inside_before.mean(),
     }
-    assert set(report.statistics) == set(expected)
+    assert set(expected) <= set(report.statistics) == set(first.statistics)
     for name, value in expected.items():
         assert report.statistics[name] == pytest.approx(value, rel=1e-5), name
         assert type(report.statistics[name]) is float

@@ -365,7 +365,7 @@ def test_other_seeds_draw_others():
         for seed in (0, 1, -1, 2**40)
     ]
     assert len({tuple(draw) for draw in draws}) == 4
-    assert draws[0] == drawn(ProbeSet.from_dataset((numbered(COUNT), LABELS)))
+    assert draws[0] == drawn(ProbeSet.from_dataset((numbered(COUNT), LABELS), per_class=4))
 
 
 def test_the_draw_is_fair():

@@ -13,10 +13,14 @@ from test_callback import fit, network, probes
 
 import keras_saliency as ks
 from keras_saliency.sinks.tensorboard import TensorBoardSink, last_step
+from keras_saliency.summary import description
 
 SCALARS = {
     f"saliency/{name}"
-    for name in ("gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity")
+    for name in (
+        *("gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity"),
+        *("similarity_to_start", "gini", "entropy", "frame_enrichment"),
+    )
 }
 NAMES = {"000 class 0", "001 class 0", "002 class 1", "003 class 1", "004 class 2", "005 class 2"}
 PICTURES = {"saliency/contact_sheet", "saliency/filmstrip"} | {
@@ -46,7 +50,8 @@ def pixels(tensor):
 def test_tags_and_steps_are_exactly_these(tmp_path):
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=3)
     expected = {tag: [-1, 0, 1, 2] for tag in SCALARS | PICTURES}
-    expected["saliency/map_similarity"] = [0, 1, 2]  # undefined before there is another map
+    for tag in ("saliency/map_similarity", "saliency/similarity_to_start"):
+        expected[tag] = [0, 1, 2]  # undefined before there is another map
     expected["saliency/configuration"] = [-1]
     assert steps(tmp_path / "saliency") == expected
     assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
@@ -61,6 +66,18 @@ def test_scalars_are_those_of_the_history(tmp_path):
             if not np.isnan(values):
                 (tensor,) = found[tag][step]
                 assert tf.make_ndarray(tensor) == np.float32(values)
+
+
+def test_scalars_say_what_they_show(tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=1)
+    said = {}
+    for path in (tmp_path / "saliency").glob("*tfevents*"):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.summary_description:
+                    said[value.tag] = value.metadata.summary_description
+    for tag in SCALARS:
+        assert said[tag] == description(tag.removeprefix("saliency/")) != ""
 
 
 def test_a_picture_holds_original_overlay_and_map(tmp_path):
