@@ -12,14 +12,19 @@ Donors are drawn with a fixed seed, the same at each evaluation.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-
 import numpy as np
 
 from keras_saliency.counterfactuals import swap_high_frequency, swap_region, swap_tint
+from keras_saliency.effects import (
+    Answer,
+    Asker,
+    Edit,
+    Pairs,
+    Question,
+    balanced,
+    draw_pairs,
+    split_halves,
+)
 from keras_saliency.probes import ProbeSet
 from keras_saliency.regions import (
     class_hot_window,
@@ -29,14 +34,7 @@ from keras_saliency.regions import (
     outer_hot_windows,
     window_mask,
 )
-from keras_saliency.reports import Array, Effect, Example, Interventions
-
-Answer = Callable[[Array, Array], tuple[Array, Array]]
-"""From images and targets to the classes predicted (-1 where that can't be told) and the targets'
-scores."""
-
-Edit = Callable[[Array, Array], Array]
-"""From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
+from keras_saliency.reports import Array, Effect, Interventions
 
 FRAME, THIN_FRAME = 0.12, 0.05
 """How wide the tested frames are on each side, as a share of the shorter side."""
@@ -46,58 +44,6 @@ MAX_RECIPIENTS = 256
 
 NUM_DONORS = 4
 """Donors of each kind per recipient, at most."""
-
-NUM_EXAMPLES = 4
-"""So many pairs are kept for the evidence, of different classes as far as there are any."""
-
-FLIPS = 9999
-"""Sign flips drawn for a p-value; the smallest possible one is 1 / (FLIPS + 1)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Who is changed with whose help.
-
-    Attributes:
-        recipients: `(num_recipients,)`, indices of probes.
-        same: `(num_recipients, num_donors)`, donors of the recipient's class, never itself.
-        other: Same shape, donors of other classes.
-    """
-
-    recipients: Array
-    same: Array
-    other: Array
-
-
-@dataclass(frozen=True)
-class Question:
-    """One test to be made.
-
-    Attributes:
-        test: Its name, as in `Effect`.
-        edit: Makes the counterfactual images.
-        control: The same for the control; `None` if there is none.
-        pairs: Who is changed with whose help.
-        window: As in `Effect`.
-        target: As in `Effect`.
-    """
-
-    test: str
-    edit: Edit
-    control: Edit | None
-    pairs: Pairs
-    window: tuple[int, int, int, int] | None = None
-    target: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What the model said of the counterfactual images, each `(num_recipients, num_donors)`."""
-
-    same: Array
-    other: Array
-    same_scores: Array
-    other_scores: Array
 
 
 def intervene(
@@ -133,7 +79,7 @@ def intervene(
     if not len(pairs.recipients):
         reason = "it takes two classes with two probes each"
         return Interventions((), reason, unit, 0, "")
-    asked = _Asker(probes.images, targets, scores, answer, chunk_size, by_score)
+    asked = Asker(probes.images, targets, scores, answer, chunk_size, by_score)
     gate, scale = asked.gate(pairs, predictions)
     choosers, testers = split_halves(targets, everyone, seed)
     questions, untestable = _named(probes, pairs, seed), []
@@ -148,237 +94,6 @@ def intervene(
         names = ", ".join(probes.class_name(target) for target in left_out)
         note = f"classes with a single probe are not tested: {names}"
     return Interventions((*effects, *untestable), gate, unit, asked.passes, note)
-
-
-def balanced(targets: Array, among: Array, at_most: int, seed: int) -> Array:
-    """So many of these probes at most, as evenly over the classes as there are any; sorted."""
-    if len(among) <= at_most:
-        return among
-    generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(among)
-    rank = np.empty(len(shuffled), int)  # the first of each class, the second of each class, ...
-    for target in np.unique(targets[among]):
-        members = np.flatnonzero(targets[shuffled] == target)
-        rank[members] = np.arange(len(members))
-    return np.sort(shuffled[rank.argsort(kind="stable")[:at_most]])
-
-
-def split_halves(targets: Array, among: Array, seed: int) -> tuple[Array, Array]:
-    """Two halves of these probes, class by class: one proposes, the other tests.
-
-    Of an odd number the tests get one more.
-    """
-    generator = np.random.default_rng(seed)
-    choosers = [
-        generator.permutation(among[targets[among] == target])[
-            : (targets[among] == target).sum() // 2
-        ]
-        for target in np.unique(targets[among])
-    ]
-    first = np.sort(np.concatenate(choosers))
-    return first, np.setdiff1d(among, first)
-
-
-def draw_pairs(
-    targets: Array, among: Array, *, num_donors: int, seed: int, donors_of: int | None = None
-) -> Pairs:
-    """Draws donors of the recipient's own class and of others for each of these probes.
-
-    A class of a single probe has no donor of its own; its probe is no recipient. The same donor
-    may be drawn twice where there are fewer than `num_donors`.
-
-    Args:
-        targets: `(num_probes,)`.
-        among: Indices of recipients and donors.
-        num_donors: Of each kind, per recipient.
-        seed: Of the draw.
-        donors_of: If given, donors of other classes are of this class, and its own probes are no
-            recipients.
-    """
-    generator = np.random.default_rng(seed)
-    recipients: list[int] = []
-    same: list[Array] = []
-    other: list[Array] = []
-    for probe in among:
-        own = among[(targets[among] == targets[probe]) & (among != probe)]
-        others = among[targets[among] != targets[probe]]
-        if donors_of is not None:
-            others = among[(targets[among] == donors_of) & (targets[probe] != donors_of)]
-        if len(own) and len(others):
-            recipients.append(probe)
-            for drawn, pool in ((same, own), (other, others)):
-                drawn.append(generator.choice(pool, num_donors, replace=len(pool) < num_donors))
-    shape = len(recipients), num_donors
-    return Pairs(
-        np.array(recipients, np.int64),
-        np.array(same, np.int64).reshape(shape),
-        np.array(other, np.int64).reshape(shape),
-    )
-
-
-@lru_cache(maxsize=4)
-def _signs(size: int) -> Array:
-    generator = np.random.default_rng(0)
-    return generator.choice(np.array([-1, 1], np.float32), size=(FLIPS, size))
-
-
-def sign_flip_p_value(differences: Array) -> float:
-    """How likely a mean so large is, if each difference had its sign by a fair coin.
-
-    Exact for any distribution that is symmetric about 0: `(1 + number of flips with a mean at
-    least as large) / (1 + number of flips)`, over 9999 random flips.
-
-    Args:
-        differences: `(num_probes,)`.
-
-    Returns:
-        In (0, 1]; 1 if all differences are 0.
-
-    Example:
-        >>> sign_flip_p_value(np.array([0.5, -0.5, 0.25, -0.25])) > 0.4
-        True
-
-    Reference:
-        Phipson, Smyth: Permutation P-values Should Never Be Zero. arXiv:1603.05766.
-    """
-    values = differences.astype(np.float64)
-    means = _signs(len(values)) @ values
-    return float((1 + (means >= values.sum() - 1e-9).sum()) / (1 + FLIPS))
-
-
-def required_accuracy(chance: float) -> float:
-    """From which accuracy on a model's answers count as more than guesses.
-
-    Twice chance, 0.6 at most; chance and a tenth at least.
-    """
-    return max(chance + 0.1, min(2 * chance, 0.6))
-
-
-class _Asker:
-    """Asks the model about counterfactual images and compares the answers."""
-
-    def __init__(
-        self,
-        images: Array,
-        targets: Array,
-        scores: Array,
-        answer: Answer,
-        chunk_size: int,
-        by_score: bool,
-    ) -> None:
-        self._images, self._targets, self._scores = images, targets, scores
-        self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
-        self._chance = float(np.unique(targets, return_counts=True)[1].max() / len(targets))
-        self.passes = 0
-
-    def gate(self, pairs: Pairs, predictions: Array) -> tuple[str, float]:
-        """Whether the model knows the classes at all, and what 1 means for effects."""
-        if not self._by_score:
-            accuracy = float((predictions == self._targets).mean())
-            needed = required_accuracy(self._chance)
-            if accuracy >= needed:
-                return "", 1.0
-            return f"the accuracy on the probes is {accuracy:.2f}, below {needed:.2f}", 1.0
-        whole = self.ask(lambda _, donors: self._images[donors], pairs)
-        differences = self._differences(whole, pairs)
-        if sign_flip_p_value(differences) < 0.01:
-            return "", float(differences.mean())
-        return "the scores do not yet tell the probes' classes apart", math.nan
-
-    def ask(self, edit: Edit, pairs: Pairs) -> Answers:
-        """Makes the counterfactual images, chunk by chunk, and asks the model about them."""
-        shape = pairs.same.shape
-        recipients = np.tile(pairs.recipients.repeat(shape[1]), 2)
-        donors = np.concatenate([pairs.same.ravel(), pairs.other.ravel()])
-        answers = []
-        for start in range(0, len(donors), self._chunk_size):
-            part = slice(start, start + self._chunk_size)
-            images = edit(recipients[part], donors[part])
-            answers.append(self._answer(images, self._targets[recipients[part]]))
-        self.passes += len(donors)
-        predictions, scores = (np.concatenate(parts) for parts in zip(*answers, strict=True))
-        (same, other), (same_scores, other_scores) = (
-            values.reshape(2, *shape) for values in (predictions, scores)
-        )
-        return Answers(same, other, same_scores, other_scores)
-
-    def _differences(self, answers: Answers, pairs: Pairs) -> Array:
-        """How much more a donor of another class changed, per recipient."""
-        if self._by_score:
-            own = self._scores[pairs.recipients, np.newaxis]
-            moved = np.abs(answers.other_scores - own) - np.abs(answers.same_scores - own)
-            return np.asarray(moved.mean(axis=1, dtype=np.float64))
-        own = self._targets[pairs.recipients, np.newaxis]
-        return np.asarray((answers.same == own).mean(axis=1) - (answers.other == own).mean(axis=1))
-
-    def _flip(self, answers: Answers, pairs: Pairs) -> float:
-        """How much more often the answer was the class of the other donor."""
-        theirs = self._targets[pairs.other]
-        return float((answers.other == theirs).mean() - (answers.same == theirs).mean())
-
-    def _keep(self, answers: Answers, pairs: Pairs, scale: float) -> float:
-        if self._by_score:
-            own = self._scores[pairs.recipients, np.newaxis]
-            return 1 - float(np.abs(answers.same_scores - own).mean()) / scale
-        return float((answers.same == self._targets[pairs.recipients, np.newaxis]).mean())
-
-    def effect(self, question: Question, scale: float) -> Effect:
-        """Makes one test."""
-        pairs = question.pairs
-        answers = self.ask(question.edit, pairs)
-        differences = self._differences(answers, pairs) / scale
-        keep = self._keep(answers, pairs, scale)
-        numbers = {
-            "effect": float(differences.mean()),
-            "p_value": sign_flip_p_value(differences),
-            "keep": keep,
-        }
-        if not self._by_score:
-            numbers["flip"] = self._flip(answers, pairs)
-        if question.control is not None:
-            control = self.ask(question.control, pairs)
-            others = self._differences(control, pairs) / scale
-            numbers |= {
-                "control": float(others.mean()),
-                "control_p_value": sign_flip_p_value(others),
-                "margin_p_value": sign_flip_p_value(differences - others),
-            }
-        return Effect(
-            question.test,
-            **numbers,
-            num_probes=len(pairs.recipients),
-            num_donors=pairs.same.shape[1],
-            window=question.window,
-            target=question.target,
-            untestable=self._spoiled(keep),
-            examples=self._examples(question, answers, differences),
-        )
-
-    def _spoiled(self, keep: float) -> str:
-        needed = 0.0 if self._by_score else required_accuracy(self._chance)
-        if not keep < needed:
-            return ""
-        return f"exchanging it spoils the images: with donors of the same class {keep:.2f} is kept"
-
-    def _examples(
-        self, question: Question, answers: Answers, differences: Array
-    ) -> tuple[Example, ...]:
-        pairs = question.pairs
-        own = self._targets[pairs.recipients, np.newaxis]
-        telling = (answers.same == own) & (answers.other != own)
-        order = np.argsort(-differences, kind="stable")
-        _, firsts = np.unique(own[order], return_index=True)  # of each class, before the others
-        order = order[
-            np.concatenate([np.sort(firsts), np.setdiff1d(np.arange(len(order)), firsts)])
-        ]
-        examples = []
-        for row in order[:NUM_EXAMPLES]:
-            column = int(telling[row].argmax())
-            recipient, donor = pairs.recipients[row], pairs.other[row, column]
-            image = question.edit(np.array([recipient]), np.array([donor]))[0]
-            said = int(answers.other[row, column]), int(answers.same[row, column])
-            examples.append(Example(int(recipient), int(donor), image, *said))
-        return tuple(examples)
 
 
 def _swap(images: Array, mask: Array) -> Edit:

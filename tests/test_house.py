@@ -36,6 +36,7 @@ FLOORS = {
     "clusters": 2,
     "counterfactuals": 2,
     "groups": 2,
+    "effects": 2,
     "heatmaps": 2,
     "interventions": 2,
     "localization": 2,
