@@ -37,7 +37,7 @@ class Rule:
         control: What an effect has to exceed: `"elsewhere"`, the same shape in another place, if
             that reaches the floor, too; `"rest"`, everything but the thing; or nothing, `""`.
         subject: What is exchanged, in words.
-        assumption: Under which a model that uses it is at fault.
+        assumption: Under which a model that uses it is at fault; follows "assuming that".
     """
 
     floor: float
@@ -46,30 +46,24 @@ class Rule:
     assumption: str
 
 
-_FRAME_PRIOR = "frame prior: the object does not reach the border"
-_SIZE_PRIOR = "size prior: no place this small makes the class of a natural image"
+_FRAME_PRIOR = "objects do not reach the border (frame prior)"
+_SIZE_PRIOR = "no place so small makes the class of a natural image (size prior)"
+_TINT_PRIOR = "brightness and contrast do not make the class (tint prior)"
+_DETAIL_PRIOR = "the finest detail does not make the class (detail prior)"
 
 RULES: Mapping[str, Rule] = {
-    "region": Rule(0.15, "elsewhere", "the region {name!r}", "you named this region"),
-    "background": Rule(0.15, "", "the background", "your masks say where the object is"),
+    "region": Rule(0.15, "elsewhere", "the region {name!r}", "a region you name does not decide"),
+    "background": Rule(0.15, "", "the background", "your masks cover the object"),
     "frame": Rule(0.25, "rest", "the outer 12 % of each side", _FRAME_PRIOR),
     "thin_frame": Rule(0.15, "", "the outer 5 % of each side", _FRAME_PRIOR),
-    "tint": Rule(
-        0.2,
-        "",
-        "brightness and contrast",
-        "tint prior: brightness and contrast do not make the class",
-    ),
+    "tint": Rule(0.2, "", "brightness and contrast", _TINT_PRIOR),
     "high_frequency": Rule(
-        0.2,
-        "",
-        "the finest detail (waves of three pixels or less)",
-        "detail prior: the finest detail does not make the class",
+        0.2, "", "the finest detail (waves of three pixels or less)", _DETAIL_PRIOR
     ),
     "own_hot_spot": Rule(0.2, "", "one small place near the border of each image", _FRAME_PRIOR),
     "class_hot_spot": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
     "hot_window": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
-    "groups": Rule(0.2, "", "what tells the groups apart", "you named these groups"),
+    "groups": Rule(0.2, "", "what tells the groups apart", "the groups you named fare alike"),
 }
 """By the part of a test's name in front of `/`."""
 
@@ -254,13 +248,18 @@ def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> s
     numbers = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
     if rule.control and not math.isnan(effect.control):
         place = "the same shape elsewhere" if rule.control == "elsewhere" else "all but it"
-        numbers.append(f"{place}: {effect.control:.2f}")
+        numbers.append(f"{place}: {_plain(effect.control)}")
     if not math.isnan(verdict.start):
-        numbers.append(f"at the start: {verdict.start:.2f}")
+        numbers.append(f"at the start: {_plain(verdict.start)}")
     return (
-        f"{said} ({'; '.join(numbers)}). A fault if this holds: {rule.assumption}. "
+        f"{said} ({'; '.join(numbers)}). A fault, assuming that {rule.assumption}. "
         "Validation data that share the cue do not show it."
     )
+
+
+def _plain(value: float) -> str:
+    """Two decimals, and no minus in front of a zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def in_short(alerts: Sequence[Alert]) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Sequence
@@ -119,15 +120,27 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _verdict(clean: Outcome, tagged: Outcome) -> str:
-    if tagged.enrichment < 2 * max(1, clean.enrichment):
-        return (
-            "So far the tagged run's maps do not stand out; it needs more epochs to learn the tag."
+    said = [_caught(run) for run in (clean, tagged)]
+    if tagged.alerts and not clean.alerts:
+        said.append(
+            f"The tagged run's accuracy of {tagged.own_accuracy:.2f} looks better than the clean "
+            f"run's {clean.own_accuracy:.2f}, and validation\nimages have the tag, too: no curve "
+            f"shows that without it the model gets {tagged.clean_accuracy:.2f}. The alert does."
         )
-    return (
-        f"The tagged run's accuracy of {tagged.own_accuracy:.2f} looks fine. Its maps show what it "
-        f"rests on:\nthe corner holds {tagged.enrichment:.1f} times the saliency that its area "
-        f"would by chance ({clean.enrichment:.1f} in the clean run)."
-    )
+    elif not tagged.alerts:
+        said.append(
+            "It takes two tests in a row to raise an alert, and more epochs to learn a tag."
+        )
+    return "\n".join(said)
+
+
+def _caught(run: Outcome) -> str:
+    """What was caught in a run, the first alert in full."""
+    if not run.alerts:
+        return f"{run.run:8}  no alert"
+    others = f"\n{'':10}and {len(run.alerts) - 1} more, of the same cue" if run.alerts[1:] else ""
+    told = textwrap.fill(run.alerts[0], 88, initial_indent="ALERT, ", subsequent_indent=" " * 10)
+    return f"{run.run:8}  {told}{others}"
 
 
 def _tensorboard(log_dir: Path, port: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,14 @@ class Outcome:
         own_accuracy: Accuracy on held-out images of the run's own kind, in 0..1.
         clean_accuracy: Accuracy on the same images without the tag, in 0..1.
         enrichment: Saliency in the tag's place against its area's share; 1 is chance.
+        alerts: What the callback caught, in its words.
     """
 
     run: str
     own_accuracy: float
     clean_accuracy: float
     enrichment: float
+    alerts: tuple[str, ...]
 
 
 def digits(*, tagged: bool, seed: int = 0) -> tuple[Array, Array]:
@@ -98,7 +101,7 @@ def train(
     region = np.zeros((SIDE, SIDE), bool)
     region[:4, :4] = True
     probes = dataclasses.replace(
-        ProbeSet.from_dataset((images[:NUM_TRAIN], labels[:NUM_TRAIN]), per_class=4),
+        ProbeSet.from_dataset((images[:NUM_TRAIN], labels[:NUM_TRAIN])),
         regions={TAG: region},
     )
     saliency = SaliencyCallback(probes, log_dir=log_dir / run, verbose=0)
@@ -108,19 +111,22 @@ def train(
         )
     )
     model = network()
-    model.fit(
-        images[:NUM_TRAIN],
-        labels[:NUM_TRAIN],
-        validation_data=(images[NUM_TRAIN:], labels[NUM_TRAIN:]),
-        epochs=epochs,
-        verbose=0,
-        callbacks=[keras.callbacks.TensorBoard(log_dir / run), saliency, told],
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # alerts are told at the end
+        model.fit(
+            images[:NUM_TRAIN],
+            labels[:NUM_TRAIN],
+            validation_data=(images[NUM_TRAIN:], labels[NUM_TRAIN:]),
+            epochs=epochs,
+            verbose=0,
+            callbacks=[keras.callbacks.TensorBoard(log_dir / run), saliency, told],
+        )
     return Outcome(
         run,
         _accuracy(model, images, labels),
         _accuracy(model, clean_images, labels),
         saliency.history[f"enrichment/{TAG}"][-1],
+        tuple(map(str, saliency.alerts)),
     )
 
 

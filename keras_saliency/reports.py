@@ -130,7 +130,7 @@ class Alert:
         epoch: The report's step: Keras' 0-based epoch, -1 before training.
         rule: The name of the test, such as `"region/top-left"` or `"frame"`.
         sentence: All of it, in plain words.
-        assumption: Under which it is a fault of the model, such as "you named this region".
+        assumption: Under which it is a fault of the model, such as "your masks cover the object".
         effect: The region-swap effect, as in `Effect`.
         flip: The net flip rate, as in `Effect`.
         p_value: By Holm's method over all tests of the evaluation, in 0..1.
