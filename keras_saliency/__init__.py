@@ -10,21 +10,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_saliency.baselines import calibrate as calibrate
     from keras_saliency.callback import SaliencyCallback as SaliencyCallback
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
     from keras_saliency.monitor import saliency_maps as saliency_maps
     from keras_saliency.probes import ProbeSet as ProbeSet
+    from keras_saliency.reports import Alert as Alert
     from keras_saliency.reports import SaliencyReport as SaliencyReport
     from keras_saliency.sinks.tensorboard import TensorBoardSink as TensorBoardSink
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Alert": "reports",
     "ProbeSet": "probes",
     "SaliencyCallback": "callback",
     "SaliencyMonitor": "monitor",
     "SaliencyReport": "reports",
     "TensorBoardSink": "sinks.tensorboard",
+    "calibrate": "baselines",
     "saliency_maps": "monitor",
 }
 

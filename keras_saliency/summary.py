@@ -82,6 +82,14 @@ KINDS: Mapping[str, Kind] = {
 }
 """All kinds of statistics, by name."""
 
+_EFFECTS = {
+    "effect": "What taking a thing from another class costs, in accuracy or score. Chance: 0. "
+    "An alert needs as much as its rule's floor, at two tests in a row.",
+    "flip": "How much more often the answer then turns to that class. Chance: 0.",
+    "p_value": "How likely such an effect is of a model that does not use the thing.",
+}
+"""What the interventions add to the statistics, by kind."""
+
 LOGGED = frozenset(
     {
         "gradient_norm",
@@ -116,7 +124,7 @@ def description(name: str) -> str:
         'How unequally saliency is spread: 0 flat, 1 one pixel. Chance: 0.33 to 0.41.'
     """
     if _kind(name) not in KINDS:
-        return ""
+        return _EFFECTS.get(_kind(name), "")
     kind = KINDS[_kind(name)]
     use = "May propose a region to test" if kind.may_propose else "A health line"
     return (
