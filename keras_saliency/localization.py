@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 
 from keras_saliency.reports import Array
-from keras_saliency.statistics import defined_mean, shares, totals
+from keras_saliency.statistics import by_probe, counts, defined_mean, mean_map, totals
 
 FRAME = 0.1
 """The width of `frame`, as a share of the image's side."""
@@ -26,13 +26,13 @@ def enrichments(maps: Array, masks: Array) -> Array:
         >>> enrichments(np.array([[[3.0, 1.0]], [[0.0, 0.0]]]), np.array([[True, False]]))
         array([1.5, nan])
     """
-    masks = np.broadcast_to(masks, maps.shape)
-    used = _used(maps, masks)
-    found = np.full(len(maps), np.nan)
-    live, inside = _of(used, maps, masks)
-    mass = (live * inside).sum(axis=(1, 2), dtype=np.float64) / totals(live)
-    found[used] = mass / inside.mean(axis=(1, 2))
-    return found
+    return by_probe(_enrichments, maps, np.broadcast_to(masks, maps.shape))
+
+
+def _enrichments(maps: Array, masks: Array) -> Array:
+    mass = (maps * masks).sum(axis=(1, 2), dtype=np.float64) / totals(maps)
+    result: Array = mass * maps[0].size / counts(masks)
+    return result
 
 
 def enrichment(maps: Array, masks: Array) -> float:
@@ -135,19 +135,19 @@ def rank_accuracy(maps: Array, masks: Array) -> float:
     Reference:
         Arras, Osman, Samek: CLEVR-XAI. arXiv:2003.07258.
     """
-    masks = np.broadcast_to(masks, maps.shape)
-    live, masks = _of(_used(maps, masks), maps, masks)
-    if not len(live):
-        return float("nan")
-    values, inside = live.reshape(len(live), -1), masks.reshape(len(live), -1)
-    wanted = inside.sum(axis=1)
+    return defined_mean(by_probe(_rank_accuracy, maps, np.broadcast_to(masks, maps.shape)))
+
+
+def _rank_accuracy(maps: Array, masks: Array) -> Array:
+    values, inside = maps.reshape(len(maps), -1), masks.reshape(len(maps), -1)
+    wanted = counts(inside)
     last = values.shape[1] - wanted
     ordered = np.partition(values, np.unique(last), axis=1)
     threshold = np.take_along_axis(ordered, last[:, np.newaxis], axis=1)
     above, tied = values > threshold, values == threshold
-    places = (wanted - above.sum(axis=1)) / tied.sum(axis=1)
-    hits = (above & inside).sum(axis=1) + places * (tied & inside).sum(axis=1)
-    return float((hits / wanted).mean())
+    places = (wanted - counts(above)) / counts(tied)
+    result: Array = (counts(above & inside) + places * counts(tied & inside)) / wanted
+    return result
 
 
 def pointing_game(maps: Array, masks: Array) -> float:
@@ -171,12 +171,12 @@ def pointing_game(maps: Array, masks: Array) -> float:
         Zhang et al.: Top-down Neural Attention by Excitation Backprop. arXiv:1608.00507. Without
         its tolerance of 15 pixels: widen the mask instead.
     """
-    masks = np.broadcast_to(masks, maps.shape)
-    live, masks = _of(_used(maps, masks), maps, masks)
-    if not len(live):
-        return float("nan")
-    outside = (live == live.max(axis=(1, 2), keepdims=True)) & ~masks
-    return float(1 - outside.any(axis=(1, 2)).mean())
+    return defined_mean(by_probe(_points_inside, maps, np.broadcast_to(masks, maps.shape)))
+
+
+def _points_inside(maps: Array, masks: Array) -> Array:
+    outside = (maps == maps.max(axis=(1, 2), keepdims=True)) & ~masks
+    return np.equal(counts(outside), 0)
 
 
 def translated_mask_rank(maps: Array, masks: Array) -> float:
@@ -209,20 +209,13 @@ def translated_mask_rank(maps: Array, masks: Array) -> float:
         A permutation test over places; compare Arras et al., arXiv:2003.07258, for the mass.
     """
     masks = np.broadcast_to(masks, maps.shape)
-    live, masks = _of(_used(maps, masks), maps, masks)
     sharing: dict[bytes, list[int]] = {}
-    for probe, mask in enumerate(masks):
-        sharing.setdefault(np.packbits(mask).tobytes(), []).append(probe)
-    spread = shares(live)
-    ranked = [
-        (_translated_rank(spread[probes].mean(axis=0), masks[probes[0]]), len(probes))
-        for probes in sharing.values()
-    ]
-    rank, weight = np.array(ranked).reshape(-1, 2).T
-    can_move = ~np.isnan(rank)
-    if not can_move.any():
-        return float("nan")
-    return float((rank * weight)[can_move].sum() / weight[can_move].sum())
+    for probe in np.flatnonzero(~np.isnan(totals(maps)) & (counts(masks) > 0)).tolist():
+        sharing.setdefault(masks[probe].tobytes(), []).append(probe)
+    ranked = np.full(len(maps), np.nan)
+    for probes in sharing.values():
+        ranked[probes] = _translated_rank(mean_map(maps[probes]), masks[probes[0]])
+    return defined_mean(ranked)
 
 
 def _translated_rank(one_map: Array, mask: Array) -> float:
@@ -272,14 +265,3 @@ def frame_enrichment(maps: Array) -> float:
         1.0
     """
     return enrichment(maps, frame(*maps.shape[1:]))
-
-
-def _used(maps: Array, masks: Array) -> Array:
-    """Which probes have a live map and a mask."""
-    used: Array = ~np.isnan(totals(maps)) & masks.any(axis=(1, 2))
-    return used
-
-
-def _of(used: Array, maps: Array, masks: Array) -> tuple[Array, Array]:
-    """Maps and masks of these probes; no copies where these are all."""
-    return (maps, masks) if used.all() else (maps[used], masks[used])

@@ -162,7 +162,8 @@ def contact_sheet(pictures: Sequence[Array]) -> Array:
 
 def _columns(count: int, height: int, width: int) -> int:
     """How many pictures of a size are to lie in a row, for a sheet twice as wide as high."""
-    return max(1, min(count, round((2 * count * height / width) ** 0.5)))
+    wanted: float = (2 * count * height / width) ** 0.5
+    return max(1, min(count, round(wanted)))
 
 
 def sections(title: str, parts: Sequence[tuple[str, Sequence[Array]]]) -> Array:
