@@ -414,7 +414,6 @@ def test_a_full_disk_warns_once_and_training_goes_on(tmp_path):
 import resource, signal, warnings
 from test_callback import fit, probes
 import keras_saliency as ks
-from keras_saliency.statistics import map_similarity
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 saliency = ks.SaliencyCallback(probes(), log_dir={str(tmp_path)!r}, verbose=0)
