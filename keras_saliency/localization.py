@@ -206,7 +206,8 @@ def translated_mask_rank(maps: Array, masks: Array) -> float:
         0.5
 
     Reference:
-        A permutation test over places; compare Arras et al., arXiv:2003.07258, for the mass.
+        Arras, Osman, Samek: CLEVR-XAI, for the mass; the other places are its null distribution.
+        arXiv:2003.07258.
     """
     masks = np.broadcast_to(masks, maps.shape)
     sharing: dict[bytes, list[int]] = {}

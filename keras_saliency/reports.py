@@ -181,7 +181,7 @@ class SaliencyReport:
         gradient_norms: `(num_probes,)`, the L2 norm of each probe's attribution (of the gradient
             itself for `method="gradient"`): the magnitude that a map scaled for display lacks.
         statistics: Named numbers computed from the above; `nan` where undefined. See
-            `keras_saliency.statistics`.
+            `keras_saliency.summary`.
         interventions: What the interventions found; `None` where none were made.
         verdicts: What the rules make of that, one for each effect.
         alerts: What is new in it.

@@ -152,8 +152,8 @@ def entropy(maps: Array) -> float:
         0.5
 
     Reference:
-        Lapuschkin et al. compare maps as distributions. arXiv:1902.10178. The formula is that of
-        Shannon, over its largest value.
+        Bhatt, Weller, Moura: Evaluating and Aggregating Feature-based Model Explanations, there
+        "complexity", here over its largest value. arXiv:2005.00631.
     """
     return defined_mean(by_probe(_entropy, maps)) if maps[0].size > 1 else float("nan")
 
