@@ -44,9 +44,11 @@ def swap_tint(recipients: Array, donors: Array) -> Array:
         array([0.5, 0.9])
     """
     axes = (1, 2)
-    mean, wanted_mean = (x.mean(axis=axes, keepdims=True) for x in (recipients, donors))
-    contrast, wanted = (x.std(axis=axes, keepdims=True) for x in (recipients, donors))
-    stretch = np.divide(wanted, contrast, out=np.ones_like(wanted), where=contrast > 0)
+    both = recipients.astype(np.float64), donors.astype(np.float64)  # float32 sums are too coarse
+    mean, wanted_mean = (x.mean(axis=axes, keepdims=True) for x in both)
+    contrast, wanted = (x.std(axis=axes, keepdims=True) for x in both)
+    is_flat = np.ptp(recipients, axis=axes, keepdims=True) == 0
+    stretch = np.divide(wanted, contrast, out=np.ones_like(wanted), where=~is_flat)
     images = (recipients - mean) * stretch + wanted_mean
     low = np.minimum(recipients, donors).min(axis=(1, 2, 3), keepdims=True)
     high = np.maximum(recipients, donors).max(axis=(1, 2, 3), keepdims=True)
