@@ -63,9 +63,9 @@ def exact_p_value(correct, groups, targets):
 @pytest.mark.parametrize("seed", range(6))
 def test_the_p_value_is_near_the_exact_one(seed):
     rng = np.random.default_rng(seed)
-    targets = np.array([0] * 5 + [1] * 5)
+    targets = rng.permutation([0] * 5 + [1] * 5)
     groups = np.array([["a", "b"], ["a", "b", "c"]][seed % 2])[rng.integers(0, 2 + seed % 2, 10)]
-    correct = rng.random(10) < np.where(groups == "a", 0.9, 0.3)
+    correct = rng.random(10) < np.where(groups == "a", 0.9, 0.3) - 0.3 * targets
     exact = exact_p_value(correct, groups, targets)
     found = group_gap_p_value(correct, groups, targets)
     assert found == pytest.approx(exact, abs=4 * (exact * (1 - exact) / 999) ** 0.5 + 0.002)
