@@ -64,7 +64,7 @@ def mean_map(maps: Array) -> Array:
         return np.full(maps.shape[1:], np.nan)
     mean = np.zeros(maps.shape[1:])
     for probe in alive:
-        mean += maps[probe] / sums[probe]
+        mean += np.divide(maps[probe], sums[probe], dtype=np.float64)
     return mean / len(alive)
 
 
