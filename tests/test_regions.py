@@ -1,0 +1,262 @@
+import numpy as np
+import pytest
+
+from keras_saliency.regions import (
+    OUTER,
+    WINDOW_AREA,
+    Window,
+    class_hot_window,
+    elsewhere,
+    frame,
+    hot_window,
+    outer_hot_windows,
+    window_mask,
+    window_side,
+)
+
+SIZES = [(1, 3), (3, 3), (6, 6), (8, 8), (13, 13), (20, 20), (20, 37), (64, 9), (5, 100), (97, 60)]
+
+
+def random_maps(count, height, width, seed=0):
+    return np.random.default_rng(seed).gamma(0.5, size=(count, height, width))
+
+
+def pixel_maps(height, width, *pixels):
+    """Maps of which each holds all its saliency in one pixel."""
+    maps = np.zeros((len(pixels), height, width))
+    for single, pixel in zip(maps, pixels, strict=True):
+        single[pixel] = 1
+    return maps
+
+
+def all_windows(height, width):
+    """Every window of the proposed size that fits, rows first."""
+    side = window_side(height, width)
+    for top in range(height - side + 1):
+        for left in range(width - side + 1):
+            yield Window(top, left, side, side)
+
+
+def within(single, window):
+    top, left, height, width = window
+    return single[top : top + height, left : left + width].sum()
+
+
+def is_outer(window, height, width):
+    """Whether the window's centre is in the outer zone, in whole numbers."""
+    twice = 2 * window.top + window.height, 2 * window.left + window.width
+    fifth = round(1 / OUTER)
+    return any(
+        fifth * centre <= 2 * size or fifth * centre >= 2 * (fifth - 1) * size
+        for centre, size in zip(twice, (height, width), strict=True)
+    )
+
+
+# ---------------------------------------------------------------- the frame
+
+
+def test_a_frame_by_hand():
+    """A fifth of the shorter side, 5, is one pixel."""
+    expected = [
+        [1, 1, 1, 1, 1, 1, 1],
+        [1, 0, 0, 0, 0, 0, 1],
+        [1, 0, 0, 0, 0, 0, 1],
+        [1, 0, 0, 0, 0, 0, 1],
+        [1, 1, 1, 1, 1, 1, 1],
+    ]
+    np.testing.assert_array_equal(frame(5, 7, 0.2), expected)
+    np.testing.assert_array_equal(frame(7, 5, 0.2), np.transpose(expected))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("share", [0.05, 0.12, 0.25])
+def test_a_frame_is_as_near_to_the_border_as_it_says(size, share):
+    rows, columns = np.indices(size)
+    distance = np.minimum.reduce([rows, columns, size[0] - 1 - rows, size[1] - 1 - columns])
+    thick = max(1, round(share * min(size)))
+    np.testing.assert_array_equal(frame(*size, share), distance < thick)
+
+
+# ---------------------------------------------------------------- windows
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_window_is_the_largest_square_that_is_small_enough(size):
+    side, limit = window_side(*size), WINDOW_AREA * size[0] * size[1]
+    assert 1 <= side <= min(size)
+    assert side == 1 or side**2 <= limit
+    assert (side + 1) ** 2 > limit or side == min(size)
+
+
+def test_a_window_as_a_mask():
+    expected = [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(window_mask(Window(1, 2, 2, 2), 4, 4), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_hot_window_is_the_hottest_of_all(size):
+    maps = random_maps(5, *size)
+    mean = np.mean([single / single.sum() for single in maps], axis=0)
+    hottest = max(all_windows(*size), key=lambda window: within(mean, window))
+    assert hot_window(maps) == hottest
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 17), (17, 0), (17, 17), (3, 11)])
+def test_a_block_of_the_window_s_size_is_found(corner):
+    maps = random_maps(4, 20, 20) * 0.01
+    top, left = corner
+    maps[:, top : top + 3, left : left + 3] = 1
+    assert window_side(20, 20) == 3
+    assert hot_window(maps) == Window(top, left, 3, 3)
+
+
+def test_each_map_has_one_vote_whatever_its_scale():
+    maps = pixel_maps(6, 6, (1, 1), (1, 1), (4, 4))
+    maps[2] *= 1e6
+    assert hot_window(maps) == Window(1, 1, 1, 1)
+
+
+def test_dead_maps_propose_nothing():
+    maps = pixel_maps(6, 6, (1, 1), (4, 4), (4, 4))
+    maps[1] = 0
+    maps[2, 0, 0] = np.nan
+    assert hot_window(maps) == Window(1, 1, 1, 1)
+    assert hot_window(maps[1:]) is None
+
+
+# ---------------------------------------------------------------- windows of a class
+
+
+@pytest.mark.parametrize("size", [(6, 6), (20, 20), (20, 37)])
+def test_the_class_window_is_where_a_class_exceeds_the_rest_most(size):
+    maps = random_maps(9, *size)
+    targets = np.array([7, 2, 2, 7, 5, 5, 2, 7, 7])
+    spread = maps / maps.sum(axis=(1, 2), keepdims=True)
+    means = {target: spread[targets == target].mean(axis=0) for target in (2, 5, 7)}
+    best = max(
+        ((target, window) for target in means for window in all_windows(*size)),
+        key=lambda pair: within(
+            means[pair[0]]
+            - np.mean([mean for target, mean in means.items() if target != pair[0]], axis=0),
+            pair[1],
+        ),
+    )
+    assert class_hot_window(maps, targets) == best
+
+
+def test_a_cue_of_one_class_stands_out_though_another_place_is_hotter():
+    """All look at (3, 3) most; class 4 alone looks at (0, 5), too."""
+    maps = np.zeros((6, 6, 6))
+    maps[:, 3, 3] = 3
+    targets = np.array([0, 0, 4, 4, 9, 9])
+    maps[targets == 4, 0, 5] = 2
+    assert hot_window(maps) == Window(3, 3, 1, 1)
+    assert class_hot_window(maps, targets) == (4, Window(0, 5, 1, 1))
+
+
+def test_a_class_counts_as_one_however_many_probes_it_has():
+    """Class 0 has 8 probes, the others 1: the mean of the rest is of classes, not of probes."""
+    maps = pixel_maps(6, 6, *[(0, 0)] * 8, (5, 5), (2, 2))
+    maps[9, 0, 0] = 1
+    targets = np.array([0] * 8 + [1, 2])
+    # At (5, 5) class 1 exceeds the rest by 1; at (0, 0) class 0 does by 1 - (0 + 1/2) / 2 = 3/4.
+    assert class_hot_window(maps, targets) == (1, Window(5, 5, 1, 1))
+
+
+def test_classes_with_dead_maps_are_left_out():
+    maps = pixel_maps(6, 6, (1, 1), (2, 2), (3, 3))
+    maps[0] = 0
+    targets = np.array([0, 1, 2])
+    assert class_hot_window(maps, targets) in [(1, Window(2, 2, 1, 1)), (2, Window(3, 3, 1, 1))]
+    maps[2] = np.nan
+    assert class_hot_window(maps, targets) is None
+    assert class_hot_window(maps[:0], targets[:0]) is None
+    assert class_hot_window(random_maps(3, 6, 6), np.array([1, 1, 1])) is None
+
+
+# ---------------------------------------------------------------- windows near the border
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_each_map_s_outer_window_is_its_hottest_one_near_the_border(size):
+    maps = random_maps(6, *size)
+    outer = [window for window in all_windows(*size) if is_outer(window, *size)]
+    assert outer
+    for single, found in zip(maps, outer_hot_windows(maps), strict=True):
+        best = max(outer, key=lambda window: within(single, window))
+        np.testing.assert_array_equal(found, window_mask(best, *size))
+
+
+@pytest.mark.parametrize("size", [(6, 6), (20, 20), (20, 37), (64, 9)])
+def test_an_outer_window_ignores_the_hotter_middle(size):
+    middle, corner = (size[0] // 2, size[1] // 2), (size[0] - 1, 0)
+    maps = pixel_maps(*size, middle)
+    maps[0][corner] = 0.25
+    found = outer_hot_windows(maps)[0]
+    assert found[corner]
+    assert not found[middle]
+
+
+def test_a_map_without_saliency_near_the_border_takes_the_first_window():
+    maps = np.concatenate([pixel_maps(20, 20, (10, 10)), np.zeros((1, 20, 20))])
+    for found in outer_hot_windows(maps):
+        np.testing.assert_array_equal(found, window_mask(Window(0, 0, 3, 3), 20, 20))
+
+
+def test_outer_windows_of_broken_maps_and_of_neighbours():
+    """A map that is not finite has no say; a map's window is its own."""
+    maps = random_maps(3, 20, 20)
+    expected = outer_hot_windows(maps)
+    maps[1, 3, 3] = np.nan
+    found = outer_hot_windows(maps)
+    np.testing.assert_array_equal(found[[0, 2]], expected[[0, 2]])
+    np.testing.assert_array_equal(found[1], window_mask(Window(0, 0, 3, 3), 20, 20))
+
+
+# ---------------------------------------------------------------- elsewhere
+
+
+def is_moved(moved, mask):
+    """Whether one is the other, moved and wrapped around."""
+    axes = (-2, -1)
+    moves = np.ndindex(mask.shape[-2:])
+    return any((np.roll(mask, move, axis=axes) == moved).all() for move in moves)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_elsewhere_is_the_same_shape_and_touches_it_not(seed):
+    mask = np.zeros((9, 12), bool)
+    mask[1:3, 2:5] = mask[3, 2] = True
+    moved = elsewhere(mask, seed)
+    assert is_moved(moved, mask)
+    assert not (moved & mask).any()
+    np.testing.assert_array_equal(elsewhere(mask, seed), moved)
+
+
+def test_elsewhere_moves_the_masks_of_all_probes_alike():
+    masks = np.random.default_rng(0).random((3, 7, 8)) < 0.15
+    moved = elsewhere(masks, 0)
+    assert is_moved(moved, masks)
+    assert 2 * (moved & masks).sum() <= masks.sum()
+
+
+def test_elsewhere_depends_on_the_seed():
+    mask = window_mask(Window(0, 0, 3, 3), 20, 20)
+    assert len({elsewhere(mask, seed).tobytes() for seed in range(8)}) > 4
+
+
+def test_elsewhere_finds_the_place_with_the_least_overlap():
+    """Half of the image: one of 8 x 1 moves overlaps nothing, and 64 draws find it."""
+    mask = np.zeros((8, 1), bool)
+    mask[:4] = True
+    np.testing.assert_array_equal(elsewhere(mask, 0), ~mask)
+
+
+def test_there_is_no_elsewhere_for_what_is_nearly_everything():
+    assert elsewhere(np.ones((6, 6), bool), 0) is None
+    most = np.ones((4, 4), bool)
+    most[0] = False  # of 12 pixels, 8 at least stay in place
+    assert elsewhere(most, 0) is None
+    some = np.zeros((3, 1), bool)
+    some[:2] = True  # of 2 pixels, 1 stays in place: half, which is not more than half
+    np.testing.assert_array_equal(elsewhere(some, 0).sum(), 2)
