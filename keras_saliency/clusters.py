@@ -60,7 +60,8 @@ def clusters(maps: Array) -> tuple[Array, Array]:
     degrees = affinity.sum(axis=1)
     laplacian = np.eye(len(affinity)) - affinity / np.sqrt(np.outer(degrees, degrees))
     first = min(len(laplacian), MAX_CLUSTERS + 1)
-    eigenvalues, vectors = eigh(laplacian, subset_by_index=(0, first - 1))
+    # "evx": of so few maps, it does without waking other threads, which takes most of the time.
+    eigenvalues, vectors = eigh(laplacian, subset_by_index=(0, first - 1), driver="evx")
     gaps = np.diff(eigenvalues)[1:].round(9)  # between the second and the third, and so on
     number = 2 + int(gaps.argmax())
     labels[alive] = _by_size(_divided(vectors[:, :number]))
