@@ -1,0 +1,395 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from keras_saliency.effects import (
+    FLIPS,
+    NUM_EXAMPLES,
+    Asker,
+    Pairs,
+    Question,
+    balanced,
+    draw_pairs,
+    required_accuracy,
+    sign_flip_p_value,
+    split_halves,
+)
+
+UNEVEN = np.repeat([0, 3, 7, 9], [5, 12, 2, 31])
+np.random.default_rng(0).shuffle(UNEVEN)
+EVERYONE = np.arange(50)
+
+
+def counts(targets):
+    return dict(zip(*np.unique(targets, return_counts=True), strict=True))
+
+
+# ---------------------------------------------------------------- who is asked
+
+
+@pytest.mark.parametrize(
+    ("at_most", "expected"),
+    [
+        (50, [5, 12, 2, 31]),
+        (49, [5, 12, 2, 30]),
+        (31, [5, 12, 2, 12]),
+        (17, [5, 5, 2, 5]),
+        (8, [2, 2, 2, 2]),
+    ],
+)
+def test_the_largest_classes_are_cut_first(at_most, expected):
+    chosen = balanced(UNEVEN, EVERYONE, at_most, seed=0)
+    assert counts(UNEVEN[chosen]) == dict(zip([0, 3, 7, 9], expected, strict=True))
+    assert len(set(chosen)) == len(chosen)
+    np.testing.assert_array_equal(chosen, np.sort(chosen))
+
+
+def test_which_probes_are_cut_is_drawn():
+    drawn = [balanced(UNEVEN, EVERYONE, 8, seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+    among = EVERYONE[::2]
+    assert set(balanced(UNEVEN, among, 8, 0)) <= set(among)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_halves_are_disjoint_and_even_in_every_class(seed):
+    choosers, testers = split_halves(UNEVEN, EVERYONE, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate([choosers, testers])), EVERYONE)
+    assert counts(UNEVEN[choosers]) == {0: 2, 3: 6, 7: 1, 9: 15}
+    assert counts(UNEVEN[testers]) == {0: 3, 3: 6, 7: 1, 9: 16}
+
+
+def test_halves_are_drawn_from_those_given():
+    among = EVERYONE[10:]
+    choosers, testers = split_halves(UNEVEN, among, 0)
+    np.testing.assert_array_equal(np.sort(np.concatenate([choosers, testers])), among)
+    again = split_halves(UNEVEN, among, 0)
+    np.testing.assert_array_equal(choosers, again[0])
+    assert any((choosers != split_halves(UNEVEN, among, s)[0]).any() for s in (1, 2))
+
+
+@pytest.mark.parametrize("num_donors", [1, 2, 4])
+def test_donors_are_others_of_the_right_class(num_donors):
+    pairs = draw_pairs(UNEVEN, EVERYONE, num_donors=num_donors, seed=0)
+    np.testing.assert_array_equal(pairs.recipients, EVERYONE)
+    assert pairs.same.shape == pairs.other.shape == (50, num_donors)
+    own = UNEVEN[pairs.recipients, np.newaxis]
+    assert (UNEVEN[pairs.same] == own).all()
+    assert (UNEVEN[pairs.other] != own).all()
+    assert (pairs.same != pairs.recipients[:, np.newaxis]).all()
+
+
+def test_no_donor_is_drawn_twice_where_there_are_enough():
+    pairs = draw_pairs(UNEVEN, EVERYONE, num_donors=4, seed=0)
+    for recipient, same, other in zip(pairs.recipients, pairs.same, pairs.other, strict=True):
+        assert len(set(other)) == 4
+        there_are = (UNEVEN[recipient] == UNEVEN).sum() - 1
+        assert len(set(same)) == 4 if there_are >= 4 else len(set(same)) <= there_are
+
+
+def test_who_is_not_among_them_is_neither_recipient_nor_donor():
+    among = np.flatnonzero(UNEVEN != 9)[:15]
+    pairs = draw_pairs(UNEVEN, among, num_donors=4, seed=0)
+    for drawn in (pairs.recipients, pairs.same, pairs.other):
+        assert set(drawn.ravel()) <= set(among)
+
+
+def test_a_class_of_one_gives_and_does_not_receive():
+    targets = np.array([0, 0, 0, 1])
+    pairs = draw_pairs(targets, np.arange(4), num_donors=2, seed=0)
+    np.testing.assert_array_equal(pairs.recipients, [0, 1, 2])
+    np.testing.assert_array_equal(pairs.other, np.full((3, 2), 3))
+
+
+def test_one_class_alone_has_no_pairs():
+    pairs = draw_pairs(np.zeros(5, int), np.arange(5), num_donors=2, seed=0)
+    assert pairs.recipients.shape == (0,)
+    assert pairs.same.shape == pairs.other.shape == (0, 2)
+
+
+def test_donors_of_one_class_for_all_others():
+    pairs = draw_pairs(UNEVEN, EVERYONE, num_donors=3, seed=0, donors_of=3)
+    np.testing.assert_array_equal(pairs.recipients, np.flatnonzero(UNEVEN != 3))
+    assert (UNEVEN[pairs.other] == 3).all()
+    assert (UNEVEN[pairs.same] == UNEVEN[pairs.recipients, np.newaxis]).all()
+
+
+def test_the_same_seed_draws_the_same_pairs():
+    one, same, other = (draw_pairs(UNEVEN, EVERYONE, num_donors=3, seed=s) for s in (5, 5, 6))
+    np.testing.assert_array_equal(one.same, same.same)
+    np.testing.assert_array_equal(one.other, same.other)
+    assert (one.same != other.same).any()
+    assert (one.other != other.other).any()
+
+
+# ---------------------------------------------------------------- p-values
+
+
+def by_enumeration(values):
+    """The share of all 2^n flips with a mean as large or larger."""
+    signs = np.array(list(itertools.product([-1, 1], repeat=len(values))))
+    return (signs @ values >= values.sum() - 1e-9).mean()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 12])
+@pytest.mark.parametrize("shift", [-0.5, 0.0, 0.3, 1.0])
+@pytest.mark.parametrize("decimals", [0, 1, 9])
+def test_the_p_value_is_that_of_all_flips(size, shift, decimals):
+    values = np.round(np.random.default_rng(size).normal(shift, 1, size), decimals)
+    exact = by_enumeration(values)
+    error = 5 * np.sqrt(exact * (1 - exact) / FLIPS)  # 5 standard deviations of a share of flips
+    assert sign_flip_p_value(values) == pytest.approx(exact, abs=error + 1.1 / FLIPS)
+
+
+def test_ties_count_though_they_are_summed_in_another_order():
+    """The exact p of equal differences is 2^-n; that of tenths is no different."""
+    for value in (0.1, 0.3, 1 / 3):
+        assert sign_flip_p_value(np.full(6, value)) == sign_flip_p_value(np.full(6, 1.0))
+
+
+def test_the_smallest_p_value_is_never_zero():
+    assert sign_flip_p_value(np.full(60, 0.25)) == 1 / (1 + FLIPS)
+
+
+def test_no_difference_no_evidence():
+    assert sign_flip_p_value(np.zeros(30)) == 1
+    assert sign_flip_p_value(np.full(60, -0.25)) == 1
+
+
+def test_it_is_of_one_side():
+    values = np.random.default_rng(0).normal(0.2, 1, 40)
+    one, other = sign_flip_p_value(values), sign_flip_p_value(-values)
+    assert one < 0.5 < other
+    assert one + other == pytest.approx(1, abs=0.02)
+
+
+def test_scale_and_silent_probes_do_not_change_it():
+    values = np.random.default_rng(0).normal(0.2, 1, 40)
+    assert sign_flip_p_value(8 * values) == sign_flip_p_value(values)
+    with_zeros = sign_flip_p_value(np.concatenate([values, np.zeros(20)]))
+    assert with_zeros == pytest.approx(sign_flip_p_value(values), abs=0.02)  # by other flips
+
+
+@pytest.mark.parametrize("size", [24, 40])
+@pytest.mark.parametrize("kind", ["continuous", "of four donors"])
+def test_under_the_null_p_values_are_as_small_as_they_say(size, kind):
+    generator = np.random.default_rng(size)
+    draws = generator.normal(size=(1000, size))
+    if kind == "of four donors":
+        keep = generator.binomial(4, generator.uniform(0.2, 1, (1000, 1, size)), (1000, 2, size))
+        draws = (keep[:, 0] - keep[:, 1]) / 4
+    p_values = np.array([sign_flip_p_value(values) for values in draws])
+    assert (p_values < 0.05).mean() <= 0.07
+    assert (p_values < 0.01).mean() <= 0.02
+    assert (p_values < 0.05).mean() >= 0.03  # it is not blind, either
+    if kind == "continuous":  # else there are ties, which count as large
+        assert np.quantile(p_values, [0.25, 0.5, 0.75]) == pytest.approx(
+            [0.25, 0.5, 0.75], abs=0.06
+        )
+
+
+# ---------------------------------------------------------------- what accuracy is needed
+
+
+@pytest.mark.parametrize(
+    ("chance", "needed"),
+    [(0.02, 0.12), (0.1, 0.2), (0.25, 0.5), (1 / 3, 0.6), (0.5, 0.6), (0.7, 0.8)],
+)
+def test_required_accuracy(chance, needed):
+    assert required_accuracy(chance) == pytest.approx(needed)
+
+
+# ---------------------------------------------------------------- one question, by hand
+
+TARGETS = np.array([0, 0, 1, 1])
+IMAGES = np.arange(4.0).reshape(4, 1, 1, 1)
+PAIRS = Pairs(
+    np.arange(4), np.array([[1], [0], [3], [2]]), np.array([[2], [3], [0], [1]])
+)  # one donor of each kind for each
+SAID = {(0, 1): 0, (1, 0): 1, (2, 3): 1, (3, 2): 1, (0, 2): 1, (1, 3): 0, (2, 0): 2, (3, 1): 0}
+"""The class that is predicted for recipient i with the thing of donor j."""
+MOVED = {(0, 1): 1, (1, 0): 0, (2, 3): -1, (3, 2): 2, (0, 2): 5, (1, 3): 3, (2, 0): -7, (3, 1): 0}
+"""How far that moves the score."""
+OWN = np.array([5.0, -5.0, -1.0, 2.0])
+"""The scores of the probes themselves."""
+
+
+def both(recipients, donors):
+    """An image that shows who was made of whom."""
+    return (10 * IMAGES[recipients] + IMAGES[donors]).astype(float)
+
+
+def answer(images, targets):
+    pairs = [divmod(int(value), 10) for value in images.ravel()]
+    assert [TARGETS[recipient] for recipient, _ in pairs] == list(targets)
+    said = np.array([SAID[pair] for pair in pairs])
+    return said, np.array([OWN[pair[0]] + MOVED[pair] for pair in pairs])
+
+
+def asker(chunk_size=100, by_score=False):
+    return Asker(IMAGES, TARGETS, OWN, answer, chunk_size, by_score)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 8, 100])
+def test_an_effect_in_accuracy_by_hand(chunk_size):
+    asked = asker(chunk_size)
+    effect = asked.effect(Question("frame", both, None, PAIRS), 1.0)
+    # Right with the same class: 1 0 1 1; with another: 0 1 0 0.
+    assert effect.effect == 0.5
+    assert effect.keep == 0.75
+    # The donor's class with another class: 1 0 0 1; with the same: 0 1 0 0.
+    assert effect.flip == 0.25
+    assert effect.p_value == pytest.approx(5 / 16, abs=0.03)
+    assert np.isnan([effect.control, effect.control_p_value, effect.margin_p_value]).all()
+    assert (effect.num_probes, effect.num_donors, asked.passes) == (4, 1, 8)
+
+
+def test_an_effect_in_the_score_by_hand():
+    effect = asker(by_score=True).effect(Question("frame", both, None, PAIRS), 4.0)
+    # Moved by another class: 5 3 7 0; by the same: 1 0 1 2; the differences are 4 3 6 -2.
+    assert effect.effect == 11 / 4 / 4
+    assert effect.keep == 1 - 1 / 4
+    assert np.isnan(effect.flip)
+    assert effect.p_value == pytest.approx(2 / 16, abs=0.02)  # all plus, and but for the 2
+
+
+def test_the_control_is_asked_of_the_same_pairs():
+    seen = []
+
+    def control(recipients, donors):
+        """Each probe with a donor of its own class, whoever the donor was."""
+        seen.extend(zip(recipients.tolist(), donors.tolist(), strict=True))
+        return both(recipients, recipients ^ 1)
+
+    asked = asker()
+    effect = asked.effect(Question("frame", both, control, PAIRS), 1.0)
+    assert seen == [(0, 1), (1, 0), (2, 3), (3, 2), (0, 2), (1, 3), (2, 0), (3, 1)]
+    assert effect.control == 0
+    assert effect.control_p_value == 1
+    assert effect.margin_p_value == effect.p_value
+    assert asked.passes == 16
+
+
+def test_the_margin_is_of_the_differences_probe_by_probe():
+    """Against itself an effect has no margin; against its opposite it has twice its own."""
+    same = asker().effect(Question("frame", both, both, PAIRS), 1.0)
+    assert (same.control, same.margin_p_value) == (0.5, 1)
+    assert same.control_p_value == same.p_value
+
+
+def test_what_spoils_the_images_can_not_be_tested():
+    """Kept is 0.75; of two classes 0.6 is needed. With one more that is lost, 0.5."""
+    assert asker().effect(Question("frame", both, None, PAIRS), 1.0).untestable == ""
+    few = Pairs(PAIRS.recipients[:2], PAIRS.same[:2], PAIRS.other[:2])
+    effect = asker().effect(Question("frame", both, None, few), 1.0)
+    assert effect.untestable == (
+        "exchanging it spoils the images: with donors of the same class 0.50 is kept"
+    )
+    assert asker(by_score=True).effect(Question("f", both, None, few), 4.0).untestable == ""
+    spoiled = asker(by_score=True).effect(Question("f", both, None, PAIRS), 0.5)
+    assert spoiled.untestable.endswith("-1.00 is kept")  # moved by 1 on average, twice the scale
+
+
+def test_the_gate_of_accuracy():
+    assert asker().gate(PAIRS, np.array([0, 0, 1, 0])) == ("", 1.0)
+    closed, _ = asker().gate(PAIRS, np.array([0, 1, 1, 0]))
+    assert closed == "the accuracy on the probes is 0.50, below 0.60"
+    lopsided = Asker(IMAGES, np.array([0, 0, 0, 1]), OWN, answer, 9, False)
+    closed, _ = lopsided.gate(PAIRS, np.array([0, 0, 0, 0]))  # as good as always the same
+    assert closed == "the accuracy on the probes is 0.75, below 0.85"
+
+
+def test_the_gate_of_scores_asks_what_the_whole_image_does():
+    """The score is a pixel: another class moves it by 8, the same class by 1."""
+    targets = np.arange(40) % 2
+    images = (8.0 * targets + np.arange(40) // 2 % 2).reshape(40, 1, 1, 1)
+
+    def pixel(batch, targets):
+        return np.full(len(batch), -1), batch[:, 0, 0, 0]
+
+    pairs = draw_pairs(targets, np.arange(40), num_donors=4, seed=0)
+    asked = Asker(images, targets, images[:, 0, 0, 0], pixel, 100, True)
+    gate, scale = asked.gate(pairs, np.full(40, -1))
+    assert gate == ""
+    assert 7 <= scale <= 8
+    blind = Asker(images, targets, np.zeros(40), lambda x, _: (x, np.zeros(len(x))), 100, True)
+    gate, scale = blind.gate(pairs, np.full(40, -1))
+    assert gate == "the scores do not yet tell the probes' classes apart"
+    assert np.isnan(scale)
+
+
+def test_examples_are_the_pairs_that_changed_most_of_different_classes():
+    effect = asker().effect(Question("frame", both, None, PAIRS), 1.0)
+    # The differences are 1 -1 1 1: first of each class 0 and 2, then 3, then 1.
+    found = [(e.recipient, e.donor, e.prediction, e.same_class_prediction) for e in effect.examples]
+    assert found == [(0, 2, 1, 0), (2, 0, 2, 1), (3, 1, 0, 1), (1, 3, 0, 1)]
+    for example in effect.examples:
+        assert example.image.item() == 10 * example.recipient + example.donor
+
+
+def test_an_example_shows_a_donor_that_made_the_difference():
+    pairs = Pairs(np.array([0]), np.array([[1, 1]]), np.array([[3, 2]]))
+    said = SAID | {(0, 3): 0}  # the first donor of another class changes nothing
+
+    def half(images, targets):
+        return np.array([said[divmod(int(v), 10)] for v in images.ravel()]), np.zeros(len(images))
+
+    effect = Asker(IMAGES, TARGETS, OWN, half, 9, False).effect(
+        Question("frame", both, None, pairs), 1.0
+    )
+    (example,) = effect.examples
+    assert (example.donor, example.prediction, example.same_class_prediction) == (2, 1, 0)
+    assert effect.effect == 0.5
+
+
+def test_there_are_a_few_examples_of_many_pairs():
+    targets = np.repeat(np.arange(8), 3)
+    images = np.zeros((24, 1, 1, 1))
+    pairs = draw_pairs(targets, np.arange(24), num_donors=2, seed=0)
+
+    def wrong_from_class_4_on(batch, asked):
+        return np.where(asked < 4, asked, asked - 1), np.zeros(len(batch))
+
+    effect = Asker(images, targets, np.zeros(24), wrong_from_class_4_on, 99, False).effect(
+        Question("frame", lambda a, b: images[a], None, pairs), 1.0
+    )
+    assert len(effect.examples) == NUM_EXAMPLES
+    assert len({int(targets[example.recipient]) for example in effect.examples}) == NUM_EXAMPLES
+
+
+# ---------------------------------------------------------------- the null
+
+
+def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as_it_should():
+    """Models that the donor's region throws off the track at random, whatever its class.
+
+    Who is thrown off by whom is drawn anew for each of 500 models; the share of pairs differs
+    from model to model.
+    """
+    targets = np.arange(40) % 4
+    indices = np.arange(40.0).reshape(40, 1, 1, 1)
+    pairs = draw_pairs(targets, np.arange(40), num_donors=4, seed=0)
+    p_values, effects = [], []
+    for seed in range(500):
+        generator = np.random.default_rng(seed)
+        said = np.where(
+            generator.random((40, 40)) < generator.random(),
+            generator.integers(4, size=(40, 40)),
+            targets[:, np.newaxis],
+        )
+
+        def reads(images, _, said=said):
+            rows, columns = np.divmod(images.ravel().astype(int), 40)
+            return said[rows, columns], np.zeros(len(images))
+
+        asked = Asker(indices, targets, np.zeros(40), reads, 10**6, False)
+        edit = Question("region/x", lambda a, b: 40 * indices[a] + indices[b], None, pairs)
+        effect = asked.effect(edit, 1.0)
+        p_values.append(effect.p_value)
+        effects.append(effect.effect)
+    assert (np.array(p_values) < 0.05).mean() <= 0.07
+    assert (np.array(p_values) < 0.01).mean() <= 0.02
+    assert (np.array(p_values) < 0.05).mean() >= 0.02
+    assert np.mean(effects) == pytest.approx(0, abs=0.01)
