@@ -6,7 +6,9 @@ For each shape (a model and its probes), in one process:
 
 * *epoch end*: `SaliencyCallback.on_epoch_end`, called through `keras.callbacks.CallbackList` as
   `fit` calls it: gradients, statistics, every picture, the event file flushed. It runs with its
-  defaults, and the filmstrip is as full as after many epochs.
+  defaults, but for the interventions, and the filmstrip is as full as after many epochs.
+* *interventions*: all tests of one evaluation, forward passes on counterfactual images. With the
+  default schedule they are made at few of the evaluations.
 * *floor*: a bare compiled `tf.function`, the gradient of the same probes' logits in one batch,
   brought to NumPy. No one who wants these gradients can do with less.
 * *tutorial*: what tutorials do: an eager `tf.GradientTape`, image by image, and for each image
@@ -58,9 +60,9 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 import keras_saliency as ks
-from keras_saliency import statistics
 from keras_saliency.sinks.pictures import Pictures
 from keras_saliency.sinks.tensorboard import TensorBoardSink
+from keras_saliency.summary import summarize
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Way = Callable[[], float]
@@ -107,6 +109,7 @@ def mobilenet() -> keras.Model:
 SHAPES = (
     Shape("small CNN 32x32, 16 probes", small_cnn, 16, train_steps=30),
     Shape("small CNN 32x32, 64 probes", small_cnn, 64, train_steps=30),
+    Shape("small CNN 32x32, 128 probes", small_cnn, 128, train_steps=30),
     Shape("MobileNetV2 160x160, 16 probes", mobilenet, 16, train_steps=4),
 )
 QUICK = (Shape("small CNN 16x16, 4 probes", lambda: small_cnn(16), 4, train_steps=3),)
@@ -189,10 +192,15 @@ def tutorial(model: keras.Model, probes: ks.ProbeSet, folder: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """What every way took in every round, by its name; CPU time of the short ones only."""
+    """What every way took in every round, by its name; CPU time of the short ones only.
+
+    Attributes:
+        passes: Forward passes of the interventions of one evaluation, in images.
+    """
 
     seconds: dict[str, list[float]]
     cpu_seconds: dict[str, list[float]]
+    passes: int = 0
 
 
 class StepTimes(keras.callbacks.Callback):
@@ -226,7 +234,7 @@ class EpochEnd:
     """A `SaliencyCallback` in the middle of a long fit."""
 
     def __init__(self, model: keras.Model, probes: ks.ProbeSet, log_dir: Path) -> None:
-        self.saliency = ks.SaliencyCallback(probes, log_dir=log_dir, verbose=0)
+        self.saliency = ks.SaliencyCallback(probes, log_dir=log_dir, interventions=None, verbose=0)
         self._fit = keras.callbacks.CallbackList([self.saliency], model=model, epochs=10**6)
         self._epoch = 0
         self._fit.on_train_begin()
@@ -261,7 +269,8 @@ class Parts:
     def __init__(self, end: EpochEnd, log_dir: Path) -> None:
         saliency, probes = end.saliency, end.saliency.probes
         self._end = end
-        self._before = self._now = end.report()
+        self._probes = probes
+        self._first = self._before = self._now = end.report()
         self._monitor = ks.SaliencyMonitor(saliency.model, probes)
         self._pictures = Pictures(probes, saliency.scale, saliency.colormap)
         self._sink = TensorBoardSink(log_dir, probes)
@@ -273,20 +282,35 @@ class Parts:
     def ways(self) -> dict[str, Way]:
         """Each part's way, by its name."""
         return {
-            "evaluate": timed(lambda: self._monitor.evaluate(0, previous=self._before)),
+            "evaluate": timed(
+                lambda: self._monitor.evaluate(0, previous=self._before, before=self._first)
+            ),
             "statistics": self.statistics,
             "draw": self.draw,
             "write": self.write,
         }
 
     def statistics(self) -> float:
-        """Every statistic of maps that an evaluation of these probes computes."""
+        """Every statistic that an evaluation of these probes computes."""
         self._before, self._now = self._now, self._end.report()
-        maps, before = self._now.maps, self._before.maps
-        began = time.perf_counter()
-        statistics.dead_maps(maps)
-        statistics.map_similarity(maps, before)
-        return time.perf_counter() - began
+        return timed(
+            lambda: summarize(self._now, self._probes, previous=self._before, before=self._first)
+        )()
+
+    def passes(self) -> int:
+        """How many images the model is asked about by the interventions of one evaluation.
+
+        Raises:
+            RuntimeError: There were none.
+        """
+        found = self._monitor.intervene(self._end.report()).interventions
+        if found is None:
+            raise RuntimeError("no interventions were made")
+        return int(found.passes)
+
+    def intervene(self) -> float:
+        """All interventions of one evaluation: counterfactual images, answers, p-values."""
+        return timed(lambda: self._monitor.intervene(self._end.report()))()
 
     def draw(self) -> float:
         """All pictures of a report, as arrays."""
@@ -319,12 +343,17 @@ def measure(shape: Shape, rounds: int, folder: Path) -> Times:
     check_floor(floor(), end.report().maps)
     parts = Parts(end, folder / "parts")
     tutorial(model, probes, folder)  # matplotlib's first figure is dearer
-    long = {"tutorial": timed(lambda: tutorial(model, probes, folder)), "epoch": train}
+    passes = parts.passes()  # traces, too
+    long = {
+        "tutorial": timed(lambda: tutorial(model, probes, folder)),
+        "interventions": parts.intervene,
+        "epoch": train,
+    }
     short = {"floor": timed(floor), "epoch end": end.step, **parts.ways()}
     times = interleaved(long, short, rounds, shape.name)
     end.close()
     parts.close()
-    return times
+    return dataclasses.replace(times, passes=passes)
 
 
 def interleaved(long: dict[str, Way], short: dict[str, Way], rounds: int, title: str) -> Times:
@@ -384,6 +413,11 @@ def summarized(times: Times) -> dict[str, dict[str, float]]:
             "tutorial / epoch end": ratio(seconds["tutorial"], end),
             "epoch end / epoch": ratio(end, seconds["epoch"]),
         },
+        "interventions": {
+            "passes": times.passes,
+            "us a pass": 1e6 * medians.median(seconds["interventions"]) / times.passes,
+            "interventions / epoch": ratio(seconds["interventions"], seconds["epoch"]),
+        },
         "parts / floor": {name: ratio(values, floor) for name, values in parts.items()},
     }
 
@@ -397,8 +431,8 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The results as two tables, ratios and breakdown."""
-    ratio_rows, part_rows = [], []
+    """The results as three tables: ratios, breakdown, interventions."""
+    ratio_rows, part_rows, test_rows = [], [], []
     for name, result in results.items():
         time_of, ratios = result["median_seconds"], result["ratios"]
         ratio_rows.append(
@@ -409,6 +443,12 @@ def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
             + [f"{ratios['tutorial / epoch end']:.1f}x"]
             + [f"{100 * ratios['epoch end / epoch']:.2g}%"]
         )
+        tests = result["interventions"]
+        test_rows.append(
+            [name]
+            + [f"{tests['passes']:.0f}", f"{1000 * time_of['interventions']:.0f} ms"]
+            + [f"{tests['us a pass']:.0f} us", f"{100 * tests['interventions / epoch']:.2g}%"]
+        )
         part_rows.append([name] + [f"{value:.2f}x" for value in result["parts / floor"].values()])
     ratio_header = ["shape", "floor", "epoch end", "tutorial", "epoch (extrapolated)"]
     first = next(iter(results.values()))
@@ -417,6 +457,8 @@ def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
             table(ratio_header + list(first["ratios"]), ratio_rows),
             "Parts of the epoch end, as multiples of the floor:",
             table(["shape", *first["parts / floor"]], part_rows),
+            "Interventions, at the evaluations that make them:",
+            table(["shape", "forward passes", "took", "a pass", "of an epoch"], test_rows),
         )
     )
 

@@ -35,7 +35,8 @@ class Rule:
     Attributes:
         floor: The smallest effect that counts.
         control: What an effect has to exceed: `"elsewhere"`, the same shape in another place, if
-            that reaches the floor, too; `"rest"`, everything but the thing; or nothing, `""`.
+            that reaches the floor, too; `"rest"`, everything but the thing; `"inside"`, a place as
+            hot and as small away from the border; or nothing, `""`.
         subject: What is exchanged, in words.
         assumption: Under which a model that uses it is at fault; follows "assuming that".
     """
@@ -46,6 +47,11 @@ class Rule:
     assumption: str
 
 
+_CONTROLS = {
+    "elsewhere": "the same shape elsewhere",
+    "rest": "all but it",
+    "inside": "a place as small inside",
+}
 _FRAME_PRIOR = "objects do not reach the border (frame prior)"
 _SIZE_PRIOR = "no place so small makes the class of a natural image (size prior)"
 _TINT_PRIOR = "brightness and contrast do not make the class (tint prior)"
@@ -60,7 +66,9 @@ RULES: Mapping[str, Rule] = {
     "high_frequency": Rule(
         0.2, "", "the finest detail (waves of three pixels or less)", _DETAIL_PRIOR
     ),
-    "own_hot_spot": Rule(0.2, "", "one small place near the border of each image", _FRAME_PRIOR),
+    "own_hot_spot": Rule(
+        0.2, "inside", "one small place near the border of each image", _FRAME_PRIOR
+    ),
     "class_hot_spot": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
     "hot_window": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
     "groups": Rule(0.2, "", "what tells the groups apart", "the groups you named fare alike"),
@@ -149,11 +157,11 @@ def _status(effect: Effect, rule: Rule, floor: float, p_value: float) -> tuple[s
     if effect.effect < floor:
         return "finding", f"below the floor of {floor:.2g}"
     beats_control = effect.margin_p_value < ALPHA
-    if rule.control == "rest" and not beats_control:
-        return "finding", f"all but it has an effect of {effect.control:.2f}"
+    if rule.control in ("rest", "inside") and not beats_control:
+        return "finding", f"{_CONTROLS[rule.control]} has an effect of {_plain(effect.control)}"
     control_fires = effect.control >= floor and effect.control_p_value < ALPHA
     if rule.control == "elsewhere" and control_fires and not beats_control:
-        return "suppressed", f"the same shape elsewhere has an effect of {effect.control:.2f}"
+        return "suppressed", f"{_CONTROLS[rule.control]} has an effect of {_plain(effect.control)}"
     return "fires", ""
 
 
@@ -247,8 +255,7 @@ def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> s
         )
     numbers = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
     if rule.control and not math.isnan(effect.control):
-        place = "the same shape elsewhere" if rule.control == "elsewhere" else "all but it"
-        numbers.append(f"{place}: {_plain(effect.control)}")
+        numbers.append(f"{_CONTROLS[rule.control]}: {_plain(effect.control)}")
     if not math.isnan(verdict.start):
         numbers.append(f"at the start: {_plain(verdict.start)}")
     return (

@@ -31,7 +31,8 @@ from keras_saliency.regions import (
     elsewhere,
     frame,
     hot_window,
-    outer_hot_windows,
+    own_hot_windows,
+    weighed,
     window_mask,
 )
 from keras_saliency.reports import Array, Effect, Interventions
@@ -74,26 +75,26 @@ def intervene(
     if targets is None:
         return Interventions((), "the probes have no targets", unit, 0, "")
     everyone = balanced(targets, np.arange(len(targets)), MAX_RECIPIENTS, seed)
-    num_donors = max(1, min(NUM_DONORS, MAX_RECIPIENTS // max(1, len(everyone))))
-    pairs = draw_pairs(targets, everyone, num_donors=num_donors, seed=seed)
+    pairs = draw_pairs(targets, everyone, num_donors=donors_for(everyone), seed=seed)
     if not len(pairs.recipients):
-        reason = "it takes two classes with two probes each"
-        return Interventions((), reason, unit, 0, "")
-    asked = Asker(probes.images, targets, scores, answer, chunk_size, by_score)
-    gate, scale = asked.gate(pairs, predictions)
-    choosers, testers = split_halves(targets, everyone, seed)
-    questions, untestable = _named(probes, pairs, seed), []
-    proposed, missing = _proposed(probes, maps, pairs, choosers, testers, num_donors, seed)
-    effects = [asked.effect(question, scale) for question in [*questions, *proposed]]
-    untestable += missing
-    left_out = sorted(
-        {int(target) for target in targets} - {int(t) for t in targets[pairs.recipients]}
-    )
-    note = ""
-    if left_out:
-        names = ", ".join(probes.class_name(target) for target in left_out)
-        note = f"classes with a single probe are not tested: {names}"
-    return Interventions((*effects, *untestable), gate, unit, asked.passes, note)
+        few = "it takes two classes, and two probes of one"
+        return Interventions((), few, unit, 0, "")
+    asker = Asker(probes.images, targets, scores, answer, chunk_size, by_score)
+    gate, scale = asker.gate(pairs, predictions)
+    tests = [
+        *_named(probes, pairs, seed),
+        *_proposed(probes.images, targets, maps, pairs, everyone, seed),
+    ]
+    effects = [test if isinstance(test, Effect) else asker.effect(test, scale) for test in tests]
+    single = sorted({*targets.tolist()} - {*targets[pairs.recipients].tolist()})
+    names = ", ".join(probes.class_name(target) for target in single)
+    note = f"classes with a single probe are not tested: {names}" if single else ""
+    return Interventions(tuple(effects), gate, unit, asker.passes, note)
+
+
+def donors_for(recipients: Array) -> int:
+    """How many donors of each kind so many recipients get."""
+    return max(1, min(NUM_DONORS, MAX_RECIPIENTS // max(1, len(recipients))))
 
 
 def _swap(images: Array, mask: Array) -> Edit:
@@ -104,6 +105,12 @@ def _swap(images: Array, mask: Array) -> Edit:
         return swap_region(images[recipients], images[donors], masks)
 
     return edit
+
+
+def _placed(images: Array, mask: Array, seed: int) -> tuple[Edit, Edit | None]:
+    """Exchanges a region; and its control, the same shape elsewhere."""
+    moved = elsewhere(mask, seed)
+    return _swap(images, mask), None if moved is None else _swap(images, moved)
 
 
 def _exchanged(edit: Edit) -> Edit:
@@ -118,9 +125,7 @@ def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question]:
     questions = []
     for name, region in probes.regions.items():
         mask = region[0] if (region == region[0]).all() else region
-        moved = elsewhere(mask, seed)
-        control = None if moved is None else _swap(images, moved)
-        questions.append(Question(f"region/{name}", _swap(images, mask), control, pairs))
+        questions.append(Question(f"region/{name}", *_placed(images, mask, seed), pairs))
     edits: dict[str, Edit] = {}
     if probes.masks is not None:
         masks = probes.masks
@@ -139,42 +144,39 @@ def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question]:
 
 
 def _proposed(
-    probes: ProbeSet,
-    maps: Array,
-    pairs: Pairs,
-    choosers: Array,
-    testers: Array,
-    num_donors: int,
-    seed: int,
-) -> tuple[list[Question], list[Effect]]:
-    """The tests of what the maps propose, and those that can't be made."""
-    images, targets = probes.images, probes.targets
-    assert targets is not None
-    height, width = images.shape[1:3]
-    questions, missing = [], []
-    windows = outer_hot_windows(maps)
-    questions.append(Question("own_hot_spot", _swap(images, windows), None, pairs))
-    halves = draw_pairs(targets, testers, num_donors=num_donors, seed=seed)
-    few = "" if len(halves.recipients) else "it takes two classes with three probes each"
-    hot = None if few else hot_window(maps[choosers])
-    if hot is None:
-        missing.append(Effect("hot_window", untestable=few or "no map is alive"))
-    else:
-        mask = window_mask(hot, height, width)
-        moved = elsewhere(mask, seed)
-        control = None if moved is None else _swap(images, moved)
-        questions.append(Question("hot_window", _swap(images, mask), control, halves, hot))
-    proposal = None if few else class_hot_window(maps[choosers], targets[choosers])
-    if proposal is not None:
-        target, window = proposal
-        toward = draw_pairs(targets, testers, num_donors=num_donors, seed=seed, donors_of=target)
-        if len(toward.recipients):
-            mask = window_mask(window, height, width)
-            moved = elsewhere(mask, seed)
-            control = None if moved is None else _swap(images, moved)
-            questions.append(
-                Question("class_hot_spot", _swap(images, mask), control, toward, window, target)
-            )
-            return questions, missing
-    missing.append(Effect("class_hot_spot", untestable=few or "no map is alive"))
-    return questions, missing
+    images: Array, targets: Array, maps: Array, pairs: Pairs, everyone: Array, seed: int
+) -> list[Question | Effect]:
+    """The tests of what the maps propose; effects without a number where none can be made.
+
+    Windows that are the same for all are chosen on one half of the probes and tested on the
+    other; else a window would be tested by the very chance that it was chosen for.
+    """
+    maps = weighed(maps, images)
+    outer, inner = (_swap(images, own_hot_windows(maps, outer=side)) for side in (True, False))
+    own = Question("own_hot_spot", outer, inner, pairs)
+    choosers, testers = split_halves(targets, everyone, seed)
+    halves = draw_pairs(targets, testers, num_donors=donors_for(testers), seed=seed)
+    if not len(halves.recipients) or not len(choosers):
+        few = "it takes two classes with three probes each"
+        return [own, *(Effect(test, untestable=few) for test in ("hot_window", "class_hot_spot"))]
+    hot = hot_window(maps[choosers])
+    proposal = class_hot_window(maps[choosers], targets[choosers])
+    if hot is None or proposal is None:
+        dead = "too few maps are alive"
+        return [own, *(Effect(test, untestable=dead) for test in ("hot_window", "class_hot_spot"))]
+    target, window = proposal
+    toward = draw_pairs(
+        targets, testers, num_donors=donors_for(testers), seed=seed, donors_of=target
+    )
+    shape = images.shape[1:3]
+    return [
+        own,
+        Question("hot_window", *_placed(images, window_mask(hot, *shape), seed), halves, hot),
+        Question(
+            "class_hot_spot",
+            *_placed(images, window_mask(window, *shape), seed),
+            toward,
+            window,
+            target,
+        ),
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from keras_saliency.reports import Array
 from keras_saliency.statistics import mean_map, shares
@@ -50,6 +51,26 @@ def frame(height: int, width: int, share: float) -> Array:
     mask = np.ones((height, width), bool)
     mask[thick : height - thick, thick : width - thick] = False
     return mask
+
+
+def weighed(maps: Array, images: Array) -> Array:
+    """Maps in which saliency counts as far as there is something to see.
+
+    The gradient says where a change would matter, also in a place where nothing is; a cue that
+    an image carries differs from what surrounds it. So the maps are multiplied by each pixel's
+    distance from the mean of its surroundings, in the channel where that is largest.
+
+    Args:
+        maps: `(num_probes, height, width)`.
+        images: `(num_probes, height, width, channels)`.
+
+    Returns:
+        The shape of `maps`.
+    """
+    side = 2 * window_side(*maps.shape[1:]) + 1
+    means = uniform_filter(images.astype(np.float32), (0, side, side, 0), mode="reflect")
+    result: Array = maps * np.abs(images - means).max(axis=-1)
+    return result
 
 
 def window_mask(window: Window, height: int, width: int) -> Array:
@@ -109,11 +130,15 @@ def class_hot_window(maps: Array, targets: Array) -> tuple[int, Window] | None:
     return classes[index], _hottest(sums[index], window_side(*maps.shape[1:]))
 
 
-def outer_hot_windows(maps: Array) -> Array:
-    """Each map's own hottest small window near the border.
+def own_hot_windows(maps: Array, *, outer: bool) -> Array:
+    """Each map's own hottest small window near the border, or away from it.
 
     A cue that is somewhere else in every image makes it. Of a map without saliency there, the
     first such window is taken.
+
+    Args:
+        maps: `(num_probes, height, width)`.
+        outer: Whether the windows' centres lie within `OUTER` of a border, or all others do.
 
     Returns:
         bool, the shape of `maps`.
@@ -126,8 +151,9 @@ def outer_hot_windows(maps: Array) -> Array:
         (centre > OUTER * size) & (centre < (1 - OUTER) * size)
         for centre, size in zip(centres, (height, width), strict=True)
     )
-    outside = np.where(rows[:, np.newaxis] & columns, -1, sums)
-    corners = outside.reshape(len(maps), -1).argmax(axis=1)
+    is_inner = rows[:, np.newaxis] & columns
+    candidates = np.where(is_inner != outer, sums, -1)
+    corners = candidates.reshape(len(maps), -1).argmax(axis=1)
     tops, lefts = np.unravel_index(corners, sums.shape[1:])
     places = zip(tops, lefts, strict=True)
     return np.stack([window_mask(Window(y, x, side, side), height, width) for y, x in places])
