@@ -445,9 +445,13 @@ def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
         )
         tests = result["interventions"]
         test_rows.append(
-            [name]
-            + [f"{tests['passes']:.0f}", f"{1000 * time_of['interventions']:.0f} ms"]
-            + [f"{tests['us a pass']:.0f} us", f"{100 * tests['interventions / epoch']:.2g}%"]
+            [
+                name,
+                f"{tests['passes']:.0f}",
+                f"{1000 * time_of['interventions']:.0f} ms",
+                f"{tests['us a pass']:.0f} us",
+                f"{100 * tests['interventions / epoch']:.2g}%",
+            ]
         )
         part_rows.append([name] + [f"{value:.2f}x" for value in result["parts / floor"].values()])
     ratio_header = ["shape", "floor", "epoch end", "tutorial", "epoch (extrapolated)"]

@@ -12,6 +12,8 @@ Donors are drawn with a fixed seed, the same at each evaluation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from keras_saliency.counterfactuals import swap_high_frequency, swap_region, swap_tint
@@ -107,6 +109,11 @@ def _swap(images: Array, mask: Array) -> Edit:
     return edit
 
 
+def _each(edit: Callable[[Array, Array], Array], images: Array) -> Edit:
+    """An edit of images as one of indices."""
+    return lambda recipients, donors: edit(images[recipients], images[donors])
+
+
 def _placed(images: Array, mask: Array, seed: int) -> tuple[Edit, Edit | None]:
     """Exchanges a region; and its control, the same shape elsewhere."""
     moved = elsewhere(mask, seed)
@@ -126,20 +133,22 @@ def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question]:
     for name, region in probes.regions.items():
         mask = region[0] if (region == region[0]).all() else region
         questions.append(Question(f"region/{name}", *_placed(images, mask, seed), pairs))
-    edits: dict[str, Edit] = {}
     if probes.masks is not None:
         masks = probes.masks
-        edits["background"] = lambda recipients, donors: swap_region(
-            images[recipients], images[donors], ~(masks[recipients] | masks[donors])
-        )
-    edits["frame"] = _swap(images, frame(height, width, FRAME))
-    edits["thin_frame"] = _swap(images, frame(height, width, THIN_FRAME))
-    edits["tint"] = lambda recipients, donors: swap_tint(images[recipients], images[donors])
-    edits["high_frequency"] = lambda recipients, donors: swap_high_frequency(
-        images[recipients], images[donors]
-    )
-    return questions + [
-        Question(test, edit, _exchanged(edit), pairs) for test, edit in edits.items()
+
+        def background(recipients: Array, donors: Array) -> Array:
+            outside = ~(masks[recipients] | masks[donors])
+            return swap_region(images[recipients], images[donors], outside)
+
+        questions.append(Question("background", background, None, pairs))
+    outer = _swap(images, frame(height, width, FRAME))
+    thin = _swap(images, frame(height, width, THIN_FRAME))
+    return [
+        *questions,
+        Question("frame", outer, _exchanged(outer), pairs),
+        Question("thin_frame", thin, None, pairs),
+        Question("tint", _each(swap_tint, images), None, pairs),
+        Question("high_frequency", _each(swap_high_frequency, images), None, pairs),
     ]
 
 

@@ -48,8 +48,9 @@ class Effect:
         flip: The net flip rate: how much more often the answer turns to the donor's class than
             under a donor of the same class; in -1..1, 0 if the model does not use it.
         keep: Accuracy under donors of the same class, in 0..1: what the exchange spares.
-        control: The effect of the control, paired with the same donors: of a region, the same
-            shape elsewhere; of all else, everything but that exchanged.
+        control: The effect of the control, with the same donors: of a region or window, the same
+            shape elsewhere; of the frame, all but it; of own hot spots, those away from the
+            border; `nan` for other tests.
         margin_p_value: Of `effect` > `control`.
         control_p_value: Of `control` > 0.
         num_probes: How many probes were changed.
