@@ -178,14 +178,13 @@ def _proposed(
         targets, testers, num_donors=donors_for(testers), seed=seed, donors_of=target
     )
     shape = images.shape[1:3]
-    return [
+    tests: list[Question | Effect] = [
         own,
         Question("hot_window", *_placed(images, window_mask(hot, *shape), seed), halves, hot),
-        Question(
-            "class_hot_spot",
-            *_placed(images, window_mask(window, *shape), seed),
-            toward,
-            window,
-            target,
-        ),
     ]
+    if len(toward.recipients):
+        edits = _placed(images, window_mask(window, *shape), seed)
+        tests.append(Question("class_hot_spot", *edits, toward, window, target))
+    else:
+        tests.append(Effect("class_hot_spot", untestable="no other class has three probes"))
+    return tests

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 FIRST = 4
 """So many evaluations after the first are all tested."""
 
-MOVED = 1.5
-"""A statistic has moved if it changed by this factor, ..."""
-
+ACCURACIES = {"probe_accuracy", "worst_group_accuracy"}
 MOVED_ACCURACY = 0.1
-"""... the accuracy if it changed by this much."""
+"""These have moved if they changed by so much, ..."""
+
+ENRICHMENTS = {"enrichment", "object_enrichment", "frame_enrichment"}
+MOVED = 1.5
+"""... and these, all of which may propose a region, if they changed by this factor."""
 
 
 def is_log_spaced(count: int) -> bool:
@@ -43,11 +45,10 @@ def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
     """
     for name, value in now.items():
         before = then.get(name, math.nan)
-        if name.endswith("accuracy"):
-            moved = abs(value - before) >= MOVED_ACCURACY
-        else:
-            low, high = min(value, before), max(value, before)
-            moved = "enrichment" in name and low > 0 and high / low >= MOVED
-        if moved:
+        kind = name.partition("/")[0]
+        low, high = min(value, before), max(value, before)
+        if kind in ACCURACIES and high - low >= MOVED_ACCURACY:
+            return True
+        if kind in ENRICHMENTS and low > 0 and high / low >= MOVED:
             return True
     return False

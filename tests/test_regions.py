@@ -9,7 +9,8 @@ from keras_saliency.regions import (
     elsewhere,
     frame,
     hot_window,
-    outer_hot_windows,
+    own_hot_windows,
+    weighed,
     window_mask,
     window_side,
 )
@@ -182,7 +183,7 @@ def test_each_map_s_outer_window_is_its_hottest_one_near_the_border(size):
     maps = random_maps(6, *size)
     outer = [window for window in all_windows(*size) if is_outer(window, *size)]
     assert outer
-    for single, found in zip(maps, outer_hot_windows(maps), strict=True):
+    for single, found in zip(maps, own_hot_windows(maps, outer=True), strict=True):
         best = max(outer, key=lambda window: within(single, window))
         np.testing.assert_array_equal(found, window_mask(best, *size))
 
@@ -192,23 +193,23 @@ def test_an_outer_window_ignores_the_hotter_middle(size):
     middle, corner = (size[0] // 2, size[1] // 2), (size[0] - 1, 0)
     maps = pixel_maps(*size, middle)
     maps[0][corner] = 0.25
-    found = outer_hot_windows(maps)[0]
+    found = own_hot_windows(maps, outer=True)[0]
     assert found[corner]
     assert not found[middle]
 
 
 def test_a_map_without_saliency_near_the_border_takes_the_first_window():
     maps = np.concatenate([pixel_maps(20, 20, (10, 10)), np.zeros((1, 20, 20))])
-    for found in outer_hot_windows(maps):
+    for found in own_hot_windows(maps, outer=True):
         np.testing.assert_array_equal(found, window_mask(Window(0, 0, 3, 3), 20, 20))
 
 
 def test_outer_windows_of_broken_maps_and_of_neighbours():
     """A map that is not finite has no say; a map's window is its own."""
     maps = random_maps(3, 20, 20)
-    expected = outer_hot_windows(maps)
+    expected = own_hot_windows(maps, outer=True)
     maps[1, 3, 3] = np.nan
-    found = outer_hot_windows(maps)
+    found = own_hot_windows(maps, outer=True)
     np.testing.assert_array_equal(found[[0, 2]], expected[[0, 2]])
     np.testing.assert_array_equal(found[1], window_mask(Window(0, 0, 3, 3), 20, 20))
 
