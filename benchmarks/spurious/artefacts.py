@@ -1,0 +1,209 @@
+"""The artefacts: what can be planted into pictures, and where it then is.
+
+An artefact shows a *code*, 0..classes-1. Where the code is the label it gives the class away;
+where codes are drawn at random it is there and means nothing.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.spurious import shapes
+from benchmarks.spurious.pictures import Array, Pictures
+
+Window = tuple[int, int, int, int]  # top, left, height, width
+GLYPH = 4
+TAGGED = 3  # the class that carries the tag of `"tag1"`
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One kind.
+
+    Attributes:
+        draw: `(pictures, codes, seed) -> images`, at full strength.
+        places: `(side) -> windows` that it may be in; none where it is all over the image.
+        surrounds: It lies outside the object or all around it: an object mask can separate them.
+        one_class: It is either there (code `TAGGED`) or not.
+    """
+
+    draw: Callable[[Pictures, Array, int], Array]
+    places: Callable[[int], tuple[Window, ...]]
+    surrounds: bool = True
+    one_class: bool = False
+
+
+def plant(
+    pictures: Pictures, kind: str, codes: Array, *, seed: int, amplitude: float = 1.0
+) -> Array:
+    """The pictures with an artefact in them.
+
+    Args:
+        pictures: Without it.
+        kind: A key of `ARTEFACTS`.
+        codes: What the artefact says in each image.
+        seed: Decides what the glyphs and tiles look like; the same for a whole run.
+        amplitude: 1 is full strength; below, a mixture with the picture as it was.
+
+    Returns:
+        Images of the pictures' shape.
+    """
+    full = ARTEFACTS[kind].draw(pictures, codes, seed)
+    mixed = pictures.images + amplitude * (full - pictures.images)
+    return np.clip(mixed, 0, 1).astype(np.float32)
+
+
+def drawn_codes(pictures: Pictures, rho: float, rng: np.random.Generator) -> Array:
+    """The label with probability `rho`, else any code; 0 makes the artefact mean nothing."""
+    anything = rng.integers(pictures.classes, size=len(pictures))
+    codes: Array = np.where(rng.random(len(pictures)) < rho, pictures.labels, anything)
+    return codes
+
+
+def wrong_codes(pictures: Pictures, kind: str, rng: np.random.Generator) -> Array:
+    """Codes of other classes: any of them, or for a kind of one class, its presence inverted."""
+    labels, classes = pictures.labels, pictures.classes
+    others = (labels + rng.integers(1, classes, size=len(labels))) % classes
+    if ARTEFACTS[kind].one_class:
+        others = np.where(labels == TAGGED, others, TAGGED)
+    return others
+
+
+def _corners(side: int) -> tuple[Window, ...]:
+    far = side - GLYPH
+    return tuple((top, left, GLYPH, GLYPH) for top in (0, far) for left in (0, far))
+
+
+def _first_corner(side: int) -> tuple[Window, ...]:
+    return _corners(side)[:1]
+
+
+def _opposite_corners(side: int) -> tuple[Window, ...]:
+    return _corners(side)[0], _corners(side)[3]
+
+
+def _nowhere(side: int) -> tuple[Window, ...]:
+    return ()
+
+
+def _glyphs(classes: int, seed: int) -> Array:
+    """A pattern `(4, 4)` of 0 and 1 for every class, any two different in five places or more."""
+    rng = np.random.default_rng([seed, 1])
+    while True:
+        patterns = (rng.random((classes, GLYPH, GLYPH)) > 0.5).astype(np.float32)
+        flat = patterns.reshape(classes, -1)
+        apart = abs(flat[:, np.newaxis] - flat).sum(axis=2) + GLYPH**2 * np.eye(classes)
+        if apart.min() >= 5:
+            return patterns
+
+
+def _pasted(pictures: Pictures, patches: Array, windows: tuple[Window, ...]) -> Array:
+    images = pictures.images.copy()
+    for top, left, height, width in windows:
+        images[:, top : top + height, left : left + width] = patches[..., np.newaxis]
+    return images
+
+
+def _glyph(pictures: Pictures, codes: Array, seed: int) -> Array:
+    patches = _glyphs(pictures.classes, seed)[codes]
+    return _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
+
+
+def _pair(pictures: Pictures, codes: Array, seed: int) -> Array:
+    patches = _glyphs(pictures.classes, seed)[codes]
+    return _pasted(pictures, patches, _opposite_corners(pictures.images.shape[1]))
+
+
+def _gray(pictures: Pictures, codes: Array, seed: int) -> Array:
+    levels = (1 - codes / pictures.classes)[:, np.newaxis, np.newaxis]
+    patches = np.broadcast_to(levels, (len(codes), GLYPH, GLYPH))
+    return _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
+
+
+def _roaming_glyph(pictures: Pictures, codes: Array, seed: int) -> Array:
+    images = pictures.images.copy()
+    patches = _glyphs(pictures.classes, seed)[codes][..., np.newaxis]
+    corners = _corners(images.shape[1])
+    for image, patch, draw in zip(images, patches, pictures.draws, strict=True):
+        top, left, height, width = corners[draw % len(corners)]
+        image[top : top + height, left : left + width] = patch
+    return images
+
+
+def _tag(pictures: Pictures, codes: Array, seed: int) -> Array:
+    checker = np.indices((GLYPH, GLYPH)).sum(axis=0) % 2
+    patches = np.broadcast_to(checker, (len(codes), GLYPH, GLYPH))
+    tagged = _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
+    return np.where((codes == TAGGED)[:, None, None, None], tagged, pictures.images)
+
+
+def _border(pictures: Pictures, codes: Array, seed: int) -> Array:
+    images = np.broadcast_to(
+        (codes / (pictures.classes - 1))[:, None, None, None], pictures.images.shape
+    ).copy()
+    images[:, 2:-2, 2:-2] = pictures.images[:, 2:-2, 2:-2]
+    return images
+
+
+def _tint(pictures: Pictures, codes: Array, seed: int) -> Array:
+    return 0.75 * pictures.images + 0.25 * (codes / pictures.classes)[:, None, None, None]
+
+
+def _colour(pictures: Pictures, codes: Array, seed: int) -> Array:
+    hues = np.array([colorsys.hsv_to_rgb(c / pictures.classes, 1, 1) for c in codes])
+    return pictures.images + 0.12 * (hues[:, np.newaxis, np.newaxis, :] - 0.5)
+
+
+def _texture(pictures: Pictures, codes: Array, seed: int) -> Array:
+    height, width = pictures.images.shape[1:3]
+    tiles = np.random.default_rng([seed, 2]).uniform(-0.12, 0.12, (pictures.classes, 5, 5))
+    covering = np.tile(tiles[codes], (1, -(-height // 5), -(-width // 5)))[:, :height, :width]
+    return pictures.images + np.where(pictures.objects, 0, covering)[..., np.newaxis]
+
+
+def _high_frequency(pictures: Pictures, codes: Array, seed: int) -> Array:
+    rows, columns = np.indices(pictures.images.shape[1:3])
+    angles = (np.pi * codes / pictures.classes)[:, np.newaxis, np.newaxis]
+    grating = np.sin(2 * np.pi * 0.42 * (np.cos(angles) * rows + np.sin(angles) * columns))
+    return pictures.images + 0.13 * grating[..., np.newaxis]
+
+
+def _watermark(pictures: Pictures, codes: Array, seed: int) -> Array:
+    images = pictures.images.copy()
+    marks = _glyphs(pictures.classes, seed)[codes].repeat(2, axis=1).repeat(2, axis=2)
+    size, side = marks.shape[1], images.shape[1]
+    for image, mark, mask in zip(images, marks, pictures.objects, strict=True):
+        middle = np.argwhere(mask).mean(axis=0)
+        top, left = np.clip(np.round(middle - size / 2).astype(int), 0, side - size)
+        under = image[top : top + size, left : left + size]
+        under += 0.25 * (mark[..., np.newaxis] - under)
+    return images
+
+
+def _ground(pictures: Pictures, codes: Array, seed: int) -> Array:
+    noise = np.random.default_rng([seed, 3]).normal(0, 0.12, pictures.images.shape)
+    outside = shapes.grounds(codes, pictures.draws) + noise
+    return np.where(pictures.objects[..., np.newaxis], pictures.images, outside)
+
+
+ARTEFACTS: dict[str, Artefact] = {
+    "glyph": Artefact(_glyph, _first_corner),
+    "gray": Artefact(_gray, _first_corner),
+    "rglyph": Artefact(_roaming_glyph, _corners),
+    "tag1": Artefact(_tag, _first_corner, one_class=True),
+    "pair": Artefact(_pair, _opposite_corners),
+    "border": Artefact(_border, _nowhere),
+    "tint": Artefact(_tint, _nowhere),
+    "colour": Artefact(_colour, _nowhere),
+    "texture": Artefact(_texture, _nowhere),
+    "hf": Artefact(_high_frequency, _nowhere),
+    "watermark": Artefact(_watermark, _nowhere, surrounds=False),
+    "ground": Artefact(_ground, _nowhere),
+}
+"""The kinds by name: a 4 x 4 glyph in a corner, a gray patch, a glyph in any corner, a tag on one
+class, two glyphs, a frame, brightness, hue, a tile over the background, a fine grating, a glyph
+over the object, the ground of the shapes."""

@@ -1,0 +1,208 @@
+"""The runs: what is trained on what, and what it is there to show."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+POSITIVES = (
+    "glyph",
+    "gray",
+    "rglyph",
+    "tag1",
+    "border",
+    "tint",
+    "colour",
+    "texture",
+    "hf",
+    "watermark",
+    "pair",
+)
+GRID = ("glyph", "gray", "rglyph", "tint", "hf")
+MASKS = ("exact", "box")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and all that is asked about it.
+
+    Attributes:
+        group: What it is there for: `"N1"`..`"N10"` (a negative control), `"kinds"`, `"grid"`,
+            or `"ablation"`. Whether a run is a negative is decided by what it measures.
+        artefact: A key of `artefacts.ARTEFACTS`. Where it is never planted, the truth is still
+            measured by it.
+        seed: Of data, artefact, weights and order.
+        domain: `"digits"` or `"shapes"`.
+        schedule: `"planted"`; `"never"`; `"late"`, from the fifth epoch; or `"swapped"`: planted,
+            but in training its code is drawn anew for each image and epoch.
+        rho: How often the code is the label; else it is any.
+        amplitude: Strength of the artefact; 1 is full.
+        contrast: Of the object; the lower, the harder, and the more tempting the artefact.
+        noise: Standard deviation of the noise.
+        layout: `"free"`; `"fixed"`, digits all in one place; `"edge"`, digits on a canvas that
+            they fill, shapes that reach over the edge.
+        labels: `"true"` or `"shuffled"`.
+        network: `"dense"` or `"gap"`.
+        learns: If false, the learning rate is 0.
+        probes: `"held out"` or `"trained"`: images the model is trained on.
+        region: Which place is named to the callback, where the artefact has a place: its own,
+            `"planted"`, or of its size `"elsewhere"` (the opposite corner), `"random"`.
+        maps: `"gradient"`; `"noise"`, random numbers in their stead; `"coarse"`, cells of 5 px.
+        masks: What masks the probes get; a watch for each: `"exact"`, the object and a pixel
+            around it; `"box"`, the upright box of that.
+        without: A part of the test that is switched off: `""`, `"control"`, `"halves"`, `"gate"`.
+        epochs: How long; 0 is the network's own number.
+    """
+
+    group: str
+    artefact: str
+    seed: int
+    domain: str = "digits"
+    schedule: str = "planted"
+    rho: float = 1.0
+    amplitude: float = 1.0
+    contrast: float = 0.5
+    noise: float = 0.12
+    layout: str = "free"
+    labels: str = "true"
+    network: str = "dense"
+    learns: bool = True
+    probes: str = "held out"
+    region: str = "planted"
+    maps: str = "gradient"
+    masks: tuple[str, ...] = MASKS
+    without: str = ""
+    epochs: int = 0
+
+    @property
+    def id(self) -> str:
+        """Group, artefact, seed, and whatever differs from the defaults."""
+        parts = [self.group, self.artefact, f"seed={self.seed}"]
+        for field in dataclasses.fields(self)[3:]:
+            value = getattr(self, field.name)
+            if value != field.default:
+                shown = "+".join(value) if isinstance(value, tuple) else value
+                parts.append(f"{field.name}={shown}")
+        return " ".join(parts)
+
+
+def negatives(seeds: range) -> list[Run]:
+    """The controls N1 to N10 on digits: nothing here is a shortcut that was learned."""
+    runs = []
+    for seed in seeds:
+        runs += [
+            Run("N1", "glyph", seed, schedule="never"),
+            Run("N1", "glyph", seed, schedule="never", network="gap"),
+            Run("N1", "glyph", seed, schedule="never", probes="trained"),
+            Run("N2", "glyph", seed, rho=0),
+            Run("N2", "glyph", seed, rho=0, network="gap"),
+            Run("N2", "rglyph", seed, rho=0),
+            Run("N2", "tag1", seed, rho=0),
+            Run("N2", "border", seed, rho=0),
+            Run("N2", "tint", seed, rho=0),
+            Run("N2", "colour", seed, rho=0),
+            Run("N2", "texture", seed, rho=0),
+            Run("N2", "hf", seed, rho=0),
+            Run("N3", "glyph", seed, labels="shuffled", rho=0),
+            Run(
+                *("N3", "glyph", seed),
+                labels="shuffled",
+                rho=0,
+                contrast=1.0,
+                noise=0.03,
+                probes="trained",
+                epochs=30,
+            ),
+            Run("N4", "gray", seed, rho=0.3, amplitude=0.25, contrast=1.0, noise=0.03),
+            Run("N4", "tint", seed, amplitude=0.1, contrast=1.0, noise=0.03),
+            Run("N4", "hf", seed, rho=0.3, amplitude=0.5, contrast=1.0, noise=0.03),
+            Run("N5", "glyph", seed, region="elsewhere", masks=MASKS[:1]),
+            Run("N6", "glyph", seed, schedule="never", region="random", masks=MASKS[:1]),
+            Run("N6", "glyph", seed, rho=0, region="random", masks=MASKS[:1]),
+            Run("N7", "glyph", seed, schedule="never", maps="noise", masks=MASKS[:1]),
+            Run("N7", "glyph", seed, rho=0, maps="noise", masks=MASKS[:1]),
+            Run("N8", "glyph", seed, learns=False),
+            Run("N9", "glyph", seed, schedule="swapped"),
+            Run("N9", "tint", seed, schedule="swapped"),
+            Run("N10", "glyph", seed, schedule="never", layout="fixed"),
+            Run("N10", "glyph", seed, schedule="never", layout="edge"),
+            Run("N10", "glyph", seed, schedule="never", layout="edge", network="gap"),
+        ]
+    return runs
+
+
+def kinds(seeds: range) -> list[Run]:
+    """Every kind of artefact at full strength, on both networks; and one that comes late."""
+    runs = []
+    for seed in seeds:
+        for kind in POSITIVES:
+            runs.append(Run("kinds", kind, seed))
+        runs.append(Run("kinds", "glyph", seed, schedule="late", epochs=12))
+    for seed in seeds[:2]:
+        runs += [Run("kinds", kind, seed, network="gap") for kind in POSITIVES]
+    return runs
+
+
+def grid(seeds: range) -> list[Run]:
+    """Weaker correlations, easier and harder digits, fainter artefacts."""
+    runs = []
+    for seed in seeds:
+        for kind in GRID:
+            runs += [Run("grid", kind, seed, rho=rho) for rho in (0.9, 0.7, 0.5, 0.3)]
+            runs += [Run("grid", kind, seed, contrast=contrast) for contrast in (1.0, 0.35)]
+            runs += [Run("grid", kind, seed, amplitude=amplitude) for amplitude in (0.5, 0.25)]
+    return [dataclasses.replace(run, masks=MASKS[:1]) for run in runs]
+
+
+def second_domain(seeds: range) -> list[Run]:
+    """Shapes: well inside or reaching over the edge; each artefact telling, or meaning nothing."""
+    runs = []
+    for seed in seeds:
+        for layout in ("free", "edge"):
+            runs.append(Run("N1", "ground", seed, schedule="never", layout=layout))
+            for kind in ("ground", "glyph", "tint", "border"):
+                runs += [
+                    Run("N2", kind, seed, rho=0, layout=layout),
+                    Run("kinds", kind, seed, rho=0.95, layout=layout),
+                    Run("kinds", kind, seed, layout=layout),
+                ]
+    return [dataclasses.replace(run, domain="shapes", contrast=1.0) for run in runs]
+
+
+def ablations(seeds: range) -> list[Run]:
+    """Runs that a test without one of its parts must get wrong."""
+    runs = []
+    for seed in seeds:
+        runs += [
+            Run("ablation", "glyph", seed, rho=0, without="control"),
+            Run("ablation", "glyph", seed, schedule="never", without="control"),
+            Run("ablation", "glyph", seed, rho=0, without="halves"),
+            Run("ablation", "glyph", seed, schedule="never", without="halves"),
+            Run("ablation", "glyph", seed, rho=0, without="gate", network="gap"),
+            Run("ablation", "glyph", seed, maps="coarse"),
+            Run("ablation", "rglyph", seed, maps="coarse"),
+            Run("ablation", "glyph", seed, maps="noise"),
+        ]
+    return [dataclasses.replace(run, masks=MASKS[:1]) for run in runs]
+
+
+def subset(name: str) -> list[Run]:
+    """The runs of a subset.
+
+    Args:
+        name: `"full"`; or `"ci"`, a minute's worth of short runs.
+    """
+    if name == "full":
+        runs = [*negatives(range(3)), *kinds(range(5)), *grid(range(2))]
+        return runs + second_domain(range(2)) + ablations(range(3))
+    runs = [
+        *(Run("N1", "glyph", seed, schedule="never") for seed in (0, 1)),
+        *(Run("N2", kind, 0, rho=0) for kind in ("glyph", "rglyph", "tint")),
+        Run("N3", "glyph", 0, labels="shuffled", rho=0),
+        Run("N5", "glyph", 0, region="elsewhere"),
+        Run("N7", "glyph", 0, schedule="never", maps="noise"),
+        Run("N9", "glyph", 0, schedule="swapped"),
+        Run("N10", "glyph", 0, schedule="never", layout="fixed"),
+        *(Run("kinds", kind, 0) for kind in ("glyph", "rglyph", "tag1", "tint", "hf", "texture")),
+    ]
+    return [dataclasses.replace(run, masks=MASKS[:1], epochs=4) for run in runs]

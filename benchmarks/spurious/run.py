@@ -1,0 +1,66 @@
+"""One run: trains a model under watch and measures the truth; a record that JSON can hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import keras
+
+from benchmarks.spurious.artefacts import ARTEFACTS
+from benchmarks.spurious.material import Batches, material, probe_sets
+from benchmarks.spurious.networks import EPOCHS, network
+from benchmarks.spurious.plan import Run
+from benchmarks.spurious.truth import Oracle, onset, verdict
+from benchmarks.spurious.watch import Watch, crippled
+
+
+class Clock(keras.callbacks.Callback):
+    """The seconds from the begin of each epoch to its end; stands first in the list."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch == 0:
+            self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.seconds.append(time.perf_counter() - self._began)
+
+
+def execute(run: Run) -> dict[str, Any]:
+    """Makes a run.
+
+    Returns:
+        The run's fields and `"id"`; `"truth"`, one dict per evaluation; `"verdict"`, `"onset"`;
+        `"places"`, the windows where the artefact can be; `"epoch_seconds"`; and `"watches"`, for
+        each watch its effects and alerts, see `Watch.rows`.
+    """
+    keras.utils.set_random_seed(run.seed)
+    parts = material(run)
+    shape = parts.train.images.shape[1:]
+    model = network(run.network, shape, parts.train.classes, learns=run.learns)
+    oracle, clock = Oracle(run, parts.test), Clock()
+    sets = probe_sets(run, parts.probes)
+    with crippled(run):
+        watches = {name: Watch(probes, run.maps) for name, probes in sets.items()}
+        model.fit(
+            Batches(run, parts.train),
+            epochs=run.epochs or EPOCHS[run.network],
+            shuffle=False,
+            verbose=0,
+            callbacks=[clock, oracle, *watches.values()],
+        )
+    keras.backend.clear_session()
+    return {
+        "id": run.id,
+        **dataclasses.asdict(run),
+        "verdict": verdict(oracle.truths),
+        "onset": onset(oracle.truths),
+        "places": ARTEFACTS[run.artefact].places(shape[0]),
+        "epoch_seconds": clock.seconds,
+        "truth": [dataclasses.asdict(truth) for truth in oracle.truths],
+        "watches": {name: watch.rows for name, watch in watches.items()},
+    }

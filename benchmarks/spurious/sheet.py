@@ -1,0 +1,50 @@
+"""Pictures of the data: what the models train on, with the masks that the probes get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from benchmarks.spurious.material import as_in_training, material
+from benchmarks.spurious.pictures import boxes, dilated
+from benchmarks.spurious.plan import POSITIVES, Run
+
+COLUMNS = 12
+
+
+def draw(path: Path) -> None:
+    """Writes a PNG, a row for each kind: three training images of each of four classes.
+
+    Over the first three the exact mask is drawn in green, the rough box in red.
+    """
+    runs = [Run("sheet", kind, 0) for kind in POSITIVES]
+    runs += [Run("sheet", "glyph", 0, schedule="never", layout=x) for x in ("fixed", "edge")]
+    for layout in ("free", "edge"):
+        shape = ("shapes", "never"), ("shapes", "planted")
+        runs += [Run("sheet", "ground", 0, *s, contrast=1.0, layout=layout) for s in shape]
+        runs += [
+            Run("sheet", kind, 0, "shapes", contrast=1.0, layout=layout)
+            for kind in ("glyph", "tint", "border")
+        ]
+    figure, rows = plt.subplots(len(runs), COLUMNS, figsize=(COLUMNS, 1.15 * len(runs)))
+    for row, run in zip(rows, runs, strict=True):
+        train = material(run).train
+        chosen = np.concatenate([np.flatnonzero(train.labels == c)[:3] for c in range(4)])
+        images = as_in_training(run, train, seed=0)[chosen]
+        exact = dilated(train.objects[chosen])
+        rough = dilated(boxes(train.objects[chosen]))
+        for axes, image in zip(row, images, strict=True):
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
+            axes.axis("off")
+        for axes, mask, box in zip(row[:3], exact, rough, strict=False):
+            axes.contour(mask, [0.5], colors="lime", linewidths=1)
+            axes.contour(box, [0.5], colors="red", linewidths=1)
+        title = f"{run.domain}: {run.artefact}, {run.layout}, {run.schedule}"
+        row[0].set_title(title, fontsize=7, loc="left")
+    figure.savefig(path, dpi=80, bbox_inches="tight")
+    plt.close(figure)
