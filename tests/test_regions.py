@@ -214,6 +214,48 @@ def test_outer_windows_of_broken_maps_and_of_neighbours():
     np.testing.assert_array_equal(found[1], window_mask(Window(0, 0, 3, 3), 20, 20))
 
 
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_the_inner_window_is_the_hottest_of_all_others(size):
+    maps = random_maps(6, *size)
+    inner = [window for window in all_windows(*size) if not is_outer(window, *size)]
+    for single, found in zip(maps, own_hot_windows(maps, outer=False), strict=True):
+        best = max(inner, key=lambda window: within(single, window))
+        np.testing.assert_array_equal(found, window_mask(best, *size))
+
+
+# ---------------------------------------------------------------- what there is to see
+
+
+def test_saliency_counts_by_what_there_is_to_see():
+    """One pixel differs from its surroundings: by 9 in a window of 3 x 3 there is 8/9 left."""
+    assert window_side(6, 6) == 1  # so the surroundings are 3 x 3
+    images = np.full((1, 6, 6, 2), 5.0)
+    images[0, 2, 3, 1] += 9
+    expected = np.zeros((6, 6))
+    expected[1:4, 2:5] = 1
+    expected[2, 3] = 8
+    maps = random_maps(1, 6, 6)
+    np.testing.assert_allclose(weighed(maps, images)[0], maps[0] * expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (20, 20), (20, 37), (64, 9)])
+def test_surroundings_are_a_square_twice_as_wide_as_a_window(size):
+    images = np.random.default_rng(0).random((2, *size, 3))
+    reach = window_side(*size)
+    padding = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    wide = np.pad(images, padding, mode="symmetric")
+    side = 2 * reach + 1
+    squares = np.lib.stride_tricks.sliding_window_view(wide, (side, side), axis=(1, 2))
+    differences = np.abs(images - squares.mean(axis=(-2, -1))).max(axis=-1)
+    maps = random_maps(2, *size)
+    np.testing.assert_allclose(weighed(maps, images), maps * differences, rtol=1e-4, atol=1e-6)
+
+
+def test_a_flat_image_proposes_nothing():
+    maps = weighed(random_maps(2, 20, 20), np.full((2, 20, 20, 1), 0.5))
+    assert hot_window(maps) is None
+
+
 # ---------------------------------------------------------------- elsewhere
 
 
