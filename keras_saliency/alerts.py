@@ -109,7 +109,7 @@ def judge(
         A verdict for each effect, and the streaks after it. While the gate is closed nothing
         fires and the streaks stay.
     """
-    tested = [effect for effect in found.effects if not effect.untestable]
+    tested = [e for e in found.effects if not e.untestable and not math.isnan(e.p_value)]
     p_values = holm([effect.p_value for effect in tested])
     adjusted = {effect.test: p for effect, p in zip(tested, p_values, strict=True)}
     verdicts = []

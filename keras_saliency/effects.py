@@ -158,7 +158,7 @@ def sign_flip_p_value(differences: Array) -> float:
         differences: `(num_probes,)`.
 
     Returns:
-        In (0, 1]; 1 if all differences are 0.
+        In (0, 1]; 1 if all differences are 0; `nan` if one is.
 
     Example:
         >>> sign_flip_p_value(np.array([0.5, -0.5, 0.25, -0.25])) > 0.4
@@ -168,6 +168,8 @@ def sign_flip_p_value(differences: Array) -> float:
         Phipson, Smyth: Permutation P-values Should Never Be Zero. arXiv:1603.05766.
     """
     values = differences.astype(np.float64)
+    if np.isnan(values).any():
+        return math.nan
     means = _signs(len(values)) @ values
     return float((1 + (means >= values.sum() - 1e-9).sum()) / (1 + FLIPS))
 

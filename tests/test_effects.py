@@ -158,6 +158,11 @@ def test_no_difference_no_evidence():
     assert sign_flip_p_value(np.full(60, -0.25)) == 1
 
 
+def test_of_what_is_undefined_the_p_value_is_too():
+    """A nan is at least as large as nothing, which is no evidence."""
+    assert np.isnan(sign_flip_p_value(np.array([0.5] * 20 + [np.nan])))
+
+
 def test_it_is_of_one_side():
     values = np.random.default_rng(0).normal(0.2, 1, 40)
     one, other = sign_flip_p_value(values), sign_flip_p_value(-values)
@@ -318,6 +323,11 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     gate, scale = blind.gate(pairs, np.full(40, -1))
     assert gate == "the scores do not yet tell the probes' classes apart"
     assert np.isnan(scale)
+    effect = blind.effect(Question("frame", lambda a, b: images[a], None, pairs), scale)
+    assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
+    broken = Asker(images, targets, np.full(40, np.nan), pixel, 100, True)
+    gate, _ = broken.gate(pairs, np.full(40, -1))
+    assert gate == "the scores do not yet tell the probes' classes apart"
 
 
 def test_examples_are_the_pairs_that_changed_most_of_different_classes():
