@@ -104,14 +104,10 @@ def negatives(seeds: range) -> list[Run]:
             Run("N2", "texture", seed, rho=0),
             Run("N2", "hf", seed, rho=0),
             Run("N3", "glyph", seed, labels="shuffled", rho=0),
-            Run(
-                *("N3", "glyph", seed),
+            dataclasses.replace(
+                Run("N3", "glyph", seed, rho=0, contrast=1.0, noise=0.03, probes="trained"),
                 labels="shuffled",
-                rho=0,
-                contrast=1.0,
-                noise=0.03,
-                probes="trained",
-                epochs=30,
+                epochs=24,
             ),
             Run("N4", "gray", seed, rho=0.3, amplitude=0.25, contrast=1.0, noise=0.03),
             Run("N4", "tint", seed, amplitude=0.1, contrast=1.0, noise=0.03),

@@ -9,10 +9,11 @@ from typing import Any
 import keras
 
 from benchmarks.spurious.artefacts import ARTEFACTS
+from benchmarks.spurious.levels import onset, verdict
 from benchmarks.spurious.material import Batches, material, probe_sets
 from benchmarks.spurious.networks import EPOCHS, network
 from benchmarks.spurious.plan import Run
-from benchmarks.spurious.truth import Oracle, onset, verdict
+from benchmarks.spurious.truth import Oracle
 from benchmarks.spurious.watch import Watch, crippled
 
 
@@ -54,11 +55,12 @@ def execute(run: Run) -> dict[str, Any]:
             callbacks=[clock, oracle, *watches.values()],
         )
     keras.backend.clear_session()
+    effects = {truth.step: truth.effect for truth in oracle.truths}
     return {
         "id": run.id,
         **dataclasses.asdict(run),
-        "verdict": verdict(oracle.truths),
-        "onset": onset(oracle.truths),
+        "verdict": verdict(effects),
+        "onset": onset(effects),
         "places": ARTEFACTS[run.artefact].places(shape[0]),
         "epoch_seconds": clock.seconds,
         "truth": [dataclasses.asdict(truth) for truth in oracle.truths],

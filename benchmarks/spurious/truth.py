@@ -7,7 +7,6 @@ artefact is right as often on the one as on the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -17,10 +16,6 @@ from benchmarks.spurious.artefacts import wrong_codes
 from benchmarks.spurious.material import as_in_training, planted
 from benchmarks.spurious.pictures import Array, Pictures
 from benchmarks.spurious.plan import Run
-
-RELIES = 0.2
-DOES_NOT = 0.05
-"""A run relies on its artefact from the first effect on, and does not up to the second."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +94,3 @@ class Oracle(keras.callbacks.Callback):
             for row in correct
             for label in np.unique(self._labels)
         )
-
-
-def verdict(truths: Sequence[Truth]) -> str:
-    """What a run is: `"relies"`, `"does not"`, `"between"`.
-
-    By the largest mean effect of three evaluations in a row, since 400 images tell an effect to
-    some 0.03 only.
-    """
-    effects = [truth.effect for truth in truths]
-    largest = max(float(np.mean(effects[end - 3 : end])) for end in range(3, len(effects) + 1))
-    if largest >= RELIES:
-        return "relies"
-    return "does not" if largest <= DOES_NOT else "between"
-
-
-def onset(truths: Sequence[Truth]) -> int | None:
-    """The first step at which the model relies on the artefact; `None` if it never does."""
-    return next((truth.step for truth in truths if truth.effect >= RELIES), None)

@@ -1,0 +1,140 @@
+"""From recorded effects to alerts, by the rules as they are now: nothing is trained again.
+
+A run is watched with all masks and regions at once. What a user with less would have been told
+follows from the same effects: a *policy* leaves out the tests that he could not have had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras_saliency.alerts import ALERT, Streak, judge
+from keras_saliency.reports import Effect, Interventions
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a user gives.
+
+    Attributes:
+        masks: The watch to read: `"exact"` or `"box"`.
+        leaves_out: Parts of tests' names in front of `/` that he does not have.
+        counts_only: If given, only alerts of this part count.
+    """
+
+    masks: str
+    leaves_out: tuple[str, ...]
+    counts_only: str = ""
+
+
+POLICIES = {
+    "nothing": Policy("exact", ("region", "background")),
+    "masks": Policy("exact", ("region",)),
+    "boxes": Policy("box", ("region",)),
+    "region": Policy("exact", ("background",), "region"),
+}
+"""Nothing but probes; with exact object masks; with rough boxes; with a named region, of which
+only its own alerts count."""
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A test that fired at an evaluation; `twice` if it did at the one before, too."""
+
+    step: int
+    test: str
+    twice: bool
+    window: tuple[int, int, int, int] | None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A run under a policy.
+
+    Attributes:
+        steps: Of all evaluations.
+        open: Whether the gate was, at each.
+        effects: What was tested at each, without the untestable.
+        fired: In the order of evaluations.
+        height: The largest effect of any evaluation with an open gate, as a multiple of its
+            floor; 0 if there is none. From 1 on a test may fire.
+    """
+
+    steps: tuple[int, ...]
+    open: tuple[bool, ...]
+    effects: tuple[tuple[Effect, ...], ...]
+    fired: tuple[Fired, ...]
+    height: float
+
+    def first(self, *, twice: bool) -> int | None:
+        """The step at which a test fired first, or fired for the second time in a row."""
+        steps = [fired.step for fired in self.fired if fired.twice or not twice]
+        return min(steps) if steps else None
+
+
+def replay(record: dict[str, Any], name: str) -> Replayed | None:
+    """A recorded run under a policy; `None` if the run has no such watch, or no such region."""
+    policy = POLICIES[name]
+    rows = record["watches"].get(policy.masks)
+    if rows is None:
+        return None
+    fired, heights, tested = [], [0.0], []
+    streaks = None
+    for row in rows:
+        effects = tuple(
+            effect
+            for effect in map(_effect, row["effects"])
+            if _kind(effect) not in policy.leaves_out
+        )
+        found = Interventions(effects, row["gate"], "accuracy", 0, "")
+        verdicts, streaks = judge(found, streaks=streaks)
+        for verdict in verdicts:
+            effect = verdict.effect
+            if policy.counts_only not in ("", _kind(effect)):
+                continue
+            if not row["gate"] and not effect.untestable:
+                heights.append(effect.effect / verdict.floor)
+            if verdict.status == "fires":
+                twice = streaks[effect.test].fired >= 2
+                fired.append(Fired(row["step"], effect.test, twice, effect.window))
+        tested.append(tuple(effect for effect in effects if not effect.untestable))
+    if policy.counts_only and all(
+        _kind(effect) != policy.counts_only for effects in tested for effect in effects
+    ):
+        return None
+    return Replayed(
+        steps=tuple(row["step"] for row in rows),
+        open=tuple(not row["gate"] for row in rows),
+        effects=tuple(tested),
+        fired=tuple(fired),
+        height=max(heights),
+    )
+
+
+def agrees(record: dict[str, Any]) -> bool:
+    """Whether the rules as they are now give the alerts that the callback raised in training."""
+    for rows in record["watches"].values():
+        streaks: dict[str, Streak] = {}
+        for row in rows:
+            effects = tuple(map(_effect, row["effects"]))
+            before = streaks
+            found = Interventions(effects, row["gate"], "accuracy", 0, "")
+            _, streaks = judge(found, streaks=before)
+            now = {
+                test
+                for test, streak in streaks.items()
+                if streak.active and not before.get(test, Streak()).active
+            }
+            if now != {rule for level, rule, _ in row["alerts"] if level == ALERT}:
+                return False
+    return True
+
+
+def _effect(fields: dict[str, Any]) -> Effect:
+    window = fields.get("window")
+    return Effect(**{**fields, "window": None if window is None else tuple(window)})
+
+
+def _kind(effect: Effect) -> str:
+    return effect.test.partition("/")[0]
