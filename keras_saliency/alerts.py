@@ -24,6 +24,9 @@ WARN, ALERT = "warn", "alert"
 """The levels of an alert: fired once; fired twice in a row."""
 
 
+OUTWEIGHS = 1.5
+"""An effect outweighs that of its control if it is so many times as large, and significantly so."""
+
 FINDING = 0.15
 """From this effect on, one that is no reason for an alert is still worth showing."""
 
@@ -61,7 +64,7 @@ RULES: Mapping[str, Rule] = {
     "region": Rule(0.15, "elsewhere", "the region {name!r}", "a region you name does not decide"),
     "background": Rule(0.15, "", "the background", "your masks cover the object"),
     "frame": Rule(0.25, "rest", "the outer 12 % of each side", _FRAME_PRIOR),
-    "thin_frame": Rule(0.15, "", "the outer 5 % of each side", _FRAME_PRIOR),
+    "thin_frame": Rule(0.25, "", "the outer 5 % of each side", _FRAME_PRIOR),
     "tint": Rule(0.2, "", "brightness and contrast", _TINT_PRIOR),
     "high_frequency": Rule(
         0.2, "", "the finest detail (waves of three pixels or less)", _DETAIL_PRIOR
@@ -156,7 +159,7 @@ def _status(effect: Effect, rule: Rule, floor: float, p_value: float) -> tuple[s
         return "quiet", ""
     if effect.effect < floor:
         return "finding", f"below the floor of {floor:.2g}"
-    beats_control = effect.margin_p_value < ALPHA
+    beats_control = effect.margin_p_value < ALPHA and effect.effect >= OUTWEIGHS * effect.control
     if rule.control in ("rest", "inside") and not beats_control:
         return "finding", f"{_CONTROLS[rule.control]} has an effect of {_plain(effect.control)}"
     control_fires = effect.control >= floor and effect.control_p_value < ALPHA
