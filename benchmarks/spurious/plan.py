@@ -109,7 +109,7 @@ def negatives(seeds: range) -> list[Run]:
                 labels="shuffled",
                 epochs=24,
             ),
-            Run("N4", "gray", seed, rho=0.3, amplitude=0.25, contrast=1.0, noise=0.03),
+            Run("N4", "texture", seed, rho=0.5, amplitude=0.25, contrast=1.0, noise=0.03),
             Run("N4", "tint", seed, amplitude=0.1, contrast=1.0, noise=0.03),
             Run("N4", "hf", seed, rho=0.3, amplitude=0.5, contrast=1.0, noise=0.03),
             Run("N5", "glyph", seed, region="elsewhere", masks=MASKS[:1]),
