@@ -168,7 +168,7 @@ class SaliencyCallback(keras.callbacks.Callback):
                 floors=self.baseline,
             )
             self._sinks: dict[str, TensorBoardSink] = {}
-            self._said = {"what": False, "cost": False}
+            self._said = {"what": False, "tests": False, "cost": False}
         self._close()  # what a fit that crashed left open
         self._fits += 1
         self._has_begun = self._has_warned = False
@@ -186,6 +186,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             self._has_begun = True
             self._evaluate(_tags.EPOCH_RUN, epoch - 1, again=epoch > 0)
             self._say("what", self._what_is_done())
+            self._say("tests", self._what_is_tested())
         else:
             self._say_cost()
         self._epoch_began = time.perf_counter()
@@ -340,6 +341,22 @@ class SaliencyCallback(keras.callbacks.Callback):
             f"{self.method} of the {self._score_name()} ({self._monitor.score_source}) for "
             f"{len(self.probes)} probes, {every}"
         )
+
+    def _what_is_tested(self) -> str:
+        """Which tests are made and which can't be, and what one round of them takes."""
+        found = None if self._tested is None else self._tested.interventions
+        if found is None:
+            return "no tests of what the model uses (interventions=None)"
+        if not found.effects:
+            return f"no tests of what the model uses: {found.gate}"
+        tested = [effect.test for effect in found.effects if effect.num_probes]
+        missing = [f"{e.test} ({e.untestable})" for e in found.effects if not e.num_probes]
+        when = "often at first, then ever less" if self.interventions == "auto" else "every time"
+        text = (
+            f"tests what the model uses, {when}: {', '.join(tested)}; {found.passes} forward passes"
+        )
+        text += f"; not testable: {', '.join(missing)}" if missing else ""
+        return text + (f"; {found.note}" if found.note else "")
 
     def _say_cost(self) -> None:
         """Says, after the first epoch that ended with an evaluation, what that cost."""
