@@ -167,6 +167,7 @@ class SaliencyCallback(keras.callbacks.Callback):
                 batch_size=self.batch_size,
                 floors=self.baseline,
             )
+            self._tested: SaliencyReport | None = None  # the latest with interventions
             self._sinks: dict[str, TensorBoardSink] = {}
             self._said = {"what": False, "tests": False, "cost": False}
         self._close()  # what a fit that crashed left open
@@ -176,8 +177,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         iterations = getattr(getattr(self.model, "optimizer", None), "iterations", 0)
         self._batches = self._batches_seen = int(iterations)
         self._previous: dict[str, SaliencyReport] = {}
+        self._older: dict[str, SaliencyReport | None] = {}  # the ones before those
         self._before: SaliencyReport | None = None  # the first report of the fit
-        self._tested: SaliencyReport | None = None  # the latest with interventions
         self._evaluations = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -250,10 +251,14 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _evaluate(
         self, run: str, step: int, *, again: bool = False, last: bool = False
     ) -> SaliencyReport:
+        previous = self._previous.get(run)
+        if previous is not None and previous.step == step:  # the same state, seen again
+            previous = self._older[run]
         report: SaliencyReport = self._monitor.evaluate(
-            step, previous=self._previous.get(run), before=self._before
+            step, previous=previous, before=self._before
         )
-        self._previous[run], self._before = report, self._before or report
+        self._older[run], self._previous[run] = previous, report
+        self._before = self._before or report
         if run == _tags.EPOCH_RUN:
             self._last_seen = step
             if self._is_due(report, last):
@@ -267,6 +272,9 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def _is_due(self, report: SaliencyReport, last: bool) -> bool:
         """Whether interventions are to be made of a report."""
+        if self._evaluations == 0 and self._tested is not None:
+            # The end of the fit before was tested: one state is no two tests in a row.
+            return self.interventions is not None and self._tested.step != report.step
         if self.interventions != "auto" or self._tested is None:
             return self.interventions is not None
         return (
@@ -281,9 +289,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         row = {"fit": self._fits, "run": run, "step": report.step, **report.statistics}
         place = list(zip(self.history["run"], self.history["step"], strict=True))
         if again and place[-1:] == [(run, report.step)]:
-            row["fit"] = self.history["fit"][-1]
-            for column in self.history.values():
-                column.pop()
+            before = {name: column.pop() for name, column in self.history.items()}
+            row = before | row | {"fit": before["fit"]}
         rows = len(self.history["step"])
         for name in dict.fromkeys([*self.history, *row]):
             column = self.history.setdefault(name, [math.nan] * rows)

@@ -117,7 +117,8 @@ def test_each_epoch_and_the_state_before_are_explained(tmp_path):
     assert saliency.history["run"] == ["saliency"] * 4
     assert saliency.history["fit"] == [1] * 4
     statistics = {"gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity"}
-    assert {key for key in logs if key != "loss"} == {f"saliency_{name}" for name in statistics}
+    keys = {f"saliency_{name}" for name in statistics} | {"saliency_alert"}
+    assert {key for key in logs if key != "loss"} == keys
     for name in statistics:
         np.testing.assert_array_equal(logs[f"saliency_{name}"], saliency.history[name][1:])
     assert np.isnan(saliency.history["map_similarity"][0])
@@ -173,13 +174,13 @@ def test_the_model_is_traced_once_over_two_fits_and_a_new_compile():
     model = network(Counting())
     traces.clear()
     fit([saliency], model=model)
-    count = len(traces)
+    count = len(traces)  # once for the maps, once for the answers to interventions
     assert saliency._monitor.trace_count == 1
     fit([saliency], model=model)
     model.compile("sgd", "sparse_categorical_crossentropy")
     fit([saliency], model=model)
     assert saliency._monitor.trace_count == 1
-    assert len(traces) == count == 1
+    assert len(traces) == count == 2
 
 
 def test_another_model_is_traced_anew():
@@ -382,6 +383,13 @@ BAD = [
     ("batch_size", 0, ValueError, "batch_size: expected a positive integer, received 0"),
     ("verbose", 3, ValueError, "verbose: expected 0 or 1, received 3"),
     ("log_dir", 3, TypeError, "log_dir: expected a path, received 3"),
+    ("interventions", "always", ValueError, "interventions: expected one of 'auto', 'epoch'"),
+    ("interventions", 3, TypeError, "interventions: expected one of 'auto', 'epoch'"),
+    ("baseline", {"border": 1.0}, ValueError, "baseline: expected tests of .*received 'border'"),
+    ("baseline", 0.3, TypeError, "baseline: expected a file"),
+    ("baseline", "none.json", ValueError, "baseline: expected a JSON file"),
+    ("on_alert", "print", TypeError, "on_alert: expected a function of an alert"),
+    ("stop_on_alert", 1, TypeError, "stop_on_alert: expected True or False, received 1"),
 ]
 
 
@@ -426,3 +434,226 @@ print(saliency.history["step"], ["could not be written" in str(w.message) for w 
         [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True
     )
     assert done.stdout == "[-1, 0, 1, 2, 3] [True]\n", done.stderr
+
+
+# ---------------------------------------------------------------- interventions and alerts
+
+SIDE, TAG = 12, (slice(2, 3), slice(2, 5))
+
+
+def planted(cue, count=240, seed=0):
+    """Objects in the middle, hard to see, and a lit pixel of three above them.
+
+    Which one is lit tells the class; without the cue it is drawn.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    images = rng.normal(0, 1, (count, SIDE, SIDE, 1))
+    for target in range(CLASSES):  # a bar
+        images[labels == target, 3 + 2 * target : 5 + 2 * target, 3:9] += 0.6
+    images[:, 2, 2:5] = 0
+    lit = labels if cue else rng.integers(CLASSES, size=count)
+    images[np.arange(count), 2, 2 + lit] = 6
+    return images.astype("float32"), labels
+
+
+def tagged_probes(cue=True, per_class=12):
+    """Images that were not trained on: of those, the model may know the noise by heart."""
+    tag = np.zeros((SIDE, SIDE), bool)
+    tag[TAG] = True
+    images, labels = planted(cue, seed=1)
+    count = CLASSES * per_class
+    return ks.ProbeSet(images[:count], labels[:count], regions={"tag": tag})
+
+
+def linear(rate=0.01):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    return model
+
+
+def train(callbacks, cue=True, epochs=4, model=None, **kwargs):
+    model = model or linear()
+    return model.fit(
+        *planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=callbacks, **kwargs
+    )
+
+
+def test_a_cue_in_a_named_region_is_caught():
+    told = []
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=told.append, verbose=0)
+    with pytest.warns(UserWarning, match="saliency: alert") as warned:
+        logs = train([saliency], epochs=5).history
+    by_rule = {alert.rule: alert for alert in saliency.alerts}
+    alert = by_rule["region/tag"]
+    assert len(by_rule) == len(saliency.alerts)
+    assert told == saliency.alerts
+    assert alert.level == "alert"
+    # The warning came at the test before.
+    warning = next(other for other in saliency.warnings if other.rule == "region/tag")
+    assert (warning.level, warning.epoch) == ("warn", alert.epoch - 1)
+    # One warning for the alerts of an epoch, in which the first is told in full.
+    epochs = sorted({alert.epoch for alert in saliency.alerts})
+    assert len(warned) == len(epochs)
+    for message, epoch in zip(warned, epochs, strict=True):
+        of_epoch = [alert for alert in saliency.alerts if alert.epoch == epoch]
+        assert f"saliency: alert: {of_epoch[0].sentence}" in str(message.message)
+        for other in of_epoch[1:]:
+            assert other.rule in str(message.message)
+    assert logs["saliency_alert"] == [float(epoch >= epochs[0]) for epoch in range(5)]
+    # The number is that of the history, and of the effects kept.
+    row = saliency.history["step"].index(alert.epoch)
+    assert saliency.history["effect/region/tag"][row] == alert.effect > 0.3
+    kept = {effect.test: effect for effect in dict(saliency.effects)[alert.epoch]}
+    assert kept["region/tag"].effect == alert.effect
+    assert kept["region/tag"].examples == ()
+    assert alert.num_probes == 36
+
+
+def test_without_the_cue_nothing_is_said():
+    """Warnings are errors here. The lit pixel is there, and says nothing."""
+    told = []
+    saliency = ks.SaliencyCallback(
+        tagged_probes(cue=False), log_dir=None, on_alert=told.append, verbose=0
+    )
+    logs = train([saliency], cue=False, epochs=8).history
+    assert (saliency.alerts, saliency.warnings, told) == ([], [], [])
+    assert logs["saliency_alert"] == [0.0] * 8
+    assert saliency.history["probe_accuracy"][-1] > 0.6  # the gate was open
+    assert saliency.report.interventions.gate == ""
+
+
+def test_an_alert_can_stop_the_training():
+    callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, stop_on_alert=True, verbose=0)
+    with pytest.warns(UserWarning, match="saliency: alert"):
+        fitted = train([callback], epochs=30)
+    assert fitted.epoch[-1] == callback.alerts[0].epoch < 10
+
+
+def test_a_baseline_keeps_what_is_usual_quiet():
+    usual = dict.fromkeys(["region/tag", *ks.alerts.RULES], 2.0)
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, baseline=usual, verbose=0)
+    train([saliency])
+    assert (saliency.alerts, saliency.warnings) == ([], [])
+    assert saliency.history["effect/region/tag"][-1] > 0.3
+    (floor,) = {verdict.floor for verdict in saliency.report.verdicts}
+    assert floor == 2.0
+
+
+def test_a_warning_is_printed(capsys):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None)
+    with pytest.warns(UserWarning, match="saliency: alert"):
+        train([saliency])
+    printed = capsys.readouterr().out
+    assert f"saliency: warning: {saliency.warnings[0].sentence}" in printed
+
+
+def test_interventions_do_not_change_the_training():
+    weights = []
+    for interventions in (None, "epoch"):
+        saliency = ks.SaliencyCallback(
+            tagged_probes(cue=False), log_dir=None, interventions=interventions, verbose=0
+        )
+        model = linear()
+        train([saliency], cue=False, model=model)
+        weights.append([variable.numpy().tobytes() for variable in model.variables])
+    assert weights[0] == weights[1]
+
+
+def test_without_interventions_there_is_nothing_of_them():
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, interventions=None, verbose=0)
+    logs = train([saliency], epochs=3).history
+    assert "saliency_alert" not in logs
+    assert not any("/tag" in name and "effect" in name for name in saliency.history)
+    assert (saliency.effects, saliency.alerts, saliency.warnings) == ([], [], [])
+    assert saliency.report.interventions is None
+
+
+def tested(saliency):
+    """The steps with a number for the region, from the history."""
+    columns = saliency.history["step"], saliency.history["effect/region/tag"]
+    return [step for step, effect in zip(*columns, strict=True) if not np.isnan(effect)]
+
+
+def test_tests_are_made_at_epochs_ever_further_apart_and_at_the_last():
+    """With a learning rate of 0 nothing moves and nothing fires."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    train([saliency], epochs=14, model=linear(rate=0.0))
+    assert saliency.history["step"] == list(range(-1, 14))
+    due = [-1, 0, 1, 2, 3, 5, 7, 10, 13]  # evaluations 0, 1, 2, 3, 4, 6, 8, 11, and the last
+    assert tested(saliency) == due
+    assert [step for step, _ in saliency.effects] == due
+    assert {len(column) for column in saliency.history.values()} == {15}
+
+
+def test_tests_at_every_epoch():
+    saliency = ks.SaliencyCallback(
+        tagged_probes(), log_dir=None, interventions="epoch", saliency_freq=2, verbose=0
+    )
+    train([saliency], epochs=9, model=linear(rate=0.0))
+    assert tested(saliency) == saliency.history["step"] == [-1, 0, 2, 4, 6, 8]
+
+
+def test_a_statistic_that_moved_is_tested():
+    """At epoch 8, which is not due, the model suddenly knows the tag."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    model = linear(rate=0.0)
+
+    def learn(epoch, logs):
+        if epoch == 8:
+            kernel = np.zeros((SIDE, SIDE, CLASSES))
+            kernel[TAG] = np.eye(CLASSES)
+            model.set_weights([kernel.reshape(-1, CLASSES), np.zeros(CLASSES)])
+
+    begin = keras.callbacks.LambdaCallback(on_epoch_begin=learn)
+    with pytest.warns(UserWarning, match="saliency: alert"):
+        train([saliency, begin], epochs=12, model=model)
+    assert tested(saliency) == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
+    # Fires at 8 for the first time, and so 9 is tested and alerts.
+    by_rule = {alert.rule: alert for alert in saliency.alerts}
+    assert by_rule["region/tag"].epoch == 9
+    assert by_rule["region/tag"].effect == 1
+    assert by_rule["region/tag"].flip == 1
+    assert {w.epoch for w in saliency.warnings if w.rule == "region/tag"} == {8}
+
+
+def test_a_last_epoch_that_a_later_callback_made_the_last_is_tested():
+    saliency = ks.SaliencyCallback(tagged_probes(cue=False), log_dir=None, verbose=0)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 4)
+    )
+    logs = train([saliency, stop], cue=False, epochs=20, model=linear(rate=1e-4)).history
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4]
+    assert tested(saliency) == [-1, 0, 1, 2, 3, 4]
+    assert {len(column) for column in saliency.history.values()} == {6}
+    # The rest of the row is what it was at the epoch's end.
+    for name in ("map_similarity", "gradient_norm", "probe_accuracy"):
+        np.testing.assert_array_equal(logs[f"saliency_{name}"], saliency.history[name][1:])
+
+
+def test_one_state_of_a_model_is_no_two_in_a_row():
+    """The end of a fit and the start of the next one are the same state."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    kernel = np.zeros((SIDE, SIDE, CLASSES))
+    kernel[TAG] = np.eye(CLASSES)
+    model = linear(rate=0.0)
+    train([saliency], epochs=1, model=model)
+    learn = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: model.set_weights(
+            [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
+        )
+    )
+    train([saliency, learn], epochs=2, initial_epoch=1, model=model)
+    assert saliency.alerts == []
+    with pytest.warns(UserWarning, match="saliency: alert"):
+        train([saliency], epochs=3, initial_epoch=2, model=model)
+    assert {alert.epoch for alert in saliency.alerts} == {2}
+    assert tested(saliency) == saliency.history["step"] == [-1, 0, 1, 2]
+    assert [step for step, _ in saliency.effects] == [-1, 0, 1, 2]
