@@ -17,6 +17,9 @@ from benchmarks.spurious.plan import Run
 
 THREADS = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
+RUNS_A_WORKER = 30
+"""After so many a process ends and another begins: TensorFlow keeps some 25 MB of each run."""
+
 
 def drive(runs: Sequence[Run], results: Path, workers: int) -> int:
     """Makes the runs that the file does not have yet.
@@ -37,19 +40,21 @@ def drive(runs: Sequence[Run], results: Path, workers: int) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     failed, began = 0, time.perf_counter()
     spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        futures = {pool.submit(_made, run): run for run in left}
-        for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
-            record, error = future.result()
-            said = error or f"{record['verdict']}, {record['seconds']:.0f} s"
-            minutes = (time.perf_counter() - began) / 60
-            line = f"[{number}/{len(left)}, {minutes:.1f} min] {futures[future].id}: {said}"
-            print(line, file=sys.stderr, flush=True)
-            if error:
-                failed += 1
-                continue
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+    for start in range(0, len(left), RUNS_A_WORKER * workers):
+        part = left[start : start + RUNS_A_WORKER * workers]
+        with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+            futures = {pool.submit(_made, run): run for run in part}
+            for number, future in enumerate(concurrent.futures.as_completed(futures), start + 1):
+                record, error = future.result()
+                said = error or f"{record['verdict']}, {record['seconds']:.0f} s"
+                minutes = (time.perf_counter() - began) / 60
+                line = f"[{number}/{len(left)}, {minutes:.1f} min] {futures[future].id}: {said}"
+                print(line, file=sys.stderr, flush=True)
+                if error:
+                    failed += 1
+                    continue
+                with results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
     return failed
 
 

@@ -182,11 +182,18 @@ def _has(replayed: Replayed, test: str) -> bool:
     return any(kind(effect.test) == test for effects in replayed.effects for effect in effects)
 
 
-def null_p_values(some: Iterable[Case]) -> np.ndarray[Any, np.dtype[Any]]:
-    """Of named regions in N1 to N3, every evaluation with an open gate: the raw p-values."""
+def null_p_values(some: Iterable[Case], probes: str) -> np.ndarray[Any, np.dtype[Any]]:
+    """Of named regions in N1 to N3, every evaluation with an open gate: the raw p-values.
+
+    Args:
+        some: Cases, of which those of N1 to N3 are read.
+        probes: `"held out"`, for which the null is exact; or `"trained"`: a model that knows its
+            images by heart may know them by the region, too.
+    """
     found = []
     for case in some:
-        if control(case) in ("N1", "N2", "N3") and "region" in case.replays:
+        is_null = control(case) in ("N1", "N2", "N3") and case.record["probes"] == probes
+        if is_null and "region" in case.replays:
             replayed = case.replays["region"]
             for is_open, effects in zip(replayed.open, replayed.effects, strict=True):
                 found += [e.p_value for e in effects if is_open and kind(e.test) == "region"]

@@ -93,12 +93,14 @@ def gates(cases: Sequence[Case]) -> Table:
             few = rate.share <= 0.05 and Rate(0, rate.total).upper > 0.1
             holds = rate.share <= 0.05 and rate.upper <= 0.1
             row(f"false alerts, given {policy}", "<= 5 %, bound <= 10 %", found, holds, few)
-    p_values = measures.null_p_values(cases)
-    if len(p_values):
+    for probes in ("held out", "trained"):
+        p_values = measures.null_p_values(cases, probes)
         for alpha, wanted in ((0.05, 0.07), (0.01, 0.02)):
-            share = float((p_values < alpha).mean())
-            found = f"{share:.3f} of {len(p_values)}"
-            row(f"P(p < {alpha}), named regions", f"<= {wanted}", found, share <= wanted)
+            if len(p_values):
+                share = float((p_values < alpha).mean())
+                found = f"{share:.3f} of {len(p_values)}"
+                name = f"P(p < {alpha}), named regions, probes {probes}"
+                row(name, f"<= {wanted}", found, share <= wanted)
     for policy in ("nothing", "masks"):
         for name, wanted, some in wanted_detections(cases):
             rate = measures.detections(some, policy, twice=True)
