@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_saliency import ProbeSet, SaliencyMonitor, saliency_maps
+from keras_saliency.interventions import intervene
 from keras_saliency.monitor import check_method_and_score
 
 ROOT = Path(__file__).parents[1]
@@ -876,3 +877,247 @@ def test_weights_that_come_into_being_in_training_do_not_matter():
     before = monitor.evaluate(0)
     model(PROBES.images, training=True)
     np.testing.assert_array_equal(monitor.evaluate(1).maps, before.maps)
+
+
+# ---------------------------------------------------------------- interventions
+
+CORNER = np.zeros(SHAPE[:2], bool)
+CORNER[:2, :2] = True
+MANY = np.random.default_rng(1).normal(size=(30, *SHAPE)).astype(np.float32)
+MANY_TARGETS = np.arange(30) % 3
+MANY_PROBES = ProbeSet(MANY, MANY_TARGETS, regions={"corner": CORNER})
+
+
+def corner_net(activation="softmax"):
+    """A linear model that knows many of the probes, for the most part by the corner."""
+    model = linear_net(activation=activation)
+    flat = MANY.reshape(30, -1).astype(np.float64)
+    kernel = np.linalg.lstsq(flat, np.eye(3)[MANY_TARGETS], rcond=None)[0].reshape(*SHAPE, 3)
+    kernel[~CORNER] *= 0.2
+    model.layers[-1].kernel.assign(kernel.reshape(-1, 3))
+    return model
+
+
+def found_by(monitor, step=0):
+    """All that a test evaluation finds, with nan made equal to itself."""
+    found = monitor.intervene(monitor.evaluate(step)).interventions
+    rows = []
+    for effect in found.effects:
+        examples = [(e.recipient, e.donor, e.image.tobytes()) for e in effect.examples]
+        rows.append((repr(dataclasses.replace(effect, examples=())), examples))
+    return rows, found.gate, found.unit, found.passes
+
+
+def test_interventions_are_those_of_the_pure_function_asked_by_predict():
+    model = corner_net()
+    monitor = SaliencyMonitor(model, MANY_PROBES, batch_size=8)
+    report = monitor.evaluate(step=4)
+    with_found = monitor.intervene(report, seed=3)
+
+    def answer(images, targets):
+        predicted = model.predict(images, verbose=0)
+        return predicted.argmax(axis=1), np.zeros(len(images))
+
+    expected = intervene(
+        MANY_PROBES,
+        report.maps,
+        report.predictions,
+        report.scores,
+        answer,
+        by_score=False,
+        chunk_size=1000,
+        seed=3,
+    )
+    found = with_found.interventions
+    assert (found.gate, found.unit, found.passes) == (
+        expected.gate,
+        expected.unit,
+        expected.passes,
+    )
+    assert [effect.test for effect in found.effects] == [e.test for e in expected.effects]
+    for one, other in zip(found.effects, expected.effects, strict=True):
+        assert repr(dataclasses.replace(one, examples=())) == repr(
+            dataclasses.replace(other, examples=())
+        )
+    corner = found.effects[0]
+    assert corner.test == "region/corner"
+    assert corner.effect > 0.1
+    # The report is the same but for what was found.
+    assert contents(with_found)[0] == contents(report)[0]
+    assert with_found.statistics["effect/region/corner"] == corner.effect
+    assert with_found.statistics["p_value/region/corner"] == corner.p_value
+    for name, value in report.statistics.items():
+        assert repr(with_found.statistics[name]) == repr(value)
+    assert [verdict.effect.test for verdict in with_found.verdicts] == [
+        effect.test for effect in found.effects
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30])
+def test_the_batch_size_changes_no_effect(batch_size):
+    model = corner_net()
+    assert found_by(SaliencyMonitor(model, MANY_PROBES, batch_size=batch_size)) == found_by(
+        SaliencyMonitor(model, MANY_PROBES, batch_size=500)
+    )
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_interventions_leave_variables_and_random_states(extra):
+    model = compiled(net_with(extra), metrics=["accuracy"])
+    model.fit(IMAGES, TARGETS, batch_size=4, verbose=0)
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    random.seed(1)
+    np.random.seed(2)
+    monitor = SaliencyMonitor(model, MANY_PROBES, batch_size=16)
+    report = monitor.evaluate(0)
+    values, states = [v.numpy().tobytes() for v in variables], global_states()
+    for _ in range(2):
+        monitor.intervene(report)
+    assert [v.numpy().tobytes() for v in variables] == values
+    assert global_states() == states
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_interventions_leave_the_next_random_numbers(extra):
+    def draws(tested):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(3)
+        tf.random.get_global_generator().reset_from_seed(4)
+        monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, batch_size=16)
+        report = monitor.evaluate(step=0)
+        if tested:
+            monitor.intervene(report)
+        return next_draws()
+
+    assert draws(True) == draws(False)
+
+
+@pytest.mark.parametrize("extra", [UnseededNoise, OwnNoise])
+def test_the_same_interventions_twice_find_the_same(extra):
+    monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, batch_size=16)
+    first = found_by(monitor)
+    keras.random.normal((3,))
+    np.random.random()
+    assert found_by(monitor) == first
+
+
+def test_one_more_trace_for_all_interventions():
+    calls = []
+
+    class Counted(layers.Layer):
+        def call(self, inputs):
+            calls.append(1)
+            return inputs
+
+    model = small_net(Counted())
+    calls.clear()
+    monitor = SaliencyMonitor(model, MANY_PROBES, batch_size=8)
+    assert len(calls) == 1
+    for step in range(3):
+        model.layers[0].kernel.assign(model.layers[0].kernel.numpy() * 1.1)
+        monitor.intervene(monitor.evaluate(step))
+    assert len(calls) == 2
+    model.pop()
+    model.pop()
+    model.add(layers.Dense(3))
+    calls.clear()
+    monitor.intervene(monitor.evaluate(4))
+    assert len(calls) == 2  # other weights: both anew
+
+
+def test_interventions_see_the_weights_of_the_moment():
+    model = corner_net()
+    monitor = SaliencyMonitor(model, MANY_PROBES)
+    monitor.intervene(monitor.evaluate(0))
+    kernel = model.layers[-1].kernel.numpy().reshape(*SHAPE, 3)
+    kernel[CORNER] = 0
+    model.layers[-1].kernel.assign(kernel.reshape(-1, 3))
+    found = monitor.intervene(monitor.evaluate(1)).interventions.effects[0]
+    assert (found.test, found.effect, found.flip, found.p_value) == ("region/corner", 0, 0, 1)
+
+
+def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
+    monitor = SaliencyMonitor(corner_net(), MANY_PROBES, floors={"region/corner": 0.2})
+    reports = [monitor.intervene(monitor.evaluate(step)) for step in range(3)]
+    verdicts = [report.verdicts[0] for report in reports]
+    assert [verdict.status for verdict in verdicts] == ["fires"] * 3
+    assert [verdict.active for verdict in verdicts] == [False, True, True]
+    assert [verdict.floor for verdict in verdicts] == [0.2] * 3
+    effect = verdicts[0].effect.effect
+    assert [verdict.start for verdict in verdicts] == [pytest.approx(np.nan, nan_ok=True)] + [
+        effect
+    ] * 2
+    levels = [
+        [alert.level for alert in report.alerts if alert.rule == "region/corner"]
+        for report in reports
+    ]
+    assert levels == [["warn"], ["alert"], []]
+
+
+def one_number(outputs, targets):
+    return outputs[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "score", "unit"),
+    [
+        (3, "softmax", "logit", "accuracy"),
+        (3, None, "logit", "accuracy"),
+        (3, "sigmoid", "logit", "score"),
+        (1, "sigmoid", "logit", "score"),
+        (1, None, one_number, "score"),
+    ],
+)
+def test_where_no_class_among_many_is_predicted_effects_are_told_in_the_score(
+    units, activation, score, unit
+):
+    targets = MANY_TARGETS if units == 3 else MANY_TARGETS % 2
+    model = linear_net(units, activation=activation)
+    monitor = SaliencyMonitor(model, ProbeSet(MANY, targets), score=score)
+    found = monitor.intervene(monitor.evaluate(0)).interventions
+    assert found.unit == unit
+
+
+def test_a_share_of_the_score_of_one_unit():
+    """A probe's pixels are the signs of its class, and the corner weighs a fifth."""
+    targets = np.arange(24) % 2
+    images = np.broadcast_to(2.0 * targets[:, None, None, None] - 1, (24, *SHAPE))
+    everything = np.ones(SHAPE[:2], bool)
+    probes = ProbeSet(
+        images.astype(np.float32), targets, regions={"corner": CORNER, "all": everything}
+    )
+    model = linear_net(1, activation="sigmoid")
+    kernel = np.full(SHAPE, 0.8 / (26 * 2))
+    kernel[CORNER] = 0.2 / (4 * 2)
+    model.layers[-1].kernel.assign(kernel.reshape(-1, 1))
+    monitor = SaliencyMonitor(model, probes)
+    report = monitor.intervene(monitor.evaluate(0))
+    effects = {effect.test: effect for effect in report.interventions.effects}
+    assert report.interventions.gate == ""
+    assert effects["region/corner"].effect == pytest.approx(0.2, rel=1e-5)
+    assert effects["region/all"].effect == pytest.approx(1, rel=1e-5)
+    assert effects["region/all"].keep == pytest.approx(1)
+    assert "flip/region/all" not in report.statistics
+
+
+def test_groups_that_fare_differently_are_an_effect_of_their_own():
+    """All probes of group b are predicted wrong."""
+    model = linear_net(activation="softmax")
+    logits = MANY.reshape(30, -1) @ model.layers[-1].kernel.numpy()
+    targets = logits.argmax(axis=1)
+    groups = np.array(["a", "b"])[(np.arange(30) >= 20).astype(int)]
+    targets[20:] = (targets[20:] + 1) % 3
+    monitor = SaliencyMonitor(model, ProbeSet(MANY, targets, groups=groups))
+    report = monitor.intervene(monitor.evaluate(0))
+    verdict = next(v for v in report.verdicts if v.effect.test == "groups")
+    assert verdict.effect.effect == 1
+    assert verdict.effect.num_probes == 30
+    assert verdict.effect.p_value == report.statistics["group_gap_p_value"] == 0.001
+    assert verdict.status == "fires"
+
+
+def test_interventions_without_targets():
+    monitor = SaliencyMonitor(linear_net(activation="softmax"), ProbeSet(MANY))
+    report = monitor.intervene(monitor.evaluate(0))
+    assert report.interventions.gate == "the probes have no targets"
+    assert (report.interventions.effects, report.verdicts, report.alerts) == ((), (), ())
