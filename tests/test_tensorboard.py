@@ -1,4 +1,5 @@
 import io
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from test_callback import fit, network, probes
+from test_callback import CLASSES, SIDE, TAG, fit, linear, network, probes, tagged_probes, train
 
 import keras_saliency as ks
+from keras_saliency.sheets import GAP
 from keras_saliency.sinks.tensorboard import TensorBoardSink, last_step
 from keras_saliency.summary import description
 
@@ -53,6 +55,12 @@ def test_tags_and_steps_are_exactly_these(tmp_path):
     for tag in ("saliency/map_similarity", "saliency/similarity_to_start"):
         expected[tag] = [0, 1, 2]  # undefined before there is another map
     expected["saliency/configuration"] = [-1]
+    made = {"frame", "thin_frame", "tint", "high_frequency", "own_hot_spot"}
+    for name in itertools.product(("effect", "flip", "p_value"), made):
+        expected[f"saliency/{'/'.join(name)}"] = [-1, 0, 1, 2]
+    for test in made | {"hot_window", "class_hot_spot"}:  # two probes are too few for these
+        expected[f"saliency_alert/{test}"] = [-1, 0, 1, 2]
+    expected["saliency/alerts"] = [-1, 0, 1, 2]
     assert steps(tmp_path / "saliency") == expected
     assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
 
@@ -363,3 +371,134 @@ def test_tensorboard_serves_every_step(fast, tmp_path):
             server.terminate()
             server.stderr.read()
     assert [entry["step"] for entry in found] == list(range(-1, 12))
+
+
+# ---------------------------------------------------------------- interventions and alerts
+
+
+class Teacher(keras.callbacks.Callback):
+    """Gives a model weights of 0; at the start of epoch 1, such as read the tag alone."""
+
+    def on_train_begin(self, logs=None):
+        self.teach(np.zeros((SIDE, SIDE, CLASSES)))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            kernel = np.zeros((SIDE, SIDE, CLASSES))
+            kernel[TAG] = np.eye(CLASSES)
+            self.teach(kernel)
+
+    def teach(self, kernel):
+        self.model.set_weights([kernel.reshape(-1, CLASSES), np.zeros(CLASSES)])
+
+
+def caught(log_dir):
+    """A fit in which the model reads the tag from epoch 1 on, so that epoch 2 alerts."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0)
+    with pytest.warns(UserWarning, match="saliency: alert"):
+        train([saliency, Teacher()], epochs=4, model=linear(rate=0.0))
+    return saliency, events(log_dir / "saliency")
+
+
+def scalars(by_step):
+    return {step: float(tf.make_ndarray(tensor)) for step, (tensor,) in by_step.items()}
+
+
+def test_a_rule_s_curve_is_0_and_then_1(tmp_path):
+    saliency, found = caught(tmp_path)
+    assert scalars(found["saliency_alert/region/tag"]) == {-1: 0, 0: 0, 1: 0, 2: 1, 3: 1}
+    tests = {effect.test for effect in saliency.effects[-1][1]}
+    assert {tag for tag in found if tag.startswith("saliency_alert/")} == {
+        f"saliency_alert/{test}" for test in tests
+    }
+    assert scalars(found["saliency_alert/frame"]) == dict.fromkeys(range(-1, 4), 0)
+    for name in ("effect", "flip", "p_value"):
+        values = scalars(found[f"saliency/{name}/region/tag"])
+        expected = zip(
+            saliency.history["step"], saliency.history[f"{name}/region/tag"], strict=True
+        )
+        assert values == {step: np.float32(value) for step, value in expected}
+    assert scalars(found["saliency/effect/region/tag"])[2] == 1
+
+
+def test_the_table_tells_every_test_in_words(tmp_path):
+    saliency, found = caught(tmp_path)
+    texts = {
+        step: tensor.string_val[0].decode() for step, (tensor,) in found["saliency/alerts"].items()
+    }
+    assert list(texts) == [-1, 0, 1, 2, 3]
+    assert "No alert yet: the accuracy on the probes is 0.33, below 0.60." in texts[0]
+    warning = next(w for w in saliency.warnings if w.rule == "region/tag")
+    (alert,) = (a for a in saliency.alerts if a.rule == "region/tag")
+    assert f"warn: {warning.sentence}" in texts[1]
+    assert f"alert: {alert.sentence}" in texts[2]
+    assert alert.sentence not in texts[3]
+    passes = saliency.report.interventions.passes
+    assert f"Effects in accuracy; {passes} forward passes." in texts[3]
+    verdict = next(v for v in saliency.report.verdicts if v.effect.test == "region/tag")
+    row = next(line for line in texts[3].split("\n") if "the region 'tag'" in line)
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "the region 'tag'",
+        "1",
+        "1",
+        f"{verdict.p_value:.2g}",
+        "0.15",
+        "0",
+        "0",
+        "**fires** (alert)",
+    ]
+    tests = saliency.report.interventions.effects
+    assert sum(line.startswith("| ") for line in texts[3].split("\n")) == len(tests) + 2
+
+
+def test_the_evidence_shows_the_donor_s_region_in_the_recipient(tmp_path):
+    saliency, found = caught(tmp_path)
+    assert list(found["saliency_evidence/region/tag"]) == [1, 2]  # the warning and the alert
+    (tensor,) = found["saliency_evidence/region/tag"][2]
+    picture = pixels(tensor).astype(int)
+    assert tensor.string_val[:2] == [str(picture.shape[1]).encode(), str(picture.shape[0]).encode()]
+    (alert,) = (a for a in saliency.alerts if a.rule == "region/tag")
+    assert len(alert.examples) == 4
+    images = tagged_probes().images
+    low, high = images.min(), images.max()
+    height = (picture.shape[0] - 3 * GAP) // 4 + GAP  # of a pair, and the gap below it
+    width = (picture.shape[1] - 2 * GAP) // 3 + GAP
+    block = np.ones((8, 8))  # 12 pixels, enlarged until 96 are reached
+    for row, example in enumerate(alert.examples):
+        made = images[example.recipient].copy()
+        made[TAG] = images[example.donor][TAG]
+        np.testing.assert_array_equal(example.image, made)
+        expected = images[example.recipient], images[example.donor], made
+        for column, image in enumerate(expected):
+            gray = np.kron((image[..., 0] - low) / (high - low) * 255, block)
+            top, left = row * height, column * width
+            panel = picture[top : top + 96, left : left + 96].mean(axis=-1)
+            assert np.abs(panel - gray).mean() < 3  # JPEG's error
+        assert np.abs(images[example.recipient][TAG] - made[TAG]).max() > 5
+
+
+def test_findings_of_an_epoch_that_a_later_callback_made_the_last(tmp_path):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 4)
+    )
+    train([saliency, stop], epochs=20, model=linear(rate=0.0))
+    found = events(tmp_path / "saliency")
+    every = list(range(-1, 5))
+    for tag in ("effect/frame", "p_value/frame", "flip/frame", "effect/region/tag"):
+        assert list(found[f"saliency/{tag}"]) == every  # evaluation 5, at epoch 4, was not due
+    assert list(found["saliency_alert/frame"]) == list(found["saliency/alerts"]) == every
+    for tag, by_step in found.items():
+        assert {len(tensors) for tensors in by_step.values()} == {1}, tag
+    assert list(found["saliency/gini"]) == every
+
+
+def test_epochs_without_tests_have_no_findings(tmp_path):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    train([saliency], epochs=9, model=linear(rate=0.0))
+    found = events(tmp_path / "saliency")
+    due = [-1, 0, 1, 2, 3, 5, 7, 8]
+    for tag in ("saliency/effect/frame", "saliency_alert/frame", "saliency/alerts"):
+        assert list(found[tag]) == due
+    assert list(found["saliency/gini"]) == list(range(-1, 9))
+    assert not any(tag.startswith("saliency_evidence") for tag in found)
