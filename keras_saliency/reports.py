@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Example:
 
     recipient: int
     donor: int
-    image: Array
+    image: Array = field(repr=False)
     prediction: int
     same_class_prediction: int
 
@@ -74,7 +74,7 @@ class Effect:
     window: tuple[int, int, int, int] | None = None
     target: int | None = None
     untestable: str = ""
-    examples: tuple[Example, ...] = ()
+    examples: tuple[Example, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ class Alert:
     num_probes: int
     window: tuple[int, int, int, int] | None
     target: int | None
-    examples: tuple[Example, ...]
+    examples: tuple[Example, ...] = field(repr=False)
 
     def __str__(self) -> str:
         """The sentence."""
