@@ -293,6 +293,8 @@ def test_what_spoils_the_images_can_not_be_tested():
         "exchanging it spoils the images: with donors of the same class 0.50 is kept"
     )
     assert asker(by_score=True).effect(Question("f", both, None, few), 4.0).untestable == ""
+    half = asker(by_score=True).effect(Question("f", both, None, PAIRS), 2.0)
+    assert (half.keep, half.untestable) == (0.5, "")  # of a score, anything above 0 will do
     spoiled = asker(by_score=True).effect(Question("f", both, None, PAIRS), 0.5)
     assert spoiled.untestable.endswith("-1.00 is kept")  # moved by 1 on average, twice the scale
 

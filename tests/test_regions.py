@@ -204,6 +204,12 @@ def test_a_map_without_saliency_near_the_border_takes_the_first_window():
         np.testing.assert_array_equal(found, window_mask(Window(0, 0, 3, 3), 20, 20))
 
 
+def test_a_map_without_saliency_inside_takes_the_first_window_there():
+    """Windows of 3 pixels: the first centre beyond 4 is that of the one from 3 on."""
+    (found,) = own_hot_windows(pixel_maps(20, 20, (0, 5)), outer=False)
+    np.testing.assert_array_equal(found, window_mask(Window(3, 3, 3, 3), 20, 20))
+
+
 def test_outer_windows_of_broken_maps_and_of_neighbours():
     """A map that is not finite has no say; a map's window is its own."""
     maps = random_maps(3, 20, 20)
