@@ -24,9 +24,6 @@ WARN, ALERT = "warn", "alert"
 """The levels of an alert: fired once; fired twice in a row."""
 
 
-OUTWEIGHS = 1.5
-"""An effect outweighs that of its control if it is so many times as large, and significantly so."""
-
 FINDING = 0.15
 """From this effect on, one that is no reason for an alert is still worth showing."""
 
@@ -37,15 +34,18 @@ class Rule:
 
     Attributes:
         floor: The smallest effect that counts.
-        control: What an effect has to exceed: `"elsewhere"`, the same shape in another place, if
-            that reaches the floor, too; `"rest"`, everything but the thing; `"inside"`, a place as
-            hot and as small away from the border; or nothing, `""`.
+        control: What the effect is held against: `"elsewhere"`, the same shape in another place;
+            `"rest"`, everything but the thing; `"inside"`, a place as hot and as small away from
+            the border; or nothing, `""`.
+        outweighs: How many times the control's effect it has to reach, being significantly larger;
+            against `"elsewhere"` only if that reaches the floor, too.
         subject: What is exchanged, in words.
         assumption: Under which a model that uses it is at fault; follows "assuming that".
     """
 
     floor: float
     control: str
+    outweighs: float
     subject: str
     assumption: str
 
@@ -61,20 +61,22 @@ _TINT_PRIOR = "brightness and contrast do not make the class (tint prior)"
 _DETAIL_PRIOR = "the finest detail does not make the class (detail prior)"
 
 RULES: Mapping[str, Rule] = {
-    "region": Rule(0.15, "elsewhere", "the region {name!r}", "a region you name does not decide"),
-    "background": Rule(0.15, "", "the background", "your masks cover the object"),
-    "frame": Rule(0.25, "rest", "the outer 12 % of each side", _FRAME_PRIOR),
-    "thin_frame": Rule(0.25, "", "the outer 5 % of each side", _FRAME_PRIOR),
-    "tint": Rule(0.2, "", "brightness and contrast", _TINT_PRIOR),
+    "region": Rule(
+        0.15, "elsewhere", 1.5, "the region {name!r}", "a region you name does not decide"
+    ),
+    "background": Rule(0.15, "", 0.0, "the background", "your masks cover the object"),
+    "frame": Rule(0.25, "rest", 1.5, "the outer 12 % of each side", _FRAME_PRIOR),
+    "thin_frame": Rule(0.25, "", 0.0, "the outer 5 % of each side", _FRAME_PRIOR),
+    "tint": Rule(0.2, "rest", 1.0, "brightness and contrast", _TINT_PRIOR),
     "high_frequency": Rule(
-        0.2, "", "the finest detail (waves of three pixels or less)", _DETAIL_PRIOR
+        0.2, "rest", 1.0, "the finest detail (waves of three pixels or less)", _DETAIL_PRIOR
     ),
     "own_hot_spot": Rule(
-        0.2, "inside", "one small place near the border of each image", _FRAME_PRIOR
+        0.2, "inside", 1.5, "one small place near the border of each image", _FRAME_PRIOR
     ),
-    "class_hot_spot": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
-    "hot_window": Rule(0.25, "elsewhere", "the window {window}", _SIZE_PRIOR),
-    "groups": Rule(0.2, "", "what tells the groups apart", "the groups you named fare alike"),
+    "class_hot_spot": Rule(0.25, "elsewhere", 1.5, "the window {window}", _SIZE_PRIOR),
+    "hot_window": Rule(0.25, "elsewhere", 1.5, "the window {window}", _SIZE_PRIOR),
+    "groups": Rule(0.2, "", 0.0, "what tells the groups apart", "the groups you named fare alike"),
 }
 """By the part of a test's name in front of `/`."""
 
@@ -159,7 +161,9 @@ def _status(effect: Effect, rule: Rule, floor: float, p_value: float) -> tuple[s
         return "quiet", ""
     if effect.effect < floor:
         return "finding", f"below the floor of {floor:.2g}"
-    beats_control = effect.margin_p_value < ALPHA and effect.effect >= OUTWEIGHS * effect.control
+    beats_control = (
+        effect.margin_p_value < ALPHA and effect.effect >= rule.outweighs * effect.control
+    )
     if rule.control in ("rest", "inside") and not beats_control:
         return "finding", f"{_CONTROLS[rule.control]} has an effect of {_plain(effect.control)}"
     control_fires = effect.control >= floor and effect.control_p_value < ALPHA

@@ -143,12 +143,13 @@ def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question]:
         questions.append(Question("background", background, None, pairs))
     outer = _swap(images, frame(height, width, FRAME))
     thin = _swap(images, frame(height, width, THIN_FRAME))
+    tint, detail = _each(swap_tint, images), _each(swap_high_frequency, images)
     return [
         *questions,
         Question("frame", outer, _exchanged(outer), pairs),
         Question("thin_frame", thin, None, pairs),
-        Question("tint", _each(swap_tint, images), None, pairs),
-        Question("high_frequency", _each(swap_high_frequency, images), None, pairs),
+        Question("tint", tint, _exchanged(tint), pairs),
+        Question("high_frequency", detail, _exchanged(detail), pairs),
     ]
 
 

@@ -49,8 +49,8 @@ class Effect:
             under a donor of the same class; in -1..1, 0 if the model does not use it.
         keep: Accuracy under donors of the same class, in 0..1: what the exchange spares.
         control: The effect of the control, with the same donors: of a region or window, the same
-            shape elsewhere; of the frame, all but it; of own hot spots, those away from the
-            border; `nan` for other tests.
+            shape elsewhere; of frame, tint and finest detail, all but that; of own hot spots,
+            those away from the border; `nan` for other tests.
         margin_p_value: Of `effect` > `control`.
         control_p_value: Of `control` > 0.
         num_probes: How many probes were changed.

@@ -180,7 +180,7 @@ def _watermark(pictures: Pictures, codes: Array, seed: int) -> Array:
         middle = np.argwhere(mask).mean(axis=0)
         top, left = np.clip(np.round(middle - size / 2).astype(int), 0, side - size)
         under = image[top : top + size, left : left + size]
-        under += 0.25 * (mark[..., np.newaxis] - under)
+        under += 0.4 * (mark[..., np.newaxis] - under)
     return images
 
 

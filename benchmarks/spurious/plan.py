@@ -189,7 +189,7 @@ def subset(name: str) -> list[Run]:
         name: `"full"`; or `"ci"`, a minute's worth of short runs.
     """
     if name == "full":
-        runs = [*negatives(range(3)), *kinds(range(5)), *grid(range(2))]
+        runs = [*negatives(range(3)), *kinds(range(4)), *grid(range(1))]
         return runs + second_domain(range(2)) + ablations(range(3))
     runs = [
         *(Run("N1", "glyph", seed, schedule="never") for seed in (0, 1)),

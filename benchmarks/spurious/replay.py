@@ -18,7 +18,7 @@ class Policy:
     """What a user gives.
 
     Attributes:
-        masks: The watch to read: `"exact"` or `"box"`.
+        masks: The watch to read the background test from: `"exact"` or `"box"`.
         leaves_out: Parts of tests' names in front of `/` that he does not have.
         counts_only: If given, only alerts of this part count.
     """
@@ -76,9 +76,9 @@ class Replayed:
 def replay(record: dict[str, Any], name: str) -> Replayed | None:
     """A recorded run under a policy; `None` if the run has no such watch, or no such region."""
     policy = POLICIES[name]
-    rows = record["watches"].get(policy.masks)
-    if rows is None:
+    if policy.masks not in record["watches"]:
         return None
+    rows = _rows(record, policy.masks)
     fired, heights, tested = [], [0.0], []
     streaks = None
     for row in rows:
@@ -110,6 +110,18 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
         fired=tuple(fired),
         height=max(heights),
     )
+
+
+def _rows(record: dict[str, Any], masks: str) -> list[dict[str, Any]]:
+    """The rows of the first watch, with the background test of that with these masks."""
+    rows: list[dict[str, Any]] = record["watches"]["exact"]
+    if masks == "exact":
+        return rows
+    mixed = []
+    for row, other in zip(rows, record["watches"][masks], strict=True):
+        kept = [effect for effect in row["effects"] if effect["test"] != "background"]
+        mixed.append(row | {"effects": [*kept, *other["effects"]]})
+    return mixed
 
 
 def agrees(record: dict[str, Any]) -> bool:

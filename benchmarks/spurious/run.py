@@ -46,7 +46,10 @@ def execute(run: Run) -> dict[str, Any]:
     oracle, clock = Oracle(run, parts.test), Clock()
     sets = probe_sets(run, parts.probes)
     with crippled(run):
-        watches = {name: Watch(probes, run.maps) for name, probes in sets.items()}
+        watches = {
+            name: Watch(probes, run.maps, only="background" if name == "box" else "")
+            for name, probes in sets.items()
+        }
         model.fit(
             Batches(run, parts.train),
             epochs=run.epochs or EPOCHS[run.network],

@@ -26,27 +26,34 @@ NOT_KEPT = ("examples",)
 class Watch(ks.SaliencyCallback):
     """Keeps all reports on interventions as JSON takes them, and what they took.
 
+    Args:
+        probes: As in `ks.SaliencyCallback`.
+        method: As in `ks.SaliencyCallback`.
+        only: If given, no test but this is made.
+
     Attributes:
         rows: A dict for each evaluation: `"step"`, `"seconds"`, `"accuracy"` on the probes,
             `"gate"`, `"effects"` (a list of dicts, the fields of `Effect` that say something) and
             `"alerts"`, those that were new.
     """
 
-    def __init__(self, probes: ks.ProbeSet, method: str) -> None:
+    def __init__(self, probes: ks.ProbeSet, method: str, only: str = "") -> None:
         super().__init__(
             probes, log_dir=None, method=method, interventions="epoch", verbose=0, batch_size=256
         )
+        self._only = only
         self.rows: list[dict[str, Any]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         began = time.perf_counter()
-        super().on_epoch_begin(epoch, logs)
+        with asked_only(self._only):
+            super().on_epoch_begin(epoch, logs)
         if epoch == 0:
             self._keep(time.perf_counter() - began)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         began = time.perf_counter()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), asked_only(self._only):
             warnings.filterwarnings("ignore", "saliency: alert")
             super().on_epoch_end(epoch, logs)
         self._keep(time.perf_counter() - began)
@@ -101,6 +108,21 @@ def uncontrolled_pairs(
 
 
 DRAW_PAIRS = effects.draw_pairs
+NAMED = interventions._named
+
+
+@contextlib.contextmanager
+def asked_only(test: str) -> Iterator[None]:
+    """Within, interventions make no test but this; all of them if it is empty."""
+
+    def named(probes: ks.ProbeSet, pairs: effects.Pairs, seed: int) -> list[effects.Question]:
+        return [question for question in NAMED(probes, pairs, seed) if question.test == test]
+
+    with contextlib.ExitStack() as stack:
+        if test:
+            stack.enter_context(mock.patch.object(interventions, "_named", named))
+            stack.enter_context(mock.patch.object(interventions, "_proposed", return_value=[]))
+        yield
 
 
 @contextlib.contextmanager
