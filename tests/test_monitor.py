@@ -503,6 +503,8 @@ def test_an_inferring_subclassed_model_that_draws_unseeded_trains_the_same():
         compiled(model, "sgd")
         states = global_states()
         monitor = SaliencyMonitor(model, PROBES) if observed else None
+        if monitor:
+            monitor.intervene(monitor.evaluate(-1))
         assert global_states() == states  # Keras would take its seed from Python's `random`
         for step in range(3):
             model.train_on_batch(IMAGES, TARGETS)
@@ -1037,13 +1039,19 @@ def test_interventions_see_the_weights_of_the_moment():
 
 
 def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
-    monitor = SaliencyMonitor(corner_net(), MANY_PROBES, floors={"region/corner": 0.2})
-    reports = [monitor.intervene(monitor.evaluate(step)) for step in range(3)]
+    model = corner_net()
+    monitor = SaliencyMonitor(model, MANY_PROBES, floors={"region/corner": 0.2})
+    reports = [monitor.intervene(monitor.evaluate(0))]
+    kernel = model.layers[-1].kernel.numpy().reshape(*SHAPE, 3)
+    kernel[~CORNER] *= 0.5
+    model.layers[-1].kernel.assign(kernel.reshape(-1, 3))
+    reports += [monitor.intervene(monitor.evaluate(step)) for step in (1, 2)]
     verdicts = [report.verdicts[0] for report in reports]
     assert [verdict.status for verdict in verdicts] == ["fires"] * 3
     assert [verdict.active for verdict in verdicts] == [False, True, True]
     assert [verdict.floor for verdict in verdicts] == [0.2] * 3
     effect = verdicts[0].effect.effect
+    assert effect < verdicts[1].effect.effect
     assert [verdict.start for verdict in verdicts] == [pytest.approx(np.nan, nan_ok=True)] + [
         effect
     ] * 2
