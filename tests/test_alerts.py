@@ -174,6 +174,16 @@ def test_what_does_not_exceed_all_else_is_a_finding(rule):
     assert status(effect(TESTS[rule], 0.9, margin_p_value=np.nextafter(ALPHA, 0))) == "fires"
 
 
+@pytest.mark.parametrize("rule", [*RELATIVE, *ELSEWHERE])
+def test_an_effect_outweighs_its_control_by_a_factor(rule):
+    test, control = TESTS[rule], 0.4
+    enough = control * RULES[rule].outweighs
+    sure = {"control": control, "control_p_value": SURE, "margin_p_value": SURE}
+    assert status(effect(test, enough, **sure)) == "fires"
+    below = status(effect(test, np.nextafter(enough, 0), **sure))
+    assert below == ("suppressed" if rule in ELSEWHERE else "finding")
+
+
 @pytest.mark.parametrize("rule", ELSEWHERE)
 def test_an_alert_whose_control_fires_is_suppressed_and_said_so(rule):
     test, floor = TESTS[rule], RULES[rule].floor
@@ -346,7 +356,7 @@ def test_a_sentence_holds_all_that_it_rests_on(rule, unit):
     assert "{" not in text
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*ELSEWHERE, *WITHOUT])
 def test_what_is_not_known_is_not_said(rule):
     single = effect(TESTS[rule], control=NAN, control_p_value=NAN)
     (alert,) = told(single)

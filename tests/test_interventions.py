@@ -314,6 +314,7 @@ def test_a_model_that_reads_the_tint_only():
 
     effects = by_name(examined(probes, brightness))
     assert_full(effects["tint"])
+    assert_all(effects["tint"], control=0, control_p_value=1, margin_p_value=LOWEST)
     for name in TESTS - {"tint"} | {"region/tag"}:  # a third of the pixels at most
         assert_none(effects[name])
 
@@ -329,6 +330,7 @@ def test_a_model_that_reads_the_finest_detail_only():
 
     effects = by_name(examined(ProbeSet(images, targets), phase))
     assert_full(effects["high_frequency"])
+    assert_all(effects["high_frequency"], control=0, control_p_value=1, margin_p_value=LOWEST)
     for name in TESTS - {"high_frequency"}:
         assert_none(effects[name])
 
