@@ -170,8 +170,8 @@ def ablations(seeds: range) -> list[Run]:
     runs = []
     for seed in seeds:
         runs += [
-            Run("ablation", "glyph", seed, rho=0, without="control"),
-            Run("ablation", "glyph", seed, schedule="never", without="control"),
+            Run("ablation", "border", seed, rho=0, without="control"),
+            Run("ablation", "hf", seed, rho=0, without="control"),
             Run("ablation", "glyph", seed, rho=0, without="halves"),
             Run("ablation", "glyph", seed, schedule="never", without="halves"),
             Run("ablation", "glyph", seed, rho=0, without="gate", network="gap"),

@@ -6,6 +6,7 @@ follows from the same effects: a *policy* leaves out the tests that he could not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,15 +58,20 @@ class Replayed:
         open: Whether the gate was, at each.
         effects: What was tested at each, without the untestable.
         fired: In the order of evaluations.
-        height: The largest effect of any evaluation with an open gate, as a multiple of its
-            floor; 0 if there is none. From 1 on a test may fire.
+        heights: By test, its largest effect at any evaluation with an open gate, as a multiple
+            of its floor. From 1 on it may fire.
     """
 
     steps: tuple[int, ...]
     open: tuple[bool, ...]
     effects: tuple[tuple[Effect, ...], ...]
     fired: tuple[Fired, ...]
-    height: float
+    heights: Mapping[str, float]
+
+    @property
+    def height(self) -> float:
+        """The largest of all tests' heights; 0 if there is none."""
+        return max(self.heights.values(), default=0.0)
 
     def first(self, *, twice: bool) -> int | None:
         """The step at which a test fired first, or fired for the second time in a row."""
@@ -79,7 +85,8 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
     if policy.masks not in record["watches"]:
         return None
     rows = _rows(record, policy.masks)
-    fired, heights, tested = [], [0.0], []
+    fired, tested = [], []
+    heights: dict[str, float] = {}
     streaks = None
     for row in rows:
         effects = tuple(
@@ -94,7 +101,8 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
             if policy.counts_only not in ("", _kind(effect)):
                 continue
             if not row["gate"] and not effect.untestable:
-                heights.append(effect.effect / verdict.floor)
+                height = effect.effect / verdict.floor
+                heights[effect.test] = max(height, heights.get(effect.test, height))
             if verdict.status == "fires":
                 twice = streaks[effect.test].fired >= 2
                 fired.append(Fired(row["step"], effect.test, twice, effect.window))
@@ -108,7 +116,7 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
         open=tuple(not row["gate"] for row in rows),
         effects=tuple(tested),
         fired=tuple(fired),
-        height=max(heights),
+        heights=heights,
     )
 
 

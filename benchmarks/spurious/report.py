@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import statistics as medians
@@ -12,10 +13,15 @@ from typing import Any
 from benchmarks.spurious import measures
 from benchmarks.spurious.figure import draw
 from benchmarks.spurious.measures import Case, Rate, Record
+from benchmarks.spurious.plan import Run
 from benchmarks.spurious.replay import POLICIES, agrees
 from keras_saliency.alerts import RULES
 
 Table = list[list[str]]
+
+PROPOSED = ("own_hot_spot", "class_hot_spot", "hot_window")
+TOUCHED = {"control": tuple(RULES), "gate": tuple(RULES), "halves": PROPOSED[1:]}
+"""The tests that feel it if a part is left out; of other maps, those that maps propose."""
 
 
 def write(records: Sequence[Record], folder: Path) -> str:
@@ -227,17 +233,17 @@ def null(cases: Sequence[Case]) -> Table:
 
 
 def ablations(cases: Sequence[Case]) -> Table:
-    """What a part of the test is good for: the same runs with and without it."""
+    """What a part of the test is good for: the same runs with and without it, given masks.
+
+    Only tests that can feel the difference are looked at, see `TOUCHED`.
+    """
     header = ["left out", "kind", "correlation", "verdict", "runs"]
     table = [[*header, "alarms without", "alarms with", "highest without", "highest with"]]
 
     def same(case: Case) -> tuple[Any, ...]:
-        names = ("domain", "artefact", "schedule", "rho", "network", "seed", "amplitude")
-        names += ("contrast", "layout", "labels", "probes", "learns", "region", "epochs")
+        apart = ("id", "group", "maps", "masks", "without")
+        names = [field.name for field in dataclasses.fields(Run) if field.name not in apart]
         return tuple(case.record[name] for name in names)
-
-    whole = {same(c): c for c in cases if c.record["group"] in ("N1", "N2", "kinds")}
-    ablated = [case for case in cases if case.record["group"] == "ablation"]
 
     def key(case: Case) -> tuple[str, str, str, str]:
         record = case.record
@@ -245,11 +251,20 @@ def ablations(cases: Sequence[Case]) -> Table:
         correlation = "never there" if record["schedule"] == "never" else f"rho {record['rho']:g}"
         return out, record["artefact"], correlation, case.verdict
 
+    whole = {same(c): c for c in cases if c.record["group"] in ("N1", "N2", "kinds")}
+    ablated = [case for case in cases if case.record["group"] == "ablation"]
     for group, some in measures.grouped(ablated, key).items():
         pairs = [[case, whole[same(case)]] for case in some if same(case) in whole]
-        columns = [[row[i].replays["nothing"] for row in pairs] for i in (0, 1)]
-        told = [of(Rate(sum(bool(r.fired) for r in c), len(c))) for c in columns]
-        heights = [number(max((r.height for r in c), default=math.nan)) for c in columns]
+        columns = [[row[i].replays["masks"] for row in pairs] for i in (0, 1)]
+        tests = [test for test in RULES if test in TOUCHED.get(group[0], PROPOSED)]
+        told = [
+            of(Rate(sum(any(f.test in tests for f in r.fired) for r in column), len(column)))
+            for column in columns
+        ]
+        heights = [
+            number(max((r.heights.get(t, 0.0) for r in column for t in tests), default=math.nan))
+            for column in columns
+        ]
         table.append([*group, str(len(pairs)), *told, *heights])
     return table
 
