@@ -18,6 +18,7 @@ from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._observation import own_seed_generator
 from keras_saliency.alerts import ALERT, WARN, in_short
 from keras_saliency.baselines import Baseline, check_baseline
+from keras_saliency.effects import MIN_RECIPIENTS
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.monitor import SaliencyMonitor, check_method_and_score
 from keras_saliency.probes import ProbeSet
@@ -356,12 +357,12 @@ class SaliencyCallback(keras.callbacks.Callback):
             return "no tests of what the model uses (interventions=None)"
         if not found.effects:
             return f"no tests of what the model uses: {found.gate}"
-        tested = [effect.test for effect in found.effects if effect.num_probes]
-        missing = [f"{e.test} ({e.untestable})" for e in found.effects if not e.num_probes]
+        few = [effect for effect in found.effects if effect.num_probes < MIN_RECIPIENTS]
+        tested = [effect.test for effect in found.effects if effect not in few]
+        missing = [f"{effect.test} ({effect.untestable})" for effect in few]
         when = "often at first, then ever less" if self.interventions == "auto" else "every time"
-        text = (
-            f"tests what the model uses, {when}: {', '.join(tested)}; {found.passes} forward passes"
-        )
+        text = f"tests what the model uses, {when}: {', '.join(tested) or 'none'}"
+        text += f"; {found.passes} forward passes"
         text += f"; not testable: {', '.join(missing)}" if missing else ""
         return text + (f"; {found.note}" if found.note else "")
 

@@ -23,6 +23,12 @@ scores."""
 Edit = Callable[[Array, Array], Array]
 """From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
 
+FEW = 4
+"""Where there are too many classes for so many probes of each, tests are made on some classes."""
+
+MIN_RECIPIENTS = 10
+"""With fewer no effect can be significant after Holm's correction over some ten tests."""
+
 NUM_EXAMPLES = 4
 """So many pairs are kept for the evidence, of different classes as far as there are any."""
 
@@ -77,13 +83,17 @@ class Answers:
 
 
 def balanced(targets: Array, among: Array, at_most: int, seed: int) -> Array:
-    """So many of these probes at most, as evenly over the classes as there are any; sorted."""
+    """So many of these probes at most, as evenly over the classes as there are any; sorted.
+
+    Of classes that would be left with fewer than `FEW` probes each, some are left out altogether.
+    """
+    generator = np.random.default_rng(seed)
     if len(among) <= at_most:
         return among
-    generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(among)
+    classes = generator.permutation(np.unique(targets[among]))[: max(2, at_most // FEW)]
+    shuffled = generator.permutation(among[np.isin(targets[among], classes)])
     rank = np.empty(len(shuffled), int)  # the first of each class, the second of each class, ...
-    for target in np.unique(targets[among]):
+    for target in classes:
         members = np.flatnonzero(targets[shuffled] == target)
         rank[members] = np.arange(len(members))
     return np.sort(shuffled[rank.argsort(kind="stable")[:at_most]])
@@ -145,7 +155,7 @@ def draw_pairs(
 @lru_cache(maxsize=4)
 def _signs(size: int) -> Array:
     generator = np.random.default_rng(0)
-    return generator.choice(np.array([-1, 1], np.float32), size=(FLIPS, size))
+    return generator.choice(np.array([-1.0, 1.0]), size=(FLIPS, size))
 
 
 def sign_flip_p_value(differences: Array) -> float:
@@ -209,7 +219,7 @@ class Asker:
             return f"the accuracy on the probes is {accuracy:.2f}, below {needed:.2f}", 1.0
         whole = self.ask(lambda _, donors: self._images[donors], pairs)
         differences = self._differences(whole, pairs)
-        if sign_flip_p_value(differences) < 0.01:
+        if self._p_value((1.0, whole), pairs=pairs) < 0.01:
             return "", float(differences.mean())
         return "the scores do not yet tell the probes' classes apart", math.nan
 
@@ -230,14 +240,37 @@ class Asker:
         )
         return Answers(same, other, same_scores, other_scores)
 
+    def _changes(self, answers: Answers, pairs: Pairs) -> tuple[Array, Array]:
+        """How much each pair kept, with a donor of the same class and with one of another."""
+        if self._by_score:
+            own = self._scores[pairs.recipients, np.newaxis].astype(np.float64)
+            return -np.abs(answers.same_scores - own), -np.abs(answers.other_scores - own)
+        own = self._targets[pairs.recipients, np.newaxis]
+        return (answers.same == own).astype(float), (answers.other == own).astype(float)
+
     def _differences(self, answers: Answers, pairs: Pairs) -> Array:
         """How much more a donor of another class changed, per recipient."""
-        if self._by_score:
-            own = self._scores[pairs.recipients, np.newaxis]
-            moved = np.abs(answers.other_scores - own) - np.abs(answers.same_scores - own)
-            return np.asarray(moved.mean(axis=1, dtype=np.float64))
-        own = self._targets[pairs.recipients, np.newaxis]
-        return np.asarray((answers.same == own).mean(axis=1) - (answers.other == own).mean(axis=1))
+        same, other = self._changes(answers, pairs)
+        return np.asarray(same.mean(axis=1) - other.mean(axis=1))
+
+    def _by_donor(self, answers: Answers, pairs: Pairs) -> Array:
+        """The same sum, per donor: what each gave, against all that its recipients got."""
+        same, other = self._changes(answers, pairs)
+        middle = (same.mean(axis=1, keepdims=True) + other.mean(axis=1, keepdims=True)) / 2
+        count = len(self._targets)
+        given = np.bincount(pairs.same.ravel(), (same - middle).ravel(), count)
+        given -= np.bincount(pairs.other.ravel(), (other - middle).ravel(), count)
+        return given
+
+    def _p_value(self, *sides: tuple[float, Answers], pairs: Pairs) -> float:
+        """Of a weighted sum of effects > 0, were other recipients drawn, or other donors.
+
+        Flips by recipient alone would take it for evidence that a few donors of one class happen
+        to carry something that throws the model off. So both are flipped; the larger p counts.
+        """
+        recipients = [weight * self._differences(answers, pairs) for weight, answers in sides]
+        donors = [weight * self._by_donor(answers, pairs) for weight, answers in sides]
+        return max(sign_flip_p_value(np.sum(parts, axis=0)) for parts in (recipients, donors))
 
     def _flip(self, answers: Answers, pairs: Pairs) -> float:
         """How much more often the answer was the class of the other donor."""
@@ -258,7 +291,7 @@ class Asker:
         keep = self._keep(answers, pairs, scale)
         numbers = {
             "effect": float(differences.mean()),
-            "p_value": sign_flip_p_value(differences),
+            "p_value": self._p_value((1 / scale, answers), pairs=pairs),
             "keep": keep,
         }
         if not self._by_score:
@@ -268,8 +301,10 @@ class Asker:
             others = self._differences(control, pairs) / scale
             numbers |= {
                 "control": float(others.mean()),
-                "control_p_value": sign_flip_p_value(others),
-                "margin_p_value": sign_flip_p_value(differences - others),
+                "control_p_value": self._p_value((1 / scale, control), pairs=pairs),
+                "margin_p_value": self._p_value(
+                    (1 / scale, answers), (-1 / scale, control), pairs=pairs
+                ),
             }
         return Effect(
             question.test,
@@ -278,15 +313,19 @@ class Asker:
             num_donors=pairs.same.shape[1],
             window=question.window,
             target=question.target,
-            untestable=self._spoiled(keep),
+            untestable=self._objection(len(pairs.recipients), keep),
             examples=self._examples(question, answers, differences),
         )
 
-    def _spoiled(self, keep: float) -> str:
+    def _objection(self, num_recipients: int, keep: float) -> str:
+        """Why the numbers of a test prove nothing; empty if they may."""
         needed = 0.0 if self._by_score else required_accuracy(self._chance)
-        if not keep < needed:
-            return ""
-        return f"exchanging it spoils the images: with donors of the same class {keep:.2f} is kept"
+        if keep < needed:
+            kept = f"with donors of the same class {keep:.2f} is kept"
+            return f"exchanging it spoils the images: {kept}"
+        if num_recipients < MIN_RECIPIENTS:
+            return f"{num_recipients} probes can't prove an effect, it takes {MIN_RECIPIENTS}"
+        return ""
 
     def _examples(
         self, question: Question, answers: Answers, differences: Array

@@ -88,10 +88,19 @@ def intervene(
         *_proposed(probes.images, targets, maps, pairs, everyone, seed),
     ]
     effects = [test if isinstance(test, Effect) else asker.effect(test, scale) for test in tests]
-    single = sorted({*targets.tolist()} - {*targets[pairs.recipients].tolist()})
-    names = ", ".join(probes.class_name(target) for target in single)
-    note = f"classes with a single probe are not tested: {names}" if single else ""
+    note = _left_out(probes, targets, everyone, pairs)
     return Interventions(tuple(effects), gate, unit, asker.passes, note)
+
+
+def _left_out(probes: ProbeSet, targets: Array, everyone: Array, pairs: Pairs) -> str:
+    """Which classes are not tested, and why; empty if all are."""
+    classes, drawn = {*targets.tolist()}, {*targets[everyone].tolist()}
+    single = sorted(drawn - {*targets[pairs.recipients].tolist()})
+    names = ", ".join(map(probes.class_name, single))
+    return "; ".join(
+        [f"tests are made on {len(drawn)} of the {len(classes)} classes"] * (drawn != classes)
+        + [f"classes with a single probe are not tested: {names}"] * bool(single)
+    )
 
 
 def donors_for(recipients: Array) -> int:

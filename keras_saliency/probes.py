@@ -28,9 +28,10 @@ FEW = 4
 class ProbeSet:
     """Labelled images that are explained again and again while a model trains.
 
-    Everything is checked once, here, copied, and read-only from then on. Choose probes from the
-    *training* distribution: a tag that gives the class away can only be caught on images that
-    carry it. To add masks or regions later, use `dataclasses.replace(probes, regions=...)`.
+    Everything is checked once, here, copied, and read-only from then on. Choose probes from
+    where the training data come from, best a validation split: a tag that gives the class away can
+    only be caught on images that carry it. To add masks or regions later, use
+    `dataclasses.replace(probes, regions=...)`.
 
     Args:
         images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as the model
