@@ -107,9 +107,8 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
                 twice = streaks[effect.test].fired >= 2
                 fired.append(Fired(row["step"], effect.test, twice, effect.window))
         tested.append(tuple(effect for effect in effects if not effect.untestable))
-    if policy.counts_only and all(
-        _kind(effect) != policy.counts_only for effects in tested for effect in effects
-    ):
+    asked = (_kind(_effect(fields)) for row in rows for fields in row["effects"])
+    if policy.counts_only and policy.counts_only not in asked:
         return None
     return Replayed(
         steps=tuple(row["step"] for row in rows),
