@@ -4,7 +4,8 @@
     python -m benchmarks.spurious report [--results FILE] [--out FOLDER]
     python -m benchmarks.spurious sheet [--out FOLDER]
 
-`run` may be stopped and called again: it goes on where it was. `report` trains nothing.
+`run` may be stopped and called again: it goes on where it was. `report` trains nothing;
+its exit status is 1 if a gate does not hold.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def main() -> int:
     records = read(arguments.results)
     if not records:
         parser.error(f"--results: {arguments.results} has no records; make some with `run`")
-    print(write(records, arguments.out))
-    return 0
+    page, holds = write(records, arguments.out)
+    print(page)
+    return 0 if holds else 1
 
 
 if __name__ == "__main__":

@@ -19,13 +19,16 @@ from keras_saliency.alerts import RULES
 
 Table = list[list[str]]
 
+FAILS = "NO"
+"""What the table of gates says of one that does not hold."""
+
 PROPOSED = ("own_hot_spot", "class_hot_spot", "hot_window")
 TOUCHED = {"control": tuple(RULES), "gate": tuple(RULES), "halves": PROPOSED[1:]}
 """The tests that feel it if a part is left out; of other maps, those that maps propose."""
 
 
-def write(records: Sequence[Record], folder: Path) -> str:
-    """Writes `report.md`, `summary.json` and `report.png`; returns the page.
+def write(records: Sequence[Record], folder: Path) -> tuple[str, bool]:
+    """Writes `report.md`, `summary.json` and `report.png`; returns the page, and if gates hold.
 
     Args:
         records: As `drive.read` gives them.
@@ -53,7 +56,7 @@ def write(records: Sequence[Record], folder: Path) -> str:
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
     (folder / "summary.json").write_text(text, encoding="utf-8")
     draw(cases, folder / "report.png")
-    return page
+    return page, all(row[-1] != FAILS for row in sections["Gates"])
 
 
 def markdown(table: Table) -> str:
@@ -90,7 +93,7 @@ def gates(cases: Sequence[Case]) -> Table:
     table = [["gate", "wanted", "found", "holds"]]
 
     def row(name: str, wanted: str, found: str, holds: bool, few: bool = False) -> None:
-        table.append([name, wanted, found, "yes" if holds else "too few runs" if few else "NO"])
+        table.append([name, wanted, found, "yes" if holds else "too few runs" if few else FAILS])
 
     for policy in POLICIES:
         rate = measures.false_alarms(cases, policy, twice=True)
