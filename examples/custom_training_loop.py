@@ -35,19 +35,22 @@ def train_step(images, labels):
     optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
 
 
-probes = ks.ProbeSet.from_dataset(batches, per_class=2)
+probes = ks.ProbeSet.from_dataset(batches)
 monitor = ks.SaliencyMonitor(model, probes)
 sink = ks.TensorBoardSink("logs", probes)
 
-report = monitor.evaluate(step=-1)
+start = report = monitor.intervene(monitor.evaluate(step=-1))
 sink.write(report)
 for epoch in range(3):
     for batch in batches:
         train_step(*batch)
-    report = monitor.evaluate(step=epoch, previous=report)
+    report = monitor.evaluate(step=epoch, previous=report, before=start)
+    report = monitor.intervene(report)  # tests what the model uses; as often as you like
     sink.write(report)
     print(
         f"epoch {epoch}: {report.statistics['probe_accuracy']:.0%} of the probes right, "
         f"similarity to the maps before {report.statistics['map_similarity']:.2f}"
     )
+    for alert in report.alerts:  # a warning first, an alert if it fires again
+        print(f"{alert.level}: {alert}")
 sink.close()
