@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
-from keras_saliency import _tags, sheets
+from keras_saliency import _tags
 from keras_saliency._checks import check_choice
 from keras_saliency.alerts import subject
 from keras_saliency.heatmaps import SCALES, check_colormap
@@ -180,7 +180,7 @@ class TensorBoardSink:
             tf.summary.text(_tags.ALERTS, self._findings(report))
             for alert in report.alerts:
                 picture = evidence(self._probes, report, alert)
-                content = sheets.encoded(picture, lossless=False)
+                content = self._pictures.encoded(picture)
                 self._write_picture(
                     _tags.evidence_tag(alert.rule), picture, content, _row([alert.sentence])
                 )
