@@ -160,8 +160,8 @@ def entropy(maps: Array) -> float:
 
 def _entropy(maps: Array) -> Array:
     values = maps.reshape(len(maps), -1)
-    values = values / values.max(axis=1, keepdims=True)
-    logarithms = np.log(np.maximum(values, np.finfo(values.dtype).tiny))  # 0 log 0 is 0
+    values = np.asarray(values / values.max(axis=1, keepdims=True), np.float32)
+    logarithms = np.log(np.maximum(values, np.finfo(np.float32).tiny))  # 0 log 0 is 0
     sums = values.sum(axis=1, dtype=np.float64)
     means = (values * logarithms).sum(axis=1, dtype=np.float64) / sums
     result: Array = (np.log(sums) - means) / np.log(values.shape[1])

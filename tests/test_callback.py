@@ -328,12 +328,16 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path)
     fit([saliency], epochs=3, model=model)
     fit([saliency], epochs=4, initial_epoch=3, model=model)
-    first, second = capsys.readouterr().out.strip().split("\n")
+    first, tests, second = capsys.readouterr().out.strip().split("\n")
     end = f"{model.name}/{model.layers[-1].name}/Softmax"
     assert first == (
         f"saliency: gradient of the logit (the input of '{end}') for 6 probes, every epoch; "
         f"see it with: tensorboard --logdir {tmp_path}"
     )
+    assert tests.startswith(
+        "saliency: tests what the model uses, often at first, then ever less: none; "
+    )
+    assert "frame (" in tests  # of two probes a class not one test can be made
     assert re.fullmatch(r"saliency: \S+ s an evaluation, [\d.]+% of the epoch before it", second)
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
     assert capsys.readouterr().out == ""
@@ -576,7 +580,7 @@ def test_without_interventions_there_is_nothing_of_them():
     assert saliency.report.interventions is None
 
 
-def tested(saliency):
+def steps_tested(saliency):
     """The steps with a number for the region, from the history."""
     columns = saliency.history["step"], saliency.history["effect/region/tag"]
     return [step for step, effect in zip(*columns, strict=True) if not np.isnan(effect)]
@@ -588,7 +592,7 @@ def test_tests_are_made_at_epochs_ever_further_apart_and_at_the_last():
     train([saliency], epochs=14, model=linear(rate=0.0))
     assert saliency.history["step"] == list(range(-1, 14))
     due = [-1, 0, 1, 2, 3, 5, 7, 10, 13]  # evaluations 0, 1, 2, 3, 4, 6, 8, 11, and the last
-    assert tested(saliency) == due
+    assert steps_tested(saliency) == due
     assert [step for step, _ in saliency.effects] == due
     assert {len(column) for column in saliency.history.values()} == {15}
 
@@ -598,7 +602,7 @@ def test_tests_at_every_epoch():
         tagged_probes(), log_dir=None, interventions="epoch", saliency_freq=2, verbose=0
     )
     train([saliency], epochs=9, model=linear(rate=0.0))
-    assert tested(saliency) == saliency.history["step"] == [-1, 0, 2, 4, 6, 8]
+    assert steps_tested(saliency) == saliency.history["step"] == [-1, 0, 2, 4, 6, 8]
 
 
 def test_a_statistic_that_moved_is_tested():
@@ -615,7 +619,7 @@ def test_a_statistic_that_moved_is_tested():
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=learn)
     with pytest.warns(UserWarning, match="saliency: alert"):
         train([saliency, begin], epochs=12, model=model)
-    assert tested(saliency) == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
+    assert steps_tested(saliency) == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
     # Fires at 8 for the first time, and so 9 is tested and alerts.
     by_rule = {alert.rule: alert for alert in saliency.alerts}
     assert by_rule["region/tag"].epoch == 9
@@ -631,7 +635,7 @@ def test_a_last_epoch_that_a_later_callback_made_the_last_is_tested():
     )
     logs = train([saliency, stop], cue=False, epochs=20, model=linear(rate=1e-4)).history
     assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4]
-    assert tested(saliency) == [-1, 0, 1, 2, 3, 4]
+    assert steps_tested(saliency) == [-1, 0, 1, 2, 3, 4]
     assert {len(column) for column in saliency.history.values()} == {6}
     # The rest of the row is what it was at the epoch's end.
     for name in ("map_similarity", "gradient_norm", "probe_accuracy"):
@@ -655,5 +659,5 @@ def test_one_state_of_a_model_is_no_two_in_a_row():
     with pytest.warns(UserWarning, match="saliency: alert"):
         train([saliency], epochs=3, initial_epoch=2, model=model)
     assert {alert.epoch for alert in saliency.alerts} == {2}
-    assert tested(saliency) == saliency.history["step"] == [-1, 0, 1, 2]
+    assert steps_tested(saliency) == saliency.history["step"] == [-1, 0, 1, 2]
     assert [step for step, _ in saliency.effects] == [-1, 0, 1, 2]

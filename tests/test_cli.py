@@ -217,11 +217,13 @@ def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
 def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
     assert main(["demo", "--log-dir", str(tmp_path / "logs")]) == 0
     lines = capsys.readouterr().out.split("\n")
-    rows = {line.split()[0]: line.split()[1:] for line in lines if line[:6] in ("clean ", "tagged")}
-    clean, tagged = ([float(number) for number in rows[run]] for run in ("clean", "tagged"))
+    told = {run: [line for line in lines if line.startswith(run)] for run in ("clean", "tagged")}
+    clean, tagged = ([float(number) for number in told[run][0].split()[1:]] for run in told)
     assert tagged[0] > clean[0]  # the tagged run looks better
     assert tagged[1] < clean[1] - 0.2  # and is worse
     assert tagged[2] > 2 > 0.5 > clean[2]  # which its maps show
+    assert told["clean"][1].split(maxsplit=1)[1] == "no alert"
+    assert "ALERT, epoch 3: the model relies on the region 'top-left 4x4'" in told["tagged"][1]
     command = f"tensorboard --logdir {tmp_path / 'logs'} --samples_per_plugin images=1000"
     assert any(command in line for line in lines)
     assert any(line.startswith("The tagged run's accuracy of") for line in lines)

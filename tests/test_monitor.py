@@ -1041,11 +1041,12 @@ def test_interventions_see_the_weights_of_the_moment():
 def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
     model = corner_net()
     monitor = SaliencyMonitor(model, MANY_PROBES, floors={"region/corner": 0.2})
-    reports = [monitor.intervene(monitor.evaluate(0))]
     kernel = model.layers[-1].kernel.numpy().reshape(*SHAPE, 3)
-    kernel[~CORNER] *= 0.5
-    model.layers[-1].kernel.assign(kernel.reshape(-1, 3))
-    reports += [monitor.intervene(monitor.evaluate(step)) for step in (1, 2)]
+    reports = []
+    for step, rest in enumerate((0.5, 0.25, 0.25)):  # the corner decides more and more
+        scaled = np.where(CORNER[..., np.newaxis, np.newaxis], kernel, rest * kernel)
+        model.layers[-1].kernel.assign(scaled.reshape(-1, 3))
+        reports.append(monitor.intervene(monitor.evaluate(step)))
     verdicts = [report.verdicts[0] for report in reports]
     assert [verdict.status for verdict in verdicts] == ["fires"] * 3
     assert [verdict.active for verdict in verdicts] == [False, True, True]
