@@ -35,7 +35,7 @@ def train(images, run):
     probes = ks.ProbeSet.from_dataset((images[:NUM_TRAIN], labels[:NUM_TRAIN]))
     saliency = ks.SaliencyCallback(probes, log_dir=f"logs/{run}", verbose=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the alert, which is printed below
+        warnings.simplefilter("ignore", ks.SaliencyAlertWarning)  # printed below
         model.fit(images[:NUM_TRAIN], labels[:NUM_TRAIN], epochs=8, verbose=0, callbacks=[saliency])
     accuracies = [
         (model.predict(held_out[NUM_TRAIN:], verbose=0).argmax(1) == labels[NUM_TRAIN:]).mean()

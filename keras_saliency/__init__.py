@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_saliency.alerts import SaliencyAlertWarning as SaliencyAlertWarning
     from keras_saliency.baselines import calibrate as calibrate
     from keras_saliency.callback import SaliencyCallback as SaliencyCallback
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Alert": "reports",
     "ProbeSet": "probes",
+    "SaliencyAlertWarning": "alerts",
     "SaliencyCallback": "callback",
     "SaliencyMonitor": "monitor",
     "SaliencyReport": "reports",

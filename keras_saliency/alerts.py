@@ -24,8 +24,20 @@ WARN, ALERT = "warn", "alert"
 """The levels of an alert: fired once; fired twice in a row."""
 
 
+SCORE_FLOORS = 2.0
+"""Of models without classes, whose floors no benchmark has measured, floors are so many times as
+high, and an effect has to pass them from where it was at the start."""
+
 FINDING = 0.15
 """From this effect on, one that is no reason for an alert is still worth showing."""
+
+
+class SaliencyAlertWarning(UserWarning):
+    """The category of the Python warning that tells of alerts."""
+
+
+Window = tuple[int, int, int, int]
+"""`(top, left, height, width)`, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ _DETAIL_PRIOR = "the finest detail does not make the class (detail prior)"
 
 RULES: Mapping[str, Rule] = {
     "region": Rule(
-        0.15, "elsewhere", 1.5, "the region {name!r}", "a region you name does not decide"
+        0.15, "elsewhere", 1.5, "the region {name!r}", "a region you name should not decide"
     ),
     "background": Rule(0.15, "", 0.0, "the background", "your masks cover the object"),
     "frame": Rule(0.25, "rest", 1.5, "the outer 12 % of each side", _FRAME_PRIOR),
@@ -74,9 +86,11 @@ RULES: Mapping[str, Rule] = {
     "own_hot_spot": Rule(
         0.2, "inside", 1.5, "one small place near the border of each image", _FRAME_PRIOR
     ),
-    "class_hot_spot": Rule(0.25, "elsewhere", 1.5, "the window {window}", _SIZE_PRIOR),
-    "hot_window": Rule(0.25, "elsewhere", 1.5, "the window {window}", _SIZE_PRIOR),
-    "groups": Rule(0.2, "", 0.0, "what tells the groups apart", "the groups you named fare alike"),
+    "class_hot_spot": Rule(0.25, "elsewhere", 1.5, "the small window {window}", _SIZE_PRIOR),
+    "hot_window": Rule(0.25, "elsewhere", 1.5, "the small window {window}", _SIZE_PRIOR),
+    "groups": Rule(
+        0.2, "", 0.0, "what tells the groups apart", "the groups you named should fare alike"
+    ),
 }
 """By the part of a test's name in front of `/`."""
 
@@ -88,6 +102,8 @@ class Streak:
     fired: int = 0
     quiet: int = 0
     active: bool = False
+    place: tuple[Window | None, int | None] = (None, None)
+    """The window and the class of the latest firing: a proposal elsewhere begins a new streak."""
 
 
 def kind(test: str) -> str:
@@ -111,8 +127,8 @@ def judge(
         streaks: By test, after the evaluation before.
 
     Returns:
-        A verdict for each effect, and the streaks after it. While the gate is closed nothing
-        fires and the streaks stay.
+        A verdict for each effect, and the streaks after it. While the gate is closed nothing is
+        testable and the streaks stay.
     """
     tested = [e for e in found.effects if not e.untestable and not math.isnan(e.p_value)]
     p_values = holm([effect.p_value for effect in tested])
@@ -121,15 +137,19 @@ def judge(
     after = dict(streaks or {})
     for effect in found.effects:
         rule = RULES[kind(effect.test)]
+        before = (start or {}).get(effect.test, math.nan)
         floor = max(rule.floor, (floors or {}).get(effect.test, 0.0))
+        if found.unit == "score":
+            floor = min(1.0, max(SCORE_FLOORS * rule.floor, floor))
         p_value = adjusted.get(effect.test, math.nan)
         status, reason = _status(effect, rule, floor, p_value)
-        if not found.gate:
-            after[effect.test] = _next(after.get(effect.test, Streak()), status)
-        elif status == "fires":
-            status, reason = "quiet", found.gate
-        active = after.get(effect.test, Streak()).active
-        before = (start or {}).get(effect.test, math.nan)
+        if found.gate:
+            status, reason = "untestable", found.gate
+        elif found.unit == "score" and status == "fires" and effect.effect < before + floor:
+            status, reason = "finding", f"at the start it was {_plain(before)}"
+        streak = after.get(effect.test, Streak())
+        after[effect.test] = _next(streak, status, (effect.window, effect.target))
+        active = after[effect.test].active
         verdicts.append(Verdict(effect, floor, p_value, before, status, reason, active))
     return tuple(verdicts), after
 
@@ -172,14 +192,25 @@ def _status(effect: Effect, rule: Rule, floor: float, p_value: float) -> tuple[s
     return "fires", ""
 
 
-def _next(streak: Streak, status: str) -> Streak:
+def _next(streak: Streak, status: str, place: tuple[Window | None, int | None]) -> Streak:
     if status == "untestable":
         return streak
     if status == "fires":
-        fired = streak.fired + 1
-        return Streak(fired, 0, streak.active or fired >= 2)
+        fired = 1 + streak.fired * _is_one(place, streak.place)
+        return Streak(fired, 0, streak.active or fired >= 2, place)
     quiet = streak.quiet + 1
-    return Streak(0, quiet, streak.active and quiet < 2)
+    return Streak(0, quiet, streak.active and quiet < 2, streak.place)
+
+
+def _is_one(
+    place: tuple[Window | None, int | None], before: tuple[Window | None, int | None]
+) -> bool:
+    """Whether two proposals are of one class and overlap; all are where there is no window."""
+    (window, target), (earlier, earlier_target) = place, before
+    if window is None or earlier is None:
+        return True
+    apart = [abs(window[axis] - earlier[axis]) for axis in (0, 1)]
+    return target == earlier_target and apart[0] < window[2] and apart[1] < window[3]
 
 
 def announce(
@@ -199,6 +230,7 @@ def announce(
         class_name: From a class index to its name.
     """
     alerts = []
+    when = "before training" if step == -1 else f"epoch {step}"
     fired = [verdict for verdict in verdicts if verdict.status == "fires"]
     for verdict in sorted(fired, key=lambda verdict: -verdict.effect.effect):
         if before.get(verdict.effect.test, Streak()).active:
@@ -210,7 +242,7 @@ def announce(
                 level=level,
                 epoch=step,
                 rule=effect.test,
-                sentence=f"epoch {step}: {sentence(verdict, unit, class_name)}",
+                sentence=f"{when}: {sentence(verdict, unit, class_name)}",
                 assumption=rule.assumption,
                 effect=effect.effect,
                 flip=effect.flip,
@@ -228,16 +260,20 @@ def announce(
 
 def subject(effect: Effect, class_name: Callable[[int], str]) -> str:
     """What a test exchanges, in words."""
-    window = ""
+    window = "that the maps propose"
     if effect.window is not None:
         top, left, height, width = effect.window
-        window = f"rows {top}-{top + height - 1}, columns {left}-{left + width - 1}"
+        window = f"at {_span('row', top, height)}, {_span('column', left, width)}"
     words = RULES[kind(effect.test)].subject.format(
         name=effect.test.partition("/")[2], window=window
     )
     if effect.target is not None:
         words += f" of class {class_name(effect.target)!r}"
     return words
+
+
+def _span(name: str, first: int, count: int) -> str:
+    return f"{name} {first}" if count == 1 else f"{name}s {first}-{first + count - 1}"
 
 
 def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> str:
@@ -247,17 +283,24 @@ def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> s
     words = subject(effect, class_name)
     if kind(effect.test) == "groups":
         said = (
-            f"the model fares worse on some groups of one class than on others: the best group's "
+            f"the model fares worse on some groups, and not for their classes: the best group's "
             f"accuracy exceeds the worst one's by {effect.effect:.2f}"
         )
     elif unit == "score":
         said = (
-            f"the model relies on {words}: replacing it by that of another class moves the score "
-            f"{effect.effect:.0%} as far as replacing the whole image does"
+            f"the model relies on {words}: replacing that by what another class has there moves "
+            f"the score {effect.effect:.0%} as far as replacing the whole image does"
+        )
+    elif effect.target is not None:
+        said = (
+            f"the model relies on {words}: putting it into images of other classes costs "
+            f"{effect.effect:.2f} of accuracy"
         )
     else:
+        them = "them" if kind(effect.test) == "tint" else "it"
+        those = "those" if kind(effect.test) == "tint" else "that"
         said = (
-            f"the model relies on {words}: replacing it by that of another class costs "
+            f"the model relies on {words}: replacing {them} by {those} of another class costs "
             f"{effect.effect:.2f} of accuracy"
         )
     numbers = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
@@ -265,10 +308,10 @@ def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> s
         numbers.append(f"{_CONTROLS[rule.control]}: {_plain(effect.control)}")
     if not math.isnan(verdict.start):
         numbers.append(f"at the start: {_plain(verdict.start)}")
-    return (
-        f"{said} ({'; '.join(numbers)}). A fault, assuming that {rule.assumption}. "
-        "Validation data that share the cue do not show it."
-    )
+    told = f"{said} ({'; '.join(numbers)}). A fault, assuming that {rule.assumption}."
+    if kind(effect.test) == "groups":
+        return told
+    return f"{told} Validation data that share the cue do not show it."
 
 
 def _plain(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
         The floors, by test.
 
     Raises:
-        TypeError: A run is neither.
+        TypeError: A run is neither; or a single run, not in a list.
         ValueError: There is no run, or none made interventions.
 
     Example:
@@ -43,6 +43,8 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
         >>> calibrate([history])
         {'frame': 0.298}
     """
+    if isinstance(runs, Mapping) or not isinstance(runs, Iterable):
+        raise TypeError(f"runs: expected a list of runs, received {type(runs).__name__}.")
     histories = [_history(run) for run in runs]
     values: dict[str, list[float]] = {}
     for history in histories:
@@ -107,18 +109,33 @@ def check_baseline(baseline: object) -> dict[str, float]:
             ) from error
     else:
         floors = baseline
+    return check_floors("baseline", floors)
+
+
+def check_floors(argument: str, floors: Any) -> dict[str, float]:
+    """The floors, by test, as plain numbers.
+
+    Raises:
+        TypeError: No dict from strings to numbers.
+        ValueError: An unknown test, or a floor that no effect can be held against.
+    """
     numbers = isinstance(floors, Mapping) and all(
         isinstance(test, str) and isinstance(floor, int | float) and not isinstance(floor, bool)
         for test, floor in floors.items()
     )
     if not numbers:
         raise TypeError(
-            "baseline: expected a file of keras_saliency.calibrate or a dict from test to floor, "
-            f"received {baseline!r}."
+            f"{argument}: expected a dict from test to floor, as keras_saliency.calibrate gives, "
+            f"received {floors!r}."
         )
     unknown = [test for test in floors if kind(test) not in RULES]
     if unknown:
         raise ValueError(
-            f"baseline: expected tests of {', '.join(RULES)}, received {unknown[0]!r}."
+            f"{argument}: expected tests of {', '.join(RULES)}, received {unknown[0]!r}."
+        )
+    void = [test for test, floor in floors.items() if not 0 <= floor <= 1]
+    if void:
+        raise ValueError(
+            f"{argument}: expected floors from 0 to 1, received {floors[void[0]]} for {void[0]!r}."
         )
     return {test: float(floor) for test, floor in floors.items()}

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_saliency import __version__, _tags
 from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._observation import own_seed_generator
-from keras_saliency.alerts import ALERT, WARN, in_short
+from keras_saliency.alerts import ALERT, WARN, SaliencyAlertWarning, in_short
 from keras_saliency.baselines import Baseline, check_baseline
 from keras_saliency.effects import MIN_RECIPIENTS
 from keras_saliency.heatmaps import SCALES, check_colormap
@@ -62,7 +63,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             moved; `"epoch"`, at each evaluation at an epoch's end; `None`, never.
         baseline: What effects have to exceed for an alert: a file of `keras_saliency.calibrate`,
             or a dict from test to floor. Where a rule's own floor is higher, that holds.
-        on_alert: Is called with each alert.
+        on_alert: Is called with each alert; what it raises ends the training.
         stop_on_alert: Whether an alert ends the training after its epoch.
         verbose: 1 says once what is done, where it goes and what it costs; 0 says nothing.
 
@@ -262,6 +263,10 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._before = self._before or report
         if run == _tags.EPOCH_RUN:
             self._last_seen = step
+            if self._evaluations == 0 and self._tested is not None:
+                if not np.array_equal(report.maps, self._tested.maps, equal_nan=True):
+                    self._monitor.forget()  # not the state that the fit before ended in
+                self._tested = None
             if self._is_due(report, last):
                 report = self._tested = self._monitor.intervene(report)
             self._evaluations += 1
@@ -273,9 +278,6 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def _is_due(self, report: SaliencyReport, last: bool) -> bool:
         """Whether interventions are to be made of a report."""
-        if self._evaluations == 0 and self._tested is not None:
-            # The end of the fit before was tested: one state is no two tests in a row.
-            return self.interventions is not None and self._tested.step != report.step
         if self.interventions != "auto" or self._tested is None:
             return self.interventions is not None
         return (
@@ -309,7 +311,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         if warned and self.verbose:
             print(f"saliency: warning: {in_short(warned)}", flush=True)
         if alerts:
-            warnings.warn(f"saliency: alert: {in_short(alerts)}", stacklevel=2)
+            text = f"saliency: alert: {in_short(alerts)}"
+            warnings.warn(text, SaliencyAlertWarning, stacklevel=2)
         for alert in alerts:
             if self.on_alert is not None:
                 self.on_alert(alert)

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_saliency.alerts import SaliencyAlertWarning
 from keras_saliency.callback import SaliencyCallback
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array
@@ -112,7 +113,7 @@ def train(
     )
     model = network()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # alerts are told at the end
+        warnings.simplefilter("ignore", SaliencyAlertWarning)  # alerts are told at the end
         model.fit(
             images[:NUM_TRAIN],
             labels[:NUM_TRAIN],

@@ -29,6 +29,10 @@ FEW = 4
 MIN_RECIPIENTS = 10
 """With fewer no effect can be significant after Holm's correction over some ten tests."""
 
+FURTHER = 0.7
+"""Of models without classes: from this share of pairs on, in which an image of another class moves
+the score further than one of the same class does, the model tells the classes apart."""
+
 NUM_EXAMPLES = 4
 """So many pairs are kept for the evidence, of different classes as far as there are any."""
 
@@ -187,9 +191,10 @@ def sign_flip_p_value(differences: Array) -> float:
 def required_accuracy(chance: float) -> float:
     """From which accuracy on a model's answers count as more than guesses.
 
-    Twice chance, 0.6 at most; chance and a tenth at least.
+    Twice chance, 0.6 at most; chance and a tenth at least; but no more than halfway from chance
+    to 1.
     """
-    return max(chance + 0.1, min(2 * chance, 0.6))
+    return min(max(chance + 0.1, min(2 * chance, 0.6)), (1 + chance) / 2)
 
 
 class Asker:
@@ -206,22 +211,28 @@ class Asker:
     ) -> None:
         self._images, self._targets, self._scores = images, targets, scores
         self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
-        self._chance = float(np.unique(targets, return_counts=True)[1].max() / len(targets))
+        self._chance = math.nan  # until the gate has seen who is asked about
         self.passes = 0
 
     def gate(self, pairs: Pairs, predictions: Array) -> tuple[str, float]:
         """Whether the model knows the classes at all, and what 1 means for effects."""
+        mine = self._targets[pairs.recipients]
+        self._chance = float(np.unique(mine, return_counts=True)[1].max() / len(mine))
         if not self._by_score:
-            accuracy = float((predictions == self._targets).mean())
+            accuracy = float((predictions[pairs.recipients] == mine).mean())
             needed = required_accuracy(self._chance)
             if accuracy >= needed:
                 return "", 1.0
             return f"the accuracy on the probes is {accuracy:.2f}, below {needed:.2f}", 1.0
         whole = self.ask(lambda _, donors: self._images[donors], pairs)
         differences = self._differences(whole, pairs)
-        if self._p_value((1.0, whole), pairs=pairs) < 0.01:
-            return "", float(differences.mean())
-        return "the scores do not yet tell the probes' classes apart", math.nan
+        scale = float(differences.mean())
+        same, other = self._changes(whole, pairs)
+        further = float((same > other).mean())
+        if self._p_value((1.0, whole), pairs=pairs) < 0.01 and further >= FURTHER:
+            return "", scale
+        reason = f"the scores tell the probes' classes apart in {further:.2f} of pairs"
+        return f"{reason}, below {FURTHER:.2f}", scale if scale > 0 else math.nan
 
     def ask(self, edit: Edit, pairs: Pairs) -> Answers:
         """Makes the counterfactual images, chunk by chunk, and asks the model about them."""
@@ -257,10 +268,9 @@ class Asker:
         """The same sum, per donor: what each gave, against all that its recipients got."""
         same, other = self._changes(answers, pairs)
         middle = (same.mean(axis=1, keepdims=True) + other.mean(axis=1, keepdims=True)) / 2
-        count = len(self._targets)
-        given = np.bincount(pairs.same.ravel(), (same - middle).ravel(), count)
-        given -= np.bincount(pairs.other.ravel(), (other - middle).ravel(), count)
-        return given
+        changes = np.concatenate([(same - middle).ravel(), (middle - other).ravel()])
+        donors = np.concatenate([pairs.same.ravel(), pairs.other.ravel()])
+        return np.bincount(np.unique(donors, return_inverse=True)[1], changes)
 
     def _p_value(self, *sides: tuple[float, Answers], pairs: Pairs) -> float:
         """Of a weighted sum of effects > 0, were other recipients drawn, or other donors.
@@ -319,12 +329,12 @@ class Asker:
 
     def _objection(self, num_recipients: int, keep: float) -> str:
         """Why the numbers of a test prove nothing; empty if they may."""
+        if num_recipients < MIN_RECIPIENTS:
+            return f"{num_recipients} probes can't prove an effect, it takes {MIN_RECIPIENTS}"
         needed = 0.0 if self._by_score else required_accuracy(self._chance)
         if keep < needed:
             kept = f"with donors of the same class {keep:.2f} is kept"
             return f"exchanging it spoils the images: {kept}"
-        if num_recipients < MIN_RECIPIENTS:
-            return f"{num_recipients} probes can't prove an effect, it takes {MIN_RECIPIENTS}"
         return ""
 
     def _examples(

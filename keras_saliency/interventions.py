@@ -42,6 +42,9 @@ from keras_saliency.reports import Array, Effect, Interventions
 FRAME, THIN_FRAME = 0.12, 0.05
 """How wide the tested frames are on each side, as a share of the shorter side."""
 
+THIN_AREA = 0.25
+"""A frame of a larger share of the area is not thin any more."""
+
 MAX_RECIPIENTS = 256
 """So many probes are changed at most, the same number of each class as far as there are any."""
 
@@ -134,11 +137,11 @@ def _exchanged(edit: Edit) -> Edit:
     return lambda recipients, donors: edit(donors, recipients)
 
 
-def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question]:
+def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question | Effect]:
     """The tests of what is named in advance: by the user, or by a stated prior."""
     images = probes.images
     height, width = images.shape[1:3]
-    questions = []
+    questions: list[Question | Effect] = []
     for name, region in probes.regions.items():
         mask = region[0] if (region == region[0]).all() else region
         questions.append(Question(f"region/{name}", *_placed(images, mask, seed), pairs))
@@ -151,12 +154,14 @@ def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question]:
 
         questions.append(Question("background", background, None, pairs))
     outer = _swap(images, frame(height, width, FRAME))
-    thin = _swap(images, frame(height, width, THIN_FRAME))
+    ring = frame(height, width, THIN_FRAME)
+    thin = Question("thin_frame", _swap(images, ring), None, pairs)
+    small = Effect("thin_frame", untestable="of so small an image a frame is too much")
     tint, detail = _each(swap_tint, images), _each(swap_high_frequency, images)
     return [
         *questions,
         Question("frame", outer, _exchanged(outer), pairs),
-        Question("thin_frame", thin, None, pairs),
+        small if ring.mean() > THIN_AREA else thin,
         Question("tint", tint, _exchanged(tint), pairs),
         Question("high_frequency", detail, _exchanged(detail), pairs),
     ]

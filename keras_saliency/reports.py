@@ -39,7 +39,7 @@ class Effect:
 
     Attributes:
         test: Which: `"region/<name>"`, `"background"`, `"frame"`, `"thin_frame"`, `"tint"`,
-            `"high_frequency"`, `"own_hot_spot"`, `"class_hot_spot"`, `"hot_window"`.
+            `"high_frequency"`, `"own_hot_spot"`, `"class_hot_spot"`, `"hot_window"`, `"groups"`.
         effect: The region-swap effect: accuracy with the thing taken from a donor of the same
             class, minus accuracy with it taken from one of another class; in -1..1, 0 if the
             model does not use it. Of models without classes, the share (1 is all) of what

@@ -13,7 +13,7 @@ from keras_saliency.sheets import Line
 MIN_PANEL, MAX_PANEL = 96, 224
 """A panel's longer side in pixels: smaller images are enlarged, larger ones averaged."""
 
-MIN_WIDTH = 200
+MIN_WIDTH = 240
 """A panel is at least so wide, for its caption."""
 
 
@@ -56,9 +56,9 @@ def _captions(probes: ProbeSet, report: SaliencyReport, example: Example) -> lis
     )
     changed = example.prediction != int(report.predictions[example.recipient])
     made = [
-        Line("the image with that of the other"),
+        Line("the image, with the other's"),
         Line(predicts(example.prediction), wrong=changed),
-        Line(f"with that of its own class {predicts(example.same_class_prediction)}"),
+        Line(f"with its own class's: {predicts(example.same_class_prediction)}"),
     ]
     if example.prediction < 0:
         made = made[:1] + [Line("")] * 2

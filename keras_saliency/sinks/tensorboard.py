@@ -179,6 +179,8 @@ class TensorBoardSink:
                 tf.summary.scalar(_tags.alert_tag(verdict.effect.test), float(verdict.active))
             tf.summary.text(_tags.ALERTS, self._findings(report))
             for alert in report.alerts:
+                if not alert.examples:  # of groups there is no image to exchange
+                    continue
                 picture = evidence(self._probes, report, alert)
                 content = self._pictures.encoded(picture)
                 self._write_picture(
