@@ -260,13 +260,15 @@ def test_what_can_not_be_tested_neither_fires_nor_calms():
     assert [row[-1] for row in told] == [False, True, True, True, True, False]
 
 
-def test_while_the_gate_is_closed_nothing_fires_and_nothing_is_forgotten():
+def test_while_the_gate_is_closed_nothing_is_testable_and_nothing_is_forgotten():
     gates = ["too low", "", "too low", "", "too low", ""]
     told = course(FIRES, FIRES, FIRES, FIRES, QUIET, QUIET, gates=gates)
     assert told == [(False,), (WARN, False), (False,), (ALERT, True), (True,), (True,)]
-    (verdict,), streaks = judge(found(FIRES, gate="the accuracy is 0.1"))
-    assert (verdict.status, verdict.reason) == ("quiet", "the accuracy is 0.1")
-    assert streaks == {}
+    for single in (FIRES, QUIET, FINDS, CANT):
+        given = {"region/tag": Streak(1, 0)}
+        (verdict,), streaks = judge(found(single, gate="the accuracy is 0.1"), streaks=given)
+        assert (verdict.status, verdict.reason) == ("untestable", "the accuracy is 0.1")
+        assert streaks == given
 
 
 def test_each_test_has_a_streak_of_its_own():
@@ -378,11 +380,15 @@ def test_subjects():
 
     assert named(effect("region/top/left")) == "the region 'top/left'"
     assert named(effect("hot_window", window=(0, 10, 3, 1))) == (
-        "the window rows 0-2, columns 10-10"
+        "the small window at rows 0-2, column 10"
     )
     assert named(effect("class_hot_spot", window=(0, 1, 2, 3), target=1)) == (
-        "the window rows 0-1, columns 1-3 of class 'dog'"
+        "the small window at rows 0-1, columns 1-3 of class 'dog'"
     )
+    assert named(effect("hot_window", window=(7, 0, 1, 2))) == (
+        "the small window at row 7, columns 0-1"
+    )
+    assert named(effect("hot_window")) == "the small window that the maps propose"
     assert named(effect("region/{x}")) == "the region '{x}'"
 
 

@@ -542,13 +542,13 @@ def test_an_alert_can_stop_the_training():
 
 
 def test_a_baseline_keeps_what_is_usual_quiet():
-    usual = dict.fromkeys(["region/tag", *ks.alerts.RULES], 2.0)
+    usual = dict.fromkeys(["region/tag", *ks.alerts.RULES], 1.0)
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, baseline=usual, verbose=0)
     train([saliency])
     assert (saliency.alerts, saliency.warnings) == ([], [])
     assert saliency.history["effect/region/tag"][-1] > 0.3
     (floor,) = {verdict.floor for verdict in saliency.report.verdicts}
-    assert floor == 2.0
+    assert floor == 1.0
 
 
 def test_a_warning_is_printed(capsys):

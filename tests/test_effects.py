@@ -209,7 +209,10 @@ def test_under_the_null_p_values_are_as_small_as_they_say(size, kind):
 
 @pytest.mark.parametrize(
     ("chance", "needed"),
-    [(0.02, 0.12), (0.1, 0.2), (0.25, 0.5), (1 / 3, 0.6), (0.5, 0.6), (0.7, 0.8)],
+    [
+        *[(0.02, 0.12), (0.1, 0.2), (0.25, 0.5), (1 / 3, 0.6), (0.5, 0.6), (0.7, 0.8)],
+        *[(0.8, 0.9), (0.9, 0.95), (0.95, 0.975), (1, 1)],  # halfway from chance to 1
+    ],
 )
 def test_required_accuracy(chance, needed):
     assert required_accuracy(chance) == pytest.approx(needed)
@@ -348,13 +351,14 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     assert 7 <= scale <= 8
     blind = Asker(images, targets, np.zeros(40), lambda x, _: (x, np.zeros(len(x))), 100, True)
     gate, scale = blind.gate(pairs, np.full(40, -1))
-    assert gate == "the scores do not yet tell the probes' classes apart"
+    assert gate == "the scores tell the probes' classes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
     effect = blind.effect(Question("frame", lambda a, b: images[a], None, pairs), scale)
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
     broken = Asker(images, targets, np.full(40, np.nan), pixel, 100, True)
-    gate, _ = broken.gate(pairs, np.full(40, -1))
-    assert gate == "the scores do not yet tell the probes' classes apart"
+    gate, scale = broken.gate(pairs, np.full(40, -1))
+    assert gate == "the scores tell the probes' classes apart in 0.00 of pairs, below 0.70"
+    assert np.isnan(scale)
 
 
 def test_examples_are_the_pairs_that_changed_most_of_different_classes():

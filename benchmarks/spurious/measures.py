@@ -136,7 +136,7 @@ def saved(some: Iterable[Case], policy: str) -> list[float]:
     for case in relying(some):
         step = case.replays[policy].first(twice=True) if policy in case.replays else None
         if step is not None:
-            found.append(1 - (step + 1) / max(case.effects) if max(case.effects) else 0.0)
+            found.append(1 - (step + 1) / (max(case.effects) + 1))
     return found
 
 

@@ -115,12 +115,14 @@ def gates(cases: Sequence[Case]) -> Table:
             rate = measures.detections(some, policy, twice=True)
             if rate.total:
                 row(f"{name}, given {policy}", f">= {wanted}", of(rate), rate.share >= wanted)
-    for policy in ("nothing", "masks"):
-        delays = measures.delays(cases, policy, twice=False)
-        if delays:
-            share = sum(delay <= 1 for delay in delays) / len(delays)
-            found = f"{share:.2f} of {len(delays)}"
-            row(f"warned in time, given {policy}", ">= 0.95", found, share >= 0.95)
+    for told, twice in (("warned", False), ("alerted", True)):
+        for policy in ("nothing", "masks"):
+            delays = measures.delays(cases, policy, twice=twice)
+            if delays:
+                share = sum(delay <= 1 for delay in delays) / len(delays)
+                found = f"{share:.2f} of {len(delays)}"
+                name = f"{told} no later than one evaluation, given {policy}"
+                row(name, ">= 0.95", found, share >= 0.95)
     return table
 
 
