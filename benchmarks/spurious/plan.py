@@ -190,7 +190,7 @@ def subset(name: str) -> list[Run]:
     """
     if name == "full":
         runs = [*negatives(range(3)), *kinds(range(4)), *grid(range(1))]
-        return runs + second_domain(range(2)) + ablations(range(3))
+        return runs + second_domain(range(1)) + ablations(range(2))
     runs = [
         *(Run("N1", "glyph", seed, schedule="never") for seed in (0, 1)),
         *(Run("N2", kind, 0, rho=0) for kind in ("glyph", "rglyph", "tint")),
