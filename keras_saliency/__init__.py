@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from keras_saliency.alerts import SaliencyAlertWarning as SaliencyAlertWarning
     from keras_saliency.baselines import calibrate as calibrate
     from keras_saliency.callback import SaliencyCallback as SaliencyCallback
+    from keras_saliency.explain import saliency_maps as saliency_maps
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
-    from keras_saliency.monitor import saliency_maps as saliency_maps
     from keras_saliency.probes import ProbeSet as ProbeSet
     from keras_saliency.reports import Alert as Alert
     from keras_saliency.reports import SaliencyReport as SaliencyReport
@@ -31,7 +31,7 @@ _HOMES = {
     "SaliencyReport": "reports",
     "TensorBoardSink": "sinks.tensorboard",
     "calibrate": "baselines",
-    "saliency_maps": "monitor",
+    "saliency_maps": "explain",
 }
 
 __all__ = sorted(_HOMES)

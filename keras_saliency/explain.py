@@ -1,4 +1,4 @@
-"""The classic picture: one trained model, a few image files, where it looks for its prediction."""
+"""The classic picture: one trained model, a few images, where it looks for its prediction."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from keras_saliency.heatmaps import colorize, enlarged, factor_for, limits, over
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array
+from keras_saliency.scores import Score
 from keras_saliency.sheets import Line
 
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
@@ -28,6 +29,46 @@ MIN_PANEL = 224
 """Smaller pictures are enlarged by a whole factor until the longer side reaches this."""
 
 _MODES = {1: "L", 3: "RGB"}
+
+
+def saliency_maps(
+    model: Any,
+    images: Any,
+    targets: Any = None,
+    *,
+    method: str = "gradient",
+    score: Score = "logit",
+    batch_size: int = 32,
+) -> Array:
+    """The saliency maps of a few images: the classic picture, as numbers.
+
+    Args:
+        model: As in `SaliencyMonitor`.
+        images: `(num_images, height, width, channels)`, preprocessed as the model wants them.
+        targets: `(num_images,)` class indices; default: the predicted classes.
+        method: As in `SaliencyMonitor`.
+        score: As in `SaliencyMonitor`.
+        batch_size: As in `SaliencyMonitor`.
+
+    Returns:
+        `(num_images, height, width)`, non-negative, in score per input unit. For display divide
+        each by its maximum, or use `keras_saliency.heatmaps`.
+
+    Raises:
+        TypeError: As `SaliencyMonitor` and `ProbeSet`.
+        ValueError: As `SaliencyMonitor` and `ProbeSet`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(),
+        ...                           keras.layers.Dense(5)])
+        >>> saliency_maps(model, np.zeros((1, 8, 8, 3), "float32")).shape
+        (1, 8, 8)
+    """
+    monitor = SaliencyMonitor(
+        model, ProbeSet(images, targets), method=method, score=score, batch_size=batch_size
+    )
+    return monitor.evaluate(step=0).maps
 
 
 @dataclass(frozen=True)

@@ -366,46 +366,6 @@ class SaliencyMonitor:
         }
 
 
-def saliency_maps(
-    model: Any,
-    images: Any,
-    targets: Any = None,
-    *,
-    method: str = "gradient",
-    score: Score = "logit",
-    batch_size: int = 32,
-) -> Array:
-    """The saliency maps of a few images: the classic picture, as numbers.
-
-    Args:
-        model: As in `SaliencyMonitor`.
-        images: `(num_images, height, width, channels)`, preprocessed as the model wants them.
-        targets: `(num_images,)` class indices; default: the predicted classes.
-        method: As in `SaliencyMonitor`.
-        score: As in `SaliencyMonitor`.
-        batch_size: As in `SaliencyMonitor`.
-
-    Returns:
-        `(num_images, height, width)`, non-negative, in score per input unit. For display divide
-        each by its maximum, or use `keras_saliency.heatmaps`.
-
-    Raises:
-        TypeError: As `SaliencyMonitor` and `ProbeSet`.
-        ValueError: As `SaliencyMonitor` and `ProbeSet`.
-
-    Example:
-        >>> import keras, numpy as np
-        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(),
-        ...                           keras.layers.Dense(5)])
-        >>> saliency_maps(model, np.zeros((1, 8, 8, 3), "float32")).shape
-        (1, 8, 8)
-    """
-    monitor = SaliencyMonitor(
-        model, ProbeSet(images, targets), method=method, score=score, batch_size=batch_size
-    )
-    return monitor.evaluate(step=0).maps
-
-
 def check_method_and_score(method: str, score: Score) -> None:
     """Checks the two without a model.
 
