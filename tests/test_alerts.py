@@ -9,6 +9,7 @@ from keras_saliency.alerts import (
     ALPHA,
     FINDING,
     RULES,
+    SCORE_FLOORS,
     WARN,
     Streak,
     announce,
@@ -285,6 +286,101 @@ def test_each_test_has_a_streak_of_its_own():
     assert streaks == given
 
 
+# ---------------------------------------------------------------- in the score
+
+
+def in_score(single, **kwargs):
+    (verdict,), _ = judge(found(single, unit="score"), **kwargs)
+    return verdict
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_floors_of_scores_are_twice_as_high(rule):
+    test, floor = TESTS[rule], RULES[rule].floor
+    assert SCORE_FLOORS == 2
+    verdict = in_score(effect(test, 2 * floor))
+    assert (verdict.status, verdict.floor) == ("fires", 2 * floor)
+    below = in_score(effect(test, np.nextafter(2 * floor, 0)))
+    assert (below.status, below.floor) == ("finding", 2 * floor)
+
+
+def test_a_baseline_of_scores_is_taken_as_it_is():
+    """It was measured in the score already."""
+    for given, floor in ((0.6, 0.6), (0.2, 0.3), (1.0, 1.0)):
+        assert in_score(effect(value=0.9), floors={"region/tag": given}).floor == floor
+
+
+def test_in_the_score_only_what_came_in_training_fires():
+    floor = 2 * RULES["region"].floor
+    for start in (-0.25, 0.0, 0.125, 0.5):
+        grown = start + floor
+        kwargs = {"start": {"region/tag": start, "tint": 0.9}}
+        expected = "fires" if grown >= floor else "quiet"
+        assert in_score(effect(value=grown), **kwargs).status == expected
+        verdict = in_score(effect(value=np.nextafter(grown, 0)), **kwargs)
+        assert verdict.status in ("finding", "quiet")
+        assert (verdict.start, verdict.active) == (start, False)
+    assert verdict.reason == "at the start it was 0.50"
+    assert in_score(effect(value=floor), start={"tint": 0.9}).status == "fires"
+    # Accuracy has no such bound: what is used from the start is used.
+    assert status(effect(value=0.5), start={"region/tag": 0.5}) == "fires"
+
+
+def test_in_the_score_a_cue_that_was_there_at_the_start_never_alerts():
+    streaks = {}
+    for _ in range(3):
+        (verdict,), streaks = judge(
+            found(effect(value=0.6), unit="score"), start={"region/tag": 0.5}, streaks=streaks
+        )
+        assert (verdict.status, verdict.active) == ("finding", False)
+        assert streaks["region/tag"].fired == 0
+
+
+# ---------------------------------------------------------------- proposed windows
+
+
+def proposed(*places):
+    """Whether an alert stands after each of these firings, by window and class."""
+    streaks, stands = {}, []
+    for window, target in places:
+        single = effect("class_hot_spot", window=window, target=target)
+        verdicts, streaks = judge(found(single), streaks=streaks)
+        assert verdicts[0].status == "fires"
+        stands.append(verdicts[0].active)
+    return stands
+
+
+HERE = (4, 4, 3, 2)
+
+
+@pytest.mark.parametrize("there", [(4, 4, 3, 2), (6, 4, 3, 2), (2, 5, 3, 2), (5, 3, 3, 2)])
+def test_a_window_that_overlaps_the_one_before_goes_on(there):
+    assert proposed((HERE, 1), (there, 1)) == [False, True]
+
+
+@pytest.mark.parametrize("there", [(7, 4, 3, 2), (1, 4, 3, 2), (4, 6, 3, 2), (4, 2, 3, 2)])
+def test_a_window_beside_the_one_before_begins_anew(there):
+    assert proposed((HERE, 1), (there, 1)) == [False, False]
+    assert proposed((HERE, 1), (there, 1), (HERE, 1), (HERE, 1)) == [False, False, False, True]
+
+
+def test_a_window_of_another_class_begins_anew():
+    assert proposed((HERE, 1), (HERE, 2)) == [False, False]
+    assert proposed((HERE, 1), (HERE, 2), (HERE, 2)) == [False, False, True]
+    assert proposed((HERE, 0), (HERE, None)) == [False, False]
+
+
+def test_the_place_of_the_latest_firing_counts():
+    """Though the one before was elsewhere, or nothing fired in between."""
+    assert proposed((HERE, 1), ((6, 4, 3, 2), 1), ((8, 4, 3, 2), 1)) == [False, True, True]
+    single = effect("hot_window", window=HERE)
+    _, streaks = judge(found(single))
+    assert streaks["hot_window"] == Streak(1, 0, False, (HERE, None))
+    quiet = effect("hot_window", 0.0, 1.0, window=(0, 0, 3, 2))
+    _, streaks = judge(found(quiet), streaks=streaks)
+    assert streaks["hot_window"] == Streak(0, 1, False, (HERE, None))
+
+
 # ---------------------------------------------------------------- what is said
 
 
@@ -366,6 +462,42 @@ def test_what_is_not_known_is_not_said(rule):
     assert "at the start" not in alert.sentence
     for words in ("elsewhere:", "all but it:", "inside:"):
         assert words not in alert.sentence
+
+
+def test_each_exchange_is_told_in_words_of_its_own():
+    window = {"window": (3, 4, 2, 5)}
+    of_class = effect("class_hot_spot", 0.5, target=1, **window)
+    for single, words in (
+        (
+            effect("region/tag", 0.5),
+            "relies on the region 'tag': replacing it by that of another class costs 0.50 of",
+        ),
+        (of_class, "of class 'dog': putting it into images of other classes costs 0.50 of"),
+        (effect("tint", 0.5), ": replacing them by those of another class costs 0.50 of accuracy"),
+    ):
+        (alert,) = told(single)
+        assert words in alert.sentence
+        assert alert.sentence.endswith(" Validation data that share the cue do not show it.")
+    (alert,) = told(effect("region/tag", 0.5), unit="score")
+    assert (
+        "relies on the region 'tag': replacing that by what another class has there moves the "
+        "score 50% as far as replacing the whole image does"
+    ) in alert.sentence
+
+
+def test_of_groups_nothing_is_said_of_validation_data():
+    """They were the ones that show it."""
+    (alert,) = told(effect("groups", 0.5))
+    assert alert.sentence == (
+        "epoch 7: the model fares worse on some groups, and not for their classes: the best "
+        "group's accuracy exceeds the worst one's by 0.50 (p = 0.0001; 40 probes). A fault, "
+        f"assuming that {RULES['groups'].assumption}."
+    )
+
+
+def test_the_state_before_training_is_called_that():
+    for step, words in ((-1, "before training: the "), (0, "epoch 0: the "), (9, "epoch 9: the ")):
+        assert told(effect(), step=step)[0].sentence.startswith(words)
 
 
 def test_the_sentence_of_a_verdict_is_that_of_its_alert():

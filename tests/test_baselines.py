@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_saliency.alerts import RULES
-from keras_saliency.baselines import QUANTILE, calibrate, check_baseline
+from keras_saliency.baselines import QUANTILE, calibrate, check_baseline, check_floors
 
 NAN = math.nan
 
@@ -96,6 +96,12 @@ def test_a_file_gives_back_what_was_written(tmp_path, kind):
         ([7], TypeError, "runs: .*received int"),
         ([SimpleNamespace(history=[1, 2])], TypeError, "runs: .*received SimpleNamespace"),
         (["null.json"], TypeError, "runs: .*received str"),
+        (history([0], effect_frame=[0.5]), TypeError, "runs: expected a list of runs.*dict"),
+        (
+            SimpleNamespace(history=history([0], effect_frame=[0.5])),
+            TypeError,
+            "runs: expected a list of runs, received SimpleNamespace",
+        ),
     ],
 )
 def test_runs_refused(runs, error, message, tmp_path):
@@ -124,13 +130,25 @@ def test_the_floors_are_a_copy():
 
 @pytest.mark.parametrize("floors", [{"frame": "0.5"}, {"frame": True}, {3: 0.5}, [0.5], 0.5, True])
 def test_what_is_no_baseline(floors):
-    with pytest.raises(TypeError, match="baseline: expected a dict .* calibrate gives, received"):
+    with pytest.raises(TypeError, match="baseline: expected a dict .*calibrate gives, received"):
         check_baseline(floors)
 
 
 def test_a_floor_of_an_unknown_test():
     with pytest.raises(ValueError, match=f"tests of {', '.join(RULES)}, received 'border/x'"):
         check_baseline({"frame": 0.5, "border/x": 0.5})
+
+
+@pytest.mark.parametrize("floor", [NAN, -0.01, 1.01, math.inf, -math.inf])
+def test_a_floor_that_no_effect_can_be_held_against(floor):
+    with pytest.raises(ValueError, match=f"baseline: .* from 0 to 1, received {floor} for 'tint'"):
+        check_baseline({"frame": 0.5, "tint": floor})
+    with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'tint'"):
+        check_floors("floors", {"frame": 0.5, "tint": floor})
+
+
+def test_the_ends_are_floors():
+    assert check_baseline({"frame": 0, "tint": 1}) == {"frame": 0.0, "tint": 1.0}
 
 
 GOOD = {"format": 1, "quantile": 0.99, "runs": 1, "floors": {"frame": 0.3}}

@@ -390,7 +390,7 @@ BAD = [
     ("interventions", "always", ValueError, "interventions: expected one of 'auto', 'epoch'"),
     ("interventions", 3, TypeError, "interventions: expected one of 'auto', 'epoch'"),
     ("baseline", {"border": 1.0}, ValueError, "baseline: expected tests of .*received 'border'"),
-    ("baseline", 0.3, TypeError, "baseline: expected a file"),
+    ("baseline", 0.3, TypeError, "baseline: expected a dict from test to floor"),
     ("baseline", "none.json", ValueError, "baseline: expected a JSON file"),
     ("on_alert", "print", TypeError, "on_alert: expected a function of an alert"),
     ("stop_on_alert", 1, TypeError, "stop_on_alert: expected True or False, received 1"),
@@ -493,7 +493,7 @@ def train(callbacks, cue=True, epochs=4, model=None, **kwargs):
 def test_a_cue_in_a_named_region_is_caught():
     told = []
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=told.append, verbose=0)
-    with pytest.warns(UserWarning, match="saliency: alert") as warned:
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert") as warned:
         logs = train([saliency], epochs=5).history
     by_rule = {alert.rule: alert for alert in saliency.alerts}
     alert = by_rule["region/tag"]
@@ -507,6 +507,8 @@ def test_a_cue_in_a_named_region_is_caught():
     epochs = sorted({alert.epoch for alert in saliency.alerts})
     assert len(warned) == len(epochs)
     for message, epoch in zip(warned, epochs, strict=True):
+        assert message.category is ks.SaliencyAlertWarning
+        assert issubclass(message.category, UserWarning)
         of_epoch = [alert for alert in saliency.alerts if alert.epoch == epoch]
         assert f"saliency: alert: {of_epoch[0].sentence}" in str(message.message)
         for other in of_epoch[1:]:
@@ -536,7 +538,7 @@ def test_without_the_cue_nothing_is_said():
 
 def test_an_alert_can_stop_the_training():
     callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, stop_on_alert=True, verbose=0)
-    with pytest.warns(UserWarning, match="saliency: alert"):
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         fitted = train([callback], epochs=30)
     assert fitted.epoch[-1] == callback.alerts[0].epoch < 10
 
@@ -553,7 +555,7 @@ def test_a_baseline_keeps_what_is_usual_quiet():
 
 def test_a_warning_is_printed(capsys):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None)
-    with pytest.warns(UserWarning, match="saliency: alert"):
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         train([saliency])
     printed = capsys.readouterr().out
     assert f"saliency: warning: {saliency.warnings[0].sentence}" in printed
@@ -605,19 +607,24 @@ def test_tests_at_every_epoch():
     assert steps_tested(saliency) == saliency.history["step"] == [-1, 0, 2, 4, 6, 8]
 
 
+def reading_the_tag(weight=1.0):
+    """The weights of a linear model that looks at nothing else."""
+    kernel = np.zeros((SIDE, SIDE, CLASSES))
+    kernel[TAG] = weight * np.eye(CLASSES)
+    return [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
+
+
 def test_a_statistic_that_moved_is_tested():
     """At epoch 8, which is not due, the model suddenly knows the tag."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
     model = linear(rate=0.0)
 
     def learn(epoch, logs):
-        if epoch == 8:
-            kernel = np.zeros((SIDE, SIDE, CLASSES))
-            kernel[TAG] = np.eye(CLASSES)
-            model.set_weights([kernel.reshape(-1, CLASSES), np.zeros(CLASSES)])
+        if epoch >= 8:
+            model.set_weights(reading_the_tag(epoch))
 
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=learn)
-    with pytest.warns(UserWarning, match="saliency: alert"):
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         train([saliency, begin], epochs=12, model=model)
     assert steps_tested(saliency) == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
     # Fires at 8 for the first time, and so 9 is tested and alerts.
@@ -642,22 +649,56 @@ def test_a_last_epoch_that_a_later_callback_made_the_last_is_tested():
         np.testing.assert_array_equal(logs[f"saliency_{name}"], saliency.history[name][1:])
 
 
-def test_one_state_of_a_model_is_no_two_in_a_row():
-    """The end of a fit and the start of the next one are the same state."""
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
-    kernel = np.zeros((SIDE, SIDE, CLASSES))
-    kernel[TAG] = np.eye(CLASSES)
-    model = linear(rate=0.0)
-    train([saliency], epochs=1, model=model)
+def weighing(*weights):
+    """At the start of each epoch of a fit, the tag gets the next one of these weights."""
+    rest = iter(weights)
     learn = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: model.set_weights(
-            [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
-        )
+        on_epoch_begin=lambda epoch, logs: learn.model.set_weights(reading_the_tag(next(rest)))
     )
-    train([saliency, learn], epochs=2, initial_epoch=1, model=model)
+    return learn
+
+
+def test_one_state_of_a_model_is_no_two_in_a_row():
+    """Neither at a later epoch nor at the start of the next fit."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    model = linear(rate=0.0)
+    train([saliency, weighing(0, 1, 1)], epochs=3, model=model)
+    levels = [(w.rule, w.epoch) for w in saliency.warnings if w.rule == "region/tag"]
+    assert levels == [("region/tag", 1)]
+    train([saliency], epochs=4, initial_epoch=3, model=model)
+    train([saliency], epochs=3, model=model)  # its first state is at step -1
     assert saliency.alerts == []
-    with pytest.warns(UserWarning, match="saliency: alert"):
-        train([saliency], epochs=3, initial_epoch=2, model=model)
-    assert {alert.epoch for alert in saliency.alerts} == {2}
-    assert steps_tested(saliency) == saliency.history["step"] == [-1, 0, 1, 2]
-    assert [step for step, _ in saliency.effects] == [-1, 0, 1, 2]
+    assert len(saliency.warnings) == len({w.rule for w in saliency.warnings})
+    # Each of these has the numbers of the one test of this state.
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, -1, 0, 1, 2]
+    assert saliency.history["effect/region/tag"][2:] == [1.0] * 7
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
+        train([saliency, weighing(2)], epochs=4, initial_epoch=3, model=model)
+    assert {alert.epoch for alert in saliency.alerts} == {3}
+    assert "region/tag" in {alert.rule for alert in saliency.alerts}
+
+
+def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
+    """No streak, no standing alert and no start of the weights before."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    model = linear(rate=0.0)
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
+        train([saliency, weighing(1, 2)], epochs=2, model=model)
+    assert {alert.epoch for alert in saliency.alerts} == {1}
+    told = len(saliency.alerts), len(saliency.warnings)
+    model.set_weights([np.zeros((SIDE * SIDE, CLASSES)), np.zeros(CLASSES)])
+    logs = train([saliency], epochs=2, model=model).history
+    assert logs["saliency_alert"] == [0.0, 0.0]
+    assert (len(saliency.alerts), len(saliency.warnings)) == told
+    verdict = saliency.report.verdicts[0]
+    assert (verdict.effect.test, verdict.effect.effect) == ("region/tag", 0)
+    assert np.isnan(verdict.start)
+    assert not verdict.active
+    model.set_weights(reading_the_tag(3))
+    train([saliency], epochs=1, model=model)  # the first test of these weights warns
+    assert len(saliency.alerts) == told[0]
+    assert saliency.warnings[told[1] :][0].epoch == -1
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
+        train([saliency, weighing(4)], epochs=1, model=model)
+    again = [alert for alert in saliency.alerts[told[0] :] if alert.rule == "region/tag"]
+    assert [(alert.epoch, alert.level, alert.start) for alert in again] == [(0, "alert", 1)]

@@ -5,6 +5,7 @@ import pytest
 
 from keras_saliency.effects import (
     FLIPS,
+    FURTHER,
     MIN_RECIPIENTS,
     NUM_EXAMPLES,
     Asker,
@@ -304,9 +305,11 @@ def many(pairs):
 
 def test_what_spoils_the_images_can_not_be_tested():
     """Kept is 0.75; of two classes 0.6 is needed. With one more that is lost, 0.5."""
-    assert asker().effect(Question("frame", both, None, many(PAIRS)), 1.0).untestable == ""
+    asked = asker()
+    assert asked.gate(many(PAIRS), TARGETS)[0] == ""
+    assert asked.effect(Question("frame", both, None, many(PAIRS)), 1.0).untestable == ""
     few = many(Pairs(PAIRS.recipients[:2], PAIRS.same[:2], PAIRS.other[:2]))
-    effect = asker().effect(Question("frame", both, None, few), 1.0)
+    effect = asked.effect(Question("frame", both, None, few), 1.0)
     assert effect.untestable == (
         "exchanging it spoils the images: with donors of the same class 0.50 is kept"
     )
@@ -322,9 +325,15 @@ def test_few_probes_can_prove_nothing():
     assert MIN_RECIPIENTS == 10
     nine = many(PAIRS)
     nine = Pairs(nine.recipients[:9], nine.same[:9], nine.other[:9])
-    effect = asker().effect(Question("frame", both, None, nine), 1.0)
+    asked = asker()
+    asked.gate(PAIRS, TARGETS)
+    effect = asked.effect(Question("frame", both, None, nine), 1.0)
     assert effect.untestable == "9 probes can't prove an effect, it takes 10"
     assert 0 < effect.effect < 1  # the number is there, for what it is
+    lost = Pairs(*(part[[0, 1] * 4] for part in (PAIRS.recipients, PAIRS.same, PAIRS.other)))
+    effect = asked.effect(Question("frame", both, None, lost), 1.0)
+    assert effect.keep == 0.5  # of what is both few and spoiled, the number of probes is said
+    assert effect.untestable == "8 probes can't prove an effect, it takes 10"
 
 
 def test_the_gate_of_accuracy():
@@ -359,6 +368,79 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     gate, scale = broken.gate(pairs, np.full(40, -1))
     assert gate == "the scores tell the probes' classes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
+
+
+@pytest.mark.parametrize(("moved", "gate"), [(28, ""), (27, "0.68")])
+def test_the_gate_of_scores_counts_pairs(moved, gate):
+    """Another class moves the score of so many of 40 probes further, and that of no more.
+
+    That is significant for both: of 27 signs all are positive once in 2^27 times.
+    """
+    assert FURTHER == 0.7
+    targets = np.arange(40) % 2
+    images = np.arange(40.0).reshape(40, 1, 1, 1)
+    among = np.arange(40)
+    pairs = Pairs(among, ((among + 2) % 40)[:, np.newaxis], ((among + 1) % 40)[:, np.newaxis])
+
+    def answer(batch, asked):
+        """The class shows in the images of the first probes, asked about as another's."""
+        donors = batch.ravel().astype(int)
+        foreign = targets[donors] != asked
+        return np.full(len(batch), -1), 4.0 * (foreign & ((donors - 1) % 40 < moved))
+
+    asked = Asker(images, targets, np.zeros(40), answer, 100, True)
+    closed, scale = asked.gate(pairs, np.full(40, -1))
+    words = f"the scores tell the probes' classes apart in {gate} of pairs, below 0.70"
+    assert closed == (words if gate else "")
+    assert scale == pytest.approx(4 * moved / 40)
+
+
+def test_uneven_classes_can_open_the_gate():
+    """Of 40 probes 38 are of one class: 0.975 is needed, and one error at most."""
+    targets = (np.arange(40) >= 38).astype(int)
+    pairs = draw_pairs(targets, np.arange(40), num_donors=1, seed=0)
+    for errors, gate in ((0, ""), (1, ""), (2, "the accuracy on the probes is 0.95, below 0.97")):
+        predictions = np.where(np.arange(40) < errors, 1, targets)
+        asked = Asker(np.zeros((40, 1, 1, 1)), targets, np.zeros(40), answer, 9, False)
+        assert asked.gate(pairs, predictions) == (gate, 1.0)
+
+
+def test_the_gate_is_over_the_probes_that_are_tested():
+    """Of 40 zeros, whom nobody asks about, all are known; of the tested half is."""
+    targets = np.concatenate([np.repeat([0, 1], 10), np.zeros(40, int)])
+    pairs = draw_pairs(targets, np.arange(20), num_donors=2, seed=0)
+    asked = Asker(np.zeros((60, 1, 1, 1)), targets, np.zeros(60), answer, 9, False)
+    closed, _ = asked.gate(pairs, np.zeros(60, int))
+    assert closed == "the accuracy on the probes is 0.50, below 0.60"
+    wrong_elsewhere = np.concatenate([targets[:20], np.ones(40, int)])
+    assert asked.gate(pairs, wrong_elsewhere) == ("", 1.0)
+
+
+def test_p_values_do_not_depend_on_probes_that_are_not_tested():
+    """Which donor's class is believed is drawn for each pair, seldom enough for p to be no 0."""
+    generator = np.random.default_rng(0)
+    targets = np.arange(24) % 3
+    said = np.where(generator.random((24, 24)) < 0.9, targets[:, np.newaxis], targets)
+    pairs = draw_pairs(targets, np.arange(24), num_donors=4, seed=0)
+    found = []
+    for more in (0, 1, 7, 500):
+        count = 24 + more
+
+        def reads(images, _):
+            rows, columns = np.divmod(images.ravel().astype(int), 24)
+            return said[rows, columns], said[columns, rows].astype(float)
+
+        def edit(recipients, donors):
+            return (24 * recipients + donors).astype(float).reshape(-1, 1, 1, 1)
+
+        everyone = np.concatenate([targets, np.full(more, 2)])
+        for by_score in (False, True):
+            asked = Asker(
+                np.zeros((count, 1, 1, 1)), everyone, np.zeros(count), reads, 99, by_score
+            )
+            found.append(asked.effect(Question("frame", edit, None, pairs), 1.0).p_value)
+    assert found == found[:2] * 4
+    assert 1e-4 < found[0] < 0.5  # enough flips are as large to tell one draw from another
 
 
 def test_examples_are_the_pairs_that_changed_most_of_different_classes():

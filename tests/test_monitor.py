@@ -1038,29 +1038,93 @@ def test_interventions_see_the_weights_of_the_moment():
     assert (found.test, found.effect, found.flip, found.p_value) == ("region/corner", 0, 0, 1)
 
 
+WITHIN, BESIDE = [(0, 0), (0, 1), (1, 0)], [(3, 0), (5, 2), (2, 4)]
+"""By class, the pixel that shows it."""
+
+
+def two_cues():
+    """The class shows in the corner, and elsewhere at 1 (half of the probes) or 3 (the rest)."""
+    images, rows = np.zeros((30, *SHAPE), np.float32), np.arange(30)
+    for places, values in ((WITHIN, 1), (BESIDE, np.where(rows < 15, 1, 3))):
+        top, left = np.array(places)[MANY_TARGETS].T
+        images[rows, top, left, 0] = values
+    return ProbeSet(images, MANY_TARGETS, regions={"corner": CORNER})
+
+
+def weigh_corner(model, weight):
+    """The sum of both cues; from a weight of 1 (3) on the corner decides for half (all)."""
+    kernel = np.zeros((*SHAPE, 3))
+    for target, places in enumerate(zip(WITHIN, BESIDE, strict=True)):
+        for place, value in zip(places, (weight, 1), strict=True):
+            kernel[(*place, 0, target)] = value
+    model.layers[-1].kernel.assign(kernel.reshape(-1, 3))
+
+
+def of_corner(report):
+    """Effect, status, whether an alert stands, the start, and the levels announced."""
+    (verdict,) = (v for v in report.verdicts if v.effect.test == "region/corner")
+    levels = [alert.level for alert in report.alerts if alert.rule == "region/corner"]
+    return verdict.effect.effect, verdict.status, verdict.active, verdict.start, levels
+
+
+def tested_at(monitor, model, step, weight):
+    weigh_corner(model, weight)
+    return monitor.intervene(monitor.evaluate(step))
+
+
 def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
-    model = corner_net()
-    monitor = SaliencyMonitor(model, MANY_PROBES, floors={"region/corner": 0.2})
-    kernel = model.layers[-1].kernel.numpy().reshape(*SHAPE, 3)
-    reports = []
-    for step, rest in enumerate((0.5, 0.25, 0.25)):  # the corner decides more and more
-        scaled = np.where(CORNER[..., np.newaxis, np.newaxis], kernel, rest * kernel)
-        model.layers[-1].kernel.assign(scaled.reshape(-1, 3))
-        reports.append(monitor.intervene(monitor.evaluate(step)))
-    verdicts = [report.verdicts[0] for report in reports]
-    assert [verdict.status for verdict in verdicts] == ["fires"] * 3
-    assert [verdict.active for verdict in verdicts] == [False, True, True]
-    assert [verdict.floor for verdict in verdicts] == [0.2] * 3
-    effect = verdicts[0].effect.effect
-    assert effect < verdicts[1].effect.effect
-    assert [verdict.start for verdict in verdicts] == [pytest.approx(np.nan, nan_ok=True)] + [
-        effect
-    ] * 2
-    levels = [
-        [alert.level for alert in report.alerts if alert.rule == "region/corner"]
-        for report in reports
-    ]
-    assert levels == [["warn"], ["alert"], []]
+    model = linear_net(activation="softmax")
+    monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.2})
+    reports = [tested_at(monitor, model, step, weight) for step, weight in enumerate((2, 4, 5))]
+    assert [report.verdicts[0].floor for report in reports] == [0.2] * 3
+    assert of_corner(reports[0]) == (
+        0.5,
+        "fires",
+        False,
+        pytest.approx(np.nan, nan_ok=True),
+        ["warn"],
+    )
+    assert of_corner(reports[1]) == (1.0, "fires", True, 0.5, ["alert"])
+    assert of_corner(reports[2]) == (1.0, "fires", True, 0.5, [])
+
+
+def test_the_same_state_twice_is_no_two_in_a_row():
+    model = linear_net(activation="softmax")
+    monitor = SaliencyMonitor(model, two_cues())
+    first = tested_at(monitor, model, 0, 2)
+    for step in (0, 1, 2):
+        report = monitor.evaluate(step)
+        again = monitor.intervene(report, seed=step)
+        assert again.step == step
+        assert again.verdicts is first.verdicts
+        assert again.interventions is first.interventions
+        assert again.alerts == ()
+        assert again.statistics["effect/region/corner"] == 0.5
+    assert of_corner(tested_at(monitor, model, 3, 4))[2:] == (True, 0.5, ["alert"])
+    assert of_corner(tested_at(monitor, model, 4, 0))[1:3] == ("quiet", True)
+    assert of_corner(tested_at(monitor, model, 5, 0))[1:3] == ("quiet", True)  # nor is it calmer
+    assert of_corner(tested_at(monitor, model, 6, 0.5))[1:3] == ("quiet", False)
+
+
+def test_a_monitor_that_forgets_starts_anew():
+    model = linear_net(activation="softmax")
+    monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.3})
+    tested_at(monitor, model, 0, 2)
+    assert of_corner(tested_at(monitor, model, 1, 4))[2:] == (True, 0.5, ["alert"])
+    monitor.forget()
+    unknown = pytest.approx(np.nan, nan_ok=True)
+    again = monitor.intervene(monitor.evaluate(2))  # the very state that was tested before
+    assert of_corner(again) == (1.0, "fires", False, unknown, ["warn"])
+    assert again.verdicts[0].floor == 0.3
+    assert of_corner(tested_at(monitor, model, 3, 2)) == (0.5, "fires", True, 1.0, ["alert"])
+
+
+@pytest.mark.parametrize("floor", [np.nan, -0.1, 1.5])
+def test_floors_refused(floor):
+    with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'frame'"):
+        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"frame": floor})
+    with pytest.raises(TypeError, match="floors: expected a dict"):
+        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"frame": "0.5"})
 
 
 def one_number(outputs, targets):
@@ -1077,9 +1141,7 @@ def one_number(outputs, targets):
         (1, None, one_number, "score"),
     ],
 )
-def test_where_no_class_is_predicted_effects_are_told_in_the_score(
-    units, activation, score, unit
-):
+def test_where_no_class_is_predicted_effects_are_told_in_the_score(units, activation, score, unit):
     targets = MANY_TARGETS if units == 3 else MANY_TARGETS % 2
     model = linear_net(units, activation=activation)
     monitor = SaliencyMonitor(model, ProbeSet(MANY, targets), score=score)
@@ -1087,7 +1149,7 @@ def test_where_no_class_is_predicted_effects_are_told_in_the_score(
     assert found.unit == unit
 
 
-def test_a_share_of_the_score_of_one_unit():
+def signs(activation):
     """A probe's pixels are the signs of its class, and the corner weighs a fifth."""
     targets = np.arange(24) % 2
     images = np.broadcast_to(2.0 * targets[:, None, None, None] - 1, (24, *SHAPE))
@@ -1095,11 +1157,16 @@ def test_a_share_of_the_score_of_one_unit():
     probes = ProbeSet(
         images.astype(np.float32), targets, regions={"corner": CORNER, "all": everything}
     )
-    model = linear_net(1, activation="sigmoid")
+    model = linear_net(1, activation=activation)
     kernel = np.full(SHAPE, 0.8 / (26 * 2))
     kernel[CORNER] = 0.2 / (4 * 2)
     model.layers[-1].kernel.assign(kernel.reshape(-1, 1))
-    monitor = SaliencyMonitor(model, probes)
+    return model, probes
+
+
+def test_a_share_of_a_score_of_one_s_own():
+    model, probes = signs(None)
+    monitor = SaliencyMonitor(model, probes, score=one_number)
     report = monitor.intervene(monitor.evaluate(0))
     effects = {effect.test: effect for effect in report.interventions.effects}
     assert report.interventions.gate == ""
@@ -1107,6 +1174,24 @@ def test_a_share_of_the_score_of_one_unit():
     assert effects["region/all"].effect == pytest.approx(1, rel=1e-5)
     assert effects["region/all"].keep == pytest.approx(1)
     assert "flip/region/all" not in report.statistics
+    verdicts = {verdict.effect.test: verdict for verdict in report.verdicts}
+    assert [verdicts[f"region/{name}"].floor for name in ("corner", "all")] == [0.3, 0.3]
+
+
+def test_one_unit_is_measured_in_accuracy():
+    """A fifth of the sum turns no answer."""
+    model, probes = signs("sigmoid")
+    monitor = SaliencyMonitor(model, probes)
+    report = monitor.intervene(monitor.evaluate(0))
+    assert (report.interventions.unit, report.interventions.gate) == ("accuracy", "")
+    effects = {effect.test: effect for effect in report.interventions.effects}
+    for name, value in (("corner", 0), ("all", 1)):
+        effect = effects[f"region/{name}"]
+        assert (effect.effect, effect.flip, effect.keep) == (value, value, 1)
+    assert report.statistics["flip/region/all"] == 1
+    assert {verdict.floor for verdict in report.verdicts if "region" in verdict.effect.test} == {
+        0.15
+    }
 
 
 def test_groups_that_fare_differently_are_an_effect_of_their_own():
