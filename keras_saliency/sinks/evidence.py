@@ -18,7 +18,7 @@ MIN_WIDTH = 240
 
 
 def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
-    """Up to four pairs of probes, each with the image made of them, in a row.
+    """Up to four pairs of probes, each with the image made of them, in a row; windows outlined.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -30,6 +30,9 @@ def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
         images = np.concatenate([pair, example.image[np.newaxis]]).clip(black, white)
         panels = thumbnails(displayed(images, black, white), MAX_PANEL).astype(np.uint8)
         panels = enlarged(panels, factor_for(max(panels.shape[1:3]), MIN_PANEL))
+        if alert.window is not None:
+            scale = panels.shape[1] / probes.images.shape[1]
+            _outline(panels, *(round(scale * side) for side in alert.window))
         captions = _captions(probes, report, example)
         rows.append(
             sheets.beside(
@@ -40,6 +43,17 @@ def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
             )
         )
     return sheets.stacked(rows)
+
+
+def _outline(panels: Array, top: int, left: int, height: int, width: int) -> None:
+    """Draws a frame around a window, outside of it where there is room, in place."""
+    bottom, right = (
+        min(end, size - 1)
+        for end, size in zip((top + height, left + width), panels.shape[1:3], strict=True)
+    )
+    top, left = max(0, top - 1), max(0, left - 1)
+    panels[:, [top, bottom], left : right + 1] = sheets.WRONG
+    panels[:, top : bottom + 1, [left, right]] = sheets.WRONG
 
 
 def _captions(probes: ProbeSet, report: SaliencyReport, example: Example) -> list[list[Line]]:
