@@ -95,6 +95,15 @@ RULES: Mapping[str, Rule] = {
 """By the part of a test's name in front of `/`."""
 
 
+def _against_start(effect: Effect, floor: float, before: float, is_first: bool) -> tuple[str, str]:
+    """What becomes of a score's effect that fires; one unknown at the start counts as none."""
+    if is_first:
+        return "finding", "later ones are held against this"
+    if effect.effect < (0.0 if math.isnan(before) else before) + floor:
+        return "finding", f"at the start it was {_plain(before)}"
+    return "fires", ""
+
+
 @dataclass(frozen=True)
 class Streak:
     """How often in a row a test has fired, or been quiet, and whether its alert stands."""
@@ -145,8 +154,8 @@ def judge(
         status, reason = _status(effect, rule, floor, p_value)
         if found.gate:
             status, reason = "untestable", found.gate
-        elif found.unit == "score" and status == "fires" and effect.effect < before + floor:
-            status, reason = "finding", f"at the start it was {_plain(before)}"
+        elif found.unit == "score" and status == "fires":
+            status, reason = _against_start(effect, floor, before, start is None)
         streak = after.get(effect.test, Streak())
         after[effect.test] = _next(streak, status, (effect.window, effect.target))
         active = after[effect.test].active

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_saliency import __version__, _tags
@@ -264,7 +263,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         if run == _tags.EPOCH_RUN:
             self._last_seen = step
             if self._evaluations == 0 and self._tested is not None:
-                if not np.array_equal(report.maps, self._tested.maps, equal_nan=True):
+                if not self._tested.is_same_state(report):
                     self._monitor.forget()  # not the state that the fit before ended in
                 self._tested = None
             if self._is_due(report, last):

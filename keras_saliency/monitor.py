@@ -213,7 +213,7 @@ class SaliencyMonitor:
             The report with `interventions`, `verdicts` and `alerts`.
         """
         before = self._tested
-        if before is not None and np.array_equal(before.maps, report.maps, equal_nan=True):
+        if before is not None and before.is_same_state(report):
             return dataclasses.replace(  # one state is no two tests in a row
                 report,
                 statistics={**before.statistics, **report.statistics},

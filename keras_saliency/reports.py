@@ -204,3 +204,12 @@ class SaliencyReport:
         for value in vars(self).values():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
+
+    def is_same_state(self, other: SaliencyReport) -> bool:
+        """Whether the model was the same, as far as what it said and its maps tell."""
+        pairs = (
+            (self.scores, other.scores),
+            (self.predictions, other.predictions),
+            (self.maps, other.maps),
+        )
+        return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)

@@ -290,7 +290,7 @@ def test_each_test_has_a_streak_of_its_own():
 
 
 def in_score(single, **kwargs):
-    (verdict,), _ = judge(found(single, unit="score"), **kwargs)
+    (verdict,), _ = judge(found(single, unit="score"), **{"start": {}, **kwargs})
     return verdict
 
 
@@ -302,6 +302,11 @@ def test_floors_of_scores_are_twice_as_high(rule):
     assert (verdict.status, verdict.floor) == ("fires", 2 * floor)
     below = in_score(effect(test, np.nextafter(2 * floor, 0)))
     assert (below.status, below.floor) == ("finding", 2 * floor)
+
+
+def test_the_first_evaluation_in_the_score_is_what_later_ones_are_held_against():
+    verdict = in_score(effect(value=0.9), start=None)
+    assert (verdict.status, verdict.reason) == ("finding", "later ones are held against this")
 
 
 def test_a_baseline_of_scores_is_taken_as_it_is():

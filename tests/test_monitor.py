@@ -1106,6 +1106,17 @@ def test_the_same_state_twice_is_no_two_in_a_row():
     assert of_corner(tested_at(monitor, model, 6, 0.5))[1:3] == ("quiet", False)
 
 
+def test_another_bias_is_another_state_though_the_maps_are_the_same():
+    model = linear_net(activation="softmax")
+    monitor = SaliencyMonitor(model, two_cues())
+    first = tested_at(monitor, model, 0, 2)
+    model.layers[-1].bias.assign([100.0, 0.0, 0.0])
+    second = monitor.intervene(monitor.evaluate(1))
+    np.testing.assert_array_equal(first.maps, second.maps)
+    assert first.interventions.gate == ""
+    assert second.interventions.gate.startswith("the accuracy on the probes is 0.3")
+
+
 def test_a_monitor_that_forgets_starts_anew():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.3})
