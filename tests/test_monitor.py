@@ -1067,7 +1067,7 @@ def of_corner(report):
     return verdict.effect.effect, verdict.status, verdict.active, verdict.start, levels
 
 
-def tested_at(monitor, model, step, weight):
+def evaluated_at(monitor, model, step, weight):
     weigh_corner(model, weight)
     return monitor.intervene(monitor.evaluate(step))
 
@@ -1075,7 +1075,7 @@ def tested_at(monitor, model, step, weight):
 def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.2})
-    reports = [tested_at(monitor, model, step, weight) for step, weight in enumerate((2, 4, 5))]
+    reports = [evaluated_at(monitor, model, step, weight) for step, weight in enumerate((2, 4, 5))]
     assert [report.verdicts[0].floor for report in reports] == [0.2] * 3
     assert of_corner(reports[0]) == (
         0.5,
@@ -1091,7 +1091,7 @@ def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
 def test_the_same_state_twice_is_no_two_in_a_row():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(model, two_cues())
-    first = tested_at(monitor, model, 0, 2)
+    first = evaluated_at(monitor, model, 0, 2)
     for step in (0, 1, 2):
         report = monitor.evaluate(step)
         again = monitor.intervene(report, seed=step)
@@ -1100,16 +1100,16 @@ def test_the_same_state_twice_is_no_two_in_a_row():
         assert again.interventions is first.interventions
         assert again.alerts == ()
         assert again.statistics["effect/region/corner"] == 0.5
-    assert of_corner(tested_at(monitor, model, 3, 4))[2:] == (True, 0.5, ["alert"])
-    assert of_corner(tested_at(monitor, model, 4, 0))[1:3] == ("quiet", True)
-    assert of_corner(tested_at(monitor, model, 5, 0))[1:3] == ("quiet", True)  # nor is it calmer
-    assert of_corner(tested_at(monitor, model, 6, 0.5))[1:3] == ("quiet", False)
+    assert of_corner(evaluated_at(monitor, model, 3, 4))[2:] == (True, 0.5, ["alert"])
+    assert of_corner(evaluated_at(monitor, model, 4, 0))[1:3] == ("quiet", True)
+    assert of_corner(evaluated_at(monitor, model, 5, 0))[1:3] == ("quiet", True)  # nor is it calmer
+    assert of_corner(evaluated_at(monitor, model, 6, 0.5))[1:3] == ("quiet", False)
 
 
 def test_another_bias_is_another_state_though_the_maps_are_the_same():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(model, two_cues())
-    first = tested_at(monitor, model, 0, 2)
+    first = evaluated_at(monitor, model, 0, 2)
     model.layers[-1].bias.assign([100.0, 0.0, 0.0])
     second = monitor.intervene(monitor.evaluate(1))
     np.testing.assert_array_equal(first.maps, second.maps)
@@ -1120,14 +1120,14 @@ def test_another_bias_is_another_state_though_the_maps_are_the_same():
 def test_a_monitor_that_forgets_starts_anew():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.3})
-    tested_at(monitor, model, 0, 2)
-    assert of_corner(tested_at(monitor, model, 1, 4))[2:] == (True, 0.5, ["alert"])
+    evaluated_at(monitor, model, 0, 2)
+    assert of_corner(evaluated_at(monitor, model, 1, 4))[2:] == (True, 0.5, ["alert"])
     monitor.forget()
     unknown = pytest.approx(np.nan, nan_ok=True)
     again = monitor.intervene(monitor.evaluate(2))  # the very state that was tested before
     assert of_corner(again) == (1.0, "fires", False, unknown, ["warn"])
     assert again.verdicts[0].floor == 0.3
-    assert of_corner(tested_at(monitor, model, 3, 2)) == (0.5, "fires", True, 1.0, ["alert"])
+    assert of_corner(evaluated_at(monitor, model, 3, 2)) == (0.5, "fires", True, 1.0, ["alert"])
 
 
 @pytest.mark.parametrize("floor", [np.nan, -0.1, 1.5])
