@@ -77,14 +77,14 @@ RULES: Mapping[str, Rule] = {
         0.15, "elsewhere", 1.5, "the region {name!r}", "a region you name should not decide"
     ),
     "background": Rule(0.15, "", 0.0, "the background", "your masks cover the object"),
-    "frame": Rule(0.25, "rest", 1.5, "the outer 12 % of each side", _FRAME_PRIOR),
-    "thin_frame": Rule(0.25, "", 0.0, "the outer 5 % of each side", _FRAME_PRIOR),
+    "frame": Rule(0.25, "rest", 2.0, "the outer 12 % of each side", _FRAME_PRIOR),
+    "thin_frame": Rule(0.25, "rest", 2.0, "the outer 5 % of each side", _FRAME_PRIOR),
     "tint": Rule(0.2, "rest", 1.0, "brightness and contrast", _TINT_PRIOR),
     "high_frequency": Rule(
         0.2, "rest", 1.0, "the finest detail (waves of three pixels or less)", _DETAIL_PRIOR
     ),
     "own_hot_spot": Rule(
-        0.2, "inside", 1.5, "one small place near the border of each image", _FRAME_PRIOR
+        0.25, "inside", 1.5, "one small place near the border of each image", _FRAME_PRIOR
     ),
     "class_hot_spot": Rule(0.25, "elsewhere", 1.5, "the small window {window}", _SIZE_PRIOR),
     "hot_window": Rule(0.25, "elsewhere", 1.5, "the small window {window}", _SIZE_PRIOR),

@@ -155,7 +155,8 @@ def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question | Effect]
         questions.append(Question("background", background, None, pairs))
     outer = _swap(images, frame(height, width, FRAME))
     ring = frame(height, width, THIN_FRAME)
-    thin = Question("thin_frame", _swap(images, ring), None, pairs)
+    narrow = _swap(images, ring)
+    thin = Question("thin_frame", narrow, _exchanged(narrow), pairs)
     small = Effect("thin_frame", untestable="of so small an image a frame is too much")
     tint, detail = _each(swap_tint, images), _each(swap_high_frequency, images)
     return [

@@ -483,7 +483,7 @@ def test_each_exchange_is_told_in_words_of_its_own():
         (alert,) = told(single)
         assert words in alert.sentence
         assert alert.sentence.endswith(" Validation data that share the cue do not show it.")
-    (alert,) = told(effect("region/tag", 0.5), unit="score")
+    (alert,) = told(effect("region/tag", 0.5), unit="score", start={})
     assert (
         "relies on the region 'tag': replacing that by what another class has there moves the "
         "score 50% as far as replacing the whole image does"
