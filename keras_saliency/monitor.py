@@ -262,7 +262,7 @@ class SaliencyMonitor:
 
     @property
     def _classifies(self) -> bool:
-        """Whether one class is predicted among many, so that effects are told in accuracy."""
+        """Whether one class of two or more is predicted: effects are then told in accuracy."""
         head = self._head if self._predicts else None
         return head is not None and (
             head.activation != scores.SIGMOID or head.outputs.shape[1] == 1
