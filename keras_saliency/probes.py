@@ -2,7 +2,8 @@
 
 Arrays, everywhere in this module: images are `(num_probes, height, width, channels)`, channels
 last, on the scale the model is trained on; targets are `(num_probes,)` class indices; masks are
-bool, `True` on the object.
+bool, `True` on the object. Where the input is no image, `images` has the shape of its kind, and
+masks and regions the shape of its saliency map; see `keras_saliency.inputs.KINDS`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency._checks import check_positive_int
+from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._sampling import draw
+from keras_saliency.inputs import KINDS, checked_held, checked_images, map_axes
 from keras_saliency.reports import Array
 
 FEW = 4
@@ -35,7 +37,7 @@ class ProbeSet:
 
     Args:
         images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as the model
-            is fed in training.
+            is fed in training. Of another `kind`: its axes instead.
         targets: `(num_probes,)` integers, the class explained for each probe; its label is the
             usual choice.
             `None`: the model's prediction at the first evaluation, from then on fixed.
@@ -46,6 +48,14 @@ class ProbeSet:
         class_names: A name for every class, in the order of the class indices.
         names: A name for every probe, all different; they become TensorBoard tags. Default:
             the index, and the class where it is known.
+        kind: What is explained, a key of `keras_saliency.inputs.KINDS`.
+        data_format: How the model takes its input: `"channels_last"` or `"channels_first"`.
+            `images` have their channels last in any case.
+        held: Of a model with several inputs, those that are not explained but held as they are:
+            `(num_probes, ...)` each, by the model's name for it (the key, where the model takes a
+            dict), or by its position where the model takes a list.
+        input_name: Of such a model, which input `images` are: a name, or a position.
+        vocabulary: Of tokens, what each stands for, in the order of their numbers.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -66,6 +76,11 @@ class ProbeSet:
     groups: Array | None
     class_names: tuple[str, ...] | None
     names: tuple[str, ...]
+    kind: str
+    data_format: str
+    held: Mapping[str | int, Array]
+    input_name: str | int | None
+    vocabulary: tuple[str, ...] | None
 
     def __init__(
         self,
@@ -77,18 +92,33 @@ class ProbeSet:
         groups: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
+        kind: str = "image",
+        data_format: str = "channels_last",
+        held: Mapping[str, ArrayLike] | Mapping[int, ArrayLike] | None = None,
+        input_name: str | int | None = None,
+        vocabulary: Sequence[str] | None = None,
     ) -> None:
-        pixels = _checked_images(images)
+        check_choice("kind", kind, KINDS)
+        check_choice("data_format", data_format, ("channels_last", "channels_first"))
+        pixels = checked_images(images, kind)
+        shape = pixels.shape[: len(map_axes(kind)) + 1]
         classes = _checked_class_names(class_names)
         labels = _checked_targets(targets, len(pixels), classes)
+        if vocabulary is not None and kind != "tokens":
+            raise ValueError(f"vocabulary: expected None with kind={kind!r}; tokens have one.")
         checked = {
             "images": pixels,
             "targets": labels,
-            "masks": None if masks is None else _checked_mask("masks", masks, [pixels.shape[:3]]),
-            "regions": _checked_regions({} if regions is None else regions, pixels.shape[:3]),
+            "masks": None if masks is None else _checked_mask("masks", masks, [shape]),
+            "regions": _checked_regions({} if regions is None else regions, shape),
             "groups": _checked_groups(groups, len(pixels)),
             "class_names": classes,
             "names": _checked_names(names, labels, classes, len(pixels)),
+            "kind": kind,
+            "data_format": data_format,
+            "held": checked_held(held, input_name, len(pixels)),
+            "input_name": input_name,
+            "vocabulary": None if vocabulary is None else _strings("vocabulary", vocabulary),
         }
         for name, value in checked.items():
             if isinstance(value, np.ndarray):
@@ -96,8 +126,12 @@ class ProbeSet:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        """Says how many probes of which shape; never their pixels."""
+        """Says how many probes of which shape; never their values."""
         return f"ProbeSet({len(self)} probes of shape {self.images.shape[1:]}, {self.fingerprint})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ProbeSet:
+        """Itself: it can't change, and copied arrays could."""
+        return self
 
     def __len__(self) -> int:
         """The number of probes."""
@@ -112,8 +146,9 @@ class ProbeSet:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change whenever images or targets do."""
         digest = hashlib.blake2b(self.images.tobytes(), digest_size=8)
-        if self.targets is not None:
-            digest.update(self.targets.tobytes())
+        for values in (self.targets, *self.held.values()):
+            if values is not None:
+                digest.update(values.tobytes())
         return digest.hexdigest()
 
     @classmethod
@@ -186,30 +221,6 @@ def _per_class(classes: int) -> int:
 
 class _DefaultNames(tuple[str, ...]):
     """Names that nobody gave: `dataclasses.replace` makes them anew, to fit new targets."""
-
-
-def _checked_images(images: Any) -> Array:
-    try:
-        array = np.array(images)
-    except ValueError as error:
-        raise ValueError(f"images: expected images of one shape, received: {error}.") from error
-    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
-        raise TypeError(f"images: expected an array of numbers, received dtype {array.dtype}.")
-    if array.ndim != 4:
-        raise ValueError(
-            "images: expected rank 4, (num_probes, height, width, channels), received shape "
-            f"{array.shape}. Add an axis with images[np.newaxis] for a single image, with "
-            "images[..., np.newaxis] for gray images."
-        )
-    if 0 in array.shape:
-        raise ValueError(f"images: expected at least one probe, received shape {array.shape}.")
-    broken = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2, 3)))
-    if broken.size:
-        raise ValueError(
-            f"images: expected finite numbers, received nan or infinity in probe {broken[0]} "
-            f"({broken.size} of {len(array)} probes). Leave these images out."
-        )
-    return array
 
 
 def _checked_targets(

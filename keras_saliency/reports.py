@@ -171,7 +171,8 @@ class SaliencyReport:
         step: When: Keras' 0-based epoch, -1 for the state before the first batch, or whatever
             a custom training loop counts.
         maps: `(num_probes, height, width)`, non-negative saliency maps on the raw scale of the
-            attribution; `nan` where the gradient is.
+            attribution; `nan` where the gradient is. Of an input that is no image: its axes
+            without the channels, see `keras_saliency.inputs`.
         targets: `(num_probes,)` int, the class explained for each probe.
         predictions: `(num_probes,)` int, the class predicted now; -1 where that can't be told:
             the model's output is not one score per class; its logits are not finite; or, with a
@@ -183,6 +184,9 @@ class SaliencyReport:
             itself for `method="gradient"`): the magnitude that a map scaled for display lacks.
         statistics: Named numbers computed from the above; `nan` where undefined. See
             `keras_saliency.summary`.
+        signed_maps: The same as `maps` with their signs, where the reduction keeps them; else
+            `None`.
+        others: By their names, the maps of the further methods that were asked for.
         interventions: What the interventions found; `None` where none were made.
         verdicts: What the rules make of that, one for each effect.
         alerts: What is new in it.
@@ -196,12 +200,14 @@ class SaliencyReport:
     scores: Array
     gradient_norms: Array
     statistics: Mapping[str, float]
+    signed_maps: Array | None = None
+    others: Mapping[str, Array] = field(default_factory=dict)
     interventions: Interventions | None = None
     verdicts: tuple[Verdict, ...] = ()
     alerts: tuple[Alert, ...] = ()
 
     def __post_init__(self) -> None:
-        for value in vars(self).values():
+        for value in (*vars(self).values(), *self.others.values()):
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
 

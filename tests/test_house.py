@@ -48,6 +48,7 @@ FLOORS = {
     "_checks": 1,
     "_sampling": 1,
     "_tags": 1,
+    "inputs": 1,
     "probes": 1,
     "reports": 1,
 }
