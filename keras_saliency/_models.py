@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -34,30 +34,71 @@ def check_model(model: Any, probes: ProbeSet) -> None:
             "model: expected a built model, received one without weights. Give it a keras.Input, "
             "or call it on a batch once."
         )
-    if probes.images.dtype.kind in "iu":
+    if probes.images.dtype.kind in "iu" and probes.kind != "tokens":
         raise TypeError(
             f"images: expected floating point, as a gradient needs, received "
             f"{probes.images.dtype}. Convert them as the training data are, for instance "
             "images.astype('float32')."
         )
-    _check_input_shape(model, probes.images.shape)
+    _check_inputs(model, probes)
 
 
-def _check_input_shape(model: Any, shape: Sequence[int]) -> None:
-    inputs = getattr(model, "inputs", None)  # a subclassed model has none
-    if not inputs:
+def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
+    """The shapes of a model's inputs by name, in the model's order; empty where it has none.
+
+    The name is the key, where the model takes a dict; else that of the `keras.Input`.
+    """
+    struct = getattr(model, "_inputs_struct", None)  # a subclassed model has none
+    if struct is None:
+        inputs = getattr(model, "inputs", None) or []
+    elif isinstance(struct, Mapping):
+        return {name: tensor.shape for name, tensor in struct.items()}
+    else:
+        inputs = list(struct) if isinstance(struct, list | tuple) else [struct]
+    return {tensor.name: tensor.shape for tensor in inputs}
+
+
+def _check_inputs(model: Any, probes: ProbeSet) -> None:
+    """Checks that the probes give every input, in its shape."""
+    known = input_shapes(model)
+    if not known:
         return
-    if len(inputs) != 1:
-        raise ValueError(f"model: expected one input, received a model with {len(inputs)}.")
-    expected = inputs[0].shape
-    fits = len(expected) == len(shape) and all(
-        want in (None, have) for want, have in zip(expected[1:], shape[1:], strict=True)
-    )
-    if not fits:
+    listed = ", ".join(map(repr, known))
+    name = probes.input_name
+    if name is None and len(known) > 1:
         raise ValueError(
-            f"images: expected shape {('num_probes', *expected[1:])}, as the model's input, "
-            f"received {tuple(shape)}."
+            f"model: expected one input, received a model with {len(known)}. Say in the ProbeSet "
+            f"which one is explained, and give the others: input_name=..., held={{...}}. They are: "
+            f"{listed}."
         )
+    given: dict[Any, tuple[int, ...]] = {name: _fed_shape(probes)}
+    given |= {other: values.shape for other, values in probes.held.items()}
+    if isinstance(name, str) and {*given} != {*known}:
+        raise ValueError(
+            f"input_name, held: expected the model's inputs {listed}, received "
+            f"{', '.join(map(repr, given))}."
+        )
+    if len(given) != len(known):
+        raise ValueError(
+            f"held: expected the model's {len(known)} inputs in all, received {len(given)}."
+        )
+    for place, values in given.items():
+        expected = known[place] if isinstance(place, str) else [*known.values()][place or 0]
+        argument = "images" if place == name else f"held[{place!r}]"
+        fits = len(expected) == len(values) and all(
+            want in (None, have) for want, have in zip(expected[1:], values[1:], strict=True)
+        )
+        if not fits and not (place != name and tuple(expected[1:]) == (1,) and len(values) == 1):
+            raise ValueError(
+                f"{argument}: expected shape {('num_probes', *expected[1:])}, as the model's "
+                f"input, received {tuple(values)}."
+            )
+
+
+def _fed_shape(probes: ProbeSet) -> tuple[int, ...]:
+    shape = probes.images.shape
+    is_moved = probes.data_format == "channels_first"
+    return (shape[0], shape[-1], *shape[1:-1]) if is_moved else shape
 
 
 def structure(model: Any) -> tuple[list[int], str]:

@@ -24,7 +24,7 @@ from keras_saliency.monitor import SaliencyMonitor, check_method_and_score
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Alert, Effect, SaliencyReport
 from keras_saliency.schedule import has_moved, is_log_spaced
-from keras_saliency.scores import Score
+from keras_saliency.scores import Score, score_name
 from keras_saliency.sinks.tensorboard import TensorBoardSink, check_log_dir
 from keras_saliency.summary import is_logged
 
@@ -237,7 +237,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             log_dir,
             self.probes,
             run=run,
-            subject={"method": self.method, "score": self._score_name()},
+            subject={"method": ", ".join(self._monitor.methods), "score": score_name(self.score)},
             notes={
                 "model": self.model.name,
                 "score's place": self._monitor.score_source,
@@ -338,19 +338,15 @@ class SaliencyCallback(keras.callbacks.Callback):
                 )
         return sink.run
 
-    def _score_name(self) -> str:
-        return self.score if isinstance(self.score, str) else getattr(self.score, "__name__", "own")
-
     def _what_is_done(self) -> str:
         every = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
         if not isinstance(self.update_freq, str):
             every += f" and every {self.update_freq} batches"
         if self.log_dir is not None:
             every += f"; see it with: tensorboard --logdir {self.log_dir}"
-        return (
-            f"{self.method} of the {self._score_name()} ({self._monitor.score_source}) for "
-            f"{len(self.probes)} probes, {every}"
-        )
+        of = f"{score_name(self.score)} ({self._monitor.score_source})"
+        methods = ", ".join(self._monitor.methods)
+        return f"{methods} of the {of} for {len(self.probes)} probes, {every}"
 
     def _what_is_tested(self) -> str:
         """Which tests are made and which can't be, and what one round of them takes."""

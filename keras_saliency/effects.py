@@ -17,8 +17,8 @@ import numpy as np
 from keras_saliency.reports import Array, Effect, Example
 
 Answer = Callable[[Array, Array], tuple[Array, Array]]
-"""From images and targets to the classes predicted (-1 where that can't be told) and the targets'
-scores."""
+"""From images, and the indices of the probes that they were made of, to the classes predicted (-1
+where that can't be told) and the scores of these probes' targets."""
 
 Edit = Callable[[Array, Array], Array]
 """From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
@@ -243,7 +243,7 @@ class Asker:
         for start in range(0, len(donors), self._chunk_size):
             part = slice(start, start + self._chunk_size)
             images = edit(recipients[part], donors[part])
-            answers.append(self._answer(images, self._targets[recipients[part]]))
+            answers.append(self._answer(images, recipients[part]))
         self.passes += len(donors)
         predictions, scores = (np.concatenate(parts) for parts in zip(*answers, strict=True))
         (same, other), (same_scores, other_scores) = (

@@ -77,6 +77,8 @@ def intervene(
     """
     unit = "score" if by_score else "accuracy"
     targets = probes.targets
+    if probes.kind != "image":
+        return Interventions((), f"tests are made with images, not with {probes.kind}", unit, 0, "")
     if targets is None:
         return Interventions((), "the probes have no targets", unit, 0, "")
     everyone = balanced(targets, np.arange(len(targets)), MAX_RECIPIENTS, seed)

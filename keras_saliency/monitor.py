@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from keras_saliency import alerts, attributions, scores
+from keras_saliency import alerts, scores
 from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency._compilation import check_compilation, compiled
+from keras_saliency._explainer import Explainer
 from keras_saliency._models import check_model, place, structure, weights
-from keras_saliency._observation import Written, own_seed_generator
+from keras_saliency._subject import Subject
+from keras_saliency.attributions import REDUCTIONS, Method, check_method, method_name
 from keras_saliency.baselines import check_floors
 from keras_saliency.interventions import intervene
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, Effect, SaliencyReport
-from keras_saliency.scores import Score, Tensor
-from keras_saliency.summary import summarize
+from keras_saliency.scores import Score
+from keras_saliency.summary import completeness_gap, summarize
 
 
 class SaliencyMonitor:
@@ -31,14 +34,27 @@ class SaliencyMonitor:
     evaluation as before.
 
     Args:
-        model: A built Keras 3 model with one image input, channels last, and one output.
+        model: A built Keras 3 model. Of several inputs the probes name the one that is explained.
         probes: What to explain.
-        method: A key of `keras_saliency.attributions.METHODS`.
-        score: What is differentiated: `"logit"`, `"log_probability"`, `"probability"`, or a
-            callable from the model's outputs and `(batch,)` targets to `(batch,)` scores.
+        method: A key of `keras_saliency.attributions.METHODS`; one of its functions with settings,
+            `functools.partial(smoothgrad, num_samples=50)`; a function of one's own,
+            `(score_fn, inputs) -> attribution`; or a list of these: the first is what reports are
+            about, the maps of the others go along.
+        score: What is differentiated: `"logit"`, `"log_probability"`, `"probability"`, `"output"`
+            (the model's output as it is: a regression), `"segmentation"` (the target's logits,
+            summed over where it is predicted), or a callable from the model's outputs and
+            `(batch,)` targets to `(batch,)` scores. See `keras_saliency.scores`.
+        output: Of a model with several outputs, the one that is explained, by name or position.
+        reduction: How channels become one map: `"max_abs"` (default), `"l2"` (default of tokens),
+            `"sum"` or `"signed"`. See `keras_saliency.attributions.reductions`.
         batch_size: Probes per pass, at most.
+        jit_compile: Whether XLA compiles the passes. `"auto"`: not on a CPU, where it was slower
+            for every model measured; on another device what proves faster on the first probes.
         floors: By the name of a test, what its effect has to reach for an alert, where that is
             more than the rule's own floor; see `keras_saliency.calibrate`.
+
+    Attributes:
+        compilation: Whether XLA compiles, and why, in words.
 
     Raises:
         TypeError: `model` is no Keras 3 model; the images are integers; an argument has the
@@ -63,28 +79,30 @@ class SaliencyMonitor:
         model: Any,
         probes: ProbeSet,
         *,
-        method: str = "gradient",
+        method: Method | Sequence[Method] = "gradient",
         score: Score = "logit",
+        output: str | int | None = None,
+        reduction: str | None = None,
         batch_size: int = 32,
+        jit_compile: bool | str = "auto",
         floors: Mapping[str, float] | None = None,
     ) -> None:
-        check_method_and_score(method, score)
+        self.methods, self.score = check_method_and_score(method, score)
         check_positive_int("batch_size", batch_size, mend="Give the number of probes per pass.")
         if not isinstance(probes, ProbeSet):
             raise TypeError(f"probes: expected a ProbeSet, received {type(probes).__name__}.")
         check_model(model, probes)
         self.model = model
         self.probes = probes
-        self.method = method
-        self.score = score
+        self.reduction = check_reduction(reduction, probes.kind)
+        self._output = check_output(output)
         self._batch_size = batch_size
+        self._jit = check_compilation(jit_compile)
         self._floors = check_floors("floors", floors or {})
         self._start: dict[str, float] | None
         self._streaks: dict[str, alerts.Streak]
         self._tested: SaliencyReport | None  # the latest with interventions
         self.forget()
-        num_chunks = -(-len(probes) // batch_size)
-        self._chunk_size = -(-len(probes) // num_chunks)
         self._targets = probes.targets
         self._trace()
 
@@ -108,40 +126,50 @@ class SaliencyMonitor:
         if self._structure[0] != weights(self.model):
             self._trace()
         if self._targets is None:
-            predictions = self._run(np.zeros(len(self.probes), np.int64))["predictions"]
+            predictions = self._explainer.explain(np.zeros(len(self.probes), np.int64))[
+                "predictions"
+            ]
             self._targets = self._checked_targets(predictions)
-        found = self._run(self._targets)
+        found = self._explainer.explain(self._targets)
         if not self._predicts:
             found["predictions"] = np.full_like(found["predictions"], -1)
             found["confidences"] = np.full_like(found["confidences"], np.nan)
+        first, *further = self.methods
+        is_signed = self.reduction == "signed"
         report = SaliencyReport(
             step=step,
-            maps=found["maps"],
+            maps=np.abs(found[f"maps/{first}"]),
             targets=self._targets.copy(),
             predictions=found["predictions"],
             confidences=found["confidences"],
             scores=found["scores"],
-            gradient_norms=found["gradient_norms"],
+            gradient_norms=found[f"norms/{first}"],
             statistics={},
+            signed_maps=found[f"maps/{first}"] if is_signed else None,
+            others={name: np.abs(found[f"maps/{name}"]) for name in further},
         )
         numbers = summarize(
             report, self.probes, previous=previous, before=before, predicts=self._predicts
         )
+        for name in self.methods:
+            if f"completeness/{name}" in found:
+                place = "completeness_gap" if name == first else f"completeness_gap/{name}"
+                numbers[place] = completeness_gap(found[f"completeness/{name}"])
         return dataclasses.replace(report, statistics=numbers)
 
     @property
     def score_source(self) -> str:
         """Which tensor the score is computed from, in words."""
-        if self._head is None:
+        if self._explainer.head is None:
             return "the model's outputs, by a callable"
-        if self._head.activation == scores.LINEAR:
-            return f"the outputs, {place(self._head.operation, self.model)!r}"
-        return f"the input of {place(self._head.operation, self.model)!r}"
+        if self._explainer.head.activation == scores.LINEAR:
+            return f"the outputs, {place(self._explainer.head.operation, self.model)!r}"
+        return f"the input of {place(self._explainer.head.operation, self.model)!r}"
 
     @property
     def trace_count(self) -> int:
         """How often the model, as it is built now, has been traced: 1."""
-        return int(self._function.experimental_get_tracing_count())
+        return self._explainer.trace_count
 
     def explains(self, model: Any) -> bool:
         """Whether `model` is the one that was traced, with the same layers and weights.
@@ -153,50 +181,18 @@ class SaliencyMonitor:
 
     def _trace(self) -> None:
         """Traces the model as it is built now, and checks that it can be explained."""
-        self._head: scores.Head | None = None
-        self._function = tf.function(self._explain_chunk, autograph=False)
-        images = self.probes.images
-        with own_seed_generator() as self._seed_generator:
-            self._explain = self._function.get_concrete_function(
-                tf.TensorSpec((self._chunk_size, *images.shape[1:]), images.dtype),
-                tf.TensorSpec((self._chunk_size,), tf.int32),
-            )
-        self._written = Written(self._explain)
-        self._answer: Any = None  # traced when it is first asked
+        subject = Subject(self.model, self.probes, self.score, self._output)
+        make = partial(
+            Explainer,
+            subject,
+            self.probes,
+            self.methods,
+            reduction=self.reduction,
+            batch_size=self._batch_size,
+        )
+        self._explainer, self.compilation = compiled(make, self._jit)
         self._structure = structure(self.model)
         self._check()
-
-    def _explain_chunk(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        passes: list[tuple[Tensor, scores.Head | None, Tensor]] = []
-
-        def score_fn(inputs: Tensor) -> Tensor:
-            head, values = self._score(self.model(inputs, training=False), targets)
-            passes.append((inputs, head, values))
-            return values
-
-        attribution = attributions.METHODS[self.method](score_fn, images)
-        if passes[0][0] is not images:  # the method made no pass at the probes themselves
-            score_fn(images)
-        _, head, values = next(entry for entry in passes if entry[0] is images)
-        results = {
-            "maps": attributions.saliency_map(attribution),
-            "gradient_norms": attributions.norm(attribution),
-            "scores": values,
-        }
-        if head is None:
-            nothing = tf.zeros(self._chunk_size)
-            return results | {
-                "predictions": tf.cast(nothing - 1, tf.int64),
-                "confidences": nothing + float("nan"),
-            }
-        self._head = head
-        predictions, confidences = scores.predict(head)
-        return results | {
-            "predictions": predictions,
-            "confidences": confidences,
-            "outputs": head.outputs,
-            "logits": head.logits,
-        }
 
     def intervene(self, report: SaliencyReport, *, seed: int = 0) -> SaliencyReport:
         """Tests by interventions what the model uses, with the weights as they are now.
@@ -263,76 +259,32 @@ class SaliencyMonitor:
     @property
     def _classifies(self) -> bool:
         """Whether one class of two or more is predicted: effects are then told in accuracy."""
-        head = self._head if self._predicts else None
+        head = self._explainer.head if self._predicts else None
         return head is not None and (
             head.activation != scores.SIGMOID or head.outputs.shape[1] == 1
         )
 
-    def _ask(self, images: Array, targets: Array) -> tuple[Array, Array]:
+    def _ask(self, images: Array, recipients: Array) -> tuple[Array, Array]:
         """The predictions and scores of some images, `batch_size` at most."""
-        size, total = self._batch_size, len(images)
-        if self._answer is None:
-            function = tf.function(self._answer_chunk, autograph=False)
-            with own_seed_generator() as self._answer_seed_generator:
-                self._answer = function.get_concrete_function(
-                    tf.TensorSpec((size, *images.shape[1:]), self.probes.images.dtype),
-                    tf.TensorSpec((size,), tf.int32),
-                )
-            self._answer_written = Written(self._answer)
-        index = np.minimum(np.arange(size), total - 1)  # pads with the last
-        with self._answer_written.kept():
-            predictions, values = self._answer(
-                tf.constant(images[index]), tf.constant(targets[index], tf.int32)
-            )
-        return predictions.numpy()[:total], values.numpy()[:total]
-
-    def _answer_chunk(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        head, values = self._score(self.model(images, training=False), targets)
-        if head is None or not self._predicts:
-            return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
-        return scores.predict(head)[0], values
-
-    def _score(self, outputs: Any, targets: Tensor) -> tuple[scores.Head | None, Tensor]:
-        single = tf.nest.flatten(outputs)
-        head = None
-        if len(single) == 1 and single[0].shape.rank == 2:
-            head = scores.find_head(single[0], self.score)
-        if callable(self.score):
-            values = self.score(outputs, targets)
-            if values is None:
-                raise TypeError(
-                    "score: expected a callable that returns one number per probe, received None. "
-                    "Does it lack a return?"
-                )
-            values = tf.convert_to_tensor(values)
-            if values.shape.as_list() != targets.shape.as_list():
-                raise ValueError(
-                    "score: expected a callable that returns one number per probe, shape "
-                    f"(num_probes,) = {tuple(targets.shape)}, received shape {values.shape}."
-                )
-            return head, values
-        if head is None:
-            shapes = ", ".join(str(output.shape) for output in single)
-            raise ValueError(
-                f"score={self.score!r}: expected a model with one output (batch, classes), "
-                f"received {shapes}. Pass a callable (outputs, targets) -> (num_probes,)."
-            )
-        return head, scores.SCORES[self.score](head, targets)
+        assert self._targets is not None
+        predictions, values = self._explainer.answers(images, recipients, self._targets)
+        return predictions if self._predicts else np.full_like(predictions, -1), values
 
     def _check(self) -> None:
         """One dry run: targets against the model's classes, logits against its output."""
         if self._targets is not None:
             self._checked_targets(self._targets)
         first = np.zeros(len(self.probes), np.int64) if self._targets is None else self._targets
-        found = self._run(first[: self._chunk_size])
-        self._predicts = self._head is not None
-        if self._head is not None:
-            ends = self._head, found["outputs"], found["logits"]
-            if callable(self.score):
-                one_number = self._head.activation == scores.LINEAR and ends[1].shape[1] == 1
+        found = self._explainer.explain(first[: self._explainer.chunk_size])
+        self._predicts = self._explainer.head is not None
+        if self._explainer.head is not None:
+            ends = self._explainer.head, found["outputs"], found["logits"]
+            if not isinstance(self.score, str):
+                one_number = ends[0].activation == scores.LINEAR and ends[1].shape[-1] == 1
                 self._predicts = not one_number and scores.agrees(*ends, "logit")
             else:
                 scores.check_head(*ends, self.score)
+                self._predicts = self.score not in ("output", "segmentation")
 
     def _checked_targets(self, targets: Array) -> Array:
         if (targets < 0).any():
@@ -340,9 +292,9 @@ class SaliencyMonitor:
                 "targets: expected a class per probe, since this model's outputs give no "
                 "prediction to fix instead. Give targets to the ProbeSet."
             )
-        if self._head is not None and not callable(self.score):
-            units = self._head.outputs.shape[1]
-            classes = 2 if units == 1 else units
+        if self._explainer.head is not None and scores.known(self.score) is not None:
+            units = self._explainer.head.outputs.shape[-1]
+            classes = 2 if units == 1 and self.score != "output" else units
             if classes is not None and targets.max() >= classes:
                 raise ValueError(
                     f"targets: expected class indices 0..{classes - 1} (the model has {units} "
@@ -351,28 +303,51 @@ class SaliencyMonitor:
                 )
         return targets
 
-    def _run(self, targets: Array) -> dict[str, Array]:
-        """Runs the function on the first `len(targets)` probes, chunk by chunk."""
-        size, total = self._chunk_size, len(targets)
-        chunks = []
-        with self._written.kept():
-            for start in range(0, total, size):
-                index = np.minimum(np.arange(start, start + size), total - 1)  # pads with the last
-                images = tf.constant(self.probes.images[index])
-                results = self._explain(images, tf.constant(targets[index], tf.int32))
-                chunks.append({name: result.numpy() for name, result in results.items()})
-        return {
-            name: np.concatenate([chunk[name] for chunk in chunks])[:total] for name in chunks[0]
-        }
 
-
-def check_method_and_score(method: str, score: Score) -> None:
-    """Checks the two without a model.
+def check_reduction(reduction: object, kind: str) -> str:
+    """The reduction of a kind of input; `None` means the one that is advised.
 
     Raises:
-        TypeError: `method` is no string; `score` is neither a string nor callable.
+        TypeError: Not a string.
         ValueError: An unknown name.
     """
-    check_choice("method", method, attributions.METHODS)
+    if reduction is None:
+        return "l2" if kind == "tokens" else "max_abs"
+    return str(check_choice("reduction", reduction, REDUCTIONS))
+
+
+def check_output(output: object) -> str | int | None:
+    """The name or position of an output.
+
+    Raises:
+        TypeError: Neither.
+    """
+    if isinstance(output, bool) or not (output is None or isinstance(output, str | int)):
+        raise TypeError(f"output: expected a name or a position, received {output!r}.")
+    return output
+
+
+def check_method_and_score(
+    method: Method | Sequence[Method], score: Score
+) -> tuple[dict[str, Method], Score]:
+    """Checks the two without a model.
+
+    Returns:
+        The methods by their names, and the score.
+
+    Raises:
+        TypeError: A method or the score is neither a string nor callable.
+        ValueError: An unknown name; no method, or one twice.
+    """
+    several: list[Any] = list(method) if isinstance(method, list | tuple) else [method]
+    if not several:
+        raise ValueError("method: expected one or more, received an empty list.")
+    for one in several:
+        check_method(one)
+    methods = {method_name(one): one for one in several}
+    if len(methods) < len(several):
+        names = ", ".join(map(method_name, several))
+        raise ValueError(f"method: expected different methods, received {names}.")
     if not callable(score):
         check_choice("score", score, scores.SCORES)
+    return methods, score

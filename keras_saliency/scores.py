@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from keras_saliency.reports import Array
 Tensor = Any
 """A `tf.Tensor`; TensorFlow ships no types."""
 
-Score = str | Callable[[Tensor, Tensor], Tensor]
-"""A key of `SCORES`, or a callable from a model's outputs and `(batch,)` targets to `(batch,)`."""
+Score = str | Callable[..., Tensor]
+"""A key of `SCORES`; a `functools.partial` of one of its functions, with settings; or a callable
+from a model's outputs and `(batch,)` targets to `(batch,)`."""
 
 SOFTMAX = "softmax"
 SIGMOID = "sigmoid"
@@ -48,7 +50,7 @@ class Head:
     """The end of a model, as the traced graph shows it.
 
     Attributes:
-        outputs: What the model returns, `(batch, units)`.
+        outputs: What the model returns, `(batch, units)`; of a segmentation `(batch, ..., units)`.
         logits: In front of `activation`, float32 or float64, same shape.
         activation: `"softmax"`, `"sigmoid"`, `"log_softmax"`, or `"linear"` where the outputs
             are the logits.
@@ -74,10 +76,10 @@ def find_head(outputs: Tensor, score: Score) -> Head:
     says they are, logits or probabilities, until `check_head` has seen their values.
 
     Args:
-        outputs: Symbolic tensor `(batch, units)`.
+        outputs: Symbolic tensor `(batch, ..., units)`.
         score: A key of `SCORES`, or a callable.
     """
-    operation = _behind(outputs.op)
+    operation = behind(outputs.op)
     activation = _OPERATIONS.get(operation.type)
     certain = activation is not None or _is_product(operation)
     values = outputs if activation is None else operation.inputs[0]
@@ -85,7 +87,7 @@ def find_head(outputs: Tensor, score: Score) -> Head:
         values = tf.cast(values, tf.float32)
     logits = tf.ensure_shape(tf.reshape(values, tf.shape(outputs)), outputs.shape)
     if not certain and score in ("probability", "log_probability"):
-        activation = SIGMOID if outputs.shape[1] == 1 else SOFTMAX
+        activation = SIGMOID if outputs.shape[-1] == 1 else SOFTMAX
         no, yes = _log(1 - logits), _log(logits)
         logits = yes - no if activation == SIGMOID else yes
     return Head(outputs, logits, activation or LINEAR, certain, operation)
@@ -96,7 +98,7 @@ def _log(probability: Tensor) -> Tensor:
     return tf.math.log(tf.maximum(probability, probability.dtype.as_numpy_dtype(1e-37)))
 
 
-def _behind(operation: Any) -> Any:
+def behind(operation: Any) -> Any:
     """The operation that computes the values which casts and reshapes only hand on."""
     while operation.type in _SAME_VALUES:
         operation = operation.inputs[0].op
@@ -123,13 +125,15 @@ def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
         logits: The values of `head.logits`, same shape.
         score: As given to `find_head`.
     """
-    finite = np.isfinite(logits).all(axis=1) | (not head.certain)
+    if known(score) is output:
+        return True  # whatever it is, it is explained as it is
+    finite = np.isfinite(logits).all(axis=tuple(range(1, logits.ndim))) | (not head.certain)
     if not finite.any():
         return True  # the graph shows what it is, and there is no value to say otherwise
     outputs, logits = outputs[finite].astype(np.float64), logits[finite].astype(np.float64)
     if head.activation == LINEAR:
         in_range = bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(outputs.any())
-        sums_to_one = outputs.shape[1] > 1 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
+        sums_to_one = outputs.shape[-1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3)
         looks_like_probabilities = in_range and (sums_to_one or not head.certain)
         return score in ("probability", "log_probability") or not looks_like_probabilities
     is_half = head.operation.outputs[0].dtype in (tf.float16, tf.bfloat16)
@@ -146,14 +150,15 @@ def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:
         ValueError: With what was found, and what to do.
     """
     if not agrees(head, outputs, logits, score):
-        known = "logits" if score == "logit" else "probabilities"
+        values = "probabilities" if score in ("probability", "log_probability") else "logits"
         raise ValueError(
-            f"score={score!r}: expected a model that ends in a softmax, a sigmoid or in {known}; "
-            f"its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from the "
-            f"operation {head.operation.name!r} ({head.activation}), and the {known} can't be "
+            f"score={score_name(score)!r}: expected a model that ends in a softmax, a sigmoid or "
+            f"in {values}; its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from "
+            f"the operation {head.operation.name!r} ({head.activation}), and the {values} can't be "
             "told from that. Choose one: end the model in logits, or in a Keras softmax or "
             "sigmoid; score='logit', 'probability' or 'log_probability', whichever its outputs "
-            "are; or a callable (outputs, targets) -> (num_probes,)."
+            "are; 'output' to explain them as they are; or a callable (outputs, targets) -> "
+            "(num_probes,)."
         )
 
 
@@ -181,12 +186,84 @@ def probability(head: Head, targets: Tensor) -> Tensor:
     return tf.gather(tf.nn.softmax(head.logits), targets, axis=1, batch_dims=1)
 
 
-SCORES: dict[str, Callable[[Head, Tensor], Tensor]] = {
+def output(head: Head, targets: Tensor) -> Tensor:
+    """The model's output as it is, the unit being the target: a regression's prediction."""
+    return tf.gather(head.outputs, targets, axis=1, batch_dims=1)
+
+
+def segmentation(head: Head, targets: Tensor, *, region: Any = None) -> Tensor:
+    """The sum of the target's logits over a region of a model that labels every pixel.
+
+    Args:
+        head: With outputs `(batch, height, width, classes)`; one class is a sigmoid's.
+        targets: `(batch,)`.
+        region: bool `(height, width)` of the output, the same for all; default: each probe's
+            pixels in which the target is predicted now. Where there are none, the score is 0 and
+            so is the map.
+
+    Raises:
+        ValueError: The output has no spatial axes, or `region` has others.
+
+    Reference:
+        Vinogradova, Dibrov, Myers: Towards Interpretable Semantic Segmentation via
+        Gradient-weighted Class Activation Mapping. arXiv:2002.11434.
+    """
+    spatial = head.logits.shape[1:-1]
+    if not spatial.rank:
+        raise ValueError(
+            "score='segmentation': expected a model with an output (batch, height, width, "
+            f"classes), received {head.outputs.shape}."
+        )
+    shape = [-1, *[1] * spatial.rank]
+    if head.logits.shape[-1] == 1:
+        values = head.logits[..., 0]
+        values = tf.where(tf.reshape(targets, shape) == 1, values, -values)
+        predicted = values > 0
+    else:
+        values = tf.gather(head.logits, targets, axis=-1, batch_dims=1)
+        winners = tf.argmax(head.logits, axis=-1, output_type=targets.dtype)
+        predicted = winners == tf.reshape(targets, shape)
+    if region is not None:
+        wanted = np.asarray(region)
+        if wanted.dtype != np.bool_ or wanted.shape != tuple(spatial) or not wanted.any():
+            raise ValueError(
+                f"region: expected a bool array of shape {tuple(spatial)}, as the model's output, "
+                f"with a pixel that is True, received {wanted.dtype} of shape {wanted.shape}."
+            )
+        predicted = tf.broadcast_to(tf.constant(wanted), tf.shape(values))
+    kept = tf.where(predicted, values, tf.zeros_like(values))
+    return tf.reduce_sum(kept, list(range(1, spatial.rank + 1)))
+
+
+SCORES: dict[str, Callable[..., Tensor]] = {
     "logit": logit,
     "log_probability": log_probability,
     "probability": probability,
+    "output": output,
+    "segmentation": segmentation,
 }
-"""The scores known by name."""
+"""The scores known by name: functions of a model's `Head` and targets."""
+
+
+def known(score: Score) -> Callable[..., Tensor] | None:
+    """The function of a `Head` that a score is; `None` for a callable of one's own."""
+    if isinstance(score, str):
+        return SCORES[score]
+    is_setting = isinstance(score, partial) and score.func in SCORES.values()
+    return score if is_setting else None
+
+
+def is_of_places(score: Score) -> bool:
+    """Whether a score is of a model that labels every place, and not the input as a whole."""
+    return known(score) is segmentation or getattr(score, "func", None) is segmentation
+
+
+def score_name(score: Score) -> str:
+    """What a score is called in pictures and logs."""
+    if isinstance(score, str):
+        return score
+    function = score.func if isinstance(score, partial) else score
+    return getattr(function, "__name__", "own")
 
 
 def predict(head: Head) -> tuple[Tensor, Tensor]:

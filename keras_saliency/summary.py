@@ -65,6 +65,9 @@ KINDS: Mapping[str, Kind] = {
     "frame_enrichment": Kind(
         _ENRICHMENT.format("a ring along the border, a tenth of the side wide,"), "1", True
     ),
+    "completeness_gap": Kind(
+        "how far integrated gradients are from adding up, as a share of the score's change", "0"
+    ),
     "worst_group_accuracy": Kind(
         "the accuracy of the group that fares worst", "1 / classes", may_propose=True
     ),
@@ -158,7 +161,7 @@ def summarize(
         Number by name; the names depend on `probes` and `predicts` alone. `nan` where undefined,
         as what lacks an earlier report.
     """
-    maps = report.maps
+    maps = in_planes(report.maps)
     numbers = {
         "gradient_norm": float(report.gradient_norms.mean(dtype=np.float64)),
         "confidence": float(report.confidences.mean()),
@@ -167,8 +170,9 @@ def summarize(
         "similarity_to_start": _similarity(report, before),
         "gini": statistics.gini(maps),
         "entropy": statistics.entropy(maps),
-        "frame_enrichment": localization.frame_enrichment(maps),
     }
+    if probes.kind == "image":
+        numbers["frame_enrichment"] = localization.frame_enrichment(maps)
     if probes.targets is not None and predicts:
         correct = report.predictions == probes.targets
         numbers["probe_accuracy"] = float(correct.mean())
@@ -184,6 +188,28 @@ def summarize(
     return numbers
 
 
+def in_planes(maps: Array) -> Array:
+    """Maps of any input as those of images, `(num_probes, height, width)`.
+
+    A series is one row; the slices of a volume lie below each other.
+    """
+    return maps if maps.ndim == 3 else maps.reshape(len(maps), -1, maps.shape[-1])
+
+
+def completeness_gap(sums_and_changes: Array) -> float:
+    """How far attributions are from adding up to the change of the score.
+
+    Args:
+        sums_and_changes: `(num_probes, 2)`, the sum of each attribution, and what it should be.
+
+    Returns:
+        The sum of the differences' sizes over that of the changes'; `nan` where nothing changes.
+    """
+    total, change = np.asarray(sums_and_changes, np.float64).T
+    whole = np.abs(change).sum()
+    return float(np.abs(total - change).sum() / whole) if whole > 0 else NAN
+
+
 def _of_groups(correct: Array, labels: Array, targets: Array) -> dict[str, float]:
     accuracies = groups.group_means(correct, labels)
     return {f"group_accuracy/{label}": value for label, value in accuracies.items()} | {
@@ -197,19 +223,20 @@ def _of_place(
     masks: Array, report: SaliencyReport, before: SaliencyReport | None, labels: Array | None
 ) -> dict[str, float]:
     """The statistics of a region or of the objects, by kind, and by group where there are any."""
-    now = localization.enrichments(report.maps, masks)
+    maps, masks = in_planes(report.maps), in_planes(masks)
+    now = localization.enrichments(maps, masks)
     start = np.full_like(now, NAN)
     if before is not None:
-        start = localization.enrichments(before.maps, masks)
+        start = localization.enrichments(in_planes(before.maps), masks)
     numbers = {
         "enrichment": statistics.defined_mean(now),
         "enrichment_ratio": localization.enrichment_ratio(now, start),
         "largest_class_enrichment_ratio": localization.largest_class_enrichment_ratio(
             now, start, report.targets
         ),
-        "rank_accuracy": localization.rank_accuracy(report.maps, masks),
-        "pointing_game": localization.pointing_game(report.maps, masks),
-        "translated_mask_rank": localization.translated_mask_rank(report.maps, masks),
+        "rank_accuracy": localization.rank_accuracy(maps, masks),
+        "pointing_game": localization.pointing_game(maps, masks),
+        "translated_mask_rank": localization.translated_mask_rank(maps, masks),
     }
     if labels is not None:
         by_group = groups.group_means(now, labels)
@@ -238,4 +265,4 @@ class _Maps:
 
 @lru_cache(maxsize=4)  # now, before training, and the last ones of epochs and of batches
 def _ranks(key: _Maps) -> Array:
-    return statistics.ranks(key.maps)
+    return statistics.ranks(in_planes(key.maps))

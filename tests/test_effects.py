@@ -239,9 +239,9 @@ def both(recipients, donors):
     return (10 * IMAGES[recipients] + IMAGES[donors]).astype(float)
 
 
-def answer(images, targets):
+def answer(images, recipients):
     pairs = [divmod(int(value), 10) for value in images.ravel()]
-    assert [TARGETS[recipient] for recipient, _ in pairs] == list(targets)
+    assert [recipient for recipient, _ in pairs] == list(recipients)
     said = np.array([SAID[pair] for pair in pairs])
     return said, np.array([OWN[pair[0]] + MOVED[pair] for pair in pairs])
 
@@ -385,7 +385,7 @@ def test_the_gate_of_scores_counts_pairs(moved, gate):
     def answer(batch, asked):
         """The class shows in the images of the first probes, asked about as another's."""
         donors = batch.ravel().astype(int)
-        foreign = targets[donors] != asked
+        foreign = targets[donors] != targets[asked]
         return np.full(len(batch), -1), 4.0 * (foreign & ((donors - 1) % 40 < moved))
 
     asked = Asker(images, targets, np.zeros(40), answer, 100, True)

@@ -67,7 +67,7 @@ def examined(probes, answer, maps=None, *, by_score=False, chunk_size=64, seed=0
         maps,
         predictions,
         scores,
-        answer,
+        lambda images, recipients: answer(images, targets[recipients]),
         by_score=by_score,
         chunk_size=chunk_size,
         seed=seed,

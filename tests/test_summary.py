@@ -115,7 +115,7 @@ def test_every_name_has_a_kind_and_a_description():
 
 def test_health_lines_propose_nothing():
     health = {name for name, kind in KINDS.items() if not kind.may_propose}
-    assert health == ALWAYS - {"frame_enrichment"} | {"probe_accuracy"}
+    assert health == ALWAYS - {"frame_enrichment"} | {"probe_accuracy", "completeness_gap"}
 
 
 def test_what_goes_to_the_logs():

@@ -1,0 +1,264 @@
+"""`Explainer`: the compiled functions on the live model, run chunk by chunk. Arrays in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_saliency import scores
+from keras_saliency._observation import Written, own_seed_generator
+from keras_saliency._subject import Subject
+from keras_saliency.attributions import METHODS, REDUCTIONS, Method, norm
+from keras_saliency.attributions.differentiation import LayerCall, ModelScore
+from keras_saliency.attributions.paths import completeness, integrated_gradients
+from keras_saliency.probes import ProbeSet
+from keras_saliency.reports import Array
+from keras_saliency.scores import Tensor
+
+LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
+"""Tried in this order for models that compute in float16, until a probe's gradients are finite."""
+
+
+class Explainer:
+    """Runs methods on a model as it is: no clone, no changed layer, `training=False`.
+
+    One `tf.function` is traced here, for a fixed number of probes; a second one, for answers
+    without gradients, when it is first asked. All methods share the pass at the probes themselves.
+
+    Args:
+        subject: The model.
+        probes: What to explain.
+        methods: By their names.
+        reduction: A key of `REDUCTIONS`.
+        batch_size: Probes per pass, at most.
+        jit_compile: Whether XLA compiles the functions.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        probes: ProbeSet,
+        methods: Mapping[str, Method],
+        *,
+        reduction: str,
+        batch_size: int,
+        jit_compile: bool,
+    ) -> None:
+        self.head: scores.Head | None = None
+        self._subject, self._probes, self._methods = subject, probes, methods
+        self._reduction, self._batch_size, self._jit = reduction, batch_size, jit_compile
+        num_chunks = -(-len(probes) // batch_size)
+        self.chunk_size = -(-len(probes) // num_chunks)
+        self._scales = uses_half_precision(subject.model)
+        self._known_background: Any = None
+        self._function = tf.function(
+            self._explain_chunk, autograph=False, jit_compile=jit_compile or None
+        )
+        with own_seed_generator() as self._seed_generator:
+            self._explain = self._function.get_concrete_function(
+                self._specs(self.chunk_size, with_scale=self._scales)
+            )
+        self._written = Written(self._explain)
+        self._answer: Any = None  # traced when it is first asked
+
+    @property
+    def trace_count(self) -> int:
+        """How often the model has been traced for maps: 1."""
+        return int(self._function.experimental_get_tracing_count())
+
+    def explain(self, targets: Array) -> dict[str, Array]:
+        """Explains the first `len(targets)` probes.
+
+        Returns:
+            By name, with one row for each: `"scores"`; `"predictions"` and `"confidences"`, -1 and
+            `nan` where there are no classes; `"outputs"` and `"logits"` where there is a head; and
+            for each method `"maps/<method>"`, `"norms/<method>"` and, of integrated gradients,
+            `"completeness/<method>"`, as `completeness` gives it.
+        """
+        size, total = self.chunk_size, len(targets)
+        with self._written.kept():
+            chunks = [
+                self._explained(self._chunk(range(start, start + size), targets))
+                for start in range(0, total, size)
+            ]
+        return {
+            name: np.concatenate([chunk[name] for chunk in chunks])[:total] for name in chunks[0]
+        }
+
+    def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
+        """The predictions and scores of some images, `batch_size` at most.
+
+        Args:
+            images: `(count, ...)`, instead of the probes'.
+            recipients: `(count,)`, the probes whose targets and held inputs go with them.
+            targets: `(num_probes,)`, of all probes.
+        """
+        if self._answer is None:
+            function = tf.function(
+                self._answer_chunk, autograph=False, jit_compile=self._jit or None
+            )
+            with own_seed_generator() as self._answer_seed_generator:
+                self._answer = function.get_concrete_function(self._specs(self._batch_size))
+            self._answer_written = Written(self._answer)
+        index = np.minimum(np.arange(self._batch_size), len(images) - 1)  # pads with the last
+        chunk = self._chunk(recipients[index], targets) | {"images": tf.constant(images[index])}
+        with self._answer_written.kept():
+            predictions, values = self._answer(chunk)
+        return predictions.numpy()[: len(images)], values.numpy()[: len(images)]
+
+    def _specs(self, size: int, *, with_scale: bool = False) -> dict[str, Any]:
+        def spec(array: Array) -> Any:
+            dtype = tf.string if array.dtype.kind in "US" else tf.as_dtype(array.dtype)
+            return tf.TensorSpec((size, *array.shape[1:]), dtype)
+
+        scale = {"scale": tf.TensorSpec((size,), tf.float32)} if with_scale else {}
+        return {
+            "images": spec(self._probes.images),
+            "held": {str(name): spec(values) for name, values in self._probes.held.items()},
+            "targets": tf.TensorSpec((size,), tf.int32),
+            **scale,
+        }
+
+    def _chunk(self, index: Sequence[int] | Array, targets: Array) -> dict[str, Any]:
+        """Some probes, by index; indices past the last mean the last."""
+        chosen = np.minimum(index, len(targets) - 1)
+        return {
+            "images": tf.constant(self._probes.images[chosen]),
+            "held": {
+                str(name): tf.constant(values[chosen]) for name, values in self._probes.held.items()
+            },
+            "targets": tf.constant(targets[chosen], tf.int32),
+        }
+
+    def _explained(self, chunk: dict[str, Any]) -> dict[str, Array]:
+        if not self._scales:
+            return {name: values.numpy() for name, values in self._explain(chunk).items()}
+        scales = np.full(self.chunk_size, LOSS_SCALES[0], np.float32)
+        for smaller in [*LOSS_SCALES[1:], 0.0]:
+            results = self._explain(chunk | {"scale": tf.constant(scales)})
+            norms = [values for name, values in results.items() if name.startswith("norms/")]
+            is_finite = np.isfinite(norms).all(axis=0)
+            if is_finite.all():
+                break
+            scales[~is_finite] = smaller or LOSS_SCALES[-1]
+        return {name: values.numpy() for name, values in results.items()}
+
+    def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
+        held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
+        explained, path, first = images, "", None
+        if self._probes.kind == "tokens":
+            first = self._subject.record(images, held, targets)
+            path, explained = _embedding(first[2], first[1], images)
+
+        def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
+            if first is None:
+                head, values, calls = self._subject.record(inputs, held, targets)
+            elif inputs is explained:
+                head, values, calls = first
+            else:
+                head, values, calls = self._subject.record(images, held, targets, {path: inputs})
+            if inputs is explained:
+                self.head = head
+            return values, calls
+
+        score_fn = ModelScore(
+            forward,
+            background=None if first else self._background,
+            loss_scale=chunk.get("scale"),
+            data_format=self._probes.data_format,
+        )
+        results = {"scores": score_fn(explained)}
+        for name, method in self._methods.items():
+            function = METHODS[method] if isinstance(method, str) else method
+            attribution = _checked(function(score_fn, explained), explained, name)
+            results[f"maps/{name}"] = self._reduced(attribution)
+            results[f"norms/{name}"] = norm(attribution)
+            if getattr(function, "func", function) is integrated_gradients:
+                settings = {k: v for k, v in _settings(function).items() if k == "baseline"}
+                both = completeness(score_fn, explained, attribution, **settings)
+                results[f"completeness/{name}"] = both
+        if self.head is None or self.head.outputs.shape.rank != 2:
+            nothing = tf.zeros(self.chunk_size)
+            results |= {
+                "predictions": tf.cast(nothing - 1, tf.int64),
+                "confidences": nothing + float("nan"),
+            }
+        else:
+            predictions, confidences = scores.predict(self.head)
+            results |= {"predictions": predictions, "confidences": confidences}
+        if self.head is not None:
+            results |= {"outputs": self.head.outputs, "logits": self.head.logits}
+        return results
+
+    def _answer_chunk(self, chunk: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        targets = chunk["targets"]
+        head, values = self._subject.ask(chunk["images"], chunk["held"], targets)
+        if head is None or head.outputs.shape.rank != 2:
+            return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
+        return scores.predict(head)[0], values
+
+    def _reduced(self, attribution: Tensor) -> Tensor:
+        if self._probes.kind == "features":
+            attribution = attribution[..., tf.newaxis]
+        return REDUCTIONS[self._reduction](attribution)
+
+    def _background(self) -> Tensor:
+        """The probes, copied to the device when a method first asks for them."""
+        if self._known_background is None:
+            with tf.init_scope():
+                self._known_background = tf.constant(self._probes.images)
+        return self._known_background
+
+
+def uses_half_precision(model: Any) -> bool:
+    """Whether a layer computes in float16, of which gradients leave the range."""
+    layers = model._flatten_layers()  # Keras has no public name for all layers within layers
+    return any(getattr(layer, "compute_dtype", None) == "float16" for layer in layers)
+
+
+def _settings(function: Any) -> Mapping[str, Any]:
+    return getattr(function, "keywords", {})
+
+
+def _embedding(calls: Sequence[LayerCall], values: Tensor, tokens: Tensor) -> tuple[str, Tensor]:
+    """Where tokens become vectors: the first layer that gives one for each, and its output.
+
+    Raises:
+        ValueError: There is none that the score depends on.
+    """
+    length = tokens.shape[1]
+    places = [
+        call
+        for call in calls
+        if call.output.dtype.is_floating
+        and call.output.shape.rank == 3
+        and call.output.shape[1] == length
+        and call.output.graph is values.graph
+    ]
+    found = tf.gradients(values, [call.output for call in places]) if places else []
+    for call, gradient in zip(places, found, strict=True):
+        if gradient is not None:
+            return call.path, call.output
+    raise ValueError(
+        f"model: expected a layer that gives a vector for each of the {length} tokens, such as an "
+        "Embedding, and a score that depends on it; found none. For inputs that are no tokens "
+        "choose another kind in ProbeSet(kind=...)."
+    )
+
+
+def _checked(attribution: Any, inputs: Tensor, name: str) -> Tensor:
+    """An attribution of the form that maps are made of."""
+    shape = getattr(attribution, "shape", None)
+    one_channel = [*inputs.shape[:-1], 1] if inputs.shape.rank > 2 else None
+    if not tf.is_tensor(attribution) or list(shape or ()) not in ([*inputs.shape], one_channel):
+        received = type(attribution).__name__ if shape is None else f"shape {tuple(shape)}"
+        raise ValueError(
+            f"method={name!r}: expected an attribution of the inputs' shape {tuple(inputs.shape)}, "
+            f"or with a single channel, received {received}."
+        )
+    if not attribution.dtype.is_floating:
+        raise TypeError(f"method={name!r}: expected floats, received {attribution.dtype.name}.")
+    return attribution

@@ -1,0 +1,198 @@
+"""How a model is asked: what it is fed, what its layers give, which output becomes the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from keras_saliency import scores
+from keras_saliency._models import input_shapes
+from keras_saliency.attributions.differentiation import LayerCall
+from keras_saliency.probes import ProbeSet
+from keras_saliency.scores import Score, Tensor
+
+
+class Subject:
+    """A model, with the questions that are put to it.
+
+    Args:
+        model: A built Keras model, channels first or last.
+        probes: What it is asked about; their kind of input, its name, the inputs that are held.
+        score: What is differentiated.
+        output: Of a model with several outputs, the name (a dict's key, or the output's) or the
+            position of the one that is explained.
+    """
+
+    def __init__(
+        self, model: Any, probes: ProbeSet, score: Score, output: str | int | None
+    ) -> None:
+        self.model, self.score = model, score
+        self._probes, self._output = probes, output
+
+    def ask(
+        self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
+    ) -> tuple[scores.Head | None, Tensor]:
+        """The model's end, where it has one output of classes, and the scores `(batch,)`.
+
+        Args:
+            images: `(batch, ...)`, channels last.
+            held: `(batch, ...)` each, by their names as text.
+            targets: `(batch,)`.
+        """
+        return self._scored(self.model(self._fed(images, held), training=False), targets)
+
+    def record(
+        self,
+        images: Tensor,
+        held: Mapping[str, Tensor],
+        targets: Tensor,
+        replaced: Mapping[str, Tensor] | None = None,
+    ) -> tuple[scores.Head | None, Tensor, Sequence[LayerCall]]:
+        """As `ask`, and what every layer gave.
+
+        Args:
+            images: As in `ask`.
+            held: As in `ask`.
+            targets: As in `ask`.
+            replaced: By the path of a layer, what its first call gives instead.
+        """
+        with recorded(self.model, replaced or {}) as calls:
+            head, values = self.ask(images, held, targets)
+        return head, values, calls
+
+    def _fed(self, images: Tensor, held: Mapping[str, Tensor]) -> Any:
+        """What the model takes, with the channels where it has them."""
+        if self._probes.data_format == "channels_first":
+            last = images.shape.rank - 1
+            images = tf.transpose(images, [0, last, *range(1, last)])
+        name = self._probes.input_name
+        if name is None:
+            return images
+        if isinstance(name, int):
+            others: list[Tensor] = [held[str(p)] for p in range(len(held) + 1) if p != name]
+            return [*others[:name], images, *others[name:]]
+        inputs = {name: images, **held}
+        if isinstance(getattr(self.model, "_inputs_struct", None), list | tuple):
+            return [inputs[known] for known in input_shapes(self.model)]
+        return inputs
+
+    def _chosen(self, outputs: Any) -> Any:
+        """The output that is explained; all of them where none is named."""
+        if self._output is None:
+            return outputs
+        known = list(outputs) if isinstance(outputs, Mapping) else output_names(self.model, outputs)
+        if isinstance(outputs, Mapping) and self._output in outputs:
+            return outputs[self._output]
+        if self._output in known:
+            return tf.nest.flatten(outputs)[known.index(self._output)]
+        if isinstance(self._output, int) and 0 <= self._output < len(known):
+            return tf.nest.flatten(outputs)[self._output]
+        raise ValueError(
+            f"output: expected one of {', '.join(map(repr, known))}, received {self._output!r}."
+        )
+
+    def _scored(self, outputs: Any, targets: Tensor) -> tuple[scores.Head | None, Tensor]:
+        outputs = self._chosen(outputs)
+        single = tf.nest.flatten(outputs)
+        head = None
+        if len(single) == 1 and (single[0].shape.rank or 0) >= 2:
+            head = scores.find_head(single[0], self.score)
+        known = scores.known(self.score)
+        if known is None:
+            flat = head is not None and head.outputs.shape.rank == 2
+            return head if flat else None, _own_score(self.score, outputs, targets)
+        is_spatial = head is not None and head.outputs.shape.rank > 2
+        if head is None or (is_spatial and not scores.is_of_places(self.score)):
+            shapes = ", ".join(str(output.shape) for output in single)
+            names = ", ".join(map(repr, output_names(self.model, outputs)))
+            several = f" Choose one with output=: {names}." if len(single) > 1 else ""
+            several += " For one that labels every pixel: score='segmentation'." * is_spatial
+            raise ValueError(
+                f"score={scores.score_name(self.score)!r}: expected a model with one output "
+                f"(batch, classes), received {shapes}.{several} Or pass a callable "
+                "(outputs, targets) -> (num_probes,)."
+            )
+        return head, known(head, targets)
+
+
+def _own_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:
+    values = score(outputs, targets)
+    if values is None:
+        raise TypeError(
+            "score: expected a callable that returns one number per probe, received None. "
+            "Does it lack a return?"
+        )
+    values = tf.convert_to_tensor(values)
+    if values.shape.as_list() != targets.shape.as_list():
+        raise ValueError(
+            "score: expected a callable that returns one number per probe, shape "
+            f"(num_probes,) = {tuple(targets.shape)}, received shape {values.shape}."
+        )
+    return values
+
+
+def output_names(model: Any, outputs: Any) -> list[Any]:
+    """The names of a model's outputs; their positions where it has none."""
+    if isinstance(outputs, Mapping):
+        return list(outputs)
+    count = len(tf.nest.flatten(outputs))
+    names = list(getattr(model, "output_names", None) or [])
+    return names if len({*names}) == count else list(range(count))
+
+
+@contextmanager
+def recorded(model: Any, replaced: Mapping[str, Tensor]) -> Iterator[list[LayerCall]]:
+    """Within, every call of a layer of the model is noted; the layers are then as before.
+
+    Args:
+        model: The model.
+        replaced: By the path of a layer, what its first call gives instead of its output.
+
+    Yields:
+        The calls with a single tensor as output, in order.
+    """
+    calls: list[LayerCall] = []
+    left = dict(replaced)
+
+    def noting(path: str, call: Any) -> Any:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            output = left.pop(path) if path in left else call(*args, **kwargs)
+            if tf.is_tensor(output):
+                calls.append(LayerCall(path, output))
+            return output
+
+        return noted
+
+    layers = [*_layers(model, "")]
+    own = [vars(layer).get("call") for layer, _ in layers]  # of the instance, as a rule none
+    try:
+        for layer, path in layers:
+            object.__setattr__(layer, "call", noting(path, layer.call))
+        yield calls
+    finally:
+        for (layer, _), before in zip(layers, own, strict=True):
+            if before is None:
+                object.__delattr__(layer, "call")
+            else:
+                object.__setattr__(layer, "call", before)
+
+
+def _layers(layer: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """All layers within a layer, once each, with the names of those around them."""
+    found: dict[int, tuple[Any, str]] = {}
+    waiting = [(inner, path) for inner in _inner(layer)]
+    while waiting:
+        inner, around = waiting.pop(0)
+        if id(inner) not in found:
+            name = f"{around}{inner.name}"
+            found[id(inner)] = (inner, name)
+            waiting += [(deeper, f"{name}/") for deeper in _inner(inner)]
+    yield from found.values()
+
+
+def _inner(layer: Any) -> list[Any]:
+    """The layers that a layer holds, as Keras tracks them."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))

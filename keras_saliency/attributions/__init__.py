@@ -1,0 +1,126 @@
+"""Attribution methods: one pure TensorFlow function each, and the table `METHODS`.
+
+Every method has the form `(score_fn, inputs) -> attribution`, with settings that have defaults.
+`score_fn` maps inputs `(batch, ...)` to one scalar each, `(batch,)`; inputs are channels last. The
+attribution has the shape of `inputs`, or a single channel. Choose other settings with
+`functools.partial(smoothgrad, num_samples=50)`, or write a function of the same form. Methods are
+traced inside a `tf.function`; none runs in a Python loop over inputs, draws or steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from keras_saliency.attributions.differentiation import LayerCall, ModelScore, ScoreFn
+from keras_saliency.attributions.gradients import gradient, input_x_gradient
+from keras_saliency.attributions.layers import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
+from keras_saliency.attributions.noise import smoothgrad, vargrad
+from keras_saliency.attributions.occlusion import occlusion
+from keras_saliency.attributions.paths import (
+    completeness,
+    expected_gradients,
+    integrated_gradients,
+)
+from keras_saliency.attributions.reductions import REDUCTIONS, norm
+from keras_saliency.scores import Tensor
+
+__all__ = [
+    "METHODS",
+    "REDUCTIONS",
+    "REFUSED",
+    "LayerCall",
+    "Method",
+    "ModelScore",
+    "ScoreFn",
+    "check_method",
+    "completeness",
+    "expected_gradients",
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "gradient",
+    "hires_cam",
+    "input_x_gradient",
+    "integrated_gradients",
+    "layer_cam",
+    "method_name",
+    "norm",
+    "occlusion",
+    "smoothgrad",
+    "vargrad",
+]
+
+Method = str | Callable[[Any, Tensor], Tensor]
+"""A key of `METHODS`, or a function `(score_fn, inputs) -> attribution`."""
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    "gradient": gradient,
+    "input_x_gradient": input_x_gradient,
+    "smoothgrad": smoothgrad,
+    "smoothgrad_squared": partial(smoothgrad, average="squared"),
+    "vargrad": vargrad,
+    "integrated_gradients": integrated_gradients,
+    "expected_gradients": expected_gradients,
+    "grad_cam": grad_cam,
+    "grad_cam_plus_plus": grad_cam_plus_plus,
+    "layer_cam": layer_cam,
+    "hires_cam": hires_cam,
+    "occlusion": occlusion,
+}
+"""The methods known by name."""
+
+_UNFIT = (
+    "its maps hardly change when the model's weights are replaced by random ones (Adebayo et al., "
+    "arXiv:1810.03292), so they can't show what a model learned. Use 'smoothgrad' for maps with "
+    "less speckle"
+)
+
+REFUSED = dict.fromkeys(
+    ("deconvnet", "guided_backprop", "guided_backpropagation", "guided_grad_cam"), _UNFIT
+)
+"""Methods that people ask for and that are not here, with the reason."""
+
+
+def check_method(method: object) -> None:
+    """Checks what is given as a method.
+
+    Raises:
+        TypeError: Neither a string nor callable.
+        ValueError: An unknown name, or one that is refused.
+    """
+    if callable(method):
+        return
+    listed = ", ".join(map(repr, METHODS))
+    if not isinstance(method, str):
+        raise TypeError(
+            f"method: expected one of {listed}, or a callable (score_fn, inputs) -> attribution, "
+            f"received {method!r}."
+        )
+    if method in REFUSED:
+        raise ValueError(f"method={method!r} is not offered: {REFUSED[method]}.")
+    if method not in METHODS:
+        raise ValueError(
+            f"method: expected one of {listed}, or a callable (score_fn, inputs) -> attribution, "
+            f"received {method!r}."
+        )
+
+
+def method_name(method: Method) -> str:
+    """What a method is called in pictures and logs: its name, and the settings that were chosen.
+
+    Example:
+        >>> method_name("grad_cam"), method_name(partial(smoothgrad, num_samples=50))
+        ('grad_cam', 'smoothgrad(num_samples=50)')
+    """
+    if isinstance(method, str):
+        return method
+    if not isinstance(method, partial):
+        return getattr(method, "__name__", type(method).__name__)
+    settings = [f"{name}={_short(value)}" for name, value in method.keywords.items()]
+    return f"{method_name(method.func)}({', '.join(settings)})"
+
+
+def _short(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return repr(value) if shape is None else f"array{tuple(shape)}"

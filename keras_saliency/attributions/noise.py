@@ -1,0 +1,156 @@
+"""Gradients at noisy copies of the input: their average, and how much they differ.
+
+The noise is stateless: it depends on the seed alone, and is the same for every probe and at every
+evaluation. A map then changes only if the model does, and a probe's map does not depend on what it
+is explained together with. The copies are made one after the other inside the graph: memory does
+not grow with their number. Averages are taken in double precision, so that no square leaves the
+range of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency.attributions.differentiation import ScoreFn, check_number, repeat
+from keras_saliency.attributions.gradients import gradient
+from keras_saliency.scores import Tensor
+
+AVERAGES = ("signed", "absolute", "squared")
+
+
+def smoothgrad(
+    score_fn: ScoreFn,
+    inputs: Tensor,
+    *,
+    num_samples: int = 24,
+    noise_level: float = 0.15,
+    average: str = "signed",
+    antithetic: bool = True,
+    seed: int = 0,
+) -> Tensor:
+    """The average gradient over noisy copies of the input.
+
+    High where the score depends on the input in the whole neighbourhood, and not only at the very
+    point: less speckle than the gradient. Its unit is that of the gradient. A model that learned
+    nothing gives noise. `num_samples` forward and backward passes.
+
+    Args:
+        score_fn: From inputs to scores `(batch,)`.
+        inputs: `(batch, ...)`, floating point.
+        num_samples: Noisy copies of each input.
+        noise_level: The noise's standard deviation, as a share of each input's range (its largest
+            value minus its smallest).
+        average: Of what: `"signed"`, the gradients themselves, as in the paper; `"absolute"`,
+            their absolute values; `"squared"`, their squares (arXiv:1806.10758), of which the
+            root is returned: the same ranking, in the unit of the gradient.
+        antithetic: Whether copies come in pairs, with the same noise added and subtracted; what
+            is linear in the noise cancels, so that fewer copies do.
+        seed: Of the noise.
+
+    Returns:
+        The average, same shape and dtype as `inputs`.
+
+    Raises:
+        TypeError: A setting has the wrong type.
+        ValueError: As `gradient`; a setting is out of range.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> cubes = lambda x: tf.reduce_sum(x**3, axis=1)  # of which the gradient is 3 x**2
+        >>> x = tf.constant([[0.0, 1.0, 2.0]])
+        >>> smoothed = smoothgrad(cubes, x, num_samples=1000, noise_level=0.1)
+        >>> [round(float(value), 1) for value in smoothed[0]]  # 3 (x**2 + 0.2**2)
+        [0.1, 3.1, 12.1]
+
+    Reference:
+        Smilkov, Thorat, Kim, Viégas, Wattenberg: SmoothGrad. arXiv:1706.03825.
+    """
+    check_choice("average", average, AVERAGES)
+    change = {"signed": tf.identity, "absolute": tf.abs, "squared": tf.square}[average]
+    draws = _noisy(inputs, num_samples, noise_level, antithetic, seed)
+
+    def add(index: Tensor, total: Tensor) -> Tensor:
+        return total + change(tf.cast(gradient(score_fn, draws(index)), tf.float64))
+
+    zero = tf.zeros_like(inputs, tf.float64)
+    mean = repeat(num_samples, lambda index, sums: [add(index, sums[0])], [zero])[0] / num_samples
+    return tf.cast(tf.sqrt(mean) if average == "squared" else mean, inputs.dtype)
+
+
+def vargrad(
+    score_fn: ScoreFn,
+    inputs: Tensor,
+    *,
+    num_samples: int = 24,
+    noise_level: float = 0.15,
+    seed: int = 0,
+) -> Tensor:
+    """How much the gradient differs between noisy copies of the input.
+
+    High where the model is curved: where what it does depends on the input's exact value. Zero for
+    a linear model. It has no sign. `num_samples` forward and backward passes.
+
+    Args:
+        score_fn: From inputs to scores `(batch,)`.
+        inputs: `(batch, ...)`, floating point.
+        num_samples: Noisy copies of each input.
+        noise_level: As in `smoothgrad`.
+        seed: Of the noise.
+
+    Returns:
+        The standard deviation (the root of the paper's variance: the same ranking, in the unit of
+        the gradient), same shape and dtype as `inputs`.
+
+    Raises:
+        TypeError: A setting has the wrong type.
+        ValueError: As `gradient`; a setting is out of range.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> squares = lambda x: tf.reduce_sum(x**2, axis=1)  # of which the gradient is 2 x
+        >>> x = tf.constant([[0.0, 1.0]])
+        >>> deviation = vargrad(squares, x, num_samples=2000, noise_level=0.1)
+        >>> [round(float(value), 1) for value in deviation[0]]  # twice that of the noise
+        [0.2, 0.2]
+
+    Reference:
+        Adebayo, Gilmer, Goodfellow, Kim: Local Explanation Methods for Deep Neural Networks Lack
+        Sensitivity to Parameter Values. arXiv:1810.03307.
+    """
+    draws = _noisy(inputs, num_samples, noise_level, False, seed)
+
+    def add(index: Tensor, known: list[Tensor]) -> list[Tensor]:  # by Welford's method
+        mean, squares = known
+        found = tf.cast(gradient(score_fn, draws(index)), tf.float64)
+        moved = mean + (found - mean) / tf.cast(index + 1, tf.float64)
+        return [moved, squares + (found - mean) * (found - moved)]
+
+    zero = tf.zeros_like(inputs, tf.float64)
+    _, squares = repeat(num_samples, add, [zero, zero])
+    return tf.cast(tf.sqrt(squares / num_samples), inputs.dtype)
+
+
+def _noisy(
+    inputs: Tensor, num_samples: int, noise_level: float, antithetic: bool, seed: int
+) -> Callable[[Tensor], Tensor]:
+    """From the number of a copy to the inputs with that copy's noise."""
+    check_positive_int("num_samples", num_samples, mend="Give the number of noisy copies.")
+    check_number("noise_level", noise_level, above=0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed: expected an integer, received {seed!r}.")
+    axes = list(range(1, inputs.shape.rank))
+    spread = tf.reduce_max(inputs, axes, True) - tf.reduce_min(inputs, axes, True)
+
+    def noisy(index: Tensor) -> Tensor:
+        number = index // 2 if antithetic else index
+        noise = tf.random.stateless_normal(
+            tf.shape(inputs)[1:], tf.stack([tf.constant(seed, tf.int32), number]), alg="philox"
+        )
+        sign = 1 - 2 * (index % 2) if antithetic else 1
+        scale = spread * tf.cast(noise_level, inputs.dtype) * tf.cast(sign, inputs.dtype)
+        return inputs + scale * tf.cast(noise, inputs.dtype)
+
+    return noisy

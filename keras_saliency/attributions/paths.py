@@ -1,0 +1,250 @@
+"""Gradients along a path from a baseline to the input: how the score's change is shared out.
+
+The steps are made one after the other inside the graph: memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from scipy.ndimage import gaussian_filter1d
+
+from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency.attributions.differentiation import ScoreFn, repeat
+from keras_saliency.attributions.gradients import gradient
+from keras_saliency.reports import Array
+from keras_saliency.scores import Tensor
+
+BASELINES = ("zero", "blurred", "mean")
+"""Baselines by name: zeros; the input blurred, by a twentieth of its sides; the probes' mean."""
+
+RULES = ("midpoint", "gauss_legendre")
+
+BLUR = 0.05
+"""The standard deviation of the blur, as a share of each spatial axis."""
+
+Baseline = Any
+"""One of `BASELINES`, an array that broadcasts to the inputs, or a list of such."""
+
+
+def integrated_gradients(
+    score_fn: ScoreFn,
+    inputs: Tensor,
+    *,
+    baseline: Baseline = "zero",
+    num_steps: int = 32,
+    rule: str = "midpoint",
+) -> Tensor:
+    """How much each input value adds to the score, on the way from a baseline to the input.
+
+    The attributions sum to the score of the input minus that of the baseline, up to an error that
+    falls with the number of steps (see `completeness`). Zero wherever the input is as in the
+    baseline. Its unit is that of the score. `num_steps` forward and backward passes for each
+    baseline.
+
+    Args:
+        score_fn: From inputs to scores `(batch,)`.
+        inputs: `(batch, ...)`, floating point.
+        baseline: Where the path begins: `"zero"`; `"blurred"`, the input itself without its
+            detail; `"mean"`, that of the probes; an array that broadcasts to the inputs; or a list
+            of these, over which the attribution is averaged.
+        num_steps: Steps on the path.
+        rule: Where steps are made: `"midpoint"`, in the middle of equal parts, or
+            `"gauss_legendre"`, exact for polynomials, best for smooth models.
+
+    Returns:
+        The attribution, same shape and dtype as `inputs`.
+
+    Raises:
+        TypeError: A setting has the wrong type.
+        ValueError: As `gradient`; a setting is unknown or out of range, a baseline does not fit.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> product = lambda x: x[:, 0] * x[:, 1]
+        >>> integrated_gradients(product, tf.constant([[2.0, 3.0]])).numpy()  # each half of 6
+        array([[3., 3.]], dtype=float32)
+
+    Reference:
+        Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks. arXiv:1703.01365.
+    """
+    check_positive_int("num_steps", num_steps, mend="Give the number of steps on the path.")
+    check_choice("rule", rule, RULES)
+    starts = tf.stack(baselines(score_fn, inputs, baseline))
+    alphas, weights = _nodes(num_steps, rule)
+    count = int(starts.shape[0])
+
+    def add(index: Tensor, total: list[Tensor]) -> list[Tensor]:
+        start = starts[index // num_steps]
+        alpha = tf.gather(tf.constant(alphas, inputs.dtype), index % num_steps)
+        weight = tf.gather(tf.constant(weights, tf.float64), index % num_steps)
+        found = gradient(score_fn, start + alpha * (inputs - start))
+        share = tf.cast(found, tf.float64) * tf.cast(inputs - start, tf.float64)
+        return [total[0] + weight * share]
+
+    total = repeat(count * num_steps, add, [tf.zeros_like(inputs, tf.float64)])[0]
+    return tf.cast(total / count, inputs.dtype)
+
+
+def completeness(
+    score_fn: ScoreFn, inputs: Tensor, attribution: Tensor, *, baseline: Baseline = "zero"
+) -> Tensor:
+    """What integrated gradients promise to be equal: one forward pass for each baseline.
+
+    Args:
+        score_fn: From inputs to scores `(batch,)`.
+        inputs: `(batch, ...)`.
+        attribution: Of `integrated_gradients`, same shape.
+        baseline: As there.
+
+    Returns:
+        `(batch, 2)` float64: the sum of the attribution, and the score of the input minus that of
+        the baseline (the mean of several).
+
+    Example:
+        >>> import tensorflow as tf
+        >>> cubes = lambda x: tf.reduce_sum(x**3, axis=1)
+        >>> x = tf.constant([[2.0]])
+        >>> rough = integrated_gradients(cubes, x, num_steps=1)
+        >>> completeness(cubes, x, rough).numpy()
+        array([[6., 8.]])
+    """
+    total = tf.reduce_sum(tf.cast(attribution, tf.float64), list(range(1, inputs.shape.rank)))
+    ends = [tf.cast(score_fn(one), tf.float64) for one in baselines(score_fn, inputs, baseline)]
+    change = tf.cast(score_fn(inputs), tf.float64) - tf.add_n(ends) / len(ends)
+    return tf.stack([total, change], axis=1)
+
+
+def expected_gradients(
+    score_fn: ScoreFn,
+    inputs: Tensor,
+    *,
+    background: Tensor | None = None,
+    num_samples: int = 64,
+    seed: int = 0,
+) -> Tensor:
+    """Integrated gradients, averaged over baselines that are drawn from a background set.
+
+    Says what tells an input from the others, without the choice of one baseline. The attributions
+    sum, about, to the score of the input minus the mean score of the background. Its unit is that
+    of the score. `num_samples` forward and backward passes.
+
+    Args:
+        score_fn: From inputs to scores `(batch,)`.
+        inputs: `(batch, ...)`, floating point.
+        background: `(count, ...)`, inputs as baselines; default: the probes.
+        num_samples: Pairs of a baseline and a place on the path. Every baseline is drawn as often
+            as any other, or once more; places are spread evenly.
+        seed: Of the draws; the same for every input and at every evaluation.
+
+    Returns:
+        The attribution, same shape and dtype as `inputs`.
+
+    Raises:
+        TypeError: A setting has the wrong type.
+        ValueError: As `gradient`; a setting is out of range; there is no background.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> linear = lambda x: 3 * x[:, 0] - x[:, 1]
+        >>> others = tf.constant([[0.0, 0.0], [2.0, 4.0]])  # their mean is 1, 2
+        >>> expected_gradients(linear, tf.constant([[1.0, 3.0]]), background=others).numpy()
+        array([[ 0., -1.]], dtype=float32)
+
+    Reference:
+        Erion, Janizek, Sturmfels, Lundberg, Lee: Improving performance of deep learning models
+        with axiomatic attribution priors and expected gradients. arXiv:1906.10670.
+    """
+    check_positive_int("num_samples", num_samples, mend="Give the number of draws.")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed: expected an integer, received {seed!r}.")
+    if background is None:
+        background = known_background(score_fn, "background")
+    rng = np.random.default_rng([seed, 0])
+    count = int(background.shape[0])
+    rounds = [rng.permutation(count) for _ in range(-(-num_samples // count))]
+    chosen = tf.constant(np.concatenate(rounds)[:num_samples])
+    places = rng.permutation(num_samples) + rng.random(num_samples)
+    alphas = tf.constant(places / num_samples, inputs.dtype)
+
+    def add(index: Tensor, total: list[Tensor]) -> list[Tensor]:
+        start = tf.cast(background[chosen[index]], inputs.dtype)
+        found = gradient(score_fn, start + alphas[index] * (inputs - start))
+        return [total[0] + tf.cast(found, tf.float64) * tf.cast(inputs - start, tf.float64)]
+
+    total = repeat(num_samples, add, [tf.zeros_like(inputs, tf.float64)])[0]
+    return tf.cast(total / num_samples, inputs.dtype)
+
+
+def baselines(score_fn: ScoreFn, inputs: Tensor, baseline: Baseline) -> list[Tensor]:
+    """The baselines that are meant, each of the inputs' shape and dtype.
+
+    Raises:
+        ValueError: An unknown name, an empty list, an array that does not fit.
+    """
+    if isinstance(baseline, list | tuple) and not baseline:
+        raise ValueError("baseline: expected one or more, received an empty list.")
+    several: Sequence[Any] = baseline if isinstance(baseline, list | tuple) else [baseline]
+    return [_baseline(score_fn, inputs, one) for one in several]
+
+
+def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
+    if isinstance(baseline, str):
+        check_choice("baseline", baseline, BASELINES)
+        if baseline == "zero":
+            return tf.zeros_like(inputs)
+        if baseline == "blurred":
+            return _blurred(inputs)
+        mean = tf.reduce_mean(known_background(score_fn, "baseline"), axis=0)
+        return tf.cast(mean, inputs.dtype) + tf.zeros_like(inputs)
+    array = np.asarray(baseline)
+    try:
+        fits = np.broadcast_shapes(array.shape, tuple(inputs.shape)) == tuple(inputs.shape)
+    except ValueError:
+        fits = False
+    if array.dtype.kind not in "iuf" or not fits:
+        raise ValueError(
+            f"baseline: expected one of {', '.join(map(repr, BASELINES))}, an array that "
+            f"broadcasts to the inputs' shape {tuple(inputs.shape)}, or a list of these, received "
+            f"{baseline!r}."
+        )
+    return tf.cast(array, inputs.dtype) + tf.zeros_like(inputs)
+
+
+def known_background(score_fn: ScoreFn, argument: str) -> Tensor:
+    """The probes, where the score function knows them.
+
+    Raises:
+        ValueError: It does not.
+    """
+    background = getattr(score_fn, "background", None)
+    if background is None:
+        raise ValueError(
+            f"{argument}: the probes can't be one here (a plain function knows none, and tokens "
+            "have no mean); give an array instead."
+        )
+    return background
+
+
+def _blurred(inputs: Tensor) -> Tensor:
+    """The inputs blurred along each spatial axis; plain features have none."""
+    blurred = inputs
+    for axis in range(1, inputs.shape.rank - 1):
+        size = int(inputs.shape[axis])
+        kernel: Array = gaussian_filter1d(np.eye(size), BLUR * size, axis=0, mode="nearest")
+        moved = tf.tensordot(blurred, tf.constant(kernel.T, inputs.dtype), [[axis], [0]])
+        last = inputs.shape.rank - 1
+        order = [*range(axis), last, *range(axis, last)]
+        blurred = tf.transpose(moved, order)
+    return blurred
+
+
+def _nodes(num_steps: int, rule: str) -> tuple[Array, Array]:
+    """Places on the path, in 0..1, and their weights, which sum to 1."""
+    if rule == "midpoint":
+        return (np.arange(num_steps) + 0.5) / num_steps, np.full(num_steps, 1 / num_steps)
+    places, weights = np.polynomial.legendre.leggauss(num_steps)
+    return (places + 1) / 2, weights / 2
