@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Explainer:
         self._function = tf.function(
             self._explain_chunk, autograph=False, jit_compile=jit_compile or None
         )
-        with own_seed_generator() as self._seed_generator:
+        with own_seed_generator() as self._seed_generator, _traceable(subject.model):
             self._explain = self._function.get_concrete_function(
                 self._specs(self.chunk_size, with_scale=self._scales)
             )
@@ -211,6 +212,21 @@ class Explainer:
             with tf.init_scope():
                 self._known_background = tf.constant(self._probes.images)
         return self._known_background
+
+
+@contextmanager
+def _traceable(model: Any) -> Iterator[None]:
+    """Within, a model is traced; says so where one that is run eagerly can't be."""
+    try:
+        yield
+    except Exception as error:
+        if not getattr(model, "run_eagerly", False) or str(error).startswith("score"):
+            raise
+        raise RuntimeError(
+            "model: expected one whose call can be traced by tf.function, as it is explained by a "
+            "compiled pass; this one is compiled with run_eagerly=True, and tracing it fails: "
+            f"{error} Use TensorFlow or keras.ops in call in place of NumPy and .numpy()."
+        ) from error
 
 
 def uses_half_precision(model: Any) -> bool:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_saliency.probes import ProbeSet
 
 
-def check_model(model: Any, probes: ProbeSet) -> None:
-    """Checks that a model can be explained on these probes, as far as that shows without a run.
+def check_keras(model: Any) -> None:
+    """Checks that a model is one of Keras 3 on TensorFlow, and built.
 
     Raises:
         RuntimeError: Keras runs on another backend than TensorFlow.
-        TypeError: `model` is no Keras 3 model; the images are integers.
-        ValueError: The model is not built, or its input is of another shape.
+        TypeError: `model` is no Keras 3 model.
+        ValueError: The model is not built.
     """
     if keras.config.backend() != "tensorflow":
         raise RuntimeError(
@@ -34,6 +36,15 @@ def check_model(model: Any, probes: ProbeSet) -> None:
             "model: expected a built model, received one without weights. Give it a keras.Input, "
             "or call it on a batch once."
         )
+
+
+def check_fit(model: Any, probes: ProbeSet) -> None:
+    """Checks that probes are what a model takes, as far as that shows without a run.
+
+    Raises:
+        TypeError: The images are integers.
+        ValueError: An input lacks, or has another shape.
+    """
     if probes.images.dtype.kind in "iu" and probes.kind != "tokens":
         raise TypeError(
             f"images: expected floating point, as a gradient needs, received "
@@ -41,6 +52,35 @@ def check_model(model: Any, probes: ProbeSet) -> None:
             "images.astype('float32')."
         )
     _check_inputs(model, probes)
+
+
+def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
+    """The probes as `fit` and `predict` hand them to the model.
+
+    A keras-hub task preprocesses what it is given in `fit` and `predict`, and does not where it is
+    called; to be explained on what it sees, its probes go through its preprocessor here.
+
+    Raises:
+        ValueError: The preprocessor makes something else than images of them.
+    """
+    preprocess = getattr(model, "preprocess_samples", None)
+    if probes.kind != "image" or preprocess is None or getattr(model, "preprocessor", None) is None:
+        return probes
+    seen = keras.tree.map_structure(np.asarray, preprocess(probes.images))
+    if not isinstance(seen, np.ndarray):
+        raise ValueError(
+            "images: expected what this model's preprocessor makes one array of; it makes several "
+            "inputs. Pass them through it first, and give them to the ProbeSet by their names: "
+            "input_name=..., held={...}."
+        )
+    if np.array_equal(seen, probes.images):
+        return probes
+    if seen.shape[:-1] != probes.images.shape[:-1] and (probes.masks is not None or probes.regions):
+        raise ValueError(
+            f"masks, regions: the model's preprocessor makes images of shape {seen.shape[1:]} of "
+            f"these, {probes.images.shape[1:]}. Pass images of that size, and masks that fit them."
+        )
+    return dataclasses.replace(probes, images=seen)
 
 
 def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
@@ -71,7 +111,7 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
             f"which one is explained, and give the others: input_name=..., held={{...}}. They are: "
             f"{listed}."
         )
-    given: dict[Any, tuple[int, ...]] = {name: _fed_shape(probes)}
+    given: dict[Any, tuple[int, ...]] = {name: fed_shape(probes)}
     given |= {other: values.shape for other, values in probes.held.items()}
     if isinstance(name, str) and {*given} != {*known}:
         raise ValueError(
@@ -95,7 +135,8 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
             )
 
 
-def _fed_shape(probes: ProbeSet) -> tuple[int, ...]:
+def fed_shape(probes: ProbeSet) -> tuple[int, ...]:
+    """The shape of the explained input as the model takes it, the channels where it has them."""
     shape = probes.images.shape
     is_moved = probes.data_format == "channels_first"
     return (shape[0], shape[-1], *shape[1:-1]) if is_moved else shape

@@ -9,10 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency.inputs import KINDS
 from keras_saliency.reports import Array
 
+Row = dict[str | int | None, Array]
+"""What a model is fed of one probe, by the names of its inputs; `None` is the only one."""
 
-def draw(dataset: Any, per_class: Callable[[int], int], seed: int) -> dict[int, list[Array]]:
+
+def draw(
+    dataset: Any,
+    per_class: Callable[[int], int],
+    seed: int,
+    *,
+    input_name: str | int | None = None,
+    kind: str = "image",
+) -> dict[int, list[Row]]:
     """The images of each class whose keyed hash is smallest: a draw without order.
 
     Args:
@@ -20,20 +31,23 @@ def draw(dataset: Any, per_class: Callable[[int], int], seed: int) -> dict[int, 
         per_class: From the number of classes to that of images of each class, at most; it may
             not rise. Equal images count once.
         seed: The key of the hash.
+        input_name: Which of several inputs is explained; of equal ones, one is drawn.
+        kind: A key of `KINDS`, what the input is.
 
     Returns:
-        Images `(height, width, channels)` by class index.
+        Rows by class index.
 
     Raises:
         TypeError: The data set or its elements are of another kind.
         ValueError: The data set is endless, or the labels are no classes.
     """
     key = seed.to_bytes(16, "little", signed=True)
-    kept: dict[int, list[tuple[int, Array]]] = {}
+    kept: dict[int, list[tuple[int, Row]]] = {}
     at_most = 0
-    for images, labels in _batches(dataset):
-        for image, label in zip(images, labels, strict=True):
-            digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
+    for inputs, labels in _batches(dataset, input_name, kind):
+        for position, label in enumerate(labels):
+            row = {name: values[position] for name, values in inputs.items()}
+            digest = hashlib.blake2b(row[input_name].tobytes(), digest_size=8, key=key).digest()
             rank = -int.from_bytes(digest, "big")
             if int(label) not in kept:
                 kept[int(label)] = []
@@ -45,17 +59,23 @@ def draw(dataset: Any, per_class: Callable[[int], int], seed: int) -> dict[int, 
             if any(rank == other for other, _ in heap):
                 continue
             if len(heap) < at_most:
-                heapq.heappush(heap, (rank, image.copy()))
+                heapq.heappush(heap, (rank, _copied(row)))
             elif rank > heap[0][0]:
-                heapq.heapreplace(heap, (rank, image.copy()))
+                heapq.heapreplace(heap, (rank, _copied(row)))
     return {
-        label: [image for _, image in sorted(heap, key=lambda item: -item[0])]
+        label: [row for _, row in sorted(heap, key=lambda item: -item[0])]
         for label, heap in kept.items()
     }
 
 
-def _batches(dataset: Any) -> Iterator[tuple[Array, Array]]:
-    """Yields `(images, labels)` of any of the kinds of data set that Keras trains on."""
+def _copied(row: Row) -> Row:
+    return {name: np.array(values) for name, values in row.items()}
+
+
+def _batches(
+    dataset: Any, input_name: str | int | None, kind: str
+) -> Iterator[tuple[dict[str | int | None, Array], Array]]:
+    """Yields inputs by name, and labels, of any of the kinds of data set that Keras trains on."""
     if isinstance(dataset, tuple):
         elements: Any = iter([dataset])
     elif hasattr(dataset, "element_spec"):
@@ -79,21 +99,48 @@ def _batches(dataset: Any) -> Iterator[tuple[Array, Array]]:
                 "dataset: expected elements (images, labels) or (images, labels, weights), "
                 f"received {type(element).__name__}."
             )
-        if any(isinstance(part, Mapping) for part in element[:2]):
+        if isinstance(element[1], Mapping | tuple | list) and not _is_array(element[1]):
             raise TypeError(
-                "dataset: expected one array of images and one of labels, received a dict. Select "
-                "them first, for instance with dataset.map."
+                "dataset: expected one array of labels, received several. Select one first, for "
+                "instance with dataset.map."
             )
-        images, labels = np.asarray(element[0]), np.asarray(element[1])
+        inputs, labels = _named(element[0], input_name), np.asarray(element[1])
+        images, axes = inputs[input_name], KINDS[kind]
         is_single = labels.shape in ((), (1,)) or (labels.ndim == 1 and _is_one_hot(labels))
-        if images.ndim == 3 and is_single and hasattr(dataset, "element_spec"):
-            images, labels = images[np.newaxis], labels[np.newaxis]
-        if images.ndim != 4:
+        if images.ndim == len(axes) and is_single and hasattr(dataset, "element_spec"):
+            inputs = {name: values[np.newaxis] for name, values in inputs.items()}
+            images, labels = inputs[input_name], labels[np.newaxis]
+        if images.ndim != len(axes) + 1:
+            mend = " Gray images need a channel axis: images[..., np.newaxis]."
+            others = [name for name, known in KINDS.items() if len(known) + 1 == images.ndim]
             raise ValueError(
-                "dataset: expected images (batch, height, width, channels), received shape "
-                f"{images.shape}. Gray images need a channel axis: images[..., np.newaxis]."
+                f"dataset: expected {kind}s (batch, {', '.join(axes)}), received shape "
+                f"{images.shape}.{mend * (kind == 'image')}"
+                + f" Other kinds: {', '.join(others)}."
+                * bool(others)
             )
-        yield images, _classes(labels, len(images))
+        yield inputs, _classes(labels, len(images))
+
+
+def _is_array(values: Any) -> bool:
+    """Whether a list is that of an array's rows, and not one of several arrays."""
+    return isinstance(values, list) and np.ndim(values[0]) <= 1
+
+
+def _named(inputs: Any, name: str | int | None) -> dict[str | int | None, Array]:
+    """A model's inputs by name, or by position in a list; `None` is the only one."""
+    several: dict[Any, Any] = {None: inputs}
+    if isinstance(inputs, Mapping):
+        several = dict(inputs)
+    elif isinstance(inputs, tuple) or (isinstance(inputs, list) and not _is_array(inputs)):
+        several = dict(enumerate(inputs))
+    if name not in several:
+        received = "a single one" if None in several else ", ".join(map(repr, several))
+        raise (TypeError if name is None else ValueError)(
+            "dataset: expected one array of images, or input_name= to say which of several inputs "
+            f"is explained; received input_name={name!r} and {received}."
+        )
+    return {key: np.asarray(values) for key, values in several.items()}
 
 
 def _is_one_hot(labels: Array) -> bool:

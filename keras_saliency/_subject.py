@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_saliency import scores
-from keras_saliency._models import input_shapes
+from keras_saliency._models import fed_shape, input_shapes
 from keras_saliency.attributions.differentiation import LayerCall
 from keras_saliency.probes import ProbeSet
+from keras_saliency.reports import Array
 from keras_saliency.scores import Score, Tensor
 
 
@@ -42,7 +44,11 @@ class Subject:
             held: `(batch, ...)` each, by their names as text.
             targets: `(batch,)`.
         """
-        return self._scored(self.model(self._fed(images, held), training=False), targets)
+        if self._probes.data_format == "channels_first":
+            last = images.shape.rank - 1
+            images = tf.transpose(images, [0, last, *range(1, last)])
+        inputs = _fed(self.model, self._probes.input_name, images, held)
+        return self._scored(self.model(inputs, training=False), targets)
 
     def record(
         self,
@@ -62,22 +68,6 @@ class Subject:
         with recorded(self.model, replaced or {}) as calls:
             head, values = self.ask(images, held, targets)
         return head, values, calls
-
-    def _fed(self, images: Tensor, held: Mapping[str, Tensor]) -> Any:
-        """What the model takes, with the channels where it has them."""
-        if self._probes.data_format == "channels_first":
-            last = images.shape.rank - 1
-            images = tf.transpose(images, [0, last, *range(1, last)])
-        name = self._probes.input_name
-        if name is None:
-            return images
-        if isinstance(name, int):
-            others: list[Tensor] = [held[str(p)] for p in range(len(held) + 1) if p != name]
-            return [*others[:name], images, *others[name:]]
-        inputs = {name: images, **held}
-        if isinstance(getattr(self.model, "_inputs_struct", None), list | tuple):
-            return [inputs[known] for known in input_shapes(self.model)]
-        return inputs
 
     def _chosen(self, outputs: Any) -> Any:
         """The output that is explained; all of them where none is named."""
@@ -116,6 +106,31 @@ class Subject:
                 "(outputs, targets) -> (num_probes,)."
             )
         return head, known(head, targets)
+
+
+def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any]) -> Any:
+    """What a model takes: the input that is explained, among those that are held."""
+    if name is None:
+        return images
+    if isinstance(name, int):
+        others = [held[str(position)] for position in range(len(held) + 1) if position != name]
+        return [*others[:name], images, *others[name:]]
+    inputs = {name: images, **held}
+    if isinstance(getattr(model, "_inputs_struct", None), list | tuple):
+        return [inputs[known] for known in input_shapes(model)]
+    return inputs
+
+
+def build(model: Any, probes: ProbeSet) -> None:
+    """Builds a model that has seen no input yet, on the shapes of the probes; no value is used."""
+    specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
+    images = _spec(fed_shape(probes), probes.images)
+    model(_fed(model, probes.input_name, images, specs))
+
+
+def _spec(shape: Sequence[int], values: Array) -> Any:
+    dtype = "string" if values.dtype.kind in "US" else values.dtype.name
+    return keras.KerasTensor((None, *shape[1:]), dtype)
 
 
 def _own_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 EPOCH_RUN = "saliency"
-"""Run, below `log_dir`, of the evaluations at epoch ends; the step is Keras' 0-based epoch."""
-
-BATCH_RUN = "saliency_batches"
-"""Run of the evaluations inside epochs; the step is the number of batches trained on."""
+"""Run, below `log_dir`, of the evaluations at epoch ends; the step is Keras' 0-based epoch.
+The name of a callback, where it has another, takes this place here and in the keys of `logs`."""
 
 
 def batch_run(epoch_run: str) -> str:
-    """The run of the evaluations inside the epochs of a run: `saliency_2_batches`."""
+    """The run of the evaluations inside the epochs of a run: `saliency_2_batches`.
+
+    The step is the number of batches trained on.
+    """
     return f"{epoch_run}_batches"
 
 
@@ -44,6 +45,6 @@ def probe_tag(name: str) -> str:
     return f"saliency_probe/{name}"
 
 
-def log_key(statistic: str) -> str:
+def log_key(statistic: str, name: str = EPOCH_RUN) -> str:
     """Key under which Keras' `logs` carry a statistic: `saliency_<statistic>`."""
-    return f"saliency_{statistic}"
+    return f"{name}_{statistic}"

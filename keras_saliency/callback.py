@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,20 @@ import tensorflow as tf
 
 from keras_saliency import __version__, _tags
 from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency._compilation import check_compilation
 from keras_saliency._observation import own_seed_generator
+from keras_saliency._subject import build
 from keras_saliency.alerts import ALERT, WARN, SaliencyAlertWarning, in_short
+from keras_saliency.attributions import Method
 from keras_saliency.baselines import Baseline, check_baseline
 from keras_saliency.effects import MIN_RECIPIENTS
 from keras_saliency.heatmaps import SCALES, check_colormap
-from keras_saliency.monitor import SaliencyMonitor, check_method_and_score
+from keras_saliency.monitor import (
+    SaliencyMonitor,
+    check_method_and_score,
+    check_output,
+    check_reduction,
+)
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Alert, Effect, SaliencyReport
 from keras_saliency.schedule import has_moved, is_log_spaced
@@ -47,9 +55,12 @@ class SaliencyCallback(keras.callbacks.Callback):
         probes: What to explain; we recommend a few images of every class from the training data.
         log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`; `None`
             writes nothing.
-        method: A key of `keras_saliency.attributions.METHODS`.
-        score: `"logit"`, `"log_probability"`, `"probability"`, or a callable from the model's
-            outputs and targets `(batch,)` to scores `(batch,)`.
+        method: A key of `keras_saliency.attributions.METHODS`, one of its functions with settings,
+            a function of one's own, or a list of these; as in `SaliencyMonitor`.
+        score: `"logit"`, `"log_probability"`, `"probability"`, `"output"`, `"segmentation"`, or a
+            callable from the model's outputs and targets `(batch,)` to scores `(batch,)`.
+        output: Of a model with several outputs, the one that is explained, by name or position.
+        reduction: How channels become one map: `"max_abs"`, `"l2"`, `"sum"` or `"signed"`.
         saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
         update_freq: `"epoch"`: at epoch ends only. An integer, or `"batch"` for 1: after every
             so many batches, too.
@@ -57,6 +68,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             probe's maximum in the run so far; `"shared"`, by that of all probes.
         colormap: The name of a matplotlib colormap.
         batch_size: Probes per pass, at most; bounds the memory.
+        jit_compile: Whether XLA compiles the passes; `"auto"` decides by the device.
         interventions: When to test what the model uses: `"auto"`, at the first evaluation, at
             epochs ever further apart, at the last one, after a warning, and when a statistic has
             moved; `"epoch"`, at each evaluation at an epoch's end; `None`, never.
@@ -64,6 +76,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             or a dict from test to floor. Where a rule's own floor is higher, that holds.
         on_alert: Is called with each alert; what it raises ends the training.
         stop_on_alert: Whether an alert ends the training after its epoch.
+        name: Of the run below `log_dir`, and in front of the keys in `logs`. Two callbacks in one
+            `fit` need two names.
         verbose: 1 says once what is done, where it goes and what it costs; 0 says nothing.
 
     Attributes:
@@ -100,17 +114,21 @@ class SaliencyCallback(keras.callbacks.Callback):
         probes: ProbeSet,
         *,
         log_dir: str | Path | None = "logs",
-        method: str = "gradient",
+        method: Method | Sequence[Method] = "gradient",
         score: Score = "logit",
+        output: str | int | None = None,
+        reduction: str | None = None,
         saliency_freq: int = 1,
         update_freq: int | str = "epoch",
         scale: str = "epoch",
         colormap: str = "hot",
         batch_size: int = 32,
+        jit_compile: bool | str = "auto",
         interventions: str | None = "auto",
         baseline: Baseline = None,
         on_alert: Callable[[Alert], object] | None = None,
         stop_on_alert: bool = False,
+        name: str = "saliency",
         verbose: int = 1,
     ) -> None:
         super().__init__()
@@ -123,6 +141,10 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.log_dir = None if log_dir is None else check_log_dir(log_dir)
         check_method_and_score(method, score)
         self.method, self.score = method, score
+        self.output = check_output(output)
+        self.reduction = check_reduction(reduction, probes.kind)
+        self.jit_compile = check_compilation(jit_compile)
+        self.name = _checked_name(name)
         self.saliency_freq = check_positive_int(
             "saliency_freq", saliency_freq, mend="It counts epochs; 1 is every epoch."
         )
@@ -158,14 +180,17 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Traces the model and checks that it can be explained, before training begins."""
         if not self.model.built:  # `fit` would do it in a moment
             with own_seed_generator():
-                self.model(keras.KerasTensor((None, *self.probes.images.shape[1:])))  # no values
+                build(self.model, self.probes)
         if self._monitor is None or not self._monitor.explains(self.model):
             self._monitor = SaliencyMonitor(
                 self.model,
                 self.probes,
                 method=self.method,
                 score=self.score,
+                output=self.output,
+                reduction=self.reduction,
                 batch_size=self.batch_size,
+                jit_compile=self.jit_compile,
                 floors=self.baseline,
             )
             self._tested: SaliencyReport | None = None  # the latest with interventions
@@ -186,7 +211,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
         if not self._has_begun:
             self._has_begun = True
-            self._evaluate(_tags.EPOCH_RUN, epoch - 1, again=epoch > 0)
+            self._evaluate(self.name, epoch - 1, again=epoch > 0)
             self._say("what", self._what_is_done())
             self._say("tests", self._what_is_tested())
         else:
@@ -200,7 +225,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._batches += self.model.steps_per_execution
         if self._batches - self._batches_seen >= self.update_freq:
             self._batches_seen = self._batches
-            self._evaluate(_tags.BATCH_RUN, self._batches)
+            self._evaluate(_tags.batch_run(self.name), self._batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the statistics join Keras' `logs`."""
@@ -209,21 +234,21 @@ class SaliencyCallback(keras.callbacks.Callback):
         if epoch % self.saliency_freq and not is_last:
             return
         began = time.perf_counter()
-        report = self._evaluate(_tags.EPOCH_RUN, epoch, last=is_last)
+        report = self._evaluate(self.name, epoch, last=is_last)
         self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
         if logs is not None:
-            numbers = report.statistics.items()
-            logs.update({_tags.log_key(name): value for name, value in numbers if is_logged(name)})
+            numbers = {name: v for name, v in report.statistics.items() if is_logged(name)}
             if self._tested is not None:
-                logs[_tags.log_key("alert")] = float(any(v.active for v in self._tested.verdicts))
+                numbers["alert"] = float(any(v.active for v in self._tested.verdicts))
+            logs.update({_tags.log_key(name, self.name): v for name, v in numbers.items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Explains the last epoch, if a callback after this one made it the last; closes files."""
         is_tested = self._tested is not None and self._tested.step == self._last_epoch
         if self._last_epoch > self._last_seen:
-            self._evaluate(_tags.EPOCH_RUN, self._last_epoch, last=True)
+            self._evaluate(self.name, self._last_epoch, last=True)
         elif self.interventions is not None and self._last_epoch >= 0 and not is_tested:
-            self._evaluate(_tags.EPOCH_RUN, self._last_epoch, again=True, last=True)
+            self._evaluate(self.name, self._last_epoch, again=True, last=True)
         self._say_cost()
         self._close()
 
@@ -235,12 +260,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         frequency = f"every {self.saliency_freq} epochs; update_freq={self.update_freq}"
         return TensorBoardSink(
             log_dir,
-            self.probes,
+            self._monitor.probes,
             run=run,
             subject={"method": ", ".join(self._monitor.methods), "score": score_name(self.score)},
             notes={
                 "model": self.model.name,
                 "score's place": self._monitor.score_source,
+                "reduction": self._monitor.reduction,
+                "compilation": self._monitor.compilation,
                 "evaluated": f"{frequency}; {self.batch_size} probes per pass at most",
                 "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
                 f"tensorflow {tf.__version__}",
@@ -260,7 +287,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         )
         self._older[run], self._previous[run] = previous, report
         self._before = self._before or report
-        if run == _tags.EPOCH_RUN:
+        if run == self.name:
             self._last_seen = step
             if self._evaluations == 0 and self._tested is not None:
                 if not self._tested.is_same_state(report):
@@ -322,8 +349,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Writes a report to the sink of its run; returns the name that the run has on disk."""
         if self.log_dir is None:
             return run
-        if run == _tags.BATCH_RUN:
-            run = _tags.batch_run(self._sinks[_tags.EPOCH_RUN].run)
+        if run == _tags.batch_run(self.name):
+            run = _tags.batch_run(self._sinks[self.name].run)
         sink = self._sinks[run] = self._sinks.get(run) or self._sink(self.log_dir, run)
         try:
             sink.write(report, again=again)
@@ -342,6 +369,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         every = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
         if not isinstance(self.update_freq, str):
             every += f" and every {self.update_freq} batches"
+        every += f"; {self._monitor.compilation}"
         if self.log_dir is not None:
             every += f"; see it with: tensorboard --logdir {self.log_dir}"
         of = f"{score_name(self.score)} ({self._monitor.score_source})"
@@ -375,6 +403,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self.verbose and not self._said[topic]:
             self._said[topic] = True
             print(f"saliency: {text}", flush=True)
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected a string, received {name!r}.")
+    if not name or set(name) & set("/\\") or name in (".", ".."):
+        raise ValueError(f"name: expected the name of a directory, without slashes, got {name!r}.")
+    return name
 
 
 def _checked_update_freq(update_freq: object) -> int | str:

@@ -12,9 +12,10 @@ import textwrap
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from os.path import relpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_saliency import __version__
 
@@ -79,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         help="the scale on which a saved model takes pixels: --pixels=0..255, 0..1 or -1..1",
     )
     explain.add_argument("--class-names", type=Path, help="a text file, one class name a line")
-    explain.add_argument("--method", default="gradient", help="default: %(default)s")
+    explain.add_argument(
+        "--method", default="gradient", help="gradient (default), smoothgrad, grad_cam, ..."
+    )
+    explain.add_argument("--layer", help="of a class activation map; default: the last spatial one")
     explain.add_argument("--score", default="logit", help="default: %(default)s")
     explain.add_argument("--colormap", default="hot", help="default: %(default)s")
     explain.set_defaults(run=_explain)
@@ -165,6 +169,7 @@ def _explain(options: argparse.Namespace) -> None:
 
     from keras_saliency import sheets
     from keras_saliency._checks import check_choice
+    from keras_saliency.attributions import METHODS, check_method
     from keras_saliency.explain import (
         PIXEL_RANGES,
         explain,
@@ -176,6 +181,12 @@ def _explain(options: argparse.Namespace) -> None:
     from keras_saliency.reports import Array
 
     check_colormap(options.colormap)
+    check_method(options.method)
+    method: Any = options.method
+    if options.layer is not None:
+        if "cam" not in options.method:
+            raise ValueError(f"--layer: --method {options.method} has none; a *_cam has.")
+        method = partial(METHODS[options.method], layer=options.layer)
     missing = [path for path in options.image if not path.is_file()]
     if missing:
         raise ValueError(f"--image: {missing[0]} is not a file.")
@@ -209,7 +220,7 @@ def _explain(options: argparse.Namespace) -> None:
             subject,
             np.stack([images[place] for place in places]),
             target=options.target,
-            method=options.method,
+            method=method,
             score=options.score,
             colormap=options.colormap,
         )

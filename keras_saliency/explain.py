@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_saliency import sheets
+from keras_saliency.attributions import Method, method_name
 from keras_saliency.heatmaps import colorize, enlarged, factor_for, limits, overlay, statement
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.probes import ProbeSet
@@ -36,23 +37,29 @@ def saliency_maps(
     images: Any,
     targets: Any = None,
     *,
-    method: str = "gradient",
+    method: Method = "gradient",
     score: Score = "logit",
+    output: str | int | None = None,
+    reduction: str | None = None,
     batch_size: int = 32,
 ) -> Array:
     """The saliency maps of a few images: the classic picture, as numbers.
 
     Args:
         model: As in `SaliencyMonitor`.
-        images: `(num_images, height, width, channels)`, preprocessed as the model wants them.
+        images: `(num_images, height, width, channels)`, preprocessed as the model wants them; or a
+            `ProbeSet`, for other inputs or several.
         targets: `(num_images,)` class indices; default: the predicted classes.
-        method: As in `SaliencyMonitor`.
+        method: As in `SaliencyMonitor`; one.
         score: As in `SaliencyMonitor`.
+        output: As in `SaliencyMonitor`.
+        reduction: As in `SaliencyMonitor`.
         batch_size: As in `SaliencyMonitor`.
 
     Returns:
-        `(num_images, height, width)`, non-negative, in score per input unit. For display divide
-        each by its maximum, or use `keras_saliency.heatmaps`.
+        `(num_images, height, width)`, non-negative but for `reduction="signed"`, in score per input
+        unit (the gradients) or in score (the others). For display divide each by its maximum, or
+        use `keras_saliency.heatmaps`.
 
     Raises:
         TypeError: As `SaliencyMonitor` and `ProbeSet`.
@@ -65,10 +72,18 @@ def saliency_maps(
         >>> saliency_maps(model, np.zeros((1, 8, 8, 3), "float32")).shape
         (1, 8, 8)
     """
-    monitor = SaliencyMonitor(
-        model, ProbeSet(images, targets), method=method, score=score, batch_size=batch_size
-    )
-    return monitor.evaluate(step=0).maps
+    if isinstance(images, ProbeSet) and targets is not None:
+        raise ValueError("targets: a ProbeSet has its own; leave them out.")
+    report = SaliencyMonitor(
+        model,
+        images if isinstance(images, ProbeSet) else ProbeSet(images, targets),
+        method=method,
+        score=score,
+        output=output,
+        reduction=reduction,
+        batch_size=batch_size,
+    ).evaluate(step=0)
+    return report.maps if report.signed_maps is None else report.signed_maps
 
 
 @dataclass(frozen=True)
@@ -243,7 +258,7 @@ def explain(
     images: Array,
     *,
     target: int | None = None,
-    method: str = "gradient",
+    method: Method = "gradient",
     score: str = "logit",
     colormap: str = "hot",
 ) -> list[tuple[Array, str]]:
@@ -255,7 +270,7 @@ def explain(
         subject: The model.
         images: float32 `(num_images, height, width, channels)` on 0..255.
         target: The class explained; default: the one predicted for each image.
-        method: A key of `keras_saliency.attributions.METHODS`.
+        method: As in `SaliencyMonitor`; one.
         score: A key of `keras_saliency.scores.SCORES`.
         colormap: The name of a matplotlib colormap.
 
@@ -279,7 +294,7 @@ def explain(
         prediction, of = report.predictions[index], subject.class_name(report.targets[index])
         lines = [
             f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}",
-            f"{method} of the {score} of {of}",
+            f"{method_name(method)} of the {score} of {of}",
         ]
         picture = sheets.captioned(
             sheets.beside([enlarged(panel[index], factor) for panel in panels]),

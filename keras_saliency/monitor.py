@@ -13,7 +13,7 @@ from keras_saliency import alerts, scores
 from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency._compilation import check_compilation, compiled
 from keras_saliency._explainer import Explainer
-from keras_saliency._models import check_model, place, structure, weights
+from keras_saliency._models import as_seen, check_fit, check_keras, place, structure, weights
 from keras_saliency._subject import Subject
 from keras_saliency.attributions import REDUCTIONS, Method, check_method, method_name
 from keras_saliency.baselines import check_floors
@@ -54,6 +54,8 @@ class SaliencyMonitor:
             more than the rule's own floor; see `keras_saliency.calibrate`.
 
     Attributes:
+        probes: As the model sees them: those of a keras-hub task are preprocessed.
+        methods: By their names; the first is what reports are about.
         compilation: Whether XLA compiles, and why, in words.
 
     Raises:
@@ -91,7 +93,9 @@ class SaliencyMonitor:
         check_positive_int("batch_size", batch_size, mend="Give the number of probes per pass.")
         if not isinstance(probes, ProbeSet):
             raise TypeError(f"probes: expected a ProbeSet, received {type(probes).__name__}.")
-        check_model(model, probes)
+        check_keras(model)
+        probes = as_seen(model, probes)
+        check_fit(model, probes)
         self.model = model
         self.probes = probes
         self.reduction = check_reduction(reduction, probes.kind)

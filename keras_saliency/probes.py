@@ -94,7 +94,7 @@ class ProbeSet:
         names: Sequence[str] | None = None,
         kind: str = "image",
         data_format: str = "channels_last",
-        held: Mapping[str, ArrayLike] | Mapping[int, ArrayLike] | None = None,
+        held: Mapping[Any, ArrayLike] | None = None,
         input_name: str | int | None = None,
         vocabulary: Sequence[str] | None = None,
     ) -> None:
@@ -159,6 +159,9 @@ class ProbeSet:
         per_class: int | None = None,
         seed: int = 0,
         class_names: Sequence[str] | None = None,
+        kind: str = "image",
+        data_format: str = "channels_last",
+        input_name: str | int | None = None,
     ) -> ProbeSet:
         """Draws the same number of probes of every class from a data set.
 
@@ -177,6 +180,10 @@ class ProbeSet:
                 the model uses see little with fewer than 8.
             seed: Another seed, another draw.
             class_names: As in `ProbeSet`; default: the data set's own `class_names`, if any.
+            kind: As in `ProbeSet`.
+            data_format: As in `ProbeSet`, and that of the data set.
+            input_name: Where the data set has several inputs, a dict or a tuple, the one that is
+                explained; the others are held.
 
         Returns:
             Probes sorted by class.
@@ -198,7 +205,14 @@ class ProbeSet:
             raise TypeError(f"seed: expected an integer, received {seed!r}.")
         if class_names is None:
             class_names = getattr(dataset, "class_names", None)
-        drawn = draw(dataset, lambda classes: per_class or _per_class(classes), seed)
+        check_choice("kind", kind, KINDS)
+        drawn = draw(
+            dataset,
+            lambda classes: per_class or _per_class(classes),
+            seed,
+            input_name=input_name,
+            kind=kind,
+        )
         if not drawn:
             raise ValueError("dataset: expected at least one batch, received an empty data set.")
         wanted = per_class or FEW
@@ -209,9 +223,21 @@ class ProbeSet:
                 f"{', '.join(f'class {label} ({count})' for label, count in short.items())}.",
                 stacklevel=2,
             )
-        images = [image for label in sorted(drawn) for image in drawn[label]]
+        rows = [row for label in sorted(drawn) for row in drawn[label]]
         targets = [label for label in sorted(drawn) for _ in drawn[label]]
-        return cls(np.stack(images), np.asarray(targets), class_names=class_names)
+        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        images = inputs.pop(input_name)
+        if data_format == "channels_first":
+            images = np.moveaxis(images, 1, -1)
+        return cls(
+            images,
+            np.asarray(targets),
+            class_names=class_names,
+            kind=kind,
+            data_format=data_format,
+            held={name: values for name, values in inputs.items() if name is not None},
+            input_name=input_name,
+        )
 
 
 def _per_class(classes: int) -> int:

@@ -332,7 +332,7 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     end = f"{model.name}/{model.layers[-1].name}/Softmax"
     assert first == (
         f"saliency: gradient of the logit (the input of '{end}') for 6 probes, every epoch; "
-        f"see it with: tensorboard --logdir {tmp_path}"
+        f"XLA off (CPU); see it with: tensorboard --logdir {tmp_path}"
     )
     assert tests.startswith(
         "saliency: tests what the model uses, often at first, then ever less: none; "

@@ -134,9 +134,10 @@ def _at_layer(score_fn: ScoreFn, inputs: Tensor, layer: str | None) -> tuple[Ten
     scores = score_fn(inputs)
     places = _candidates(score_fn, inputs, scores)
     if layer is None:
-        call, gradients = _default(places)
+        call, gradients = _default(inputs, places)
     else:
         named = [place for place in places if f"/{place[0].path}".endswith(f"/{layer}")]
+        named = _about(inputs, named)
         if not named:
             raise ValueError(
                 f"layer={layer!r}: expected a layer with a spatial map that the score depends on: "
@@ -175,9 +176,22 @@ def _candidates(
     ]
 
 
-def _default(places: Sequence[tuple[LayerCall, Tensor]]) -> tuple[LayerCall, Tensor]:
+def _about(
+    inputs: Tensor, places: Sequence[tuple[LayerCall, Tensor]]
+) -> list[tuple[LayerCall, Tensor]]:
+    """The last of these calls that was made on the inputs, and not on one that is held."""
+    for call, gradient in reversed(places):
+        if tf.gradients(call.output, inputs)[0] is not None:
+            return [(call, gradient)]
+    return []
+
+
+def _default(
+    inputs: Tensor, places: Sequence[tuple[LayerCall, Tensor]]
+) -> tuple[LayerCall, Tensor]:
     """The last call that is no mere pooling."""
     found = [place for place in places if behind(place[0].output.op).type not in _POOLS]
+    found = _about(inputs, found)
     if not found:
         raise ValueError(
             "layer: expected a model with a layer whose output has spatial axes and a gradient; "
