@@ -1,6 +1,10 @@
+import io
+
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from keras_saliency import _tags, sheets
 from keras_saliency.drawings import (
@@ -22,6 +26,7 @@ from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import SaliencyReport
 from keras_saliency.sheets import GAP, LINE
 from keras_saliency.sinks.pictures import Pictures
+from keras_saliency.sinks.tensorboard import TensorBoardSink
 
 RNG = np.random.default_rng(0)
 START, END = (10, 0, 0), (255, 255, 255)  # of the colormap "hot"
@@ -102,6 +107,12 @@ def test_a_spike_in_a_long_series_is_seen():
     assert ink[1, 125]  # 5005 // 40
     assert ink.sum(axis=0)[125] == 94
     assert (np.delete(ink.sum(axis=0), 125) == 2).all()
+
+
+def test_the_columns_of_a_long_series_meet():
+    """A rise between two blocks is drawn in the first of them."""
+    ink = lines(np.float64([0, 0, 1, 1]).reshape(1, 4, 1), height=40, block=2)[0] > 0
+    assert ink.sum(axis=0).tolist() == [38, 2]
 
 
 def test_long_series_are_averaged_over_whole_blocks():
@@ -243,6 +254,15 @@ def test_cells_are_as_large_as_they_find_room():
     assert found.tolist() == [first, first, second, second, [PAPER] * 9]
 
 
+def test_larger_cells_have_gaps():
+    colors = np.full((1, 4, 3), 200, np.uint8)
+    found = cells(colors, height=9, width=8)[0, :, :, 0]  # 4 cells of 4 x 4
+    filled = np.zeros((9, 8), bool)
+    filled[:3, :3] = filled[:3, 4:7] = filled[4:7, :3] = filled[4:7, 4:7] = True
+    np.testing.assert_array_equal(found == 200, filled)
+    assert (found[~filled] == PAPER).all()
+
+
 @pytest.mark.parametrize(("below", "expected"), [(0, 240), (127, 240), (128, 16), (255, 16)])
 def test_ink_is_readable_on_any_gray(below, expected):
     pictures = np.full((1, 1, 3, 3), below, np.uint8)
@@ -367,7 +387,7 @@ def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
     pictures, alone = (Pictures(probes, "shared", "hot") for _ in range(2))
     for step, size in enumerate((8, 2)):
         maps = np.float32([[[size, 0]], [[1, size]]])
-        others = 1000 * maps[::-1]
+        others = 1000 * maps[::-1] + np.float32([[[1, 500]]])
         found = pictures.draw(report(maps, step, others={"smoothgrad": others, "x": maps}))
         expected = alone.draw(report(others, step))
     assert found.keys() - expected.keys() == {
@@ -388,6 +408,9 @@ def test_further_methods_of_signed_maps_are_not_signed():
     maps = np.float32([[[2, 0]]])
     pictures = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
     found = pictures.draw(report(maps, signed_maps=-maps, others={"x": maps}))
+    alone = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot").draw(report(maps))
+    for tag in (_tags.CONTACT_SHEET, _tags.FILMSTRIP):
+        np.testing.assert_array_equal(found[f"{tag}/x"], alone[tag])
     frames = {tag: found[tag][-10, -32] for tag in (_tags.FILMSTRIP, "saliency/filmstrip/x")}
     assert [tuple(color) for color in frames.values()] == [BLUE, END]
     assert "`RdBu_r`" in pictures.description(_tags.CONTACT_SHEET)
@@ -457,3 +480,32 @@ def test_what_is_shown_is_told():
         "2000 features, of each 8 neighbours the largest"
     )
     assert told(np.zeros((1, 5), int), "tokens")["maps"].startswith("5 tokens; ")
+
+
+def test_a_log_of_signed_series_and_a_further_method(tmp_path):
+    """Read back: the tags are exactly these, and the text names the colormap that is shown."""
+    maps, values = np.float32([[1, 0, 2]]), np.zeros((1, 3, 1))
+    sink = TensorBoardSink(tmp_path, ProbeSet(values, [0], kind="series"))
+    sink.write(report(maps, signed_maps=-maps, others={"smoothgrad": maps}))
+    sink.close()
+    (path,) = (tmp_path / "saliency").iterdir()
+    found = {
+        value.tag: value.tensor.string_val
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    }
+    assert found.keys() == {
+        "saliency/configuration",
+        "saliency/contact_sheet",
+        "saliency/contact_sheet/smoothgrad",
+        "saliency/filmstrip",
+        "saliency/filmstrip/smoothgrad",
+        "saliency_probe/000 class 0",
+    }
+    (text,) = found["saliency/configuration"]
+    assert "| colormap, scale | RdBu_r, epoch |" in text.decode()
+    assert "| maps | 3 steps, shown enlarged 64 times |" in text.decode()
+    content = found["saliency_probe/000 class 0"][2]
+    picture = np.asarray(Image.open(io.BytesIO(content)))
+    heat = panels(picture, 96, 192)[2]
+    assert [tuple(heat[0, x].tolist()) for x in (64, 128)] == [WHITE, BLUE]
