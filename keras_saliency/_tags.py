@@ -21,6 +21,16 @@ CLUSTERS = "saliency/clusters"
 CONFIGURATION = "saliency/configuration"
 
 
+def contact_sheet_tag(method: str) -> str:
+    """Image tag of a further method's contact sheet: `saliency/contact_sheet/<method>`."""
+    return f"{CONTACT_SHEET}/{method}"
+
+
+def filmstrip_tag(method: str) -> str:
+    """Image tag of a further method's filmstrip: `saliency/filmstrip/<method>`."""
+    return f"{FILMSTRIP}/{method}"
+
+
 ALERTS = "saliency/alerts"
 """Text: every test of an evaluation, with its numbers and what its rule makes of them."""
 

@@ -1,8 +1,11 @@
 """Heatmaps: saliency maps and images to colour arrays. No text, no files; see `sheets`.
 
-Arrays: maps are `(num_probes, height, width)`, non-negative; images are `(num_probes, height,
-width, channels)` on any scale; pictures are uint8 RGB, `(..., height, width, 3)`. How a map is
-scaled is always explicit: the value that is shown as the colormap's end is an argument, `limits`.
+Arrays: maps are `(num_probes, height, width)`, non-negative, or signed where that is said; images
+are `(num_probes, height, width, channels)` on any scale; pictures are uint8 RGB, `(..., height,
+width, 3)`. How a map is scaled is always explicit: the value that is shown as the colormap's end is
+an argument, `limits`. Scales and colours do not mind how many axes a map has.
+
+Signed maps have 0 in the middle of a diverging colormap, and plus and minus the limit at its ends.
 """
 
 from __future__ import annotations
@@ -19,6 +22,11 @@ from keras_saliency.reports import Array
 SCALES = ("epoch", "probe", "shared")
 """`"epoch"`: each map by its own maximum. `"probe"`: each probe by its maximum over all
 evaluations so far. `"shared"`: all probes by one maximum over all evaluations so far."""
+
+_DIVERGING = (
+    *("PiYG", "PRGn", "BrBG", "PuOr", "RdGy", "RdBu", "RdYlBu", "RdYlGn", "Spectral"),
+    *("coolwarm", "bwr", "seismic", "berlin", "managua", "vanimo"),
+)
 
 NOT_A_NUMBER = (0, 120, 140)
 """The colour of `nan`: a blue-green that none of the usual saliency colormaps holds."""
@@ -39,19 +47,30 @@ def check_colormap(colormap: object) -> str:
     return str(check_choice("colormap", colormap, tuple(matplotlib.colormaps)))
 
 
+def diverging(colormap: str) -> str:
+    """The colormap of signed maps: this one if it has a middle, else red for plus, blue for minus.
+
+    Example:
+        >>> diverging("hot"), diverging("coolwarm")
+        ('RdBu_r', 'coolwarm')
+    """
+    return colormap if colormap.removesuffix("_r") in _DIVERGING else "RdBu_r"
+
+
 def limits(maps: Array, scale: str, before: Array | None = None) -> Array:
     """The value of each map that is shown as the colormap's end.
 
     Args:
-        maps: `(num_probes, height, width)`.
+        maps: `(num_probes, height, width)`; of signed ones, their absolute values count.
         scale: One of `SCALES`.
         before: `(num_probes,)`, what this function returned for `"probe"` or `"shared"` at the
             previous evaluation; `None` at the first.
 
     Returns:
-        `(num_probes,)`, finite; 0 for a map without a positive finite value.
+        `(num_probes,)`, finite; 0 for a map without a finite value other than 0.
     """
-    peaks: Array = np.where(np.isfinite(maps), maps, 0).max(axis=(1, 2))
+    sizes = np.abs(np.where(np.isfinite(maps), maps, 0))
+    peaks: Array = sizes.max(axis=tuple(range(1, maps.ndim)))
     if scale == "epoch":
         return peaks
     if before is not None:
@@ -68,27 +87,29 @@ def statement(saliency_map: Array) -> str:
     if not np.isfinite(saliency_map).all():
         return "not a number"
     if saliency_map.max() == saliency_map.min():
-        return "constant map" if saliency_map.max() > 0 else "zero map"
+        return "constant map" if saliency_map.max() != 0 else "zero map"
     return ""
 
 
 def scaled(maps: Array, limits: Array) -> Array:
-    """Maps divided by their limits: float32, 0..1 where a map does not pass its limit.
+    """Maps divided by their limits: float32, in -1..1 where a map does not pass its limit.
 
     A map with limit 0 stays 0; the division is exact over the whole range of float32.
     """
-    divisor = np.where(limits > 0, limits, 1)[:, np.newaxis, np.newaxis]
+    divisor = np.where(limits > 0, limits, 1).reshape(-1, *(1,) * (maps.ndim - 1))
     result: Array = (maps / divisor).astype(np.float32)
     return result
 
 
-def colorize(maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
+def colorize(maps: Array, *, limits: Array, colormap: str = "hot", signed: bool = False) -> Array:
     """Maps in colour.
 
     Args:
         maps: `(num_probes, height, width)`.
         limits: `(num_probes,)`, the value shown as the colormap's end; larger ones are, too.
         colormap: The name of a matplotlib colormap.
+        signed: Whether 0 is the middle of the colormap, and -1 times the limit its beginning;
+            else 0 is its beginning.
 
     Returns:
         uint8 `(num_probes, height, width, 3)`; `nan` in the colour `NOT_A_NUMBER`.
@@ -97,34 +118,47 @@ def colorize(maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
         >>> colorize(np.array([[[0.0, 2.0]]]), limits=np.array([2.0])).tolist()
         [[[[10, 0, 0], [255, 255, 255]]]]
     """
-    values, finite = _shades(maps, limits)
-    picture: Array = _colors(colormap).take(_index(values), axis=0)
+    values, finite = shades(maps, limits, signed)
+    picture: Array = _colors(colormap, signed).take(_index(values, signed), axis=0)
     picture[~finite] = NOT_A_NUMBER
     return picture
 
 
-def _shades(maps: Array, limits: Array) -> tuple[Array, Array]:
-    """The scaled maps in 0..1, 1 where they are not finite; and where they are."""
+def shades(maps: Array, limits: Array, signed: bool = False) -> tuple[Array, Array]:
+    """How far each value is from 0 to its limit.
+
+    Returns:
+        values: float32 in 0..1, or -1..1 of signed maps; 1 where they are not finite.
+        finite: bool, where they are.
+    """
     values = scaled(maps, limits)
     finite = np.isfinite(values)
     values[~finite] = 1
-    return values.clip(0, 1, out=values), finite
+    return values.clip(-1 if signed else 0, 1, out=values), finite
 
 
-def _index(values: Array) -> Array:
-    """0..1 to the nearest of 256 colours."""
-    index: Array = (values * 255 + np.float32(0.5)).astype(np.uint8)
+def _index(values: Array, signed: bool) -> Array:
+    """0..1 to the nearest of 256 colours, or -1..1 to that of 255, of which one is the middle."""
+    if signed:
+        index: Array = (np.rint(values * 127) + 127).astype(np.uint8)
+    else:
+        index = (values * 255 + np.float32(0.5)).astype(np.uint8)
     return index
 
 
 @lru_cache(maxsize=8)
-def _colors(colormap: str) -> Array:
-    """The colormap as uint8 RGB, `(256, 3)`."""
-    colors = matplotlib.colormaps[check_colormap(colormap)](np.arange(256), bytes=True)
+def _colors(colormap: str, signed: bool) -> Array:
+    """The colormap as uint8 RGB, `(256, 3)`, or `(255, 3)` with a middle."""
+    table = matplotlib.colormaps[check_colormap(colormap)]
+    if signed:
+        table = table.resampled(255)
+    colors = table(np.arange(255 if signed else 256), bytes=True)
     return np.ascontiguousarray(colors[:, :3])
 
 
-def overlay(images: Array, maps: Array, *, limits: Array, colormap: str = "hot") -> Array:
+def overlay(
+    images: Array, maps: Array, *, limits: Array, colormap: str = "hot", signed: bool = False
+) -> Array:
     """Maps on images: the image in gray, and over it the heatmap, opaque where saliency is high.
 
     Args:
@@ -132,16 +166,17 @@ def overlay(images: Array, maps: Array, *, limits: Array, colormap: str = "hot")
         maps: `(num_probes, height, width)`.
         limits: As in `colorize`.
         colormap: As in `colorize`.
+        signed: As in `colorize`; far from 0 on either side is opaque.
 
     Returns:
         uint8 `(num_probes, height, width, 3)`.
     """
-    values, finite = _shades(maps, limits)
-    index, opacity = _index(values), np.sqrt(values)
+    values, finite = shades(maps, limits, signed)
+    index, opacity = _index(values, signed), np.sqrt(np.abs(values))
     luma = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
     below = (images.astype(np.float32) @ luma) * (1 - opacity) + 0.5
     blend = np.empty(images.shape, np.uint8)
-    for channel, colors in enumerate(_colors(colormap).T.astype(np.float32)):
+    for channel, colors in enumerate(_colors(colormap, signed).T.astype(np.float32)):
         blend[..., channel] = below + colors.take(index) * opacity
     blend[~finite] = NOT_A_NUMBER
     return blend
@@ -186,7 +221,9 @@ def displayed(images: Array, black: float | None = None, white: float | None = N
 
 def enlarged(pictures: Array, factor: int) -> Array:
     """Every pixel as a block of `factor` x `factor`: larger, never blurred."""
-    result: Array = pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
+    if factor == 1:
+        return pictures
+    result: Array = pictures.repeat(factor, axis=-2).repeat(factor, axis=-3)
     return result
 
 

@@ -73,8 +73,8 @@ def _fitted(text: str, width: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _coverage(text: str, width: int) -> Array:
-    """How much of each pixel a line of text covers, uint8 `(LINE, at most width)`."""
+def coverage(text: str, width: int) -> Array:
+    """How much of each pixel a line of text covers, cut off: uint8 `(LINE, at most width)`."""
     text = _fitted(text, width - 2)
     image = Image.new("L", (min(width, _length(text) + 3), LINE), 0)
     ImageDraw.Draw(image).text((1, 0), text, font=_font(), fill=255)
@@ -92,7 +92,7 @@ def _inks(wrong: bool) -> Array:
 
 def draw_line(picture: Array, top: int, left: int, width: int, line: Line) -> None:
     """Draws one line of text on the background, in place, cut off at `width` pixels."""
-    text = _inks(line.wrong).take(_coverage(line.text, width), axis=0)
+    text = _inks(line.wrong).take(coverage(line.text, width), axis=0)
     place = picture[top : top + LINE, left : left + text.shape[1]]
     place[:] = text[: place.shape[0], : place.shape[1]]
 

@@ -12,6 +12,7 @@ from keras_saliency.heatmaps import (
     check_colormap,
     colorize,
     displayed,
+    diverging,
     enlarged,
     factor_for,
     limits,
@@ -291,6 +292,88 @@ def test_nan_covers_the_image():
     )
     assert tuple(found[0, 0, 0]) == tuple(found[0, 1, 1]) == NOT_A_NUMBER
     assert found[0, 0, 1].tolist() == found[0, 1, 0].tolist() == [100] * 3
+
+
+# ---------------------------------------------------------------- signed maps
+
+
+@pytest.mark.parametrize(
+    ("colormap", "ends"),
+    [
+        ("RdBu_r", [(5, 48, 97), (247, 247, 247), (103, 0, 31)]),  # ColorBrewer's
+        ("bwr", [(0, 0, 255), (255, 255, 255), (255, 0, 0)]),
+        ("seismic", [(0, 0, 76), (255, 255, 255), (127, 0, 0)]),
+    ],
+)
+@pytest.mark.parametrize("peak", [1e-30, 1.0, 1e30])
+def test_signed_maps_have_0_in_the_middle(colormap, ends, peak):
+    maps = np.float32([[[-peak, 0, peak]]])
+    found = colorize(maps, limits=limits(maps, "epoch"), colormap=colormap, signed=True)
+    assert [tuple(color) for color in found[0, 0].tolist()] == ends
+
+
+@pytest.mark.parametrize("limit", [0.0, 1.0])
+def test_a_signed_zero_map_is_the_middle_colour(limit):
+    zeros = np.zeros((1, 2, 3), np.float32)
+    found = colorize(zeros, limits=np.float32([limit]), colormap="RdBu_r", signed=True)
+    np.testing.assert_array_equal(found, np.full((1, 2, 3, 3), 247))
+
+
+def test_signed_values_between_are_steps_of_127():
+    """Gray of a linear colormap: the middle is 127.5, the nearest steps are 255 / 254 apart."""
+    values = np.arange(-127, 128, dtype=np.float32)
+    maps = values.reshape(1, 1, -1) / 127
+    found = colorize(maps, limits=np.float32([1]), colormap="gray", signed=True)[0, 0, :, 0]
+    np.testing.assert_allclose(found, 127.5 + values * 127.5 / 127, atol=1)
+    assert found[0] == 0
+    assert found[-1] == 255
+
+
+def test_signed_values_beyond_the_limit_are_the_ends():
+    maps = np.float32([[[-9, -2, 2, 9, NAN]]])
+    found = colorize(maps, limits=np.float32([2]), colormap="bwr", signed=True)[0, 0]
+    assert found.tolist() == [[0, 0, 255]] * 2 + [[255, 0, 0]] * 2 + [list(NOT_A_NUMBER)]
+
+
+def test_limits_of_signed_maps_are_their_largest_size():
+    maps = np.float32([[[-8, 3]], [[1, -2]], [[0, 0]], [[NAN, -5]]])
+    assert limits(maps, "epoch").tolist() == [8, 2, 0, 5]
+    assert limits(maps, "shared").tolist() == [8, 8, 8, 8]
+    assert limits(maps, "probe", np.float32([1, 4, 1, 1])).tolist() == [8, 4, 1, 5]
+
+
+def test_limits_of_maps_with_any_axes():
+    assert limits(np.float32([[1, 5], [2, 0]]), "epoch").tolist() == [5, 2]
+    assert limits(np.arange(16.0).reshape(2, 2, 2, 2), "epoch").tolist() == [7, 15]
+
+
+def test_statements_of_signed_maps():
+    said = {
+        "zero map": [[0, 0], [0, 0]],
+        "constant map": [[-3, -3], [-3, -3]],
+        "": [[-3, 0], [0, 0]],
+    }
+    for text, values in said.items():
+        assert statement(np.float32(values)) == text
+    assert statement(np.float32([[-1, 1]])) == ""
+
+
+def test_the_overlay_of_a_signed_map_is_opaque_on_either_side():
+    image = np.full((1, 1, 4, 3), 100, np.uint8)
+    maps = np.float32([[[-1, 0, 1, -0.25]]])
+    found = overlay(image, maps, limits=np.float32([1]), colormap="bwr", signed=True)[0, 0]
+    assert found[:3].tolist() == [[0, 0, 255], [100, 100, 100], [255, 0, 0]]
+    middle, index = 127, 127 - 32  # -0.25 * 127 = -31.75
+    white = round(255 * index / middle)
+    expected = [50 + white / 2, 50 + white / 2, 50 + 255 / 2]
+    np.testing.assert_allclose(found[3], expected, atol=1)
+
+
+def test_diverging_colormaps_are_kept():
+    for name in ("RdBu", "RdBu_r", "bwr", "seismic", "coolwarm", "PiYG", "Spectral_r"):
+        assert diverging(name) == name
+    for name in ("hot", "viridis", "gray_r", "jet", "twilight"):
+        assert diverging(name) == "RdBu_r"
 
 
 # ---------------------------------------------------------------- images as pictures

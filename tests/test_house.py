@@ -38,6 +38,7 @@ FLOORS = {
     "baselines": 2,
     "clusters": 2,
     "counterfactuals": 2,
+    "drawings": 2,
     "groups": 2,
     "effects": 2,
     "heatmaps": 2,

@@ -8,34 +8,29 @@ import numpy as np
 
 from keras_saliency import _tags, sheets
 from keras_saliency.clusters import clusters
+from keras_saliency.drawings import evenly
 from keras_saliency.heatmaps import (
-    colorize,
-    displayed,
+    diverging,
     enlarged,
     factor_for,
     limits,
-    overlay,
     statement,
     thumbnails,
-    value_range,
 )
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport
 from keras_saliency.sheets import Line
+from keras_saliency.sinks.canvases import FRAME, PANEL, Canvas, canvas
 from keras_saliency.statistics import mean_map
 
 MAX_PROBES = 64
 """Pictures are drawn of so many probes at most, evenly chosen; statistics are of all."""
 
-MIN_PANEL, MAX_PANEL = 96, 512
-"""A panel's longer side: smaller maps are enlarged by a whole factor until they reach the first,
-larger ones averaged over whole blocks until they don't pass the second."""
+MIN_CELL = 80
+"""The longer side of the contact sheet's cells: smaller ones are enlarged by a whole factor."""
 
-MIN_CELL, MAX_CELL = 80, 112
-"""The same for the cells of the contact sheet."""
-
-MIN_FRAME, MAX_FRAME = 32, 64
-"""The same for the frames of the filmstrip."""
+MIN_FRAME = 32
+"""The filmstrip's frames are at least so wide."""
 
 CAPTION_WIDTH = 200
 """A probe's picture is at least so wide, for its caption."""
@@ -64,51 +59,83 @@ class Pictures:
 
     def __init__(self, probes: ProbeSet, scale: str, colormap: str) -> None:
         self._probes, self._scale, self._colormap = probes, scale, colormap
-        self._chosen = _evenly(len(probes), MAX_PROBES)
-        self._rows = _evenly(len(probes), MAX_ROWS)
-        originals = thumbnails(displayed(probes.images[self._chosen]), MAX_PANEL)
-        self._originals = originals.astype(np.uint8)
-        self._factor = factor_for(max(originals.shape[1:3]), MIN_PANEL)
-        self._limits: Array | None = None
-        self._film = Filmstrip(
-            [name if sheets.is_drawable(name) else name[:3] for name in self._row_names()],
-            displayed(probes.images[self._rows]),
-            scale,
-            colormap,
-        )
+        self._chosen = evenly(len(probes), MAX_PROBES)
+        self._rows = evenly(len(probes), MAX_ROWS)
+        self._canvas = canvas(probes, self._chosen, PANEL)
+        self._frames = canvas(probes, self._rows, FRAME)
+        self._signed = False
+        self._limits: dict[str, Array] = {}
+        self._films: dict[str, Filmstrip] = {}
 
     def encoded(self, picture: Array) -> bytes:
         """A picture as a file: of enlarged pixels, small and exact, as PNG; else as JPEG."""
-        return sheets.encoded(picture, lossless=self._factor > 1)
+        return sheets.encoded(picture, lossless=self._canvas.lossless)
 
     def draw(self, report: SaliencyReport) -> dict[str, Array]:
         """The report's pictures, uint8 `(height, width, 3)`, by their TensorBoard tags."""
-        maps = thumbnails(report.maps[self._chosen], MAX_PANEL)
-        self._limits = limits(maps, self._scale, self._limits)
-        heat = colorize(maps, limits=self._limits, colormap=self._colormap)
-        over = overlay(self._originals, maps, limits=self._limits, colormap=self._colormap)
-        mean = mean_map(report.maps)
-        cells = self._cells(report, over, mean)
+        self._signed = report.signed_maps is not None
+        maps = report.maps if report.signed_maps is None else report.signed_maps
+        over, heat = self._panels("", maps, self._signed)
+        mean = _mean(report.maps)
+        cells = self._cells(report, maps, over, mean)
         drawn = {
             _tags.CONTACT_SHEET: sheets.contact_sheet(cells),
-            _tags.FILMSTRIP: self._film.add(report.step, mean, report.maps[self._rows]),
+            _tags.FILMSTRIP: self._film("").add(
+                report.step, mean, maps[self._rows], signed=self._signed
+            ),
         }
-        labels, _ = clusters(maps)
-        if (labels >= 0).sum() >= MIN_CLUSTERED:
-            drawn[_tags.CLUSTERS] = self._clusters(report.targets[self._chosen], labels, cells[1:])
+        if self._canvas.has_clusters:
+            labels, _ = clusters(self._canvas.reduced(report.maps[self._chosen]))
+            if (labels >= 0).sum() >= MIN_CLUSTERED:
+                targets = report.targets[self._chosen]
+                drawn[_tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
+        for method, others in report.others.items():
+            mean = _mean(others)
+            over_others, _ = self._panels(method, others, signed=False)
+            sheet = sheets.contact_sheet(self._cells(report, others, over_others, mean))
+            drawn[_tags.contact_sheet_tag(method)] = sheet
+            strip = self._film(method).add(report.step, mean, others[self._rows])
+            drawn[_tags.filmstrip_tag(method)] = strip
         for position, probe in enumerate(self._chosen):
-            panels = (self._originals[position], over[position], heat[position])
+            panels = (self._canvas.originals[position], over[position], heat[position])
             drawn[_tags.probe_tag(self._probes.names[probe])] = sheets.captioned(
-                sheets.beside([enlarged(panel, self._factor) for panel in panels]),
-                self._caption(report, probe),
+                sheets.beside([enlarged(panel, self._canvas.factor) for panel in panels]),
+                self._caption(report, maps, probe),
                 min_width=CAPTION_WIDTH,
             )
         return drawn
 
+    def _panels(self, method: str, maps: Array, signed: bool) -> tuple[Array, Array]:
+        """Of every chosen probe, the map with the input, and the map alone."""
+        reduced = self._canvas.reduced(maps[self._chosen])
+        shown = limits(reduced, self._scale, self._limits.get(method))
+        self._limits[method] = shown
+        colormap = diverging(self._colormap) if signed else self._colormap
+        return (
+            self._canvas.over(reduced, limits=shown, colormap=colormap, signed=signed),
+            self._canvas.heat(reduced, limits=shown, colormap=colormap, signed=signed),
+        )
+
+    def _film(self, method: str) -> Filmstrip:
+        if method not in self._films:
+            names = [self._probes.names[row] for row in self._rows]
+            names = [name if sheets.is_drawable(name) else name[:3] for name in names]
+            self._films[method] = Filmstrip(names, self._frames, self._scale, self._colormap)
+        return self._films[method]
+
     def description(self, tag: str) -> str:
         """What the picture of a tag shows, in Markdown."""
-        shown = f"Colormap `{self._colormap}`, scale `{self._scale}`."
-        if tag == _tags.CONTACT_SHEET:
+        sheet, strip = f"{_tags.CONTACT_SHEET}/", f"{_tags.FILMSTRIP}/"
+        method = tag.removeprefix(sheet).removeprefix(strip)
+        of = "" if method == tag else f" Method `{method}`."
+        shown = f"Colormap `{self._colormap}`, scale `{self._scale}`.{of}"
+        if self._signed and not of:
+            shown = (
+                f"Colormap `{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle; "
+                "its end speaks for the target, its beginning against. A mean is of the maps "
+                f"without their signs, in `{self._colormap}`."
+            )
+        if tag == _tags.CONTACT_SHEET or tag.startswith(sheet):
             return f"All probes, each with its map laid over; first the mean of all maps. {shown}"
         if tag == _tags.CLUSTERS:
             return (
@@ -116,37 +143,25 @@ class Pictures:
                 "exploration: a cluster of one class that looks at one place is worth a look, and "
                 f"is never an alert. {shown}"
             )
-        if tag == _tags.FILMSTRIP:
+        if tag == _tags.FILMSTRIP or tag.startswith(strip):
             return f"Saliency maps from before training to now; first the mean of all. {shown}"
         return f"The probe, its saliency map laid over, its saliency map. {shown}"
 
     def configuration(self) -> dict[str, str]:
         """What the pictures show, for the Text tab."""
-        low, high = value_range(self._probes.images)
-        height, width = self._probes.images.shape[1:3]
-        block = -(-max(height, width) // MAX_PANEL)
-        size = f"averaged over {block} x {block} pixels" if block > 1 else "not resized"
-        if self._factor > 1:
-            size = f"enlarged {self._factor} times"
-        return {
-            "maps": f"{height} x {width} pixels, shown {size}",
-            "pixel values": f"{low:g} is shown black, {high:g} white",
-            "colormap, scale": f"{self._colormap}, {self._scale}",
-        }
+        colormap = diverging(self._colormap) if self._signed else self._colormap
+        return self._canvas.configuration() | {"colormap, scale": f"{colormap}, {self._scale}"}
 
     def is_drawn(self, probe: int) -> bool:
         """Whether a probe has a picture of its own."""
         return bool(np.isin(probe, self._chosen))
 
-    def _row_names(self) -> list[str]:
-        return [self._probes.names[row] for row in self._rows]
-
     def _class(self, index: int) -> str:
         name = self._probes.class_name(index)
         return name if sheets.is_drawable(name) else f"class {index}"
 
-    def _caption(self, report: SaliencyReport, probe: int) -> list[Line]:
-        said = statement(report.maps[probe])
+    def _caption(self, report: SaliencyReport, maps: Array, probe: int) -> list[Line]:
+        said = statement(maps[probe])
         peak = "" if said == "not a number" else f"map peak {report.maps[probe].max():.2e}"
         return [
             Line(f"target {self._class(report.targets[probe])}"),
@@ -161,13 +176,14 @@ class Pictures:
         wrong = bool(prediction != report.targets[probe])
         return Line(f"{verb} {report.confidences[probe]:.2f} {self._class(prediction)}", wrong)
 
-    def _cells(self, report: SaliencyReport, over: Array, mean: Array) -> list[Array]:
+    def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
         """The mean of all maps and every probe, small, with captions; all of one size."""
-        cells = thumbnails(np.concatenate([self._colored(mean), over]), MAX_CELL)
+        first = _heat(self._canvas, mean, self._colormap)
+        cells = thumbnails(np.concatenate([first, over]), self._canvas.max_cell)
         cells = enlarged(
             (cells + 0.5).astype(np.uint8), factor_for(max(cells.shape[1:3]), MIN_CELL)
         )
-        said = [statement(report.maps[probe]) for probe in self._chosen]
+        said = [statement(maps[probe]) for probe in self._chosen]
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [
             [
@@ -202,10 +218,6 @@ class Pictures:
         said = [f"{counts[i]} {self._class(classes[i])}" for i in order]
         return f"{len(targets)} probe{'s'[: len(targets) > 1]} ({', '.join(said)})"
 
-    def _colored(self, one_map: Array) -> Array:
-        maps = thumbnails(one_map[np.newaxis], MAX_PANEL)
-        return colorize(maps, limits=limits(maps, "epoch"), colormap=self._colormap)
-
 
 class Filmstrip:
     """Rows of maps over the evaluations of a run, at most `MAX_COLUMNS` and the newest.
@@ -215,33 +227,40 @@ class Filmstrip:
 
     Args:
         names: The probes' names.
-        images: uint8 `(num_probes, height, width, 3)`.
+        canvas: Made for these probes.
         scale: As in `Pictures`.
         colormap: As in `Pictures`.
     """
 
-    def __init__(self, names: list[str], images: Array, scale: str, colormap: str) -> None:
+    def __init__(self, names: list[str], canvas: Canvas, scale: str, colormap: str) -> None:
         self._names, self._scale, self._colormap = [ALL, *names], scale, colormap
-        small = thumbnails(images, MAX_FRAME).astype(np.uint8)
-        self._factor = factor_for(max(small.shape[1:3]), MIN_FRAME)
-        self._images = [sheets.blank(*small.shape[1:3]), *small]
+        self._canvas, self._signed = canvas, False
+        self._images = [sheets.blank(*canvas.originals.shape[1:3]), *canvas.originals]
         self._kept: list[tuple[int, Array, list[Array]]] = []
         self._stride, self._count = 1, 0
         self._limits: Array | None = None
 
-    def add(self, step: int, mean: Array, maps: Array) -> Array:
+    def add(self, step: int, mean: Array, maps: Array, *, signed: bool = False) -> Array:
         """Takes a column, gives the strip as it is now.
 
         Args:
             step: The column's name; -1 is the state before training.
             mean: `(height, width)`, the mean of all maps.
             maps: `(num_probes, height, width)`.
+            signed: Whether maps are; the same for all columns.
         """
-        small = thumbnails(np.concatenate([mean[np.newaxis], maps]), MAX_FRAME)
-        running = self._limits = limits(small[1:], self._scale, self._limits)
-        columns = [*self._kept, (step, small, self._frames(small, running))]
+        self._signed = signed
+        small = self._canvas.reduced(maps)
+        running = self._limits = limits(small, self._scale, self._limits)
+        first = self._framed(
+            _heat(self._canvas, mean, self._colormap), [statement(self._canvas.reduced(mean[None]))]
+        )
+        columns = [*self._kept, (step, small, first + self._shown(small, running))]
         if self._scale != "epoch":  # the scale of earlier columns may have changed
-            columns = [(step, small, self._frames(small, running)) for step, small, _ in columns]
+            columns = [
+                (step, small, column[:1] + self._shown(small, running))
+                for step, small, column in columns
+            ]
         if self._count % self._stride == 0:
             self._kept = columns
         if len(self._kept) > MAX_COLUMNS:
@@ -253,22 +272,33 @@ class Filmstrip:
         steps = ["start" if step == -1 else str(step) for step, _, _ in columns]
         return sheets.filmstrip(rows, ["", *steps])
 
-    def _frames(self, small: Array, running: Array) -> list[Array]:
-        own = limits(small, "epoch")
-        shown = own if self._scale == "epoch" else np.concatenate([own[:1], running])
-        colored = colorize(small, limits=shown, colormap=self._colormap)
-        return self._framed(colored, [statement(one) for one in small])
+    def _shown(self, small: Array, running: Array) -> list[Array]:
+        """The frames of a column's maps, in the scale as it is now."""
+        heat = self._canvas.heat(
+            small,
+            limits=running,
+            colormap=diverging(self._colormap) if self._signed else self._colormap,
+            signed=self._signed,
+        )
+        return self._framed(heat, [statement(one) for one in small])
 
     def _framed(self, pictures: Iterable[Array], said: Iterable[str]) -> list[Array]:
         framed = []
         for picture, text in zip(pictures, said, strict=True):
-            frame = sheets.padded(enlarged(picture, self._factor), sheets.LINE, MIN_FRAME)
+            frame = sheets.padded(enlarged(picture, self._canvas.factor), sheets.LINE, MIN_FRAME)
             if text:
                 sheets.draw_line(frame, 0, 0, frame.shape[1], Line(_SHORT[text], wrong=True))
             framed.append(frame)
         return framed
 
 
-def _evenly(total: int, at_most: int) -> Array:
-    """Indices of `at_most` of `total` things, evenly spaced; all where there are no more."""
-    return np.unique(np.linspace(0, total - 1, min(total, at_most)).round().astype(int))
+def _mean(maps: Array) -> Array:
+    """The mean of all maps, of any number of axes."""
+    return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])
+
+
+def _heat(canvas: Canvas, one_map: Array, colormap: str) -> Array:
+    """A map alone, by its own maximum."""
+    reduced = canvas.reduced(one_map[np.newaxis])
+    ends = limits(reduced, "epoch")
+    return canvas.heat(reduced, limits=ends, colormap=colormap, signed=False)

@@ -69,7 +69,7 @@ class TensorBoardSink:
         self._notes = dict(notes or {})
         self._new_pictures = partial(Pictures, probes, scale, colormap)
         self._pictures = self._new_pictures()
-        self._text = self._configuration()
+        self._is_told = False
         self._last_step: int | None = None  # in the run, on disk
         self._drawn_step: int | None = None
         self._written: frozenset[str] = frozenset()  # statistics of the latest step
@@ -112,7 +112,7 @@ class TensorBoardSink:
         if not is_next:
             self.run, self._last_step = self._choose_run(step, again)
             self._pictures = self._new_pictures()
-            self._text = self._configuration()
+            self._is_told = False
             self._drawn_step = self._found_step = None
         self._writer = tf.summary.create_file_writer(str(self.log_dir / self.run))
 
@@ -156,10 +156,10 @@ class TensorBoardSink:
             self._write_scalars(report.statistics)
             for (tag, picture), content in zip(drawn.items(), contents, strict=True):
                 self._write_picture(tag, picture, content, self._pictures.description(tag))
-            if self._text:
-                tf.summary.text(_tags.CONFIGURATION, self._text)
+            if not self._is_told:
+                tf.summary.text(_tags.CONFIGURATION, self._configuration())
             self._writer.flush()
-        self._text = ""
+        self._is_told = True
         if report.interventions is not None:
             self._write_findings(report)
 
