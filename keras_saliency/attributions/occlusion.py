@@ -20,7 +20,7 @@ def occlusion(
     *,
     window: int | None = None,
     stride: int | None = None,
-    baseline: Any = "mean",
+    baseline: Any = None,
 ) -> Tensor:
     """How much the score falls, on average, when a window over a place is covered.
 
@@ -34,8 +34,8 @@ def occlusion(
         window: The window's side in places; default: an eighth of each axis (a single feature).
         stride: From one window to the next; default: half a window. The last window of an axis ends
             where the axis ends.
-        baseline: What a window is covered with, as in `integrated_gradients`: `"mean"` is the mean
-            of the probes. One, no list.
+        baseline: What a window is covered with, as in `integrated_gradients`; one, no list.
+            Default: `"flat"`, the input's mean colour; for plain features `"zero"`.
 
     Returns:
         `(batch, *spatial axes, 1)`, or `(batch, features)`; in the inputs' dtype.
@@ -47,7 +47,7 @@ def occlusion(
     Example:
         >>> import tensorflow as tf
         >>> linear = lambda x: 3 * x[:, 0] - x[:, 1]
-        >>> occlusion(linear, tf.constant([[1.0, 2.0]]), baseline="zero").numpy()
+        >>> occlusion(linear, tf.constant([[1.0, 2.0]])).numpy()
         array([[ 3., -2.]], dtype=float32)
 
     Reference:
@@ -56,6 +56,8 @@ def occlusion(
     has_channels = inputs.shape.rank > 2
     axes = [int(size) for size in inputs.shape[1 : -1 if has_channels else None]]
     windows = _windows(axes, window, stride, single=not has_channels)
+    if baseline is None:
+        baseline = "flat" if has_channels else "zero"
     covers = baselines(score_fn, inputs, baseline)
     if len(covers) != 1:
         raise ValueError(f"baseline: expected one, received {len(covers)}.")

@@ -18,8 +18,9 @@ from keras_saliency.attributions.gradients import gradient
 from keras_saliency.reports import Array
 from keras_saliency.scores import Tensor
 
-BASELINES = ("zero", "blurred", "mean")
-"""Baselines by name: zeros; the input blurred, by a twentieth of its sides; the probes' mean."""
+BASELINES = ("zero", "flat", "blurred", "mean")
+"""Baselines by name: zeros; the input's own mean colour everywhere; the input blurred, by a twentieth
+of its sides; the mean of the probes."""
 
 RULES = ("midpoint", "gauss_legendre")
 
@@ -48,8 +49,8 @@ def integrated_gradients(
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        baseline: Where the path begins: `"zero"`; `"blurred"`, the input itself without its
-            detail; `"mean"`, that of the probes; an array that broadcasts to the inputs; or a list
+        baseline: Where the path begins: `"zero"`; `"flat"`, the input's mean colour everywhere;
+            `"blurred"`, the input without its detail; `"mean"`, that of the probes; an array that broadcasts to the inputs; or a list
             of these, over which the attribution is averaged.
         num_steps: Steps on the path.
         rule: Where steps are made: `"midpoint"`, in the middle of equal parts, or
@@ -196,6 +197,9 @@ def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
         check_choice("baseline", baseline, BASELINES)
         if baseline == "zero":
             return tf.zeros_like(inputs)
+        if baseline == "flat":
+            axes = list(range(1, inputs.shape.rank - 1))
+            return tf.reduce_mean(inputs, axes, keepdims=True) + tf.zeros_like(inputs)
         if baseline == "blurred":
             return _blurred(inputs)
         mean = tf.reduce_mean(known_background(score_fn, "baseline"), axis=0)
@@ -218,13 +222,18 @@ def known_background(score_fn: ScoreFn, argument: str) -> Tensor:
     """The probes, where the score function knows them.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It does not, or there is a single one.
     """
     background = getattr(score_fn, "background", None)
     if background is None:
         raise ValueError(
             f"{argument}: the probes can't be one here (a plain function knows none, and tokens "
             "have no mean); give an array instead."
+        )
+    if background.shape[0] == 1:
+        raise ValueError(
+            f"{argument}: expected several probes to compare with, received one, of which nothing "
+            "differs. Give more probes, or another baseline."
         )
     return background
 
