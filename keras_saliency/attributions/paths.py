@@ -19,8 +19,8 @@ from keras_saliency.reports import Array
 from keras_saliency.scores import Tensor
 
 BASELINES = ("zero", "flat", "blurred", "mean")
-"""Baselines by name: zeros; the input's own mean colour everywhere; the input blurred, by a twentieth
-of its sides; the mean of the probes."""
+"""Baselines by name: zeros; the input's own mean colour everywhere; the input blurred, by a
+twentieth of its sides; the mean of the probes."""
 
 RULES = ("midpoint", "gauss_legendre")
 
@@ -50,8 +50,8 @@ def integrated_gradients(
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
         baseline: Where the path begins: `"zero"`; `"flat"`, the input's mean colour everywhere;
-            `"blurred"`, the input without its detail; `"mean"`, that of the probes; an array that broadcasts to the inputs; or a list
-            of these, over which the attribution is averaged.
+            `"blurred"`, the input without its detail; `"mean"`, that of the probes; an array that
+            broadcasts to the inputs; or a list of these, over which the attribution is averaged.
         num_steps: Steps on the path.
         rule: Where steps are made: `"midpoint"`, in the middle of equal parts, or
             `"gauss_legendre"`, exact for polynomials, best for smooth models.
