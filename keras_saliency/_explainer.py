@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,18 @@ from keras_saliency.scores import Tensor
 
 LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
 """Tried in this order for models that compute in float16, until a probe's gradients are finite."""
+
+
+_STATEFUL_DRAWS = {
+    "Multinomial",
+    "RandomGamma",
+    "RandomPoissonV2",
+    "RandomShuffle",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "RandomUniformInt",
+    "TruncatedNormal",
+}
 
 
 class Explainer:
@@ -62,6 +75,7 @@ class Explainer:
             self._explain = self._function.get_concrete_function(
                 self._specs(self.chunk_size, with_scale=self._scales)
             )
+        _warn_of_draws(self._explain.graph)
         self._written = Written(self._explain)
         self._answer: Any = None  # traced when it is first asked
 
@@ -227,6 +241,18 @@ def _traceable(model: Any) -> Iterator[None]:
             "compiled pass; this one is compiled with run_eagerly=True, and tracing it fails: "
             f"{error} Use TensorFlow or keras.ops in call in place of NumPy and .numpy()."
         ) from error
+
+
+def _warn_of_draws(graph: Any) -> None:
+    """Warns of layers that draw from a state which no one can put back."""
+    drawn = [node.name for node in graph.get_operations() if node.type in _STATEFUL_DRAWS]
+    if drawn:
+        warnings.warn(
+            f"model: {drawn[0]!r} draws random numbers at inference with a stateful TensorFlow "
+            "operation: its maps differ from one evaluation to the next though the model is the "
+            "same. Draw with keras.random and a keras.random.SeedGenerator instead.",
+            stacklevel=2,
+        )
 
 
 def uses_half_precision(model: Any) -> bool:

@@ -21,8 +21,8 @@ from keras_saliency._subject import build
 from keras_saliency.alerts import ALERT, WARN, SaliencyAlertWarning, in_short
 from keras_saliency.attributions import Method
 from keras_saliency.baselines import Baseline, check_baseline
-from keras_saliency.effects import MIN_RECIPIENTS
 from keras_saliency.heatmaps import SCALES, check_colormap
+from keras_saliency.interventions import what_is_tested
 from keras_saliency.monitor import (
     SaliencyMonitor,
     check_method_and_score,
@@ -212,8 +212,9 @@ class SaliencyCallback(keras.callbacks.Callback):
         if not self._has_begun:
             self._has_begun = True
             self._evaluate(self.name, epoch - 1, again=epoch > 0)
-            self._say("what", self._what_is_done())
-            self._say("tests", self._what_is_tested())
+            self._say("what", f"{self._monitor.described}, {self._where()}")
+            found = None if self._tested is None else self._tested.interventions
+            self._say("tests", what_is_tested(found, self.interventions == "auto"))
         else:
             self._say_cost()
         self._epoch_began = time.perf_counter()
@@ -365,32 +366,15 @@ class SaliencyCallback(keras.callbacks.Callback):
                 )
         return sink.run
 
-    def _what_is_done(self) -> str:
-        every = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
+    def _where(self) -> str:
+        """How often maps are made, how they are compiled, and where they are seen."""
+        often = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
         if not isinstance(self.update_freq, str):
-            every += f" and every {self.update_freq} batches"
-        every += f"; {self._monitor.compilation}"
-        if self.log_dir is not None:
-            every += f"; see it with: tensorboard --logdir {self.log_dir}"
-        of = f"{score_name(self.score)} ({self._monitor.score_source})"
-        methods = ", ".join(self._monitor.methods)
-        return f"{methods} of the {of} for {len(self.probes)} probes, {every}"
-
-    def _what_is_tested(self) -> str:
-        """Which tests are made and which can't be, and what one round of them takes."""
-        found = None if self._tested is None else self._tested.interventions
-        if found is None:
-            return "no tests of what the model uses (interventions=None)"
-        if not found.effects:
-            return f"no tests of what the model uses: {found.gate}"
-        few = [effect for effect in found.effects if effect.num_probes < MIN_RECIPIENTS]
-        tested = [effect.test for effect in found.effects if effect not in few]
-        missing = [f"{effect.test} ({effect.untestable})" for effect in few]
-        when = "often at first, then ever less" if self.interventions == "auto" else "every time"
-        text = f"tests what the model uses, {when}: {', '.join(tested) or 'none'}"
-        text += f"; {found.passes} forward passes"
-        text += f"; not testable: {', '.join(missing)}" if missing else ""
-        return text + (f"; {found.note}" if found.note else "")
+            often += f" and every {self.update_freq} batches"
+        where = (
+            "" if self.log_dir is None else f"; see it with: tensorboard --logdir {self.log_dir}"
+        )
+        return f"{often}; {self._monitor.compilation}{where}"
 
     def _say_cost(self) -> None:
         """Says, after the first epoch that ended with an evaluation, what that cost."""

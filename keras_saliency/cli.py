@@ -83,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--method", default="gradient", help="gradient (default), smoothgrad, grad_cam, ..."
     )
+    explain.add_argument(
+        "--reduction", help="of the channels to one map: max_abs (default), l2, sum or signed"
+    )
     explain.add_argument("--layer", help="of a class activation map; default: the last spatial one")
     explain.add_argument("--score", default="logit", help="default: %(default)s")
     explain.add_argument("--colormap", default="hot", help="default: %(default)s")
@@ -222,6 +225,7 @@ def _explain(options: argparse.Namespace) -> None:
             target=options.target,
             method=method,
             score=options.score,
+            reduction=options.reduction,
             colormap=options.colormap,
         )
         for place, (picture, words) in zip(places, explained, strict=True):

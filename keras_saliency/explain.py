@@ -16,7 +16,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_saliency import sheets
 from keras_saliency.attributions import Method, method_name
-from keras_saliency.heatmaps import colorize, enlarged, factor_for, limits, overlay, statement
+from keras_saliency.heatmaps import (
+    colorize,
+    diverging,
+    enlarged,
+    factor_for,
+    limits,
+    overlay,
+    statement,
+)
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array
@@ -260,6 +268,7 @@ def explain(
     target: int | None = None,
     method: Method = "gradient",
     score: str = "logit",
+    reduction: str | None = None,
     colormap: str = "hot",
 ) -> list[tuple[Array, str]]:
     """Image, saliency map and overlay, with the class and its probability.
@@ -272,6 +281,7 @@ def explain(
         target: The class explained; default: the one predicted for each image.
         method: As in `SaliencyMonitor`; one.
         score: A key of `keras_saliency.scores.SCORES`.
+        reduction: As in `SaliencyMonitor`; `"signed"` maps are shown in two colours.
         colormap: The name of a matplotlib colormap.
 
     Returns:
@@ -279,13 +289,18 @@ def explain(
     """
     fed = np.asarray(subject.preprocess(images.copy()), np.float32)
     probes = ProbeSet(fed, None if target is None else [target] * len(images))
-    report = SaliencyMonitor(subject.model, probes, method=method, score=score).evaluate(0)
+    monitor = SaliencyMonitor(
+        subject.model, probes, method=method, score=score, reduction=reduction
+    )
+    report = monitor.evaluate(0)
+    signed = report.signed_maps is not None
+    maps = report.maps if report.signed_maps is None else report.signed_maps
     pictures = images.repeat(3 if images.shape[-1] == 1 else 1, axis=-1).astype(np.uint8)
-    ends = limits(report.maps, "epoch")
+    ends, colormap = limits(maps, "epoch"), diverging(colormap) if signed else colormap
     panels = [
         pictures,
-        colorize(report.maps, limits=ends, colormap=colormap),
-        overlay(pictures, report.maps, limits=ends, colormap=colormap),
+        colorize(maps, limits=ends, colormap=colormap, signed=signed),
+        overlay(pictures, maps, limits=ends, colormap=colormap, signed=signed),
     ]
     factor = factor_for(max(images.shape[1:3]), MIN_PANEL)
     explained = []

@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_saliency.counterfactuals import swap_high_frequency, swap_region, swap_tint
 from keras_saliency.effects import (
+    MIN_RECIPIENTS,
     Answer,
     Asker,
     Edit,
@@ -106,6 +107,27 @@ def _left_out(probes: ProbeSet, targets: Array, everyone: Array, pairs: Pairs) -
         [f"tests are made on {len(drawn)} of the {len(classes)} classes"] * (drawn != classes)
         + [f"classes with a single probe are not tested: {names}"] * bool(single)
     )
+
+
+def what_is_tested(found: Interventions | None, at_times: bool) -> str:
+    """Which tests are made and which can't be, and what one round of them takes, in words.
+
+    Args:
+        found: What the first round found; `None` where none is made.
+        at_times: Whether rounds are ever further apart.
+    """
+    if found is None:
+        return "no tests of what the model uses (interventions=None)"
+    if not found.effects:
+        return f"no tests of what the model uses: {found.gate}"
+    few = [effect for effect in found.effects if effect.num_probes < MIN_RECIPIENTS]
+    tested = [effect.test for effect in found.effects if effect not in few]
+    missing = [f"{effect.test} ({effect.untestable})" for effect in few]
+    when = "often at first, then ever less" if at_times else "every time"
+    text = f"tests what the model uses, {when}: {', '.join(tested) or 'none'}"
+    text += f"; {found.passes} forward passes"
+    text += f"; not testable: {', '.join(missing)}" if missing else ""
+    return text + (f"; {found.note}" if found.note else "")
 
 
 def donors_for(recipients: Array) -> int:

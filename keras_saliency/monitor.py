@@ -171,6 +171,12 @@ class SaliencyMonitor:
         return f"the input of {place(self._explainer.head.operation, self.model)!r}"
 
     @property
+    def described(self) -> str:
+        """What is explained and how, in words."""
+        methods, score = ", ".join(self.methods), scores.score_name(self.score)
+        return f"{methods} of the {score} ({self.score_source}) for {len(self.probes)} probes"
+
+    @property
     def trace_count(self) -> int:
         """How often the model, as it is built now, has been traced: 1."""
         return self._explainer.trace_count

@@ -652,3 +652,14 @@ def test_a_model_of_two_inputs_that_fit_has_yet_to_build(tmp_path):
     saliency = ks.SaliencyCallback(probes, log_dir=None, verbose=0)
     model.fit((PICTURES, OTHERS), TARGETS, epochs=1, verbose=0, callbacks=[saliency])
     assert saliency.history["step"] == [-1, 0]
+
+
+class Shaking(layers.Layer):
+    def call(self, inputs):
+        return inputs + tf.random.normal((8, 8, 3))
+
+
+def test_a_layer_that_draws_from_tensorflows_own_state_is_told():
+    model = ends_in_classes((8, 8, 3), Shaking(), layers.Flatten())
+    with pytest.warns(UserWarning, match="random numbers at inference with a stateful TensorFlow"):
+        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS))
