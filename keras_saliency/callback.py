@@ -33,7 +33,7 @@ from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Alert, Effect, SaliencyReport
 from keras_saliency.schedule import has_moved, is_log_spaced
 from keras_saliency.scores import Score, score_name
-from keras_saliency.sinks.tensorboard import TensorBoardSink, check_log_dir
+from keras_saliency.sinks.tensorboard import TensorBoardSink, check_log_dir, check_run
 from keras_saliency.summary import is_logged
 
 
@@ -144,7 +144,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.output = check_output(output)
         self.reduction = check_reduction(reduction, probes.kind)
         self.jit_compile = check_compilation(jit_compile)
-        self.name = _checked_name(name)
+        self.name = check_run(name)
         self.saliency_freq = check_positive_int(
             "saliency_freq", saliency_freq, mend="It counts epochs; 1 is every epoch."
         )
@@ -387,14 +387,6 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self.verbose and not self._said[topic]:
             self._said[topic] = True
             print(f"saliency: {text}", flush=True)
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a string, received {name!r}.")
-    if not name or set(name) & set("/\\") or name in (".", ".."):
-        raise ValueError(f"name: expected the name of a directory, without slashes, got {name!r}.")
-    return name
 
 
 def _checked_update_freq(update_freq: object) -> int | str:

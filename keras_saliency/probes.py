@@ -104,8 +104,6 @@ class ProbeSet:
         shape = pixels.shape[: len(map_axes(kind)) + 1]
         classes = _checked_class_names(class_names)
         labels = _checked_targets(targets, len(pixels), classes)
-        if vocabulary is not None and kind != "tokens":
-            raise ValueError(f"vocabulary: expected None with kind={kind!r}; tokens have one.")
         checked = {
             "images": pixels,
             "targets": labels,
@@ -118,7 +116,7 @@ class ProbeSet:
             "data_format": data_format,
             "held": checked_held(held, input_name, len(pixels)),
             "input_name": input_name,
-            "vocabulary": None if vocabulary is None else _strings("vocabulary", vocabulary),
+            "vocabulary": _checked_vocabulary(vocabulary, kind),
         }
         for name, value in checked.items():
             if isinstance(value, np.ndarray):
@@ -358,10 +356,18 @@ def _checked_names(
     return checked
 
 
-def _strings(argument: str, values: Any) -> tuple[str, ...]:
+def _checked_vocabulary(vocabulary: Any, kind: str) -> tuple[str, ...] | None:
+    if vocabulary is None:
+        return None
+    if kind != "tokens":
+        raise ValueError(f"vocabulary: expected None with kind={kind!r}; tokens have one.")
+    return _strings("vocabulary", vocabulary, may_be_empty=True)  # as padding is, in Keras
+
+
+def _strings(argument: str, values: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
     is_sequence = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
     if not is_sequence or not all(isinstance(value, str) for value in values):
         raise TypeError(f"{argument}: expected a list of strings, received {values!r}.")
-    if not all(values):
+    if not may_be_empty and not all(values):
         raise ValueError(f"{argument}: expected non-empty strings, received {list(values)!r}.")
     return tuple(str(value) for value in values)

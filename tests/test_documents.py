@@ -1,4 +1,4 @@
-"""What the documents show runs: the Python blocks of README.md, and every example."""
+"""What the documents show runs: the Python blocks of README.md and docs, and every example."""
 
 from __future__ import annotations
 
@@ -44,9 +44,15 @@ def run(tmp_path: Path, pytestconfig: pytest.Config) -> Run:
     return run
 
 
-def test_the_python_blocks_of_the_readme_run_in_order(tmp_path: Path, run: Run) -> None:
-    script = tmp_path / "README.py"
-    script.write_text(python_blocks((ROOT / "README.md").read_text("utf-8")), "utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_python_blocks_of_a_document_run_in_order(
+    document: Path, tmp_path: Path, run: Run
+) -> None:
+    script = tmp_path / "blocks.py"
+    script.write_text(python_blocks(document.read_text("utf-8")), "utf-8")
     ran = run(script)
     assert ran.returncode == 0, ran.stderr
 

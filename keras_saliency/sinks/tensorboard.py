@@ -251,6 +251,20 @@ def check_log_dir(log_dir: object) -> Path:
     return path
 
 
+def check_run(name: object) -> str:
+    """Returns the name of a run, a directory.
+
+    Raises:
+        TypeError: Not a string.
+        ValueError: Empty, or more than one directory.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected a string, received {name!r}.")
+    if not name or set(name) & set("/\\") or name in (".", ".."):
+        raise ValueError(f"name: expected the name of a directory, without slashes, got {name!r}.")
+    return name
+
+
 def last_step(directory: Path) -> tuple[int | None, str]:
     """The largest step in the event files of a run, and the run's configuration.
 
