@@ -114,7 +114,7 @@ def _batches(
             mend = " Gray images need a channel axis: images[..., np.newaxis]."
             others = [name for name, known in KINDS.items() if len(known) + 1 == images.ndim]
             raise ValueError(
-                f"dataset: expected {kind}s (batch, {', '.join(axes)}), received shape "
+                f"dataset: expected {kind.removesuffix('s')}s (batch, {', '.join(axes)}), received shape "
                 f"{images.shape}.{mend * (kind == 'image')}"
                 + f" Other kinds: {', '.join(others)}."
                 * bool(others)

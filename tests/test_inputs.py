@@ -1,0 +1,131 @@
+"""The kinds of input, and the inputs that are held beside the one that is explained."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_saliency import ProbeSet
+from keras_saliency.inputs import KINDS, has_channels, map_axes
+
+SHAPES = {
+    "image": (3, 4, 5, 2),
+    "series": (3, 4, 2),
+    "volume": (3, 4, 5, 6, 2),
+    "features": (3, 4),
+    "tokens": (3, 4),
+}
+
+
+def values(kind):
+    return np.arange(np.prod(SHAPES[kind])).reshape(SHAPES[kind]) / (1 if kind == "tokens" else 2)
+
+
+def probes(kind, **settings):
+    images = values(kind)
+    return ProbeSet(
+        images.astype(int) if kind == "tokens" else images, [0, 1, 0], kind=kind, **settings
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_have_the_shape_of_a_map(kind):
+    shape = SHAPES[kind][:-1] if has_channels(kind) else SHAPES[kind]
+    assert len(map_axes(kind)) + 1 == len(shape)
+    mask = np.ones(shape, bool)
+    given = probes(kind, masks=mask, regions={"all": mask[0]})
+    np.testing.assert_array_equal(given.masks, mask)
+    np.testing.assert_array_equal(given.regions["all"], mask)
+    with pytest.raises(ValueError, match=r"masks: expected shape"):
+        probes(kind, masks=np.ones((*shape, 1), bool))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "says"),
+    [
+        ("image", "series", r"rank 4.*\(3, 4, 2\).*pass kind='series'\."),
+        ("image", "volume", r"rank 4.*pass kind='volume'\."),
+        ("image", "features", r"rank 4.*pass kind='features' or 'tokens'\."),
+        ("series", "image", r"rank 3, \(num_probes, steps, channels\).*pass kind='image'\."),
+        ("features", "series", r"rank 2, \(num_probes, features\)"),
+    ],
+)
+def test_another_rank_than_the_kind_has(kind, given, says):
+    with pytest.raises(ValueError, match=says):
+        ProbeSet(values(given), kind=kind)
+
+
+def test_kinds_and_formats_that_are_not_there():
+    with pytest.raises(ValueError, match="kind: expected one of 'image', 'series'"):
+        ProbeSet(values("image"), kind="picture")
+    with pytest.raises(ValueError, match="data_format: expected one of 'channels_last'"):
+        ProbeSet(values("image"), data_format="NCHW")
+    with pytest.raises(TypeError, match="images: expected integers as tokens, received.*float64"):
+        ProbeSet(values("features"), kind="tokens")
+    with pytest.raises(ValueError, match="vocabulary: expected None with kind='image'"):
+        probes("image", vocabulary=["a"])
+    assert probes("tokens", vocabulary=["", "a"]).vocabulary == ("", "a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"held": [1]}, TypeError, "held: expected a dict"),
+        ({"held": {"age": [1, 2, 3]}}, ValueError, "input_name: expected the name.*'age'"),
+        ({"input_name": "p", "held": {0: [1, 2, 3]}}, TypeError, "names .strings., or positions"),
+        ({"input_name": True}, TypeError, "names .strings., or positions"),
+        ({"input_name": "p", "held": {"p": [1, 2, 3]}}, ValueError, "'p' is the input that is"),
+        ({"input_name": 0, "held": {2: [1, 2, 3]}}, ValueError, r"positions 0\.\.1 once each"),
+        (
+            {"input_name": "p", "held": {"age": [1, 2]}},
+            ValueError,
+            r"held\['age'\]: .*\(3, \.\.\.\)",
+        ),
+        ({"input_name": "p", "held": {"age": 1}}, ValueError, r"held\['age'\]: .*shape \(\)"),
+        ({"input_name": "p", "held": {"age": [None] * 3}}, TypeError, r"held\['age'\]: .*object"),
+    ],
+)
+def test_held_inputs_that_are_refused(settings, error, says):
+    with pytest.raises(error, match=says):
+        probes("image", **settings)
+
+
+def test_held_inputs_are_part_of_the_probes():
+    ages = np.array([1.0, 2.0, 3.0])
+    given = probes("image", input_name="picture", held={"age": ages})
+    ages[0] = 7
+    assert given.held["age"].tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        given.held["age"][0] = 7
+    other = dataclasses.replace(given, held={"age": [1.0, 2.0, 4.0]})
+    assert given.fingerprint != other.fingerprint
+    assert copy.deepcopy(given) is given  # there is nothing in it that could change
+
+
+@pytest.mark.parametrize("kind", ["series", "volume", "features", "tokens"])
+@pytest.mark.parametrize("batched", [True, False])
+def test_other_kinds_are_drawn_from_data_sets(kind, batched):
+    given = probes(kind)
+    labels = np.array([1, 0, 1])
+    data = tf.data.Dataset.from_tensor_slices((given.images, labels))
+    data = data.batch(2) if batched else data
+    with pytest.warns(UserWarning, match="fewer different images"):
+        drawn = ProbeSet.from_dataset(data, per_class=2, kind=kind)
+    assert drawn.targets.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(drawn.images[0], given.images[1])
+    np.testing.assert_array_equal(np.sort(drawn.images[1:, ..., 0], 0), given.images[::2, ..., 0])
+    assert drawn.kind == kind
+
+
+def test_data_sets_of_another_kind():
+    given = values("series"), np.array([0, 1, 0])
+    with pytest.raises(ValueError, match=r"dataset: expected images .*Other kinds: series\."):
+        ProbeSet.from_dataset(given)
+    with pytest.raises(ValueError, match=r"dataset: expected features .*\(3, 4, 2\)"):
+        ProbeSet.from_dataset(given, kind="features")
+    with pytest.raises(ValueError, match="input_name='age' and a single one"):
+        ProbeSet.from_dataset(given, kind="series", input_name="age")
+    with pytest.raises(TypeError, match="input_name=None and 0, 1"):
+        ProbeSet.from_dataset((given, given[1]), kind="series")
