@@ -25,17 +25,20 @@ def occlusion(
     """How much the score falls, on average, when a window over a place is covered.
 
     Positive where what is covered speaks for the class. It needs no gradient: any model will do.
-    It sees no cue that is larger than the window or that is there twice. Its unit is that of the
-    score. One forward pass for each window: with the defaults, 15 x 15 for an image.
+    It sees no cue that is larger than the window or that is there twice, and takes what a cover
+    adds (an edge, a color that is new to the model) for what is missing. Its unit is that of the
+    score. A model that learned nothing gives blotches of the window's size around zero. One
+    forward pass for each window: with the defaults, 15 x 15 for an image.
 
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, *spatial axes, channels)`, or `(batch, features)`.
-        window: The window's side in places; default: an eighth of each axis (a single feature).
+        window: The window's side in places, along a shorter axis all of it; default: an eighth of
+            each axis (a single feature).
         stride: From one window to the next; default: half a window. The last window of an axis ends
             where the axis ends.
         baseline: What a window is covered with, as in `integrated_gradients`: `"mean"` is the mean
-            of the probes. One, no list.
+            of the probes, which a plain function does not know. One, no list.
 
     Returns:
         `(batch, *spatial axes, 1)`, or `(batch, features)`; in the inputs' dtype.
@@ -89,13 +92,22 @@ def _windows(
     for name, value in (("window", window), ("stride", stride)):
         if value is not None:
             check_positive_int(name, value, mend="It counts places of the input.")
-    sizes = [min(size, window or (1 if single else max(1, size // 8))) for size in axes]
-    steps = [stride or max(1, size // 2) for size in sizes]
-    if any(step > size for step, size in zip(steps, sizes, strict=True)):
+    if window is not None and window > max(axes):
         raise ValueError(
-            f"stride: expected {min(sizes)} or less, as the window, so that every place is "
-            f"covered, received {stride}."
+            f"window: expected {max(axes)} or less, as the input has {tuple(axes)} places, "
+            f"received {window}."
         )
+    sizes = [min(size, window or (1 if single else max(1, size // 8))) for size in axes]
+    if stride is not None:
+        limit = min(
+            (side for side, size in zip(sizes, axes, strict=True) if side < size), default=stride
+        )
+        if stride > limit:
+            raise ValueError(
+                f"stride: expected {limit} or less, as the window, so that every place is covered, "
+                f"received {stride}."
+            )
+    steps = [stride or max(1, side // 2) for side in sizes]
     starts = [
         sorted({*range(0, size - side, step), size - side})
         for size, side, step in zip(axes, sizes, steps, strict=True)
