@@ -58,18 +58,18 @@ def occlusion(
     """
     has_channels = inputs.shape.rank > 2
     axes = [int(size) for size in inputs.shape[1 : -1 if has_channels else None]]
-    windows = _windows(axes, window, stride, single=not has_channels)
+    places, sizes = _windows(axes, window, stride, single=not has_channels)
     covers = baselines(score_fn, inputs, baseline)
     if len(covers) != 1:
         raise ValueError(f"baseline: expected one, received {len(covers)}.")
     scores = tf.cast(score_fn(inputs), tf.float64)
-    starts, sizes = tf.constant([w[0] for w in windows]), tf.constant([w[1] for w in windows])
+    starts = tf.constant(places)
 
     def covered(index: Tensor) -> Tensor:
         mask = tf.ones(axes, tf.bool)
         for axis, size in enumerate(axes):
             place = tf.range(size) - starts[index, axis]
-            inside = (place >= 0) & (place < sizes[index, axis])
+            inside = (place >= 0) & (place < sizes[axis])
             mask &= tf.reshape(inside, [-1 if other == axis else 1 for other in range(len(axes))])
         return mask[..., tf.newaxis] if has_channels else mask
 
@@ -81,14 +81,14 @@ def occlusion(
 
     shape = [*axes, 1] if has_channels else axes
     total = tf.zeros([tf.shape(inputs)[0], *shape], tf.float64)
-    falls, counts = repeat(len(windows), add, [total, tf.zeros(shape, tf.float64)])
+    falls, counts = repeat(len(places), add, [total, tf.zeros(shape, tf.float64)])
     return tf.cast(falls / counts, inputs.dtype)
 
 
 def _windows(
     axes: list[int], window: int | None, stride: int | None, *, single: bool
-) -> list[tuple[Array, Array]]:
-    """Start and size of every window, along each axis."""
+) -> tuple[Array, list[int]]:
+    """Where windows begin, `(count, axes)`, and their size along each axis."""
     for name, value in (("window", window), ("stride", stride)):
         if value is not None:
             check_positive_int(name, value, mend="It counts places of the input.")
@@ -113,4 +113,4 @@ def _windows(
         for size, side, step in zip(axes, sizes, steps, strict=True)
     ]
     places = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    return [(place.astype(np.int32), np.array(sizes, np.int32)) for place in places]
+    return places.astype(np.int32), sizes
