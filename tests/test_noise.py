@@ -43,21 +43,16 @@ def run(request):
     return found
 
 
-def gradients_drawn(score_fn, count, inputs=X, **settings):
-    """The gradient at each noisy copy, `(count, *inputs.shape)`: more copies begin as fewer do."""
-    method = tf.function(
-        lambda x: [
-            number * smoothgrad(score_fn, x, num_samples=number, **settings)
-            for number in range(1, count + 1)
-        ]
-    )
-    sums = np.array([total.numpy() for total in method(tf.constant(inputs, tf.float64))])
-    return np.diff(sums, axis=0, prepend=0)
-
-
 def noise(count, inputs=X, **settings):
-    """The noise of each copy: the gradient of half the squares is the copy itself."""
-    return gradients_drawn(squares, count, inputs, **settings) - inputs
+    """The noise of each copy, `(count, *inputs.shape)`.
+
+    The gradient of half the squares is the copy itself; more copies begin as fewer do.
+    """
+    sums = [
+        number * smoothgrad(squares, tf.constant(inputs), num_samples=number, **settings).numpy()
+        for number in range(1, count + 1)
+    ]
+    return np.diff(sums, axis=0, prepend=0) - inputs
 
 
 # ---------------------------------------------------------------- the noise
@@ -95,7 +90,7 @@ def test_noise_is_the_same_for_every_input_but_for_its_range():
 
 
 def test_another_seed_is_other_noise_and_the_same_seed_the_same(run):
-    first, again, other = (run(smoothgrad, wavy, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (run(smoothgrad, wavy, seed=seed, num_samples=4) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
 

@@ -96,9 +96,9 @@ def test_a_product_is_shared_equally_among_its_factors(run):
 @pytest.mark.parametrize("rule", ["midpoint", "gauss_legendre"])
 def test_it_sums_to_the_change_of_the_score(run, rule):
     start = RNG.normal(size=4)
-    found = run(integrated_gradients, wavy, baseline=start, num_steps=200, rule=rule)
+    found = run(integrated_gradients, wavy, baseline=start, num_steps=60, rule=rule)
     change = wavy(tf.constant(X)) - wavy(tf.constant(start[np.newaxis]))
-    np.testing.assert_allclose(found.sum(axis=1), change, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), change, rtol=1e-3, atol=1e-4)
 
 
 def test_several_baselines_are_averaged(run):
