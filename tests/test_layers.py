@@ -365,7 +365,8 @@ def test_series_with_channels_first(moves):
     order = "channels_last" if moves else "channels_first"
     seen = layers.Conv1D(4, 3, data_format=order, name="seen")
     first = [layers.Permute((2, 1))] if moves else []
-    parts = [*first, seen, layers.ReLU(name="positive"), layers.Flatten(), layers.Dense(2)]
+    same_values = layers.MaxPooling1D(1, data_format=order, name="positive")  # it turns and returns
+    parts = [*first, seen, layers.ReLU(), same_values, layers.Flatten(), layers.Dense(2)]
     model = keras.Sequential([keras.Input((3, 9)), *parts])
     found = maps_of(
         model,

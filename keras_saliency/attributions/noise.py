@@ -64,7 +64,7 @@ def smoothgrad(
         >>> import tensorflow as tf
         >>> cubes = lambda x: tf.reduce_sum(x**3, axis=1)  # of which the gradient is 3 x**2
         >>> x = tf.constant([[0.0, 1.0, 2.0]])
-        >>> smoothed = smoothgrad(cubes, x, num_samples=1000, noise_level=0.1)
+        >>> smoothed = smoothgrad(cubes, x, num_samples=200, noise_level=0.1)
         >>> [round(float(value), 1) for value in smoothed[0]]  # 3 (x**2 + 0.2**2)
         [0.1, 3.1, 12.1]
 
@@ -117,7 +117,7 @@ def vargrad(
         >>> import tensorflow as tf
         >>> squares = lambda x: tf.reduce_sum(x**2, axis=1)  # of which the gradient is 2 x
         >>> x = tf.constant([[0.0, 1.0]])
-        >>> deviation = vargrad(squares, x, num_samples=2000, noise_level=0.1)
+        >>> deviation = vargrad(squares, x, num_samples=200, noise_level=0.1)
         >>> [round(float(value), 1) for value in deviation[0]]  # twice that of the noise
         [0.2, 0.2]
 
