@@ -175,7 +175,7 @@ class Explainer:
                 head, values, calls = first
             else:
                 head, values, calls = self._subject.record(images, held, targets, {path: inputs})
-            if inputs is explained:
+            if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
                 self.head = head
             return values, calls
 

@@ -111,14 +111,13 @@ def _batches(
             inputs = {name: values[np.newaxis] for name, values in inputs.items()}
             images, labels = inputs[input_name], labels[np.newaxis]
         if images.ndim != len(axes) + 1:
-            mend = " Gray images need a channel axis: images[..., np.newaxis]."
+            mend = ""
             others = [name for name, known in KINDS.items() if len(known) + 1 == images.ndim]
-            raise ValueError(
-                f"dataset: expected {kind.removesuffix('s')}s (batch, {', '.join(axes)}), received shape "
-                f"{images.shape}.{mend * (kind == 'image')}"
-                + f" Other kinds: {', '.join(others)}."
-                * bool(others)
-            )
+            wanted = f"{kind.removesuffix('s')}s (batch, {', '.join(axes)})"
+            if kind == "image":
+                mend = " Gray images need a channel axis: images[..., np.newaxis]."
+            mend += f" Other kinds: {', '.join(others)}." if others else ""
+            raise ValueError(f"dataset: expected {wanted}, received shape {images.shape}.{mend}")
         yield inputs, _classes(labels, len(images))
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -5,7 +7,18 @@ import tensorflow as tf
 from keras import layers
 
 from keras_saliency import ProbeSet, SaliencyMonitor
-from keras_saliency.attributions import METHODS, gradient, input_x_gradient, norm
+from keras_saliency.attributions import (
+    METHODS,
+    REFUSED,
+    check_method,
+    grad_cam,
+    gradient,
+    input_x_gradient,
+    integrated_gradients,
+    method_name,
+    norm,
+    smoothgrad,
+)
 from keras_saliency.attributions.reductions import max_abs as saliency_map
 
 SHAPE = (3, 2, 3)
@@ -31,6 +44,79 @@ def explained(model, images=IMAGES, targets=TARGETS, **kwargs):
 def test_the_table_of_methods():
     assert METHODS["gradient"] is gradient
     assert METHODS["input_x_gradient"] is input_x_gradient
+    for name, method in METHODS.items():
+        check_method(name)
+        check_method(method)
+        assert name in (method_name(method), "smoothgrad_squared")
+    assert method_name(METHODS["smoothgrad_squared"]) == "smoothgrad(average='squared')"
+
+
+# ---------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_method_says_why(name):
+    with pytest.raises(ValueError, match=rf"method='{name}' is not offered: .*random.*1810.03292"):
+        check_method(name)
+    with pytest.raises(ValueError, match="is not offered"):
+        explained(linear_model()[0], method=["gradient", name])
+    assert name not in METHODS
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "message"),
+    [
+        (
+            "gradcam",
+            ValueError,
+            r"method: expected one of 'gradient', .*'occlusion', or a callable",
+        ),
+        ("", ValueError, "received ''"),
+        (None, TypeError, r"method: expected one of .*\(score_fn, inputs\) -> .*received None"),
+        (7, TypeError, "received 7"),
+    ],
+)
+def test_what_is_no_method(method, error, message):
+    with pytest.raises(error, match=message):
+        check_method(method)
+
+
+class Own:
+    def __call__(self, score_fn, inputs):
+        return inputs
+
+
+def own(score_fn, inputs, strength=1):
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("grad_cam", "grad_cam"),
+        (smoothgrad, "smoothgrad"),
+        (partial(smoothgrad), "smoothgrad()"),
+        (partial(smoothgrad, num_samples=50), "smoothgrad(num_samples=50)"),
+        (partial(partial(smoothgrad, seed=1), seed=2, noise_level=0.1), None),
+        (partial(grad_cam, layer="a/b"), "grad_cam(layer='a/b')"),
+        (own, "own"),
+        (partial(own, strength=2), "own(strength=2)"),
+        (Own(), "Own"),
+        (partial(integrated_gradients, baseline=IMAGES[0]), None),
+        (
+            partial(integrated_gradients, baseline=[np.zeros((3, 2, 3)), "zero", 0.5]),
+            "integrated_gradients(baseline=[array(3, 2, 3), 'zero', 0.5])",
+        ),
+    ],
+)
+def test_what_a_method_is_called(method, name):
+    expected = {
+        "seed": "smoothgrad(seed=2, noise_level=0.1)",
+        "baseline": "integrated_gradients(baseline=array(3, 2, 3))",
+    }
+    if name is None:
+        name = expected[next(iter(method.keywords))]
+    assert method_name(method) == name
 
 
 # ---------------------------------------------------------------- gradient

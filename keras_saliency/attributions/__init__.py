@@ -122,5 +122,7 @@ def method_name(method: Method) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_short, value))}]"
     shape = getattr(value, "shape", None)
     return repr(value) if shape is None else f"array{tuple(shape)}"

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from keras_saliency.reports import Array
 from keras_saliency.scores import Tensor
 
 ScoreFn = Callable[[Tensor], Tensor]
@@ -31,17 +33,28 @@ class LayerCall:
     output: Tensor
 
 
+@dataclass(eq=False)
+class _Pass:
+    """One forward pass; its gradients are those to the inputs and to the calls' outputs."""
+
+    inputs: Tensor
+    scores: Tensor
+    calls: Sequence[LayerCall]
+    gradients: tuple[Tensor | None, list[Tensor | None]] | None = None
+
+
 class ModelScore:
     """The score of a model as a function of the input that is explained.
 
-    Every input is passed through the model once, however many methods ask about it.
+    Inside a `tf.function`. Every input is passed through the model once, there and back, however
+    many methods ask about it.
 
     Args:
         forward: From inputs to scores `(batch,)`, and the calls of the model's layers in order.
         background: Gives the probes, `(num_probes, ...)`, where they are of use as inputs.
         loss_scale: `(batch,)`, powers of two by which scores are multiplied before the backward
             pass and gradients divided after it; exact, and out of the reach of float16's limits.
-        data_format: `"channels_first"` if the model's layers have their channels in front.
+        data_format: How the model takes its input, `"channels_last"` or `"channels_first"`.
     """
 
     def __init__(
@@ -53,60 +66,98 @@ class ModelScore:
         data_format: str = "channels_last",
     ) -> None:
         self._forward = forward
-        self._passes: list[tuple[Tensor, Tensor, Sequence[LayerCall]]] = []
+        self._passes: list[_Pass] = []
         self._background = background
-        self.loss_scale = loss_scale
+        self._loss_scale = loss_scale
         self.data_format = data_format
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The scores, `(batch,)`."""
-        return self._pass(inputs)[0]
+        return self._pass(inputs).scores
 
     @property
     def background(self) -> Tensor | None:
         """All probes, `(num_probes, ...)`; `None` where tokens are explained by their vectors."""
         return None if self._background is None else self._background()
 
-    def layer_calls(self, inputs: Tensor) -> Sequence[LayerCall]:
-        """What the model's layers give for these inputs, in order."""
-        return self._pass(inputs)[1]
+    def gradient(self, inputs: Tensor) -> Tensor | None:
+        """The gradient of the scores to the inputs; `None` where they do not depend on them."""
+        return self._gradients(inputs)[0]
 
-    def _pass(self, inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
+    def layer_gradients(self, inputs: Tensor) -> list[tuple[LayerCall, Tensor]]:
+        """The calls of layers between the inputs and the scores, and the gradients to them.
+
+        In order; a call of a model comes after those of its layers. Layers that see only an input
+        that is held are none of them.
+        """
+        calls, gradients = self._pass(inputs).calls, self._gradients(inputs)[1]
+        both = zip(calls, gradients, strict=True)
+        return [(call, gradient) for call, gradient in both if gradient is not None]
+
+    def _pass(self, inputs: Tensor) -> _Pass:
         graph = tf.compat.v1.get_default_graph()
-        for known, scores, calls in self._passes:
-            if known is inputs and scores.graph is graph:
-                return scores, calls
-        scores, calls = self._forward(inputs)
-        self._passes.append((inputs, scores, calls))
-        return scores, calls
+        for known in self._passes:
+            if known.inputs is inputs and known.scores.graph is graph:
+                return known
+        self._passes.append(_Pass(inputs, *self._forward(inputs)))
+        return self._passes[-1]
+
+    def _gradients(self, inputs: Tensor) -> tuple[Tensor | None, list[Tensor | None]]:
+        known = self._pass(inputs)
+        if known.gradients is None:
+            after = _downstream(inputs)
+            sources = {
+                id(call.output): call.output
+                for call in known.calls
+                if call.output.dtype.is_floating and call.output.op in after
+            }
+            found = _differentiated(known.scores, [inputs, *sources.values()], self._loss_scale)
+            by_id = dict(zip(sources, found[1:], strict=True))
+            known.gradients = found[0], [by_id.get(id(call.output)) for call in known.calls]
+        return known.gradients
+
+
+def _downstream(source: Tensor) -> set[Any]:
+    """The operations of a graph that a tensor goes into, and those that they go into."""
+    found: set[Any] = set()
+    waiting = [source]
+    while waiting:
+        for operation in waiting.pop().consumers():
+            if operation not in found:
+                found.add(operation)
+                waiting += operation.outputs
+    return found
 
 
 def derivative(score_fn: ScoreFn, inputs: Tensor) -> Tensor | None:
     """The gradient of the scores to the inputs; `None` where they do not depend on them."""
-    if tf.executing_eagerly():
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(inputs)
-            scores = score_fn(inputs)
-        return tape.gradient(scores, inputs)
-    return derivatives(score_fn, score_fn(inputs), [inputs])[0]
+    if isinstance(score_fn, ModelScore):
+        return score_fn.gradient(inputs)
+    if not tf.executing_eagerly():
+        return _differentiated(score_fn(inputs), [inputs], None)[0]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        scores = score_fn(inputs)
+    found = tape.gradient(scores, inputs)
+    return None if found is None else tf.convert_to_tensor(found)
 
 
-def derivatives(
-    score_fn: ScoreFn, scores: Tensor, sources: Sequence[Tensor]
+def _differentiated(
+    scores: Tensor, sources: Sequence[Tensor], loss_scale: Tensor | None
 ) -> list[Tensor | None]:
-    """The gradients of scores to tensors they were computed from, inside a `tf.function`."""
-    scale = getattr(score_fn, "loss_scale", None)
-    if scale is None:
-        return list(tf.gradients(scores, sources))
-    found = tf.gradients(scores, sources, grad_ys=tf.cast(scale, scores.dtype))
-    return [None if gradient is None else _unscaled(gradient, scale) for gradient in found]
+    """The gradients of scores to tensors they were computed from, in a graph."""
+    scale = None if loss_scale is None else tf.cast(loss_scale, scores.dtype)
+    found = tf.gradients(scores, list(sources), grad_ys=scale)
+    dense = [None if one is None else tf.convert_to_tensor(one) for one in found]
+    if loss_scale is None:
+        return dense
+    return [None if one is None else _unscaled(one, loss_scale) for one in dense]
 
 
 def _unscaled(gradient: Tensor, scale: Tensor) -> Tensor:
     if gradient.dtype in (tf.float16, tf.bfloat16):
         gradient = tf.cast(gradient, tf.float32)
-    shape = [-1, *[1] * (gradient.shape.rank - 1)]
-    return gradient / tf.cast(tf.reshape(scale, shape), gradient.dtype)
+    return gradient / tf.cast(per_probe(scale, gradient), gradient.dtype)
 
 
 def repeat(
@@ -124,6 +175,13 @@ def repeat(
     return list(looped[1:])
 
 
+def along(values: Tensor, axis: int, matrix: Array) -> Tensor:
+    """The product of a matrix `(new, old)` with the values along one axis, not the last."""
+    moved = tf.tensordot(values, tf.constant(matrix, values.dtype), [[axis], [1]])
+    last = values.shape.rank - 1
+    return tf.transpose(moved, [*range(axis), last, *range(axis, last)])
+
+
 def per_probe(values: Tensor, like: Tensor) -> Tensor:
     """`(batch,)` as `(batch, 1, ...)`, to be multiplied with what is like `like`."""
     return tf.reshape(values, [-1, *[1] * (like.shape.rank - 1)])
@@ -136,8 +194,22 @@ def check_number(argument: str, value: Any, *, above: float) -> float:
         TypeError: No number.
         ValueError: Not above the bound, or not finite.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{argument}: expected a number above {above:g}, received {value!r}.")
     if not above < value < float("inf"):
         raise ValueError(f"{argument}: expected a number above {above:g}, received {value!r}.")
     return float(value)
+
+
+def check_seed(seed: Any) -> int:
+    """Returns a seed, an integer of 0 or more.
+
+    Raises:
+        TypeError: No integer.
+        ValueError: Negative, or of more than 31 bits.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed: expected an integer, received {seed!r}.")
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed: expected an integer from 0 to {2**31 - 1}, received {seed!r}.")
+    return int(seed)

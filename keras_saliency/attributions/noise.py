@@ -14,7 +14,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_saliency._checks import check_choice, check_positive_int
-from keras_saliency.attributions.differentiation import ScoreFn, check_number, repeat
+from keras_saliency.attributions.differentiation import ScoreFn, check_number, check_seed, repeat
 from keras_saliency.attributions.gradients import gradient
 from keras_saliency.scores import Tensor
 
@@ -34,21 +34,24 @@ def smoothgrad(
     """The average gradient over noisy copies of the input.
 
     High where the score depends on the input in the whole neighbourhood, and not only at the very
-    point: less speckle than the gradient. Its unit is that of the gradient. A model that learned
-    nothing gives noise. `num_samples` forward and backward passes.
+    point: less speckle than the gradient. Its unit is that of the gradient. Exact for a score that
+    is quadratic in the input, where it is the gradient. A model that learned nothing gives noise,
+    not a flat map; an input that is the same everywhere gets no noise, and its plain gradient.
+    `num_samples` forward and backward passes.
 
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        num_samples: Noisy copies of each input.
+        num_samples: Noisy copies of each input; an even number, where they come in pairs.
         noise_level: The noise's standard deviation, as a share of each input's range (its largest
             value minus its smallest).
         average: Of what: `"signed"`, the gradients themselves, as in the paper; `"absolute"`,
             their absolute values; `"squared"`, their squares (arXiv:1806.10758), of which the
             root is returned: the same ranking, in the unit of the gradient.
         antithetic: Whether copies come in pairs, with the same noise added and subtracted; what
-            is linear in the noise cancels, so that fewer copies do.
-        seed: Of the noise.
+            is linear in the noise cancels, so that fewer copies do. Of an odd number the last
+            stays alone.
+        seed: Of the noise, from 0 to 2**31 - 1.
 
     Returns:
         The average, same shape and dtype as `inputs`.
@@ -61,7 +64,7 @@ def smoothgrad(
         >>> import tensorflow as tf
         >>> cubes = lambda x: tf.reduce_sum(x**3, axis=1)  # of which the gradient is 3 x**2
         >>> x = tf.constant([[0.0, 1.0, 2.0]])
-        >>> smoothed = smoothgrad(cubes, x, num_samples=1000, noise_level=0.1)
+        >>> smoothed = smoothgrad(cubes, x, num_samples=200, noise_level=0.1)
         >>> [round(float(value), 1) for value in smoothed[0]]  # 3 (x**2 + 0.2**2)
         [0.1, 3.1, 12.1]
 
@@ -91,18 +94,20 @@ def vargrad(
     """How much the gradient differs between noisy copies of the input.
 
     High where the model is curved: where what it does depends on the input's exact value. Zero for
-    a linear model. It has no sign. `num_samples` forward and backward passes.
+    a linear model, and for an input that is the same everywhere, which gets no noise. It has no
+    sign. A model that learned nothing gives a map of its random curvature, not zero. `num_samples`
+    forward and backward passes.
 
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        num_samples: Noisy copies of each input.
+        num_samples: Noisy copies of each input, 2 or more.
         noise_level: As in `smoothgrad`.
-        seed: Of the noise.
+        seed: As in `smoothgrad`.
 
     Returns:
-        The standard deviation (the root of the paper's variance: the same ranking, in the unit of
-        the gradient), same shape and dtype as `inputs`.
+        The standard deviation over the copies (the root of the paper's variance: the same ranking,
+        in the unit of the gradient), same shape and dtype as `inputs`.
 
     Raises:
         TypeError: A setting has the wrong type.
@@ -112,7 +117,7 @@ def vargrad(
         >>> import tensorflow as tf
         >>> squares = lambda x: tf.reduce_sum(x**2, axis=1)  # of which the gradient is 2 x
         >>> x = tf.constant([[0.0, 1.0]])
-        >>> deviation = vargrad(squares, x, num_samples=2000, noise_level=0.1)
+        >>> deviation = vargrad(squares, x, num_samples=200, noise_level=0.1)
         >>> [round(float(value), 1) for value in deviation[0]]  # twice that of the noise
         [0.2, 0.2]
 
@@ -121,6 +126,8 @@ def vargrad(
         Sensitivity to Parameter Values. arXiv:1810.03307.
     """
     draws = _noisy(inputs, num_samples, noise_level, False, seed)
+    if num_samples < 2:
+        raise ValueError("num_samples: expected 2 or more, as one gradient does not differ; got 1.")
 
     def add(index: Tensor, known: list[Tensor]) -> list[Tensor]:  # by Welford's method
         mean, squares = known
@@ -139,8 +146,7 @@ def _noisy(
     """From the number of a copy to the inputs with that copy's noise."""
     check_positive_int("num_samples", num_samples, mend="Give the number of noisy copies.")
     check_number("noise_level", noise_level, above=0)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed: expected an integer, received {seed!r}.")
+    check_seed(seed)
     axes = list(range(1, inputs.shape.rank))
     spread = tf.reduce_max(inputs, axes, True) - tf.reduce_min(inputs, axes, True)
 

@@ -25,13 +25,16 @@ def occlusion(
     """How much the score falls, on average, when a window over a place is covered.
 
     Positive where what is covered speaks for the class. It needs no gradient: any model will do.
-    It sees no cue that is larger than the window or that is there twice. Its unit is that of the
-    score. One forward pass for each window: with the defaults, 15 x 15 for an image.
+    It sees no cue that is larger than the window or that is there twice, and takes what a cover
+    adds (an edge, a colour that is new to the model) for what is missing. Its unit is that of the
+    score. A model that learned nothing gives blotches of the window's size around zero. One
+    forward pass for each window: with the defaults, 15 x 15 for an image.
 
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, *spatial axes, channels)`, or `(batch, features)`.
-        window: The window's side in places; default: an eighth of each axis (a single feature).
+        window: The window's side in places, along a shorter axis all of it; default: an eighth of
+            each axis (a single feature).
         stride: From one window to the next; default: half a window. The last window of an axis ends
             where the axis ends.
         baseline: What a window is covered with, as in `integrated_gradients`; one, no list.
@@ -55,20 +58,20 @@ def occlusion(
     """
     has_channels = inputs.shape.rank > 2
     axes = [int(size) for size in inputs.shape[1 : -1 if has_channels else None]]
-    windows = _windows(axes, window, stride, single=not has_channels)
+    places, sizes = _windows(axes, window, stride, single=not has_channels)
     if baseline is None:
         baseline = "flat" if has_channels else "zero"
     covers = baselines(score_fn, inputs, baseline)
     if len(covers) != 1:
         raise ValueError(f"baseline: expected one, received {len(covers)}.")
     scores = tf.cast(score_fn(inputs), tf.float64)
-    starts, sizes = (tf.constant(np.stack(ends)) for ends in zip(*windows, strict=True))
+    starts = tf.constant(places)
 
     def covered(index: Tensor) -> Tensor:
         mask = tf.ones(axes, tf.bool)
         for axis, size in enumerate(axes):
             place = tf.range(size) - starts[index, axis]
-            inside = (place >= 0) & (place < sizes[index, axis])
+            inside = (place >= 0) & (place < sizes[axis])
             mask &= tf.reshape(inside, [-1 if other == axis else 1 for other in range(len(axes))])
         return mask[..., tf.newaxis] if has_channels else mask
 
@@ -80,27 +83,36 @@ def occlusion(
 
     shape = [*axes, 1] if has_channels else axes
     total = tf.zeros([tf.shape(inputs)[0], *shape], tf.float64)
-    falls, counts = repeat(len(windows), add, [total, tf.zeros(shape, tf.float64)])
+    falls, counts = repeat(len(places), add, [total, tf.zeros(shape, tf.float64)])
     return tf.cast(falls / counts, inputs.dtype)
 
 
 def _windows(
     axes: list[int], window: int | None, stride: int | None, *, single: bool
-) -> list[tuple[Array, Array]]:
-    """Start and size of every window, along each axis."""
+) -> tuple[Array, list[int]]:
+    """Where windows begin, `(count, axes)`, and their size along each axis."""
     for name, value in (("window", window), ("stride", stride)):
         if value is not None:
             check_positive_int(name, value, mend="It counts places of the input.")
-    sizes = [min(size, window or (1 if single else max(1, size // 8))) for size in axes]
-    steps = [stride or max(1, size // 2) for size in sizes]
-    if any(step > size for step, size in zip(steps, sizes, strict=True)):
+    if window is not None and window > max(axes):
         raise ValueError(
-            f"stride: expected {min(sizes)} or less, as the window, so that every place is "
-            f"covered, received {stride}."
+            f"window: expected {max(axes)} or less, as the input has {tuple(axes)} places, "
+            f"received {window}."
         )
+    sizes = [min(size, window or (1 if single else max(1, size // 8))) for size in axes]
+    if stride is not None:
+        limit = min(
+            (side for side, size in zip(sizes, axes, strict=True) if side < size), default=stride
+        )
+        if stride > limit:
+            raise ValueError(
+                f"stride: expected {limit} or less, as the window, so that every place is covered, "
+                f"received {stride}."
+            )
+    steps = [stride or max(1, side // 2) for side in sizes]
     starts = [
         sorted({*range(0, size - side, step), size - side})
         for size, side, step in zip(axes, sizes, steps, strict=True)
     ]
     places = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    return [(place.astype(np.int32), np.array(sizes, np.int32)) for place in places]
+    return places.astype(np.int32), sizes

@@ -13,7 +13,7 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
 from keras_saliency._checks import check_choice, check_positive_int
-from keras_saliency.attributions.differentiation import ScoreFn, repeat
+from keras_saliency.attributions.differentiation import ScoreFn, along, check_seed, repeat
 from keras_saliency.attributions.gradients import gradient
 from keras_saliency.reports import Array
 from keras_saliency.scores import Tensor
@@ -28,7 +28,7 @@ BLUR = 0.05
 """The standard deviation of the blur, as a share of each spatial axis."""
 
 Baseline = Any
-"""One of `BASELINES`, an array that broadcasts to the inputs, or a list of such."""
+"""One of `BASELINES`, an array that broadcasts to one input, or a list of such."""
 
 
 def integrated_gradients(
@@ -43,18 +43,21 @@ def integrated_gradients(
 
     The attributions sum to the score of the input minus that of the baseline, up to an error that
     falls with the number of steps (see `completeness`). Zero wherever the input is as in the
-    baseline. Its unit is that of the score. `num_steps` forward and backward passes for each
-    baseline.
+    baseline: blind to dark objects, if that is zero. Its unit is that of the score. A model that
+    learned nothing gives noise in the shape of the input. `num_steps` forward and backward passes
+    for each baseline.
 
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
         baseline: Where the path begins: `"zero"`; `"flat"`, the input's mean colour everywhere;
             `"blurred"`, the input without its detail; `"mean"`, that of the probes; an array that
-            broadcasts to the inputs; or a list of these, over which the attribution is averaged.
+            broadcasts to one input, the same for all; or a list of these, over which the
+            attribution is averaged.
         num_steps: Steps on the path.
         rule: Where steps are made: `"midpoint"`, in the middle of equal parts, or
-            `"gauss_legendre"`, exact for polynomials, best for smooth models.
+            `"gauss_legendre"`, exact for scores that are polynomials of degree `2 * num_steps`,
+            best for smooth models.
 
     Returns:
         The attribution, same shape and dtype as `inputs`.
@@ -76,7 +79,7 @@ def integrated_gradients(
     check_choice("rule", rule, RULES)
     starts = tf.stack(baselines(score_fn, inputs, baseline))
     alphas, weights = _nodes(num_steps, rule)
-    count = int(starts.shape[0])
+    count = starts.shape[0]
 
     def add(index: Tensor, total: list[Tensor]) -> list[Tensor]:
         start = starts[index // num_steps]
@@ -95,6 +98,8 @@ def completeness(
 ) -> Tensor:
     """What integrated gradients promise to be equal: one forward pass for each baseline.
 
+    The two come apart where the steps on the path are too few for the model.
+
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, ...)`.
@@ -104,6 +109,10 @@ def completeness(
     Returns:
         `(batch, 2)` float64: the sum of the attribution, and the score of the input minus that of
         the baseline (the mean of several).
+
+    Raises:
+        TypeError: The baseline has the wrong type.
+        ValueError: It is unknown or does not fit.
 
     Example:
         >>> import tensorflow as tf
@@ -123,35 +132,38 @@ def expected_gradients(
     score_fn: ScoreFn,
     inputs: Tensor,
     *,
-    background: Tensor | None = None,
+    background: Any = None,
     num_samples: int = 64,
     seed: int = 0,
 ) -> Tensor:
     """Integrated gradients, averaged over baselines that are drawn from a background set.
 
     Says what tells an input from the others, without the choice of one baseline. The attributions
-    sum, about, to the score of the input minus the mean score of the background. Its unit is that
-    of the score. `num_samples` forward and backward passes.
+    sum, about, to the score of the input minus the mean score of the background. An input that is
+    itself in the background adds nothing as its own baseline. Its unit is that of the score. A
+    model that learned nothing gives noise. `num_samples` forward and backward passes.
 
     Args:
         score_fn: From inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        background: `(count, ...)`, inputs as baselines; default: the probes.
+        background: `(count, ...)`, an array of inputs as baselines; default: the probes.
         num_samples: Pairs of a baseline and a place on the path. Every baseline is drawn as often
-            as any other, or once more; places are spread evenly.
-        seed: Of the draws; the same for every input and at every evaluation.
+            as any other, or once more; places are spread evenly, for each baseline too.
+        seed: Of the draws, from 0 to 2**31 - 1; they are the same for every input and at every
+            evaluation.
 
     Returns:
         The attribution, same shape and dtype as `inputs`.
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: As `gradient`; a setting is out of range; there is no background.
+        ValueError: As `gradient`; a setting is out of range; there is no background, or it does
+            not fit.
 
     Example:
         >>> import tensorflow as tf
         >>> linear = lambda x: 3 * x[:, 0] - x[:, 1]
-        >>> others = tf.constant([[0.0, 0.0], [2.0, 4.0]])  # their mean is 1, 2
+        >>> others = [[0.0, 0.0], [2.0, 4.0]]  # their mean is 1, 2
         >>> expected_gradients(linear, tf.constant([[1.0, 3.0]]), background=others).numpy()
         array([[ 0., -1.]], dtype=float32)
 
@@ -160,24 +172,36 @@ def expected_gradients(
         with axiomatic attribution priors and expected gradients. arXiv:1906.10670.
     """
     check_positive_int("num_samples", num_samples, mend="Give the number of draws.")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed: expected an integer, received {seed!r}.")
-    if background is None:
-        background = known_background(score_fn, "background")
+    check_seed(seed)
+    others = _background(score_fn, inputs, background)
+    count = others.shape[0]
     rng = np.random.default_rng([seed, 0])
-    count = int(background.shape[0])
     rounds = [rng.permutation(count) for _ in range(-(-num_samples // count))]
     chosen = tf.constant(np.concatenate(rounds)[:num_samples])
-    places = rng.permutation(num_samples) + rng.random(num_samples)
-    alphas = tf.constant(places / num_samples, inputs.dtype)
+    places = (np.arange(num_samples) + rng.random(num_samples)) / num_samples
+    alphas = tf.constant(places, inputs.dtype)
 
     def add(index: Tensor, total: list[Tensor]) -> list[Tensor]:
-        start = tf.cast(background[chosen[index]], inputs.dtype)
+        start = tf.gather(others, chosen[index])
         found = gradient(score_fn, start + alphas[index] * (inputs - start))
         return [total[0] + tf.cast(found, tf.float64) * tf.cast(inputs - start, tf.float64)]
 
     total = repeat(num_samples, add, [tf.zeros_like(inputs, tf.float64)])[0]
     return tf.cast(total / num_samples, inputs.dtype)
+
+
+def _background(score_fn: ScoreFn, inputs: Tensor, background: Any) -> Tensor:
+    """The inputs that serve as baselines, `(count, ...)`, in the inputs' dtype."""
+    if background is None:
+        return tf.cast(known_background(score_fn, "background"), inputs.dtype)
+    one = tuple(inputs.shape[1:])
+    array = background if tf.is_tensor(background) else np.asarray(background)
+    if tuple(array.shape[1:]) != one or len(array.shape) != len(one) + 1 or not array.shape[0]:
+        raise ValueError(
+            f"background: expected one or more inputs, (count, {', '.join(map(str, one))}), "
+            f"received shape {tuple(array.shape)}."
+        )
+    return tf.cast(array, inputs.dtype)
 
 
 def baselines(score_fn: ScoreFn, inputs: Tensor, baseline: Baseline) -> list[Tensor]:
@@ -197,6 +221,11 @@ def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
         check_choice("baseline", baseline, BASELINES)
         if baseline == "zero":
             return tf.zeros_like(inputs)
+        if baseline in ("flat", "blurred") and inputs.shape.rank < 3:
+            raise ValueError(
+                f"baseline={baseline!r}: expected inputs with spatial axes; plain features have "
+                "none. Choose another baseline."
+            )
         if baseline == "flat":
             axes = list(range(1, inputs.shape.rank - 1))
             return tf.reduce_mean(inputs, axes, keepdims=True) + tf.zeros_like(inputs)
@@ -205,15 +234,17 @@ def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
         mean = tf.reduce_mean(known_background(score_fn, "baseline"), axis=0)
         return tf.cast(mean, inputs.dtype) + tf.zeros_like(inputs)
     array = np.asarray(baseline)
+    one = (1, *inputs.shape[1:])
     try:
-        fits = np.broadcast_shapes(array.shape, tuple(inputs.shape)) == tuple(inputs.shape)
+        fits = np.broadcast_shapes(array.shape, one) == one
     except ValueError:
         fits = False
-    if array.dtype.kind not in "iuf" or not fits:
+    if array.dtype.kind not in "iuf" or not fits or not np.isfinite(array).all():
+        received = f"an array of shape {array.shape}" if array.ndim else repr(baseline)
         raise ValueError(
-            f"baseline: expected one of {', '.join(map(repr, BASELINES))}, an array that "
-            f"broadcasts to the inputs' shape {tuple(inputs.shape)}, or a list of these, received "
-            f"{baseline!r}."
+            f"baseline: expected one of {', '.join(map(repr, BASELINES))}, an array of finite "
+            f"numbers that broadcasts to one input's shape {one[1:]}, or a list of these, received "
+            f"{received}."
         )
     return tf.cast(array, inputs.dtype) + tf.zeros_like(inputs)
 
@@ -233,21 +264,18 @@ def known_background(score_fn: ScoreFn, argument: str) -> Tensor:
     if background.shape[0] == 1:
         raise ValueError(
             f"{argument}: expected several probes to compare with, received one, of which nothing "
-            "differs. Give more probes, or another baseline."
+            "differs. Give more probes, or an array."
         )
     return background
 
 
 def _blurred(inputs: Tensor) -> Tensor:
-    """The inputs blurred along each spatial axis; plain features have none."""
+    """The inputs blurred along each spatial axis."""
     blurred = inputs
     for axis in range(1, inputs.shape.rank - 1):
         size = int(inputs.shape[axis])
-        kernel: Array = gaussian_filter1d(np.eye(size), BLUR * size, axis=0, mode="nearest")
-        moved = tf.tensordot(blurred, tf.constant(kernel.T, inputs.dtype), [[axis], [0]])
-        last = inputs.shape.rank - 1
-        order = [*range(axis), last, *range(axis, last)]
-        blurred = tf.transpose(moved, order)
+        blurring = gaussian_filter1d(np.eye(size), BLUR * size, axis=0, mode="nearest")
+        blurred = along(blurred, axis, blurring)
     return blurred
 
 

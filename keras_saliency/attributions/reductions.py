@@ -32,7 +32,8 @@ def absolute_sum(attribution: Tensor) -> Tensor:
 
 def signed_sum(attribution: Tensor) -> Tensor:
     """The channels' sum, with its sign: what speaks for the score and what against it."""
-    return tf.reduce_sum(attribution, axis=-1)
+    total = tf.reduce_sum(tf.cast(attribution, tf.float64), axis=-1)  # of which no part overflows
+    return tf.cast(total, attribution.dtype)
 
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
