@@ -20,6 +20,7 @@ from keras_saliency.attributions.differentiation import (
 from keras_saliency.scores import Tensor, behind
 
 _POOLS = {"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D", "MaxPoolV2"}
+_PADS = {"MirrorPad", "Pad", "PadV2"}  # their places are shifted against the image's
 
 
 def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
@@ -34,7 +35,7 @@ def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> 
         inputs: `(batch, *spatial axes, channels)`.
         layer: The name of a layer, or the end of its path in nested models
             (`"backbone/conv5_block3_out"`). Default: the last with a spatial map, not merely
-            pooled.
+            pooled or padded.
 
     Returns:
         `(batch, *spatial axes, 1)`, non-negative.
@@ -176,8 +177,8 @@ def _candidates(
 
 
 def _default(places: Sequence[tuple[LayerCall, Tensor]]) -> tuple[LayerCall, Tensor]:
-    """The last call that is no mere pooling."""
-    found = [place for place in places if behind(place[0].output.op).type not in _POOLS]
+    """The last call that is no mere pooling or padding."""
+    found = [place for place in places if behind(place[0].output.op).type not in _POOLS | _PADS]
     if not found:
         raise ValueError(
             "layer: expected a model with a layer whose output has spatial axes and a gradient; "
