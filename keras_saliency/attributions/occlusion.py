@@ -60,7 +60,7 @@ def occlusion(
     if len(covers) != 1:
         raise ValueError(f"baseline: expected one, received {len(covers)}.")
     scores = tf.cast(score_fn(inputs), tf.float64)
-    starts, sizes = tf.constant([w[0] for w in windows]), tf.constant([w[1] for w in windows])
+    starts, sizes = (tf.constant(np.stack(column)) for column in zip(*windows, strict=True))
 
     def covered(index: Tensor) -> Tensor:
         mask = tf.ones(axes, tf.bool)
