@@ -1,7 +1,8 @@
 """What `benchmarks.methods` times: the same method by several libraries, on one model and images.
 
 Each function returns, by the name of the method, a call that computes maps of all images and has
-them in NumPy at its end. All are given the same model, which ends in its logits.
+them in NumPy at its end. All are given the same model, which ends in its logits, and the number of
+copies, steps or baselines of the methods that make several passes.
 """
 
 from __future__ import annotations
@@ -16,37 +17,14 @@ import tensorflow as tf
 
 from benchmarks._models import CLASSES, Array
 
-PASSES = 4
-"""Copies, steps or baselines of the methods that make several passes."""
-
 NOISE = 0.15
 GRID = 4
 """Occlusion: a side is covered by so many windows, next to each other."""
 
-BACKWARD = {
-    "gradient": 1,
-    "input_x_gradient": 1,
-    "smoothgrad": PASSES,
-    "smoothgrad_squared": PASSES,
-    "vargrad": PASSES,
-    "integrated_gradients": PASSES,
-    "expected_gradients": PASSES,
-}
-"""Passes of the methods that need the gradient to the input."""
-
-FORWARD = {
-    "grad_cam": 1,
-    "grad_cam_plus_plus": 1,
-    "layer_cam": 1,
-    "hires_cam": 1,
-    "occlusion": GRID**2 + 1,
-}
-"""Passes of those that do without, nearly: class activation maps have a gradient to a layer."""
-
 Ways = dict[str, Callable[[], Any]]
 
 
-def floor(model: keras.Model, images: Array, targets: Array) -> Ways:
+def floor(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways:
     """A bare compiled pass over all images, backward or forward: the least that can be done."""
     inputs, wanted = tf.constant(images), tf.constant(targets)
 
@@ -64,17 +42,17 @@ def floor(model: keras.Model, images: Array, targets: Array) -> Ways:
     }
 
 
-def ours(model: keras.Model, images: Array, targets: Array) -> Ways:
+def ours(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways:
     """This library: what `SaliencyMonitor.evaluate` does but for its statistics."""
     import keras_saliency as ks
     from keras_saliency.attributions import METHODS
 
     settings: dict[str, dict[str, int]] = {
-        "smoothgrad": {"num_samples": PASSES},
-        "smoothgrad_squared": {"num_samples": PASSES},
-        "vargrad": {"num_samples": PASSES},
-        "integrated_gradients": {"num_steps": PASSES},
-        "expected_gradients": {"num_samples": PASSES},
+        "smoothgrad": {"num_samples": passes},
+        "smoothgrad_squared": {"num_samples": passes},
+        "vargrad": {"num_samples": passes},
+        "integrated_gradients": {"num_steps": passes},
+        "expected_gradients": {"num_samples": passes},
         "occlusion": {"window": images.shape[1] // GRID, "stride": images.shape[1] // GRID},
     }
     probes = ks.ProbeSet(images, targets)
@@ -87,7 +65,7 @@ def ours(model: keras.Model, images: Array, targets: Array) -> Ways:
     return {name: way(name) for name in METHODS}
 
 
-def tf_keras_vis(model: keras.Model, images: Array, targets: Array) -> Ways:
+def tf_keras_vis(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways:
     """tf-keras-vis."""
     from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
@@ -102,18 +80,18 @@ def tf_keras_vis(model: keras.Model, images: Array, targets: Array) -> Ways:
     return {
         "gradient": lambda: saliency(score, images, **raw),
         "smoothgrad": lambda: saliency(
-            score, images, smooth_samples=PASSES, smooth_noise=NOISE, **raw
+            score, images, smooth_samples=passes, smooth_noise=NOISE, **raw
         ),
         **{name: partial(cam(model), score, images) for name, cam in cams.items()},
     }
 
 
-def xplique(model: keras.Model, images: Array, targets: Array) -> Ways:
+def xplique(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways:
     """Xplique."""
     from xplique import attributions
 
     wanted = np.eye(CLASSES, dtype=np.float32)[targets]
-    noisy = {"nb_samples": PASSES, "noise": NOISE}
+    noisy = {"nb_samples": passes, "noise": NOISE}
     side = images.shape[1] // GRID
     known = {
         "gradient": (attributions.Saliency, {}),
@@ -121,7 +99,7 @@ def xplique(model: keras.Model, images: Array, targets: Array) -> Ways:
         "smoothgrad": (attributions.SmoothGrad, noisy),
         "smoothgrad_squared": (attributions.SquareGrad, noisy),
         "vargrad": (attributions.VarGrad, noisy),
-        "integrated_gradients": (attributions.IntegratedGradients, {"steps": PASSES}),
+        "integrated_gradients": (attributions.IntegratedGradients, {"steps": passes}),
         "grad_cam": (attributions.GradCAM, {}),
         "grad_cam_plus_plus": (attributions.GradCAMPP, {}),
         "occlusion": (attributions.Occlusion, {"patch_size": side, "patch_stride": side}),
@@ -134,7 +112,7 @@ def xplique(model: keras.Model, images: Array, targets: Array) -> Ways:
     return {name: way(*one) for name, one in known.items()}
 
 
-def pair(model: keras.Model, images: Array, targets: Array) -> Ways:
+def pair(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways:
     """PAIR saliency, image by image as it is made, on a compiled function that it is given.
 
     Its occlusion moves the window by one pixel at a time, and is not comparable.
@@ -146,12 +124,12 @@ def pair(model: keras.Model, images: Array, targets: Array) -> Ways:
 
     @tf.function(autograph=False, reduce_retracing=True)
     def gradients(images: Any, target: Any) -> Any:
-        return tf.gradients(tf.gather(model(images, training=False), target, axis=1), images)[0]
+        return tf.gradients(model(images, training=False)[:, target], images)[0]
 
     @tf.function(autograph=False, reduce_retracing=True)
     def at_layer(images: Any, target: Any) -> Any:
         values, logits = both(images, training=False)
-        return values, tf.gradients(tf.gather(logits, target, axis=1), values)[0]
+        return values, tf.gradients(logits[:, target], values)[0]
 
     def call(images: Array, call_model_args: Any, expected_keys: Any) -> dict[str, Array]:
         inputs, target = tf.constant(images, tf.float32), tf.constant(call_model_args)
@@ -169,12 +147,12 @@ def pair(model: keras.Model, images: Array, targets: Array) -> Ways:
         )
 
     gradient, path = core.GradientSaliency(), core.IntegratedGradients()
-    smooth = partial(each, gradient.GetSmoothedMask, stdev_spread=NOISE, nsamples=PASSES)
+    smooth = partial(each, gradient.GetSmoothedMask, stdev_spread=NOISE, nsamples=passes)
     return {
         "gradient": each(gradient.GetMask),
         "smoothgrad": smooth(magnitude=False),
         "smoothgrad_squared": smooth(magnitude=True),
-        "integrated_gradients": each(path.GetMask, x_steps=PASSES, batch_size=PASSES),
+        "integrated_gradients": each(path.GetMask, x_steps=passes, batch_size=passes),
         "grad_cam": each(core.GradCam().GetMask, three_dims=False),
     }
 

@@ -8,12 +8,14 @@ floor is a bare compiled `tf.function` that passes all images through the model 
 passes of the method: with the gradient to the input, or forward only for class activation maps and
 occlusion (a class activation map also has a gradient to its layer; the floor leaves it out). Every
 round asks all libraries for all methods, one after the other, in an order drawn anew; a cell is
-the median of the rounds' own ratios. Methods with several passes make 4 of them; occlusion covers
-4 x 4 places that don't overlap. Every method was called once before: compilation is not counted,
-but a library that compiles anew at each call pays each time.
+the median of the rounds' own ratios. Methods with several passes make 24 of them on the CNN and 8
+on MobileNetV2; occlusion covers 4 x 4 places that don't overlap. This library also gives the score
+and the prediction of every image, which costs a forward pass, and for integrated gradients the
+completeness gap, which costs one more. Every method was called once before: compilation is not
+counted, but a library that compiles anew at each call pays each time.
 
-A dash: the library does not have the method. Peak memory is that of the library's process, with
-all its methods called, beside what it held when the model had been built.
+A dash: the library does not have the method, or none that compares. Peak memory is that of the
+library's process with all its methods called; in brackets, when the model had been built.
 """
 
 from __future__ import annotations
@@ -31,17 +33,32 @@ import keras
 import numpy as np
 
 from benchmarks._models import CLASSES, arguments_of, cnn, machine, photographs, table, tell
-from benchmarks._peers import BACKWARD, FORWARD, LIBRARIES
+from benchmarks._peers import GRID, LIBRARIES
 
-METHODS = {**BACKWARD, **FORWARD}
 NUM_PROBES = 16
-MODELS = {"CNN 32 px": 32, "MobileNetV2 160 px": 160}
+MODELS = {"CNN 32 px": (32, 24), "MobileNetV2 160 px": (160, 8)}
+"""By name, the side of the images, and the passes of methods that make several."""
+
+BACKWARD = ("gradient", "input_x_gradient")
+SEVERAL = ("smoothgrad", "smoothgrad_squared", "vargrad", "integrated_gradients")
+SEVERAL = (*SEVERAL, "expected_gradients")
+FORWARD = ("grad_cam", "grad_cam_plus_plus", "layer_cam", "hires_cam")
+
+
+def costs(name: str) -> dict[str, tuple[int, str]]:
+    """By method, how many passes of which kind a model makes."""
+    return {
+        **dict.fromkeys(BACKWARD, (1, "backward")),
+        **dict.fromkeys(SEVERAL, (MODELS[name][1], "backward")),
+        **dict.fromkeys(FORWARD, (1, "forward")),
+        "occlusion": (GRID**2 + 1, "forward"),
+    }
 
 
 def build(name: str) -> keras.Model:
     """A model with random weights that ends in its logits."""
     keras.utils.set_random_seed(0)
-    side = MODELS[name]
+    side, _ = MODELS[name]
     if name.startswith("CNN"):
         model = cnn((side, side, 3), widths=(32, 64, 64))
         model.layers[-1].activation = keras.activations.linear
@@ -58,12 +75,13 @@ def peak() -> float:
 
 def work(library: str, name: str) -> None:
     """A library's process: told a method, it answers with seconds, or with what went wrong."""
-    model, side = build(name), MODELS[name]
+    model, (side, passes) = build(name), MODELS[name]
     images = photographs(NUM_PROBES, side) / 127.5 - 1
     before, answers = peak(), sys.stdout
     sys.stdout = sys.stderr  # for what libraries print
     try:
-        ways = LIBRARIES[library](model, images, np.arange(NUM_PROBES) % CLASSES)
+        targets = np.arange(NUM_PROBES) % CLASSES
+        ways = LIBRARIES[library](model, images, targets, passes)
         known: dict[str, Any] = {"ways": [*ways]}
     except Exception as error:  # whatever a peer stumbles over is told in the table
         ways, known = {}, {"error": f"{type(error).__name__}: {error}"}
@@ -127,16 +145,12 @@ def measure(name: str, rounds: int) -> dict[str, Library]:
     shuffle = random.Random(0).shuffle
     for number in range(rounds):
         print(f"{name}: round {number + 1} of {rounds}", file=sys.stderr)
-        for method in METHODS:
-            kind = "backward" if method in BACKWARD else "forward"
-            order = [
-                one for key, one in libraries.items() if key != "floor" and method in one.seconds
-            ]
+        for method, (_, kind) in costs(name).items():
+            floor = libraries["floor"]
+            floor.run(kind)
+            floor.seconds.setdefault(method, []).append(floor.seconds[kind][-1])
+            order = [one for one in libraries.values() if method in one.seconds and one != floor]
             shuffle(order)
-            libraries["floor"].run(kind)
-            libraries["floor"].seconds.setdefault(method, []).append(
-                libraries["floor"].seconds[kind][-1]
-            )
             for library in order:
                 library.run(method)
     for library in libraries.values():
@@ -144,12 +158,12 @@ def measure(name: str, rounds: int) -> dict[str, Library]:
     return libraries
 
 
-def shown(libraries: dict[str, Library]) -> str:
+def shown(libraries: dict[str, Library], name: str) -> str:
     """The ratios, the memory, and what went wrong."""
     floor = libraries["floor"].seconds
     rows = []
-    for method, passes in METHODS.items():
-        row = [method, f"{passes} {'backward' if method in BACKWARD else 'forward'}"]
+    for method, (passes, kind) in costs(name).items():
+        row = [method, f"{passes} {kind}"]
         for key, library in libraries.items():
             if key == "floor":
                 continue
@@ -168,7 +182,9 @@ def shown(libraries: dict[str, Library]) -> str:
     lines = [table(header, [*rows, memory]), ""]
     for key, library in libraries.items():
         wrong = {"": library.error} if library.error else library.errors
-        lines += [f"* {key} {method}: {text[:160]}" for method, text in wrong.items()]
+        lines += [
+            f"* {key} {method}: {text.splitlines()[0][:160]}" for method, text in wrong.items()
+        ]
     return "\n".join(lines)
 
 
@@ -187,7 +203,7 @@ def main() -> None:
     ]
     parts[0] += f" {machine()}"
     for name in [arguments.model] if arguments.model else MODELS:
-        parts += [f"## {name}", shown(measure(name, arguments.rounds))]
+        parts += [f"## {name}", shown(measure(name, arguments.rounds), name)]
     tell("\n\n".join(parts), arguments.out)
 
 

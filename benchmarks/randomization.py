@@ -12,8 +12,9 @@ seed, which a useful map may resemble; "with |x|" compares the trained model's m
 the input values, that is, with a map that no model was asked for. "dead" is the share of maps that
 are constant, in all states, and have no ranking; they are left out of the means.
 
-Guided backpropagation is not in this library. It is made here, by a ReLU with a gradient of its
-own, to show why.
+A last layer that was drawn anew makes every class another: a map that hardly changes then does not
+show the class, whatever else it shows. Guided backpropagation is not in this library. It is made
+here, by a ReLU with a gradient of its own, to show why.
 """
 
 from __future__ import annotations
@@ -154,11 +155,15 @@ def main() -> None:
                 every.setdefault(name, {}).setdefault(key, []).extend(values)
         told = f"accuracy {min(accuracies):.2f} to {max(accuracies):.2f}"
         sections.append(f"{case} ({told}):\n\n{shown(found)}")
+    kept = {name: np.nanmean(row["last layer"]) for name, row in every.items()}
+    ranked = sorted(kept, key=lambda name: -kept[name])
+    ranked = [f"{name} ({kept[name]:.2f})" for name in ranked if name != INPUT]
     parts = [
         f"Spearman's correlation of maps with those of the trained model; {arguments.seeds} seeds, "
         f"16 probes. {machine('scipy')}",
         f"All models:\n\n{shown(every)}",
-        f"Unfit: {UNFIT} or more remains of the ranking when all weights are random.",
+        f"Unfit: {UNFIT} or more remains of the ranking when all weights are random. What remains "
+        f"when only the last layer is, from most to least: {', '.join(ranked)}.",
         *sections,
     ]
     tell("\n\n".join(parts), arguments.out)
