@@ -273,3 +273,18 @@ def test_the_default_layer_is_not_one_that_pads():
     named = explained(model, images, method=functools.partial(grad_cam, layer="last"))
     assert named.maps.any()
     np.testing.assert_array_equal(explained(model, images, method="grad_cam").maps, named.maps)
+
+
+def test_the_default_layer_may_be_a_sum_of_two_layers():
+    """What `x + y` becomes in a functional model is no layer: a residual block may end in it."""
+    inputs = keras.Input((8, 8, 3))
+    first = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    total = first + layers.Conv2D(4, 3, padding="same")(first)
+    dense = layers.Dense(4)
+    model = keras.Model(inputs, dense(layers.GlobalAveragePooling2D()(total)))
+    images = np.random.default_rng(0).random((5, 8, 8, 3)).astype("float32")
+    activations = keras.Model(inputs, total)(images).numpy()
+    weights = dense.kernel.numpy().T[TARGETS] / 64  # the mean gradient of the mean of 64 places
+    cams = np.maximum(np.einsum("bhwc,bc->bhw", activations, weights), 0)
+    report = explained(model, images, method="grad_cam")
+    np.testing.assert_allclose(report.maps, cams, rtol=1e-5, atol=1e-7)
