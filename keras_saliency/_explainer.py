@@ -184,6 +184,7 @@ class Explainer:
             background=None if first else self._background,
             loss_scale=chunk.get("scale"),
             data_format=self._probes.data_format,
+            is_of_places=scores.is_of_places(self._subject.score),
         )
         results = {"scores": score_fn(explained)}
         for name, method in self._methods.items():

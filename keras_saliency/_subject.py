@@ -209,5 +209,12 @@ def _layers(layer: Any, path: str) -> Iterator[tuple[Any, str]]:
 
 
 def _inner(layer: Any) -> list[Any]:
-    """The layers that a layer holds, as Keras tracks them."""
-    return list(layer._flatten_layers(include_self=False, recursive=False))
+    """The layers that a layer holds, as Keras tracks them, and a functional model's operations.
+
+    An operation is what `x + y` becomes: the end of a residual block may be one.
+    """
+    if not hasattr(layer, "_flatten_layers"):
+        return []
+    held = list(layer._flatten_layers(include_self=False, recursive=False))
+    known = {id(one) for one in held}
+    return held + [one for one in getattr(layer, "operations", ()) if id(one) not in known]

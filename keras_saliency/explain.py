@@ -111,13 +111,17 @@ class ImageModel:
 
 def applications() -> dict[str, tuple[Callable[..., Any], Any]]:
     """The architectures of `keras.applications`: name to constructor and module."""
-    found = {}
-    for module in vars(keras.applications).values():
-        if hasattr(module, "preprocess_input"):
-            for name, member in vars(module).items():
-                if name[0].isupper() and callable(member):
-                    found[name] = (member, module)
-    return found
+    members = vars(keras.applications)
+    modules = {
+        module.preprocess_input.__module__: module
+        for module in members.values()
+        if hasattr(module, "preprocess_input")
+    }
+    return {
+        name: (member, modules[member.__module__])
+        for name, member in members.items()
+        if name[0].isupper() and callable(member)  # MobileNetV3 is not in its own module
+    }
 
 
 def load_application(name: str, weights: str | None) -> ImageModel:

@@ -17,6 +17,7 @@ from keras_saliency.attributions import (
     integrated_gradients,
     method_name,
     norm,
+    occlusion,
     smoothgrad,
 )
 from keras_saliency.attributions.reductions import max_abs as saliency_map
@@ -325,3 +326,43 @@ def test_norm_of_many_half_precision_values(any_norm):
     """224 x 224 x 3 ones: the sum of squares, 150528, is beyond float16; the norm, 388, is not."""
     found = any_norm(tf.ones((1, 224, 224, 3), tf.float16)).numpy()
     np.testing.assert_allclose(found.astype(np.float64), [np.sqrt(150528)], rtol=1e-3)
+
+
+# ---------------------------------------------------------------- occlusion
+
+
+def test_covering_one_pixel_of_a_linear_model_takes_its_share_of_the_logit():
+    model, kernel = linear_model()
+    method = partial(occlusion, window=1, stride=1, baseline="zero")
+    report = explained(model, method=method)
+    shares = (kernel.T[TARGETS].reshape(IMAGES.shape) * IMAGES).sum(axis=-1)
+    np.testing.assert_allclose(report.maps, np.abs(shares), rtol=1e-5, atol=1e-6)
+
+
+# ---------------------------------------------------------------- class activation maps
+
+
+def test_the_default_layer_is_not_one_that_pads():
+    """A padded map's places are not where the image's are."""
+    ends = [layers.ZeroPadding2D(((0, 1), (0, 1))), layers.GlobalAveragePooling2D()]
+    convolution = layers.Conv2D(4, 2, activation="relu", name="last")
+    model = keras.Sequential([keras.Input((8, 8, 3)), convolution, *ends, layers.Dense(4)])
+    images = np.random.default_rng(0).random((5, 8, 8, 3)).astype("float32")
+    named = explained(model, images, method=partial(grad_cam, layer="last"))
+    assert named.maps.any()
+    np.testing.assert_array_equal(explained(model, images, method="grad_cam").maps, named.maps)
+
+
+def test_the_default_layer_may_be_a_sum_of_two_layers():
+    """What `x + y` becomes in a functional model is no layer: a residual block may end in it."""
+    inputs = keras.Input((8, 8, 3))
+    first = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    total = first + layers.Conv2D(4, 3, padding="same")(first)
+    dense = layers.Dense(4)
+    model = keras.Model(inputs, dense(layers.GlobalAveragePooling2D()(total)))
+    images = np.random.default_rng(0).random((5, 8, 8, 3)).astype("float32")
+    activations = keras.Model(inputs, total)(images).numpy()
+    weights = dense.kernel.numpy().T[TARGETS] / 64  # the mean gradient of the mean of 64 places
+    cams = np.maximum(np.einsum("bhwc,bc->bhw", activations, weights), 0)
+    report = explained(model, images, method="grad_cam")
+    np.testing.assert_allclose(report.maps, cams, rtol=1e-5, atol=1e-7)

@@ -100,6 +100,7 @@ def test_explain_by_the_name_of_an_application(tmp_path, image, capsys):
 def test_an_application_is_fed_by_its_own_preprocessing():
     names = applications()
     assert {"VGG16", "ResNet50", "InceptionV3", "MobileNetV2", "ConvNeXtTiny"} <= names.keys()
+    assert names["MobileNetV3Small"][1] is keras.applications.mobilenet_v3
     subject = load_application("MobileNetV2", None)
     fed = subject.preprocess(np.array([[[[0.0, 127.5, 255.0]]]], np.float32))
     np.testing.assert_array_equal(fed.ravel(), [-1, 0, 1])

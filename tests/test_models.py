@@ -303,6 +303,26 @@ def test_segmentation_over_a_region():
         maps(model, ProbeSet(PICTURES, TARGETS), score=partial(scores.segmentation, region=[1]))
 
 
+def test_the_class_activation_map_of_a_segmentation_is_taken_where_the_model_is_coarsest():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3, padding="same", activation="relu", name="fine"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(4, 3, padding="same", activation="relu", name="coarse"),
+            layers.UpSampling2D(),
+            layers.Conv2D(3, 3, padding="same", activation="softmax", name="answer"),
+        ]
+    )
+    methods = ["grad_cam", *(partial(grad_cam, layer=name) for name in ("coarse", "answer"))]
+    monitor = SaliencyMonitor(
+        model, ProbeSet(PICTURES, TARGETS), method=methods, score="segmentation"
+    )
+    default, coarse, answer = (report := monitor.evaluate(0)).maps, *report.others.values()
+    np.testing.assert_array_equal(default, coarse)
+    assert not np.allclose(default, answer)
+
+
 def test_segmentation_of_one_class():
     model = segmentation_model("sigmoid", classes=1)
     end = model.layers[-1]

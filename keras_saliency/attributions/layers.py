@@ -19,6 +19,7 @@ from keras_saliency.reports import Array
 from keras_saliency.scores import Tensor, behind
 
 _POOLS = {"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D", "MaxPoolV2"}
+_PADS = {"MirrorPad", "Pad", "PadV2"}  # their places are shifted against the image's
 
 _UNEVEN = 2.0
 """How many times as coarse along one axis as along another a spatial map may be, if unnamed."""
@@ -37,8 +38,8 @@ def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> 
         inputs: `(batch, *spatial axes, channels)`.
         layer: The name of a layer, or the end of its path in nested models
             (`"backbone/conv5_block3_out"`); of a layer that is called several times, the last
-            call. Default: the last layer with a spatial map, not merely pooled. Name one where
-            the model labels places: there the last is the answer itself.
+            call. Default: the last layer with a spatial map, not merely pooled or padded; of a
+            model that labels places, whose last map is the answer itself, the last of the coarsest.
 
     Returns:
         `(batch, *spatial axes, 1)`, non-negative, in the inputs' dtype.
@@ -255,7 +256,7 @@ def _named(places: Sequence[tuple[LayerCall, Tensor]], layer: str) -> tuple[Laye
 def _default(
     places: Sequence[tuple[LayerCall, Tensor]], score_fn: ModelScore, inputs: Tensor
 ) -> tuple[LayerCall, Tensor]:
-    """The last call that is no mere pooling.
+    """The last call that is no mere pooling or padding.
 
     Raises:
         ValueError: There is none; or it is much coarser along one axis than along another, as
@@ -267,6 +268,9 @@ def _default(
             "layer: expected a model with a layer whose output has spatial axes and a gradient; "
             f"found {_listed(places)}. Class activation maps need one: choose another method."
         )
+    if score_fn.is_of_places:
+        areas = [np.prod(_sizes(call, score_fn, inputs)) for call, _ in found]
+        found = [place for place, area in zip(found, areas, strict=True) if area == min(areas)]
     call, gradient = found[-1]
     sizes = _sizes(call, score_fn, inputs)
     coarse = [whole / part for whole, part in zip(inputs.shape[1:-1], sizes, strict=True)]
@@ -280,11 +284,11 @@ def _default(
 
 
 def _is_pooled(operation: Any) -> bool:
-    """Whether values come out of a pooling, in whatever order of the axes."""
+    """Whether values come out of a pooling or padding, in whatever order of the axes."""
     operation = behind(operation)
     while operation.type == "Transpose":
         operation = behind(operation.inputs[0].op)
-    return operation.type in _POOLS
+    return operation.type in _POOLS | _PADS
 
 
 def _listed(places: Sequence[tuple[LayerCall, Tensor]]) -> str:
