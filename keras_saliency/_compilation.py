@@ -31,9 +31,9 @@ def compiled(make: Callable[..., Explainer], jit_compile: bool | str) -> tuple[E
 
     Args:
         make: Makes an explainer; it takes `jit_compile=`.
-        jit_compile: `"auto"` decides by the device: not on a CPU, where XLA was slower for every
-            model measured; elsewhere both are made, and the one that is faster on the first
-            probes stays.
+        jit_compile: `"auto"` decides by the device: not on a CPU, where XLA was slower for
+            nearly all that `benchmarks/compilation.py` measures; elsewhere both are made, and the
+            one that is faster on the first probes stays.
     """
     if isinstance(jit_compile, bool):
         return make(jit_compile=jit_compile), f"XLA {'on' if jit_compile else 'off'}"

@@ -49,7 +49,8 @@ class SaliencyMonitor:
             `"sum"` or `"signed"`. See `keras_saliency.attributions.reductions`.
         batch_size: Probes per pass, at most.
         jit_compile: Whether XLA compiles the passes. `"auto"`: not on a CPU, where it was slower
-            for every model measured; on another device what proves faster on the first probes.
+            for nearly all that was measured; on another device what proves faster on the first
+            probes.
         floors: By the name of a test, what its effect has to reach for an alert, where that is
             more than the rule's own floor; see `keras_saliency.calibrate`.
 
