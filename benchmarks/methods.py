@@ -9,11 +9,11 @@ passes of the method: with the gradient to the input, or forward only for class 
 occlusion (a class activation map also has a gradient to its layer; the floor leaves it out). Every
 round asks all libraries for all methods, one after the other, in an order drawn anew, and for the
 floor before and after them; a cell is the median of the rounds' own ratios. Times are CPU times of
-all threads, which other programs on the machine distort less. Methods with several passes make 24 of them on the CNN and 8
-on MobileNetV2; occlusion covers 4 x 4 places that don't overlap. This library also gives the score
-and the prediction of every image, which costs a forward pass, and for integrated gradients the
-completeness gap, which costs one more. Every method was called once before: compilation is not
-counted, but a library that compiles anew at each call pays each time.
+all threads, which other programs on the machine distort less. Methods with several passes make 24
+of them on the CNN and 8 on MobileNetV2; occlusion covers 4 x 4 places that don't overlap. This
+library also gives the score and the prediction of every image, which costs a forward pass, and for
+integrated gradients the completeness gap, which costs one more. Every method was called once
+before: compilation is not counted, but a library that compiles anew at each call pays each time.
 
 A dash: the library does not have the method, or none that compares. Peak memory is that of the
 library's process with all its methods called; in brackets, when the model had been built.
