@@ -120,7 +120,7 @@ def pair(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways
     from saliency import core
 
     layer = next(one for one in reversed(model.layers) if len(one.output.shape) == 4)
-    both = keras.Model(model.inputs, [layer.output, model.output])
+    both = keras.Model(model.inputs, [layer.output, model.outputs[0]])
 
     @tf.function(autograph=False, reduce_retracing=True)
     def gradients(images: Any, target: Any) -> Any:

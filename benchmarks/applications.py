@@ -69,7 +69,8 @@ class Reference:
 
     def grad_cam(self, images: Array, layer: str) -> Array:
         """`(batch, height, width)`, enlarged."""
-        both = [self._logits.get_layer(layer).output, self._logits.output]
+        at = next(one for one in self._logits.operations if one.name == layer)  # or `x + y`
+        both = [at.output, self._logits.output]
         run = compiled(keras.Model(self._logits.inputs, both))
         gradients, activations = map(np.asarray, run(tf.constant(images)))
         weights = gradients.mean(axis=(1, 2), keepdims=True)

@@ -130,8 +130,12 @@ def rank_correlation(found: Array, reference: Array) -> float:
     return float(np.mean([spearmanr(a.ravel(), b.ravel())[0] for a, b in pairs]))
 
 
-def smoothgrad_rows(subject: Trained, num_seeds: int) -> tuple[list[list[str]], float]:
-    """A row for each kind of noise, and the reference's own error."""
+Errors = dict[str, list[float]]
+"""By noise or rule, one for each of `PASSES`."""
+
+
+def smoothgrad_rows(subject: Trained, num_seeds: int) -> tuple[list[list[str]], Errors, float]:
+    """A row for each kind of noise, the errors in it, and the reference's own error."""
     gradient, images = compiled_gradient(subject), subject.images
     axes = tuple(range(1, images.ndim))
     scale = NOISE_LEVEL * (images.max(axes, keepdims=True) - images.min(axes, keepdims=True))
@@ -145,7 +149,7 @@ def smoothgrad_rows(subject: Trained, num_seeds: int) -> tuple[list[list[str]], 
     size = images[0].size
     halves = [list(means(independent(REFERENCE // 2, size, 10**6 + k)))[-1] for k in range(2)]
     reference = (halves[0] + halves[1]) / 2
-    rows = []
+    rows, errors = [], {}
     for noise in NOISES:
         found: dict[int, list[tuple[float, float]]] = {count: [] for count in PASSES}
         for seed in range(num_seeds):
@@ -154,12 +158,14 @@ def smoothgrad_rows(subject: Trained, num_seeds: int) -> tuple[list[list[str]], 
                     both = error(mean, reference), rank_correlation(mean, reference)
                     found[number].append(both)
         cells = [np.mean(pairs, axis=0) for pairs in found.values()]
-        rows.append([noise.__name__.replace("_", "-"), *(f"{e:.3f} / {r:.3f}" for e, r in cells)])
-    return rows, error(halves[0], reference)
+        name = noise.__name__.replace("_", "-")
+        rows.append([name, *(f"{e:.3f} / {r:.3f}" for e, r in cells)])
+        errors[name] = [float(e) for e, _ in cells]
+    return rows, errors, error(halves[0], reference)
 
 
-def integrated_rows(subject: Trained) -> list[list[str]]:
-    """A row for each rule."""
+def integrated_rows(subject: Trained) -> tuple[list[list[str]], Errors]:
+    """A row for each rule, and the errors in it."""
     gradient, images = compiled_gradient(subject), subject.images
     change = gradient(images)[1] - gradient(np.zeros_like(images))[1]
 
@@ -170,15 +176,26 @@ def integrated_rows(subject: Trained) -> list[list[str]]:
         return total * images
 
     reference = integrated("midpoint", REFERENCE)
-    rows = []
+    rows, errors = [], {}
     for rule in RULES:
-        cells = []
+        cells, name = [], rule.replace("_", "-")
+        errors[name] = []
         for steps in PASSES:
             found = integrated(rule, steps)
             gap = np.abs(found.sum(tuple(range(1, images.ndim))) - change).sum()
-            cells.append(f"{error(found, reference):.3f} / {gap / np.abs(change).sum():.3f}")
-        rows.append([rule.replace("_", "-"), *cells])
-    return rows
+            errors[name].append(error(found, reference))
+            cells.append(f"{errors[name][-1]:.3f} / {gap / np.abs(change).sum():.3f}")
+        rows.append([name, *cells])
+    return rows, errors
+
+
+def summarized(every: list[Errors], title: str) -> str:
+    """The errors as multiples of the first row's, the geometric mean over models."""
+    rows, first = [], next(iter(every[0]))
+    for name in every[0]:
+        ratios = [np.divide(errors[name], errors[first]) for errors in every]
+        rows.append([name, *(f"{value:.2f}" for value in np.exp(np.mean(np.log(ratios), axis=0)))])
+    return table([title, *(f"{count} passes" for count in PASSES)], rows)
 
 
 def saved(path: Path) -> Trained:
@@ -204,18 +221,28 @@ def main() -> None:
     }
     made |= {f"saved model {p.stem}": lambda path=p: saved(path) for p in arguments.model}
     parts = [f"16 probes, {arguments.seeds} seeds of the noise. {machine('scipy')}"]
+    header = [f"{count} passes" for count in PASSES]
+    noise_errors, rule_errors = [], []
     for name, make in made.items():
         subject = make()
-        rows, own = smoothgrad_rows(subject, arguments.seeds)
-        header = [f"{count} passes" for count in PASSES]
+        rows, of_noise, own = smoothgrad_rows(subject, arguments.seeds)
+        rule_rows, of_rules = integrated_rows(subject)
+        noise_errors.append(of_noise)
+        rule_errors.append(of_rules)
         told = "" if np.isnan(subject.accuracy) else f" (accuracy {subject.accuracy:.2f})"
         parts += [
             f"## {name}{told}",
             f"SmoothGrad: error / rank correlation; the reference's own error is about {own:.3f}.",
             table(["noise", *header], rows),
             "Integrated gradients: error / completeness gap.",
-            table(["rule", *header], integrated_rows(subject)),
+            table(["rule", *header], rule_rows),
         ]
+    parts[1:1] = [
+        "Errors as multiples of the first row's, over all models (a mean over random copies needs "
+        "the square of that as many passes):",
+        summarized(noise_errors, "noise"),
+        summarized(rule_errors, "rule"),
+    ]
     tell("\n\n".join(parts), arguments.out)
 
 

@@ -7,12 +7,13 @@ The same model (it ends in its logits) and the same 16 images, in one process fo
 floor is a bare compiled `tf.function` that passes all images through the model at once, times the
 passes of the method: with the gradient to the input, or forward only for class activation maps and
 occlusion (a class activation map also has a gradient to its layer; the floor leaves it out). Every
-round asks all libraries for all methods, one after the other, in an order drawn anew; a cell is
-the median of the rounds' own ratios. Methods with several passes make 24 of them on the CNN and 8
-on MobileNetV2; occlusion covers 4 x 4 places that don't overlap. This library also gives the score
-and the prediction of every image, which costs a forward pass, and for integrated gradients the
-completeness gap, which costs one more. Every method was called once before: compilation is not
-counted, but a library that compiles anew at each call pays each time.
+round asks all libraries for all methods, one after the other, in an order drawn anew, and for the
+floor before and after them; a cell is the median of the rounds' own ratios. Times are CPU times of
+all threads, which other programs on the machine distort less. Methods with several passes make 24
+of them on the CNN and 8 on MobileNetV2; occlusion covers 4 x 4 places that don't overlap. This
+library also gives the score and the prediction of every image, which costs a forward pass, and for
+integrated gradients the completeness gap, which costs one more. Every method was called once
+before: compilation is not counted, but a library that compiles anew at each call pays each time.
 
 A dash: the library does not have the method, or none that compares. Peak memory is that of the
 library's process with all its methods called; in brackets, when the model had been built.
@@ -74,7 +75,7 @@ def peak() -> float:
 
 
 def work(library: str, name: str) -> None:
-    """A library's process: told a method, it answers with seconds, or with what went wrong."""
+    """A library's process: told a method, it answers with CPU seconds, or with what went wrong."""
     model, (side, passes) = build(name), MODELS[name]
     images = photographs(NUM_PROBES, side) / 127.5 - 1
     before, answers = peak(), sys.stdout
@@ -88,10 +89,10 @@ def work(library: str, name: str) -> None:
     print(json.dumps(known), file=answers, flush=True)
     for line in sys.stdin:
         method = line.strip()
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             ways[method]()
-            answer: dict[str, Any] = {"seconds": time.perf_counter() - began}
+            answer: dict[str, Any] = {"seconds": time.process_time() - began}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         answer |= {"before": before, "peak": peak()}
@@ -118,7 +119,7 @@ class Library:
         self.seconds = {method: [] for method in self.ways if method not in self.errors}
 
     def run(self, method: str) -> None:
-        """Runs a method once, and notes what it took."""
+        """Runs a method once, and notes the CPU seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(method + "\n")
         self._process.stdin.flush()
@@ -147,12 +148,12 @@ def measure(name: str, rounds: int) -> dict[str, Library]:
         print(f"{name}: round {number + 1} of {rounds}", file=sys.stderr)
         for method, (_, kind) in costs(name).items():
             floor = libraries["floor"]
-            floor.run(kind)
-            floor.seconds.setdefault(method, []).append(floor.seconds[kind][-1])
             order = [one for one in libraries.values() if method in one.seconds and one != floor]
             shuffle(order)
-            for library in order:
-                library.run(method)
+            for library in [floor, *order, floor]:
+                library.run(kind if library is floor else method)
+            around = statistics.mean(floor.seconds[kind][-2:])
+            floor.seconds.setdefault(method, []).append(around)
     for library in libraries.values():
         library.close()
     return libraries
@@ -199,7 +200,7 @@ def main() -> None:
         work(arguments.worker, arguments.model)
         return
     parts = [
-        f"Time / floor, {NUM_PROBES} images, medians of {arguments.rounds} interleaved rounds."
+        f"CPU time / floor, {NUM_PROBES} images, medians of {arguments.rounds} interleaved rounds."
     ]
     parts[0] += f" {machine()}"
     for name in [arguments.model] if arguments.model else MODELS:
