@@ -71,9 +71,9 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 """The methods known by name."""
 
 _UNFIT = (
-    "its maps hardly change when the model's weights are replaced by random ones (Adebayo et al., "
-    "arXiv:1810.03292), so they can't show what a model learned. Use 'smoothgrad' for maps with "
-    "less speckle"
+    "its maps hardly change when the model's last layers, from which the class comes, are random "
+    "(Adebayo et al., arXiv:1810.03292; docs/methods.md has numbers), so they can't show what a "
+    "model learned. Use 'smoothgrad' for maps with less speckle"
 )
 
 REFUSED = dict.fromkeys(
