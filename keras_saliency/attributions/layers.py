@@ -162,26 +162,41 @@ def _spatial(values: Tensor) -> list[int]:
     return list(range(1, values.shape.rank - 1))
 
 
-def _at_layer(score_fn: ScoreFn, inputs: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
-    """What a layer gives for the inputs, and the score's gradient to that; float64, channels last.
+def layer_call(
+    score_fn: ScoreFn, inputs: Tensor, layer: str | None = None
+) -> tuple[LayerCall, Tensor]:
+    """The call of a layer at which a class activation map is taken, and the score's gradient there.
+
+    Args:
+        score_fn: A `ModelScore`.
+        inputs: `(batch, *spatial axes, channels)`.
+        layer: As in `grad_cam`.
 
     Raises:
         TypeError: `layer` is no string.
         ValueError: There is no such layer, or none to choose.
     """
-    if not isinstance(score_fn, ModelScore):
-        raise ValueError(
-            "score_fn: expected what a monitor gives its methods; a plain function has no layers."
-        )
+    score_fn = _with_layers(score_fn)
     places = [
         (call, gradient)
         for call, gradient in score_fn.layer_gradients(inputs)
         if _sizes(call, score_fn, inputs)
     ]
-    if layer is None:
-        call, gradient = _default(places, score_fn, inputs)
-    else:
-        call, gradient = _named(places, layer)
+    return _default(places, score_fn, inputs) if layer is None else _named(places, layer)
+
+
+def _with_layers(score_fn: ScoreFn) -> ModelScore:
+    if not isinstance(score_fn, ModelScore):
+        raise ValueError(
+            "score_fn: expected what a monitor gives its methods; a plain function has no layers."
+        )
+    return score_fn
+
+
+def _at_layer(score_fn: ScoreFn, inputs: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
+    """What a layer gives, and the gradient of the score to that; float64, channels last."""
+    call, gradient = layer_call(score_fn, inputs, layer)
+    score_fn = _with_layers(score_fn)
     values = [tf.cast(value, tf.float64) for value in (call.output, gradient)]
     if _is_channels_first(call.output, score_fn):
         order = [0, *range(2, values[0].shape.rank), 1]

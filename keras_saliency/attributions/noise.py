@@ -73,7 +73,7 @@ def smoothgrad(
     """
     check_choice("average", average, AVERAGES)
     change = {"signed": tf.identity, "absolute": tf.abs, "squared": tf.square}[average]
-    draws = _noisy(inputs, num_samples, noise_level, antithetic, seed)
+    draws = noisy(inputs, num_samples, noise_level, antithetic, seed)
 
     def add(index: Tensor, total: Tensor) -> Tensor:
         return total + change(tf.cast(gradient(score_fn, draws(index)), tf.float64))
@@ -125,7 +125,7 @@ def vargrad(
         Adebayo, Gilmer, Goodfellow, Kim: Local Explanation Methods for Deep Neural Networks Lack
         Sensitivity to Parameter Values. arXiv:1810.03307.
     """
-    draws = _noisy(inputs, num_samples, noise_level, False, seed)
+    draws = noisy(inputs, num_samples, noise_level, False, seed)
     if num_samples < 2:
         raise ValueError("num_samples: expected 2 or more, as one gradient does not differ; got 1.")
 
@@ -140,10 +140,15 @@ def vargrad(
     return tf.cast(tf.sqrt(squares / num_samples), inputs.dtype)
 
 
-def _noisy(
+def noisy(
     inputs: Tensor, num_samples: int, noise_level: float, antithetic: bool, seed: int
 ) -> Callable[[Tensor], Tensor]:
-    """From the number of a copy to the inputs with that copy's noise."""
+    """From the number of a copy to the inputs with that copy's noise; settings as in `smoothgrad`.
+
+    Raises:
+        TypeError: A setting has the wrong type.
+        ValueError: A setting is out of range.
+    """
     check_positive_int("num_samples", num_samples, mend="Give the number of noisy copies.")
     check_number("noise_level", noise_level, above=0)
     check_seed(seed)
