@@ -61,7 +61,7 @@ class Reference:
 
     def smoothgrad(self, images: Array, samples: int) -> Array:
         """The mean over the copies of the method's own defaults."""
-        copy = noisy(tf.constant(images), samples, 0.15, True, 0)
+        copy = noisy(None, tf.constant(images), samples, 0.15, True, 0)
         return np.mean([self.gradient(copy(tf.constant(k))) for k in range(samples)], axis=0)
 
     def integrated(self, images: Array, steps: int) -> Array:

@@ -14,7 +14,7 @@ from keras_saliency import scores
 from keras_saliency._observation import Written, own_seed_generator
 from keras_saliency._subject import Subject
 from keras_saliency.attributions import METHODS, REDUCTIONS, Method, norm
-from keras_saliency.attributions.differentiation import LayerCall, ModelScore
+from keras_saliency.attributions.differentiation import LayerCall, ModelScore, downstream
 from keras_saliency.attributions.paths import completeness, integrated_gradients
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array
@@ -151,37 +151,39 @@ class Explainer:
     def _explained(self, chunk: dict[str, Any]) -> dict[str, Array]:
         if not self._scales:
             return {name: values.numpy() for name, values in self._explain(chunk).items()}
-        scales = np.full(self.chunk_size, LOSS_SCALES[0], np.float32)
-        for smaller in [*LOSS_SCALES[1:], 0.0]:
+        is_done, scales = np.zeros(self.chunk_size, bool), np.zeros(self.chunk_size, np.float32)
+        for scale in LOSS_SCALES:
+            scales[~is_done] = scale
             results = self._explain(chunk | {"scale": tf.constant(scales)})
             norms = [values for name, values in results.items() if name.startswith("norms/")]
-            is_finite = np.isfinite(norms).all(axis=0)
-            if is_finite.all():
+            is_done = np.isfinite(norms).all(axis=0) | ~np.isfinite(results["scores"])
+            if is_done.all():
                 break
-            scales[~is_finite] = smaller or LOSS_SCALES[-1]
         return {name: values.numpy() for name, values in results.items()}
 
     def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
         held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
-        explained, path, first = images, "", None
+        explained, place, dtype = images, None, images.dtype
         if self._probes.kind == "tokens":
-            first = self._subject.record(images, held, targets)
-            path, explained = _embedding(first[2], first[1], images)
+            _, values, calls = self._subject.record(images, held, targets)
+            place, explained = _embedding(calls, values, images)
+            dtype = explained.dtype
+        if dtype in (tf.float16, tf.bfloat16):  # which hold no small attribution
+            explained = tf.cast(explained, tf.float32)
 
         def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
-            if first is None:
-                head, values, calls = self._subject.record(inputs, held, targets)
-            elif inputs is explained:
-                head, values, calls = first
+            fed = tf.cast(inputs, dtype)
+            if place is None:
+                head, values, calls = self._subject.record(fed, held, targets)
             else:
-                head, values, calls = self._subject.record(images, held, targets, {path: inputs})
+                head, values, calls = self._subject.record(images, held, targets, {place: fed})
             if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
                 self.head = head
             return values, calls
 
         score_fn = ModelScore(
             forward,
-            background=None if first else self._background,
+            background=None if place else self._background,
             loss_scale=chunk.get("scale"),
             data_format=self._probes.data_format,
             is_of_places=scores.is_of_places(self._subject.score),
@@ -234,8 +236,8 @@ def _traceable(model: Any) -> Iterator[None]:
     """Within, a model is traced; says so where one that is run eagerly can't be."""
     try:
         yield
-    except Exception as error:
-        if not getattr(model, "run_eagerly", False) or str(error).startswith("score"):
+    except (AttributeError, NotImplementedError, tf.errors.OperatorNotAllowedInGraphError) as error:
+        if not getattr(model, "run_eagerly", False):
             raise
         raise RuntimeError(
             "model: expected one whose call can be traced by tf.function, as it is explained by a "
@@ -246,7 +248,11 @@ def _traceable(model: Any) -> Iterator[None]:
 
 def _warn_of_draws(graph: Any) -> None:
     """Warns of layers that draw from a state which no one can put back."""
-    drawn = [node.name for node in graph.get_operations() if node.type in _STATEFUL_DRAWS]
+    operations = graph.get_operations()
+    drawn = [one.name for one in operations if one.type in _STATEFUL_DRAWS]
+    if any(one.type.endswith("PartitionedCall") for one in operations):
+        for function in graph.as_graph_def().library.function:
+            drawn += [node.name for node in function.node_def if node.op in _STATEFUL_DRAWS]
     if drawn:
         warnings.warn(
             f"model: {drawn[0]!r} draws random numbers at inference with a stateful TensorFlow "
@@ -266,25 +272,30 @@ def _settings(function: Any) -> Mapping[str, Any]:
     return getattr(function, "keywords", {})
 
 
-def _embedding(calls: Sequence[LayerCall], values: Tensor, tokens: Tensor) -> tuple[str, Tensor]:
-    """Where tokens become vectors: the first layer that gives one for each, and its output.
+def _embedding(
+    calls: Sequence[LayerCall], values: Tensor, tokens: Tensor
+) -> tuple[tuple[str, int], Tensor]:
+    """Where tokens become vectors: the first call that gives one for each, and its output.
+
+    A call is named by the path of its layer, and by how many of that layer came before.
 
     Raises:
         ValueError: There is none that the score depends on.
     """
-    length = tokens.shape[1]
+    length, after = tokens.shape[1], downstream(tokens)
     places = [
-        call
-        for call in calls
+        (index, call)
+        for index, call in enumerate(calls)
         if call.output.dtype.is_floating
         and call.output.shape.rank == 3
         and call.output.shape[1] == length
-        and call.output.graph is values.graph
+        and call.output.op in after
     ]
-    found = tf.gradients(values, [call.output for call in places]) if places else []
-    for call, gradient in zip(places, found, strict=True):
+    found = tf.gradients(values, [call.output for _, call in places]) if places else []
+    for (index, call), gradient in zip(places, found, strict=True):
         if gradient is not None:
-            return call.path, call.output
+            nth = sum(other.path == call.path for other in calls[:index])
+            return (call.path, nth), call.output
     raise ValueError(
         f"model: expected a layer that gives a vector for each of the {length} tokens, such as an "
         "Embedding, and a score that depends on it; found none. For inputs that are no tokens "

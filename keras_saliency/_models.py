@@ -90,12 +90,17 @@ def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
     """
     struct = getattr(model, "_inputs_struct", None)  # a subclassed model has none
     if struct is None:
-        inputs = getattr(model, "inputs", None) or []
-    elif isinstance(struct, Mapping):
-        return {name: tensor.shape for name, tensor in struct.items()}
-    else:
-        inputs = list(struct) if isinstance(struct, list | tuple) else [struct]
-    return {tensor.name: tensor.shape for tensor in inputs}
+        struct = list(getattr(model, "inputs", None) or [])
+    if not isinstance(struct, Mapping | list | tuple):
+        struct = [struct]
+    inputs = list(struct.values()) if isinstance(struct, Mapping) else list(struct)
+    if not all(hasattr(tensor, "shape") for tensor in inputs):
+        raise ValueError(
+            "model: expected inputs in a list or a dict, received lists or dicts within one. Wrap "
+            "the model in one that takes a flat dict."
+        )
+    names = list(struct) if isinstance(struct, Mapping) else [tensor.name for tensor in inputs]
+    return {name: tensor.shape for name, tensor in zip(names, inputs, strict=True)}
 
 
 def _check_inputs(model: Any, probes: ProbeSet) -> None:

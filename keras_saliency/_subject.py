@@ -55,7 +55,7 @@ class Subject:
         images: Tensor,
         held: Mapping[str, Tensor],
         targets: Tensor,
-        replaced: Mapping[str, Tensor] | None = None,
+        replaced: Mapping[tuple[str, int], Tensor] | None = None,
     ) -> tuple[scores.Head | None, Tensor, Sequence[LayerCall]]:
         """As `ask`, and what every layer gave.
 
@@ -63,7 +63,7 @@ class Subject:
             images: As in `ask`.
             held: As in `ask`.
             targets: As in `ask`.
-            replaced: By the path of a layer, what its first call gives instead.
+            replaced: As in `recorded`.
         """
         with recorded(self.model, replaced or {}) as calls:
             head, values = self.ask(images, held, targets)
@@ -73,13 +73,11 @@ class Subject:
         """The output that is explained; all of them where none is named."""
         if self._output is None:
             return outputs
-        known = list(outputs) if isinstance(outputs, Mapping) else output_names(self.model, outputs)
-        if isinstance(outputs, Mapping) and self._output in outputs:
-            return outputs[self._output]
-        if self._output in known:
-            return tf.nest.flatten(outputs)[known.index(self._output)]
-        if isinstance(self._output, int) and 0 <= self._output < len(known):
-            return tf.nest.flatten(outputs)[self._output]
+        known = output_names(self.model, outputs)
+        place = known.index(self._output) if self._output in known else self._output
+        if isinstance(place, int) and 0 <= place < len(known):
+            is_named = isinstance(outputs, Mapping)
+            return outputs[known[place]] if is_named else tf.nest.flatten(outputs)[place]
         raise ValueError(
             f"output: expected one of {', '.join(map(repr, known))}, received {self._output!r}."
         )
@@ -89,13 +87,19 @@ class Subject:
         single = tf.nest.flatten(outputs)
         head = None
         if len(single) == 1 and (single[0].shape.rank or 0) >= 2:
-            head = scores.find_head(single[0], self.score)
+            head = scores.find_head(single[0], scores.known_name(self.score) or "")
         known = scores.known(self.score)
         if known is None:
             flat = head is not None and head.outputs.shape.rank == 2
             return head if flat else None, _own_score(self.score, outputs, targets)
+        is_of_places = scores.is_of_places(self.score)
+        if is_of_places and self._probes.data_format == "channels_first":
+            raise ValueError(
+                "score='segmentation': expected a model with its channels last. End it in a "
+                "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
+            )
         is_spatial = head is not None and head.outputs.shape.rank > 2
-        if head is None or (is_spatial and not scores.is_of_places(self.score)):
+        if head is None or (is_spatial and not is_of_places):
             shapes = ", ".join(str(output.shape) for output in single)
             names = ", ".join(map(repr, output_names(self.model, outputs)))
             several = f" Choose one with output=: {names}." if len(single) > 1 else ""
@@ -115,10 +119,11 @@ def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any
     if isinstance(name, int):
         others = [held[str(position)] for position in range(len(held) + 1) if position != name]
         return [*others[:name], images, *others[name:]]
-    inputs = {name: images, **held}
-    if isinstance(getattr(model, "_inputs_struct", None), list | tuple):
-        return [inputs[known] for known in input_shapes(model)]
-    return inputs
+    inputs, struct = {name: images, **held}, getattr(model, "_inputs_struct", None)
+    if struct is None or isinstance(struct, Mapping):
+        return inputs
+    several = [inputs[known] for known in input_shapes(model)]
+    return several if isinstance(struct, list | tuple) else several[0]
 
 
 def build(model: Any, probes: ProbeSet) -> None:
@@ -159,22 +164,24 @@ def output_names(model: Any, outputs: Any) -> list[Any]:
 
 
 @contextmanager
-def recorded(model: Any, replaced: Mapping[str, Tensor]) -> Iterator[list[LayerCall]]:
+def recorded(model: Any, replaced: Mapping[tuple[str, int], Tensor]) -> Iterator[list[LayerCall]]:
     """Within, every call of a layer of the model is noted; the layers are then as before.
 
     Args:
         model: The model.
-        replaced: By the path of a layer, what its first call gives instead of its output.
+        replaced: By the path of a layer and the number of its call, from 0: what is given in
+            place of the output.
 
     Yields:
         The calls with a single tensor as output, in order.
     """
     calls: list[LayerCall] = []
-    left = dict(replaced)
+    seen: dict[str, int] = {}
 
     def noting(path: str, call: Any) -> Any:
         def noted(*args: Any, **kwargs: Any) -> Any:
-            output = left.pop(path) if path in left else call(*args, **kwargs)
+            nth = seen[path] = seen.get(path, -1) + 1
+            output = replaced[path, nth] if (path, nth) in replaced else call(*args, **kwargs)
             if tf.is_tensor(output):
                 calls.append(LayerCall(path, output))
             return output

@@ -82,6 +82,8 @@ def saliency_maps(
     """
     if isinstance(images, ProbeSet) and targets is not None:
         raise ValueError("targets: a ProbeSet has its own; leave them out.")
+    if isinstance(method, list | tuple):
+        raise TypeError("method: expected one; a SaliencyMonitor takes several.")
     report = SaliencyMonitor(
         model,
         images if isinstance(images, ProbeSet) else ProbeSet(images, targets),

@@ -131,10 +131,7 @@ class SaliencyMonitor:
         if self._structure[0] != weights(self.model):
             self._trace()
         if self._targets is None:
-            predictions = self._explainer.explain(np.zeros(len(self.probes), np.int64))[
-                "predictions"
-            ]
-            self._targets = self._checked_targets(predictions)
+            self._targets = self._checked_targets(self._first_targets())
         found = self._explainer.explain(self._targets)
         if not self._predicts:
             found["predictions"] = np.full_like(found["predictions"], -1)
@@ -158,8 +155,8 @@ class SaliencyMonitor:
         )
         for name in self.methods:
             if f"completeness/{name}" in found:
-                place = "completeness_gap" if name == first else f"completeness_gap/{name}"
-                numbers[place] = completeness_gap(found[f"completeness/{name}"])
+                number = "completeness_gap" if name == first else f"completeness_gap/{name}"
+                numbers[number] = completeness_gap(found[f"completeness/{name}"])
         return dataclasses.replace(report, statistics=numbers)
 
     @property
@@ -290,12 +287,25 @@ class SaliencyMonitor:
         self._predicts = self._explainer.head is not None
         if self._explainer.head is not None:
             ends = self._explainer.head, found["outputs"], found["logits"]
-            if not isinstance(self.score, str):
+            name = scores.known_name(self.score)
+            if name is None:
                 one_number = ends[0].activation == scores.LINEAR and ends[1].shape[-1] == 1
                 self._predicts = not one_number and scores.agrees(*ends, "logit")
             else:
-                scores.check_head(*ends, self.score)
-                self._predicts = self.score not in ("output", "segmentation")
+                scores.check_head(*ends, name)
+                self._predicts = name not in ("output", "segmentation")
+
+    def _first_targets(self) -> Array:
+        """Of probes without targets: the predictions; of a single number, that. -1 if neither."""
+        none = np.zeros(len(self.probes), np.int64)
+        if not self._is_regression:
+            return self._explainer.explain(none)["predictions"]
+        is_single = self._explainer.head is not None and self._explainer.head.outputs.shape[-1] == 1
+        return none if is_single else none - 1
+
+    @property
+    def _is_regression(self) -> bool:
+        return scores.known_name(self.score) == "output"
 
     def _checked_targets(self, targets: Array) -> Array:
         if (targets < 0).any():
@@ -305,7 +315,7 @@ class SaliencyMonitor:
             )
         if self._explainer.head is not None and scores.known(self.score) is not None:
             units = self._explainer.head.outputs.shape[-1]
-            classes = 2 if units == 1 and self.score != "output" else units
+            classes = 2 if units == 1 and not self._is_regression else units
             if classes is not None and targets.max() >= classes:
                 raise ValueError(
                     f"targets: expected class indices 0..{classes - 1} (the model has {units} "

@@ -125,7 +125,7 @@ def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
         logits: The values of `head.logits`, same shape.
         score: As given to `find_head`.
     """
-    if known(score) is output:
+    if score == "output":
         return True  # whatever it is, it is explained as it is
     finite = np.isfinite(logits).all(axis=tuple(range(1, logits.ndim))) | (not head.certain)
     if not finite.any():
@@ -245,17 +245,25 @@ SCORES: dict[str, Callable[..., Tensor]] = {
 """The scores known by name: functions of a model's `Head` and targets."""
 
 
+def known_name(score: Score) -> str | None:
+    """The key in `SCORES` of a score, or of the function in it that has been given settings.
+
+    `None` for a callable of one's own.
+    """
+    function = SCORES.get(score) if isinstance(score, str) else getattr(score, "func", score)
+    return next((name for name, one in SCORES.items() if one is function), None)
+
+
 def known(score: Score) -> Callable[..., Tensor] | None:
     """The function of a `Head` that a score is; `None` for a callable of one's own."""
     if isinstance(score, str):
         return SCORES[score]
-    is_setting = isinstance(score, partial) and score.func in SCORES.values()
-    return score if is_setting else None
+    return score if known_name(score) else None
 
 
 def is_of_places(score: Score) -> bool:
     """Whether a score is of a model that labels every place, and not the input as a whole."""
-    return known(score) is segmentation or getattr(score, "func", None) is segmentation
+    return known_name(score) == "segmentation"
 
 
 def score_name(score: Score) -> str:

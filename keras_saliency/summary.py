@@ -203,9 +203,12 @@ def completeness_gap(sums_and_changes: Array) -> float:
         sums_and_changes: `(num_probes, 2)`, the sum of each attribution, and what it should be.
 
     Returns:
-        The sum of the differences' sizes over that of the changes'; `nan` where nothing changes.
+        The sum of the differences' sizes over that of the changes'; `nan` where nothing
+        changes or a score is not finite.
     """
     total, change = np.asarray(sums_and_changes, np.float64).T
+    if not np.isfinite(sums_and_changes).all():
+        return NAN
     whole = np.abs(change).sum()
     return float(np.abs(total - change).sum() / whole) if whole > 0 else NAN
 

@@ -1,53 +1,68 @@
 """Whether XLA compiles: as told, by the device, or by the clock."""
 
-import time
+import itertools
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_saliency import _compilation
-from keras_saliency._compilation import check_compilation, compiled, faster
-
-
-class Passes:
-    """What takes so many seconds to explain its probes, the first time longer."""
-
-    chunk_size = 3
-
-    def __init__(self, seconds, jit_compile=None):
-        self.seconds, self.jit_compile, self.calls = seconds, jit_compile, 0
-
-    def explain(self, targets):
-        assert len(targets) == self.chunk_size
-        time.sleep(self.seconds if self.calls else 0.2 - self.seconds)
-        self.calls += 1
+from keras_saliency import ProbeSet, SaliencyMonitor, _compilation
+from keras_saliency._compilation import check_compilation, faster
 
 
-def test_the_faster_one_stays():
-    slow, fast = Passes(0.08), Passes(0.01)
-    assert faster(slow, fast)[0] is fast
-    assert faster(fast, slow)[0] is fast
-    assert faster(Passes(0.08), Passes(0.01))[1].startswith("XLA on (it took 0.1")
-    assert faster(Passes(0.01), Passes(0.08))[1].startswith("XLA off (it took ")
+@pytest.fixture(scope="module")
+def monitor():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    return SaliencyMonitor(model, ProbeSet(np.ones((2, 3), "float32"), [0, 1], kind="features"))
 
 
-def test_what_is_told_is_done():
-    def made(jit_compile):
-        return Passes(0, jit_compile)
+@pytest.mark.parametrize(
+    ("plain", "with_xla", "said"),
+    [
+        ([5, 2, 4], [9, 8, 1], "XLA on (it took 0.5 times as long as without)"),
+        ([5, 1, 4], [9, 8, 2], "XLA off (it took 2 times as long as without)"),
+        ([1, 1, 1], [1, 1, 1], "XLA off (it took 1 times as long as without)"),
+    ],
+)
+def test_the_faster_one_stays(monitor, plain, with_xla, said):
+    """The shortest of three passes counts; the clock is one that we set."""
+    ends = itertools.chain.from_iterable((0, seconds) for seconds in plain + with_xla)
+    first, second = monitor._explainer, SaliencyMonitor(monitor.model, monitor.probes)._explainer
+    found, words = faster(first, second, clock=lambda: next(ends))
+    assert words == said
+    assert found is (second if said.startswith("XLA on") else first)
 
-    assert [compiled(made, jit)[0].jit_compile for jit in (True, False, "auto")] == [
-        True,
-        False,
-        False,
-    ]
 
-
-def test_on_an_accelerator_both_are_tried(monkeypatch):
+def test_on_an_accelerator_both_are_tried(monkeypatch, monitor):
     monkeypatch.setattr(_compilation, "is_accelerated", lambda: True)
-    found, said = compiled(
-        lambda jit_compile: Passes(0.01 if jit_compile else 0.08, jit_compile), "auto"
+    found = SaliencyMonitor(monitor.model, monitor.probes)
+    assert found.compilation.split(" (it took ")[0] in ("XLA on", "XLA off")
+    np.testing.assert_allclose(found.evaluate(0).maps, monitor.evaluate(0).maps, rtol=1e-6)
+
+
+def test_what_xla_cannot_compile_is_run_without(monkeypatch):
+    """XLA has no strings."""
+    monkeypatch.setattr(_compilation, "is_accelerated", lambda: True)
+    image, word = keras.Input((4,), name="image"), keras.Input((), dtype="string", name="word")
+    length = keras.layers.Lambda(
+        lambda text: tf.cast(tf.strings.length(text), tf.float32)[:, tf.newaxis],
+        output_shape=(1,),
+    )(word)
+    model = keras.Model([image, word], keras.layers.Dense(2, use_bias=False)(image) * length)
+    probes = ProbeSet(
+        np.ones((2, 4), "float32"),
+        [0, 1],
+        kind="features",
+        input_name="image",
+        held={"word": np.array(["a", "abc"])},
     )
-    assert found.jit_compile
-    assert said.startswith("XLA on")
+    monitor = SaliencyMonitor(model, probes)
+    assert monitor.compilation.startswith("XLA off (it can't compile this model: ")
+    kernel = next(
+        np.abs(layer.kernel.numpy()) for layer in model.layers if hasattr(layer, "kernel")
+    )
+    np.testing.assert_allclose(monitor.evaluate(0).maps, kernel.T * [[1], [3]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,9 @@ def model_kernels(*tensors):
     return [t._keras_history.operation.kernel for t in tensors[1:]]
 
 
-@pytest.mark.parametrize(("struct", "kind"), [("dict", "kind"), ("list", "kind"), ("list", 0)])
+@pytest.mark.parametrize(
+    ("struct", "kind"), [("dict", "kind"), ("dict", 0), ("list", "kind"), ("list", 0)]
+)
 def test_an_output_by_name_or_position(struct, kind):
     model, (kernel, _) = two_outputs(struct)
     found = maps(model, ProbeSet(PICTURES, TARGETS), output=kind)
@@ -235,6 +237,16 @@ def test_a_regression_is_explained_as_it_is(struct, age):
     np.testing.assert_allclose(report.scores, outputs[:, 0], rtol=1e-5)
     assert report.predictions.tolist() == [-1, -1, -1]  # it has no classes
     assert "probe_accuracy" not in report.statistics
+
+
+def test_a_regression_without_targets():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, bias_initializer="ones")])
+    features = ProbeSet(np.ones((3, 2), np.float32), kind="features")
+    report = SaliencyMonitor(model, features, score="output").evaluate(0)
+    assert report.targets.tolist() == [0, 0, 0]
+    several = keras.Sequential([keras.Input((2,)), layers.Dense(3)])
+    with pytest.raises(ValueError, match="targets: expected a class per probe"):
+        SaliencyMonitor(several, features, score="output").evaluate(0)
 
 
 def test_outputs_that_are_not_there():
@@ -336,7 +348,37 @@ def test_segmentation_of_one_class():
     close(found, by_tape(score_of, PICTURES))
 
 
+def test_a_score_with_settings_is_the_score_that_it_is():
+    """What is known of a score by its name is known of its function, with settings or without."""
+    probes = ProbeSet(PICTURES, TARGETS)
+    score = partial(scores.segmentation, region=np.ones((8, 8), bool))
+    monitor = SaliencyMonitor(segmentation_model("softmax"), probes, score=score)
+    report = monitor.intervene(monitor.evaluate(0))
+    assert report.interventions.unit == "score"
+    assert "probe_accuracy" not in report.statistics
+    model = ends_in_classes((8, 8, 3), layers.Flatten())
+    np.testing.assert_array_equal(maps(model, probes, score=scores.logit), maps(model, probes))
+
+
+def test_a_method_of_ones_own_may_use_a_tape():
+    def own(score_fn, inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            values = 2 * score_fn(inputs)
+        return tape.gradient(values, inputs)
+
+    model = ends_in_classes((8, 8, 3), layers.Conv2D(4, 3, activation="tanh"), layers.Flatten())
+    found = SaliencyMonitor(
+        model, ProbeSet(PICTURES, TARGETS), method=["gradient", own, "smoothgrad"]
+    ).evaluate(0)
+    np.testing.assert_allclose(found.others["own"], 2 * found.maps, rtol=1e-6)
+
+
 def test_scores_and_models_that_do_not_match():
+    channels_first = ProbeSet(PICTURES, TARGETS, data_format="channels_first")
+    turned = keras.Sequential([keras.Input((3, 8, 8)), layers.Permute((2, 3, 1))])
+    with pytest.raises(ValueError, match="expected a model with its channels last"):
+        SaliencyMonitor(turned, channels_first, score="segmentation")
     with pytest.raises(ValueError, match=r"labels every pixel: score='segmentation'"):
         SaliencyMonitor(segmentation_model("softmax"), ProbeSet(PICTURES, TARGETS))
     flat = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
@@ -434,6 +476,47 @@ def test_tokens_that_are_masked_have_no_saliency():
     for method in ("gradient", "smoothgrad"):
         found = maps(model, ProbeSet(tokens, TARGETS, kind="tokens"), method=method)
         np.testing.assert_array_equal(found > 0, tokens > 0)
+
+
+def reader(vectors):
+    """Logits of an answer and, ten times as strong, of a question."""
+    question, answer = (keras.Input((4,), dtype="int32", name=n) for n in ("question", "answer"))
+    first, second = vectors
+    weights = keras.ops.convert_to_tensor([[1.0], [2.0], [3.0], [4.0]])
+    x = 10 * first(question) * weights + second(answer) * weights
+    return keras.Model([question, answer], layers.Dense(3)(layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad"])
+def test_of_two_token_inputs_the_one_is_explained_that_is_named(is_shared, method):
+    first = layers.Embedding(9, 2)
+    model = reader((first, first if is_shared else layers.Embedding(9, 2)))
+    tokens = RNG.integers(0, 9, (2, 3, 4))
+    kernel = model.layers[-1].kernel.numpy().T[TARGETS].reshape(3, 4, 2)
+    expected = np.linalg.norm(kernel, axis=-1) * [1, 2, 3, 4]
+    for name, held, values, factor in (
+        ("question", "answer", tokens[0], 10),
+        ("answer", "question", tokens[1], 1),
+    ):
+        probes = ProbeSet(values, TARGETS, kind="tokens", input_name=name, held={held: tokens[0]})
+        found = maps(model, probes, method=method)
+        np.testing.assert_allclose(found, factor * expected, rtol=1e-4)  # linear in the vectors
+
+
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad", "input_x_gradient"])
+def test_tokens_and_images_in_half_precision_keep_small_gradients(method):
+    """The gradients, of 2 ** -27, are below the smallest number of float16, 2 ** -24."""
+    inputs = keras.Input((4,), dtype="int32")
+    vectors = layers.Embedding(9, 8, dtype="mixed_float16")(inputs)
+    x = deep("mixed_float16", 2.0**-9)(layers.GlobalAveragePooling1D(dtype="float32")(vectors))
+    tokens = ProbeSet(RNG.integers(0, 9, (3, 4)), TARGETS, kind="tokens")
+    model = keras.Model(inputs, x)
+    found = maps(model, tokens, method=method)
+    assert (found > 0).all()
+    assert found.max() < 2.0**-24
+    half = ProbeSet(RNG.normal(size=(3, 8)).astype(np.float16), TARGETS, kind="features")
+    assert (maps(deep("mixed_float16", 2.0**-9), half, method=method) > 0).all()
 
 
 def test_tokens_without_vectors():
@@ -653,7 +736,7 @@ def test_two_callbacks_in_one_fit_have_two_names(tmp_path):
         ({"name": 3}, TypeError, "name: expected a string"),
         ({"method": []}, ValueError, "method: expected one or more"),
         ({"method": ["gradient", "gradient"]}, ValueError, "method: expected different methods"),
-        ({"method": "guided_backprop"}, ValueError, "last layers.*are random"),
+        ({"method": "guided_backprop"}, ValueError, "last layers are made random"),
         ({"reduction": "mean"}, ValueError, "reduction: expected one of 'max_abs', 'l2'"),
         ({"jit_compile": "yes"}, ValueError, "jit_compile: expected"),
         ({"jit_compile": 1}, TypeError, "jit_compile: expected True, False or 'auto'"),
@@ -679,7 +762,14 @@ class Shaking(layers.Layer):
         return inputs + tf.random.normal((8, 8, 3))
 
 
-def test_a_layer_that_draws_from_tensorflows_own_state_is_told():
-    model = ends_in_classes((8, 8, 3), Shaking(), layers.Flatten())
+class Hidden(layers.Layer):
+    @tf.function
+    def call(self, inputs):
+        return inputs + tf.random.normal((8, 8, 3))
+
+
+@pytest.mark.parametrize("layer", [Shaking, Hidden])
+def test_a_layer_that_draws_from_tensorflows_own_state_is_told(layer):
+    model = ends_in_classes((8, 8, 3), layer(), layers.Flatten())
     with pytest.warns(UserWarning, match="random numbers at inference with a stateful TensorFlow"):
         SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS))

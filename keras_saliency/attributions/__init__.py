@@ -9,9 +9,12 @@ traced inside a `tf.function`; none runs in a Python loop over inputs, draws or 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from keras_saliency.attributions.differentiation import LayerCall, ModelScore, ScoreFn
 from keras_saliency.attributions.gradients import gradient, input_x_gradient
@@ -71,9 +74,9 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 """The methods known by name."""
 
 _UNFIT = (
-    "its maps hardly change when the model's last layers, from which the class comes, are random "
-    "(Adebayo et al., arXiv:1810.03292; docs/methods.md has numbers), so they can't show what a "
-    "model learned. Use 'smoothgrad' for maps with less speckle"
+    "it recovers the image, whatever class is explained (Nie et al., arXiv:1805.07039), and fails "
+    "the test in which the model's last layers are made random (Adebayo et al., arXiv:1810.03292). "
+    "Use 'smoothgrad' for maps with less speckle"
 )
 
 REFUSED = dict.fromkeys(
@@ -124,5 +127,7 @@ def method_name(method: Method) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_short, value))}]"
-    shape = getattr(value, "shape", None)
-    return repr(value) if shape is None else f"array{tuple(shape)}"
+    if getattr(value, "shape", None) is None:
+        return repr(value)
+    digest = hashlib.blake2b(np.asarray(value).tobytes(), digest_size=2).hexdigest()
+    return f"array{tuple(value.shape)}#{digest}"

@@ -75,8 +75,19 @@ class ModelScore:
         self.is_of_places = is_of_places
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """The scores, `(batch,)`."""
-        return self._pass(inputs).scores
+        """The scores, `(batch,)`; a tape around the call finds their gradient to the inputs."""
+        known = self._pass(inputs).scores
+
+        def scores(inputs_: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+            def backward(upstream: Tensor) -> Tensor:
+                found = self.gradient(inputs)
+                if found is None:
+                    return tf.zeros_like(inputs_)
+                return tf.cast(per_probe(upstream, found), found.dtype) * found
+
+            return tf.identity(known), backward
+
+        return tf.custom_gradient(scores)(inputs)
 
     @property
     def background(self) -> Tensor | None:
@@ -108,7 +119,7 @@ class ModelScore:
     def _gradients(self, inputs: Tensor) -> tuple[Tensor | None, list[Tensor | None]]:
         known = self._pass(inputs)
         if known.gradients is None:
-            after = _downstream(inputs)
+            after = downstream(inputs)
             sources = {
                 id(call.output): call.output
                 for call in known.calls
@@ -120,7 +131,7 @@ class ModelScore:
         return known.gradients
 
 
-def _downstream(source: Tensor) -> set[Any]:
+def downstream(source: Tensor) -> set[Any]:
     """The operations of a graph that a tensor goes into, and those that they go into."""
     found: set[Any] = set()
     waiting = [source]

@@ -44,7 +44,8 @@ def smoothgrad(
         inputs: `(batch, ...)`, floating point.
         num_samples: Noisy copies of each input; an even number, where they come in pairs.
         noise_level: The noise's standard deviation, as a share of each input's range (its largest
-            value minus its smallest).
+            value minus its smallest); of plain features, as a share of each feature's range over
+            the probes.
         average: Of what: `"signed"`, the gradients themselves, as in the paper; `"absolute"`,
             their absolute values; `"squared"`, their squares (arXiv:1806.10758), of which the
             root is returned: the same ranking, in the unit of the gradient.
@@ -73,7 +74,7 @@ def smoothgrad(
     """
     check_choice("average", average, AVERAGES)
     change = {"signed": tf.identity, "absolute": tf.abs, "squared": tf.square}[average]
-    draws = noisy(inputs, num_samples, noise_level, antithetic, seed)
+    draws = noisy(score_fn, inputs, num_samples, noise_level, antithetic, seed)
 
     def add(index: Tensor, total: Tensor) -> Tensor:
         return total + change(tf.cast(gradient(score_fn, draws(index)), tf.float64))
@@ -125,7 +126,7 @@ def vargrad(
         Adebayo, Gilmer, Goodfellow, Kim: Local Explanation Methods for Deep Neural Networks Lack
         Sensitivity to Parameter Values. arXiv:1810.03307.
     """
-    draws = noisy(inputs, num_samples, noise_level, False, seed)
+    draws = noisy(score_fn, inputs, num_samples, noise_level, False, seed)
     if num_samples < 2:
         raise ValueError("num_samples: expected 2 or more, as one gradient does not differ; got 1.")
 
@@ -141,7 +142,12 @@ def vargrad(
 
 
 def noisy(
-    inputs: Tensor, num_samples: int, noise_level: float, antithetic: bool, seed: int
+    score_fn: ScoreFn,
+    inputs: Tensor,
+    num_samples: int,
+    noise_level: float,
+    antithetic: bool,
+    seed: int,
 ) -> Callable[[Tensor], Tensor]:
     """From the number of a copy to the inputs with that copy's noise; settings as in `smoothgrad`.
 
@@ -151,9 +157,16 @@ def noisy(
     """
     check_positive_int("num_samples", num_samples, mend="Give the number of noisy copies.")
     check_number("noise_level", noise_level, above=0)
+    if not isinstance(antithetic, bool):
+        raise TypeError(f"antithetic: expected True or False, received {antithetic!r}.")
     check_seed(seed)
-    axes = list(range(1, inputs.shape.rank))
-    spread = tf.reduce_max(inputs, axes, True) - tf.reduce_min(inputs, axes, True)
+    background = getattr(score_fn, "background", None)
+    if inputs.shape.rank == 2 and background is not None:  # each feature has a scale of its own
+        others = tf.cast(background, inputs.dtype)
+        spread = tf.reduce_max(others, 0, True) - tf.reduce_min(others, 0, True)
+    else:
+        axes = list(range(1, inputs.shape.rank))
+        spread = tf.reduce_max(inputs, axes, True) - tf.reduce_min(inputs, axes, True)
 
     def noisy(index: Tensor) -> Tensor:
         number = index // 2 if antithetic else index
