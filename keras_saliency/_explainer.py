@@ -304,14 +304,19 @@ def _embedding(
 
 
 def _checked(attribution: Any, inputs: Tensor, name: str) -> Tensor:
-    """An attribution of the form that maps are made of."""
+    """An attribution of the form that maps are made of; a map without channels has one."""
+    if isinstance(attribution, np.ndarray):
+        attribution = tf.constant(attribution)
     shape = getattr(attribution, "shape", None)
+    if tf.is_tensor(attribution) and inputs.shape.rank > 2 and shape == inputs.shape[:-1]:
+        attribution = attribution[..., tf.newaxis]
+        shape = attribution.shape
     one_channel = [*inputs.shape[:-1], 1] if inputs.shape.rank > 2 else None
     if not tf.is_tensor(attribution) or list(shape or ()) not in ([*inputs.shape], one_channel):
         received = type(attribution).__name__ if shape is None else f"shape {tuple(shape)}"
         raise ValueError(
             f"method={name!r}: expected an attribution of the inputs' shape {tuple(inputs.shape)}, "
-            f"or with a single channel, received {received}."
+            f"with a single channel or without one, received {received}."
         )
     if not attribution.dtype.is_floating:
         raise TypeError(f"method={name!r}: expected floats, received {attribution.dtype.name}.")

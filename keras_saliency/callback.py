@@ -241,7 +241,11 @@ class SaliencyCallback(keras.callbacks.Callback):
             numbers = {name: v for name, v in report.statistics.items() if is_logged(name)}
             if self._tested is not None:
                 numbers["alert"] = float(any(v.active for v in self._tested.verdicts))
-            logs.update({_tags.log_key(name, self.name): v for name, v in numbers.items()})
+            keyed = {_tags.log_key(name, self.name): value for name, value in numbers.items()}
+            if logs.keys() & keyed:
+                text = f"saliency: two callbacks are named {self.name!r}: give one another name"
+                warnings.warn(text, stacklevel=2)
+            logs.update(keyed)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Explains the last epoch, if a callback after this one made it the last; closes files."""
@@ -369,12 +373,9 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _where(self) -> str:
         """How often maps are made, how they are compiled, and where they are seen."""
         often = "every epoch" if self.saliency_freq == 1 else f"every {self.saliency_freq} epochs"
-        if not isinstance(self.update_freq, str):
-            often += f" and every {self.update_freq} batches"
-        where = (
-            "" if self.log_dir is None else f"; see it with: tensorboard --logdir {self.log_dir}"
-        )
-        return f"{often}; {self._monitor.compilation}{where}"
+        batches = f" and every {self.update_freq} batches" if self.update_freq != "epoch" else ""
+        where = f"; see it with: tensorboard --logdir {self.log_dir}" if self.log_dir else ""
+        return f"{often}{batches}; {self._monitor.compilation}{where}"
 
     def _say_cost(self) -> None:
         """Says, after the first epoch that ended with an evaluation, what that cost."""

@@ -175,7 +175,7 @@ def _imagenet_names(model: Any, module: Any) -> list[str]:
 
 
 def _class_name(names: Sequence[str]) -> Callable[[int], str]:
-    return lambda index: names[index] if index < len(names) else f"class {index}"
+    return lambda index: names[index] if 0 <= index < len(names) else f"class {index}"
 
 
 def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None) -> ImageModel:
@@ -313,8 +313,9 @@ def explain(
     for index in range(len(images)):
         said = statement(report.maps[index])
         prediction, of = report.predictions[index], subject.class_name(report.targets[index])
+        predicts = f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}"
         lines = [
-            f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}",
+            predicts if prediction >= 0 else f"scores {report.scores[index]:.3g}",
             f"{method_name(method)} of the {score} of {of}",
         ]
         picture = sheets.captioned(

@@ -186,14 +186,16 @@ def value_range(images: Array) -> tuple[float, float]:
     """The pixel values shown as black and white: the usual range that holds all images.
 
     0..1, -1..1 or 0..255, whichever is the first to hold every value; else the smallest and the
-    largest value. One range for all, so that images stay comparable.
+    largest value. Values that do not pass 5 are not taken for ones on 0..255, which would be black.
+    One range for all, so that images stay comparable.
 
     Example:
         >>> value_range(np.array([0.0, 17.0])), value_range(np.array([-2.5, 2.0]))
         ((0.0, 255.0), (-2.5, 2.0))
     """
     low, high = float(images.min()), float(images.max())
-    for usual in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+    bytes_or_not = [(0.0, 255.0)] if high > 5 else []
+    for usual in [(0.0, 1.0), (-1.0, 1.0), *bytes_or_not]:
         if usual[0] <= low and high <= usual[1]:
             return usual
     return low, high

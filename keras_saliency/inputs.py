@@ -123,6 +123,8 @@ def checked_held(
     checked = {}
     for name, values in held.items():
         array = np.array(values)
+        if array.dtype == object and all(isinstance(one, str | bytes) for one in array.flat):
+            array = np.array(array, dtype="S" if isinstance(array.flat[0], bytes) else "U")
         if array.ndim == 0 or len(array) != num_probes:
             raise ValueError(
                 f"held[{name!r}]: expected one row per probe, ({num_probes}, ...), received shape "
@@ -130,6 +132,8 @@ def checked_held(
             )
         if array.dtype.kind not in "iufbUS":
             raise TypeError(f"held[{name!r}]: expected numbers or strings, got {array.dtype}.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"held[{name!r}]: expected finite numbers, received nan or infinity.")
         array.setflags(write=False)
         checked[name] = array
     return checked

@@ -148,7 +148,7 @@ class SaliencyMonitor:
             gradient_norms=found[f"norms/{first}"],
             statistics={},
             signed_maps=found[f"maps/{first}"] if is_signed else None,
-            others={name: np.abs(found[f"maps/{name}"]) for name in further},
+            others={name: found[f"maps/{name}"] for name in further},
         )
         numbers = summarize(
             report, self.probes, previous=previous, before=before, predicts=self._predicts
@@ -368,7 +368,10 @@ def check_method_and_score(
     methods = {method_name(one): one for one in several}
     if len(methods) < len(several):
         names = ", ".join(map(method_name, several))
-        raise ValueError(f"method: expected different methods, received {names}.")
+        raise ValueError(
+            f"method: expected methods of different names, received {names}. A function of one's "
+            "own is called by its __name__."
+        )
     if not callable(score):
         check_choice("score", score, scores.SCORES)
     return methods, score

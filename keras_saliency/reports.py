@@ -186,7 +186,8 @@ class SaliencyReport:
             `keras_saliency.summary`.
         signed_maps: The same as `maps` with their signs, where the reduction keeps them; else
             `None`.
-        others: By their names, the maps of the further methods that were asked for.
+        others: By their names, the maps of the further methods that were asked for; with their
+            signs, where the reduction keeps them.
         interventions: What the interventions found; `None` where none were made.
         verdicts: What the rules make of that, one for each effect.
         alerts: What is new in it.

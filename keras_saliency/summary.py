@@ -54,7 +54,9 @@ _PLACES = {
 }
 
 KINDS: Mapping[str, Kind] = {
-    "gradient_norm": Kind("the mean L2 norm of the gradient", "none"),
+    "gradient_norm": Kind(
+        "the mean L2 norm of the attribution: by default, of the gradient", "none"
+    ),
     "confidence": Kind("the mean probability of the predicted class", "1 / classes"),
     "probe_accuracy": Kind("the share of probes that are predicted right", "1 / classes"),
     "dead_maps": Kind("the share of maps that are zero or not a number", "0"),

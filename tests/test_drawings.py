@@ -404,18 +404,18 @@ def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
         assert "Method" not in pictures.description(tag)
 
 
-def test_further_methods_of_signed_maps_are_not_signed():
+def test_further_methods_of_signed_maps_are_signed():
     maps = np.float32([[[2, 0]]])
     pictures = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
     found = pictures.draw(report(maps, signed_maps=-maps, others={"x": maps}))
-    alone = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot").draw(report(maps))
+    alone = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
+    expected = alone.draw(report(maps, signed_maps=maps))
     for tag in (_tags.CONTACT_SHEET, _tags.FILMSTRIP):
-        np.testing.assert_array_equal(found[f"{tag}/x"], alone[tag])
-    frames = {tag: found[tag][-10, -32] for tag in (_tags.FILMSTRIP, "saliency/filmstrip/x")}
-    assert [tuple(color) for color in frames.values()] == [BLUE, END]
-    assert "`RdBu_r`" in pictures.description(_tags.CONTACT_SHEET)
-    assert "`hot`" in pictures.description("saliency/contact_sheet/x")
-    assert "RdBu_r" not in pictures.description("saliency/contact_sheet/x")
+        np.testing.assert_array_equal(found[f"{tag}/x"], expected[tag])
+        assert not np.array_equal(found[f"{tag}/x"], found[tag])
+        assert "`RdBu_r`" in pictures.description(f"{tag}/x")
+        assert "Method `x`." in pictures.description(f"{tag}/x")
+    assert tuple(found[_tags.FILMSTRIP][-10, -32]) == BLUE
 
 
 # ---------------------------------------------------------------- every kind

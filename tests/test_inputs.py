@@ -83,6 +83,7 @@ def test_kinds_and_formats_that_are_not_there():
             ValueError,
             r"held\['age'\]: .*\(3, \.\.\.\)",
         ),
+        ({"input_name": "p", "held": {"age": [1, np.nan, 2]}}, ValueError, "finite numbers"),
         ({"input_name": "p", "held": {"age": 1}}, ValueError, r"held\['age'\]: .*shape \(\)"),
         ({"input_name": "p", "held": {"age": [None] * 3}}, TypeError, r"held\['age'\]: .*object"),
     ],
@@ -90,6 +91,13 @@ def test_kinds_and_formats_that_are_not_there():
 def test_held_inputs_that_are_refused(settings, error, says):
     with pytest.raises(error, match=says):
         probes("image", **settings)
+
+
+def test_held_strings_may_come_as_objects():
+    for words in (["a", "bc", "d"], tf.constant(["a", "bc", "d"]).numpy()):
+        given = probes("image", input_name="p", held={"word": np.array(words, object)})
+        assert given.held["word"].dtype.kind in "US"
+        assert given.held["word"].astype(str).tolist() == ["a", "bc", "d"]
 
 
 def test_held_inputs_are_part_of_the_probes():

@@ -728,6 +728,27 @@ def test_two_callbacks_in_one_fit_have_two_names(tmp_path):
     assert callbacks[1].report.others["integrated_gradients"].shape == (3, 4)
 
 
+def test_two_callbacks_of_one_name_are_told():
+    model = ends_in_classes((8, 8, 3), layers.Flatten())
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    both = [
+        ks.SaliencyCallback(ProbeSet(PICTURES, TARGETS), log_dir=None, verbose=0) for _ in range(2)
+    ]
+    with pytest.warns(UserWarning, match="two callbacks are named 'saliency'"):
+        model.fit(PICTURES, TARGETS, epochs=1, verbose=0, callbacks=both)
+
+
+def test_a_method_of_ones_own_may_give_a_map_without_channels():
+    def brightness(score_fn, inputs):
+        return tf.reduce_sum(inputs, axis=-1)
+
+    model = ends_in_classes((8, 8, 3), layers.Flatten())
+    report = SaliencyMonitor(
+        model, ProbeSet(PICTURES, TARGETS), method=["gradient", brightness], reduction="signed"
+    ).evaluate(0)
+    np.testing.assert_allclose(report.others["brightness"], PICTURES.sum(-1), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
@@ -735,7 +756,11 @@ def test_two_callbacks_in_one_fit_have_two_names(tmp_path):
         ({"name": "a/b"}, ValueError, "name: expected the name of a directory"),
         ({"name": 3}, TypeError, "name: expected a string"),
         ({"method": []}, ValueError, "method: expected one or more"),
-        ({"method": ["gradient", "gradient"]}, ValueError, "method: expected different methods"),
+        (
+            {"method": ["gradient", "gradient"]},
+            ValueError,
+            "method: expected methods of different names",
+        ),
         ({"method": "guided_backprop"}, ValueError, "last layers are made random"),
         ({"reduction": "mean"}, ValueError, "reduction: expected one of 'max_abs', 'l2'"),
         ({"jit_compile": "yes"}, ValueError, "jit_compile: expected"),

@@ -169,6 +169,7 @@ def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["saliency"]
 
 
+@pytest.mark.filterwarnings("ignore:saliency. two callbacks")  # of one run, to be told apart
 def test_another_subject_does_not_go_on_in_a_run(tmp_path):
     model = network()
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], model=model)

@@ -90,11 +90,13 @@ class Pictures:
                 targets = report.targets[self._chosen]
                 drawn[_tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
         for method, others in report.others.items():
-            mean = _mean(others)
-            over_others, _ = self._panels(method, others, signed=False)
+            mean = _mean(np.abs(others))
+            over_others, _ = self._panels(method, others, self._signed)
             sheet = sheets.contact_sheet(self._cells(report, others, over_others, mean))
             drawn[_tags.contact_sheet_tag(method)] = sheet
-            strip = self._film(method).add(report.step, mean, others[self._rows])
+            strip = self._film(method).add(
+                report.step, mean, others[self._rows], signed=self._signed
+            )
             drawn[_tags.filmstrip_tag(method)] = strip
         for position, probe in enumerate(self._chosen):
             panels = (self._canvas.originals[position], over[position], heat[position])
@@ -129,11 +131,11 @@ class Pictures:
         method = tag.removeprefix(sheet).removeprefix(strip)
         of = "" if method == tag else f" Method `{method}`."
         shown = f"Colormap `{self._colormap}`, scale `{self._scale}`.{of}"
-        if self._signed and not of:
+        if self._signed:
             shown = (
                 f"Colormap `{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle; "
                 "its end speaks for the target, its beginning against. A mean is of the maps "
-                f"without their signs, in `{self._colormap}`."
+                f"without their signs, in `{self._colormap}`.{of}"
             )
         if tag == _tags.CONTACT_SHEET or tag.startswith(sheet):
             return f"All probes, each with its map laid over; first the mean of all maps. {shown}"
