@@ -306,7 +306,10 @@ def _embedding(
 def _checked(attribution: Any, inputs: Tensor, name: str) -> Tensor:
     """An attribution of the form that maps are made of; a map without channels has one."""
     if isinstance(attribution, np.ndarray):
-        attribution = tf.constant(attribution)
+        raise TypeError(
+            f"method={name!r}: expected a tensor, received a NumPy array, which would be the same "
+            "for all probes and epochs: the method is traced. Compute it with TensorFlow."
+        )
     shape = getattr(attribution, "shape", None)
     if tf.is_tensor(attribution) and inputs.shape.rank > 2 and shape == inputs.shape[:-1]:
         attribution = attribution[..., tf.newaxis]
