@@ -303,6 +303,7 @@ class Parts:
         Raises:
             RuntimeError: There were none.
         """
+        self._monitor.forget()  # or it would know the state, and make no tests
         found = self._monitor.intervene(self._end.report()).interventions
         if found is None:
             raise RuntimeError("no interventions were made")
@@ -310,6 +311,7 @@ class Parts:
 
     def intervene(self) -> float:
         """All interventions of one evaluation: counterfactual images, answers, p-values."""
+        self._monitor.forget()
         return timed(lambda: self._monitor.intervene(self._end.report()))()
 
     def draw(self) -> float:
@@ -415,7 +417,7 @@ def summarized(times: Times) -> dict[str, dict[str, float]]:
         },
         "interventions": {
             "passes": times.passes,
-            "us a pass": 1e6 * medians.median(seconds["interventions"]) / times.passes,
+            "us a pass": 1e6 * medians.median(seconds["interventions"]) / max(1, times.passes),
             "interventions / epoch": ratio(seconds["interventions"], seconds["epoch"]),
         },
         "parts / floor": {name: ratio(values, floor) for name, values in parts.items()},

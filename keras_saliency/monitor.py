@@ -274,7 +274,8 @@ class SaliencyMonitor:
 
     def _ask(self, images: Array, recipients: Array) -> tuple[Array, Array]:
         """The predictions and scores of some images, `batch_size` at most."""
-        assert self._targets is not None
+        if self._targets is None:
+            raise RuntimeError("report: expected one of this monitor; it has not evaluated yet.")
         predictions, values = self._explainer.answers(images, recipients, self._targets)
         return predictions if self._predicts else np.full_like(predictions, -1), values
 
