@@ -84,24 +84,35 @@ class Explainer:
         """How often the model has been traced for maps: 1."""
         return int(self._function.experimental_get_tracing_count())
 
-    def explain(self, targets: Array) -> dict[str, Array]:
+    def explain(self, targets: Array, *, with_ends: bool = False) -> dict[str, Array]:
         """Explains the first `len(targets)` probes.
+
+        Args:
+            targets: The class of each.
+            with_ends: Whether the model's outputs and logits are wanted, too; of a segmentation
+                they are large.
 
         Returns:
             By name, with one row for each: `"scores"`; `"predictions"` and `"confidences"`, -1 and
-            `nan` where there are no classes; `"outputs"` and `"logits"` where there is a head; and
+            `nan` where there are no classes; `"outputs"` and `"logits"` if wanted; and
             for each method `"maps/<method>"`, `"norms/<method>"` and, of integrated gradients,
             `"completeness/<method>"`, as `completeness` gives it.
         """
         size, total = self.chunk_size, len(targets)
         with self._written.kept():
             chunks = [
-                self._explained(self._chunk(range(start, start + size), targets))
+                self._kept(
+                    self._explained(self._chunk(range(start, start + size), targets)), with_ends
+                )
                 for start in range(0, total, size)
             ]
         return {
             name: np.concatenate([chunk[name] for chunk in chunks])[:total] for name in chunks[0]
         }
+
+    def _kept(self, results: Mapping[str, Tensor], with_ends: bool) -> dict[str, Array]:
+        left_out = () if with_ends else ("outputs", "logits")
+        return {name: v.numpy() for name, v in results.items() if name not in left_out}
 
     def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
         """The predictions and scores of some images, `batch_size` at most.
@@ -148,9 +159,9 @@ class Explainer:
             "targets": tf.constant(targets[chosen], tf.int32),
         }
 
-    def _explained(self, chunk: dict[str, Any]) -> dict[str, Array]:
+    def _explained(self, chunk: dict[str, Any]) -> Mapping[str, Tensor]:
         if not self._scales:
-            return {name: values.numpy() for name, values in self._explain(chunk).items()}
+            return self._explain(chunk)  # type: ignore[no-any-return]
         is_done, scales = np.zeros(self.chunk_size, bool), np.zeros(self.chunk_size, np.float32)
         for scale in LOSS_SCALES:
             scales[~is_done] = scale
@@ -159,7 +170,7 @@ class Explainer:
             is_done = np.isfinite(norms).all(axis=0) | ~np.isfinite(results["scores"])
             if is_done.all():
                 break
-        return {name: values.numpy() for name, values in results.items()}
+        return results  # type: ignore[no-any-return]
 
     def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
         held, targets, images = chunk["held"], chunk["targets"], chunk["images"]

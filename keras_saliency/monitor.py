@@ -284,7 +284,7 @@ class SaliencyMonitor:
         if self._targets is not None:
             self._checked_targets(self._targets)
         first = np.zeros(len(self.probes), np.int64) if self._targets is None else self._targets
-        found = self._explainer.explain(first[: self._explainer.chunk_size])
+        found = self._explainer.explain(first[: self._explainer.chunk_size], with_ends=True)
         self._predicts = self._explainer.head is not None
         if self._explainer.head is not None:
             ends = self._explainer.head, found["outputs"], found["logits"]

@@ -335,6 +335,15 @@ def test_the_class_activation_map_of_a_segmentation_is_taken_where_the_model_is_
     assert not np.allclose(default, answer)
 
 
+def test_the_outputs_of_a_segmentation_are_not_kept():
+    """Of all probes they would be far larger than the maps."""
+    monitor = SaliencyMonitor(
+        segmentation_model(None), ProbeSet(PICTURES, TARGETS), score="segmentation"
+    )
+    assert "outputs" in monitor._explainer.explain(TARGETS, with_ends=True)
+    assert not {"outputs", "logits"} & monitor._explainer.explain(TARGETS).keys()
+
+
 def test_segmentation_of_one_class():
     model = segmentation_model("sigmoid", classes=1)
     end = model.layers[-1]
