@@ -58,3 +58,34 @@ def probe_tag(name: str) -> str:
 def log_key(statistic: str, name: str = EPOCH_RUN) -> str:
     """Key under which Keras' `logs` carry a statistic: `saliency_<statistic>`."""
     return f"{name}_{statistic}"
+
+
+PLUGIN = "saliency"
+"""The name of the dashboard's plugin in TensorBoard; what follows is its data."""
+
+FORMAT = 1
+"""The version of that data. It grows where a reader of the version before would go wrong."""
+
+PROBES = "saliency_log/probes"
+"""What does not change: names, classes, pictures of the inputs, masks, regions. Once in a run."""
+
+REPORTS = "saliency_log/reports"
+"""What an evaluation found, without its maps; at every step."""
+
+FINDINGS = "saliency_log/findings"
+"""What the interventions found, the alerts and their evidence; at the steps that have some."""
+
+MAPS = "saliency_log/maps/"
+"""In front of the name of a method: `saliency_log/maps/gradient`; at every step."""
+
+LEVELS = 252
+"""The code of a map's largest value; 0 is the code of 0. Of a signed map, 0 has the code
+`LEVELS // 2`, and the codes 0 and `LEVELS` stand for minus and plus its largest size."""
+
+NOT_FINITE = 255
+"""The code of a value that is not a finite number."""
+
+
+def maps_tag(method: str) -> str:
+    """Tag of a method's maps: `saliency_log/maps/<method>`."""
+    return f"{MAPS}{method}"
