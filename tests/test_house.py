@@ -55,6 +55,7 @@ FLOORS = {
     "_sampling": 1,
     "_tags": 1,
     "inputs": 1,
+    "plugin": 1,
     "probes": 1,
     "reports": 1,
 }
