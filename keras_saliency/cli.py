@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 import shutil
@@ -83,6 +84,29 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--port", type=int, default=6006, help="default: %(default)s")
     board.add_argument("--host", default="localhost", help="default: %(default)s")
     board.set_defaults(run=_serve)
+
+    report = commands.add_parser(
+        "report", help="make one HTML file of a log, an animation of a probe, or a filmstrip"
+    )
+    report.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
+    report.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        help="the file to write: .html; .png or .gif with --animate; .png with --filmstrip",
+    )
+    report.add_argument("--steps", type=int, help="of a run, at most, evenly spaced; default: all")
+    kinds = report.add_mutually_exclusive_group()
+    kinds.add_argument("--animate", metavar="PROBE", help="a probe's name: its maps as a film")
+    kinds.add_argument("--filmstrip", action="store_true", help="probes and evaluations in a table")
+    report.add_argument("--run", dest="name", help="of several, the one to draw")
+    report.add_argument(
+        "--probe", action="append", help="a row of the filmstrip, repeatable; default: 16 of all"
+    )
+    report.add_argument("--method", help="of several, the one to draw; default: the first")
+    report.add_argument("--scale", help="epoch, probe or shared; default: probe in a film")
+    report.add_argument("--colormap", default="hot", help="default: %(default)s")
+    report.set_defaults(run=_report)
 
     explain = commands.add_parser("explain", help="show where a trained model looks in images")
     explain.add_argument(
@@ -213,6 +237,53 @@ def _unused(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.name}-{number}")
     return free
+
+
+def _report(options: argparse.Namespace) -> None:
+    from keras_saliency import history, sheets
+    from keras_saliency._checks import check_positive_int
+    from keras_saliency.drawings import evenly
+    from keras_saliency.reader import Log, read_log
+    from keras_saliency.standalone import page
+
+    draws = options.animate is not None or options.filmstrip
+    endings = (".png", ".gif") if options.animate is not None else (".png",)
+    endings = endings if draws else (".html", ".htm")
+    out: Path = options.out
+    if out.suffix.lower() not in endings:
+        raise ValueError(f"--out: expected a {' or '.join(endings)} file here, received {out}.")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"--out: the directory {out.parent} does not exist.")
+    if options.steps is not None:
+        check_positive_int("--steps", options.steps, mend="It counts the steps to keep.")
+    if not draws:
+        out.write_text(page(options.log_dir, most_steps=options.steps), "utf-8")
+        print(f"{out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser, or send it on.")
+        return
+    log: Log = _one_of(read_log(options.log_dir), options.name)
+    if options.steps is not None:
+        kept = evenly(len(log.reports), options.steps)
+        log = dataclasses.replace(log, reports=tuple(log.reports[place] for place in kept))
+    settings = {"method": options.method, "colormap": options.colormap}
+    if options.scale is not None:
+        settings["scale"] = options.scale
+    if options.animate is not None:
+        history.save_animation(history.animation(log, options.animate, **settings), out)
+    else:
+        names = log.probes.names
+        probes = options.probe or [names[place] for place in evenly(len(names), 16)]
+        strip = history.filmstrip(log, probes, **settings)
+        out.write_bytes(sheets.encoded(strip, lossless=True))
+    print(f"{len(log.reports)} evaluations of the run {log.run!r}: {out}")
+
+
+def _one_of(logs: dict[str, Any], run: str | None) -> Any:
+    """The log of a run, which need not be named where there is one."""
+    if run is None and len(logs) > 1:
+        raise ValueError(f"--run: expected one of {', '.join(logs)}; there are several.")
+    if run is not None and run not in logs:
+        raise ValueError(f"--run: expected one of {', '.join(logs)}, received {run}.")
+    return logs[run or next(iter(logs))]
 
 
 def _explain(options: argparse.Namespace) -> None:

@@ -36,7 +36,7 @@ export class HttpSource {
   }
 
   async blob(run, tag, [, wallTime, keys], i) {
-    return (await this.#get("blob", { key: keys[i], t: wallTime })).arrayBuffer();
+    return (await this.#get("blob", { key: keys[i], wall_time: wallTime })).arrayBuffer();
   }
 
   async #get(path, query) {
