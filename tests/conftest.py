@@ -1,0 +1,27 @@
+import os
+
+import browser
+import pytest
+
+REQUIRED = "KERAS_SALIENCY_REQUIRE_BROWSER"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for the tests of the SALIENCY tab's page, which are skipped without one."""
+    lacking = browser.missing()
+    if lacking and os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{lacking} {REQUIRED}=1 asks for them.")
+    if lacking:
+        pytest.skip(lacking)
+    with browser.launched() as found:
+        yield found
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says loudly, and not only with `-rs`, that the page was not tested."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    lacking = [found for found in skipped if "The page's tests need" in str(found.longrepr)]
+    if lacking:
+        terminalreporter.section("THE PAGE WAS NOT TESTED", red=True, bold=True)
+        terminalreporter.line(f"{len(lacking)} tests were skipped: {lacking[0].longrepr[2]}")

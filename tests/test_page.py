@@ -1,0 +1,549 @@
+"""The page of the SALIENCY tab in Chromium: on a real training's log, in real TensorBoards.
+
+What it shows is compared with what `read_log` reads and matplotlib colours.
+"""
+
+import itertools
+import re
+
+import numpy as np
+import page_logs
+import pytest
+from browser import eventually, matrix_cell, opened
+from page_logs import CLASS_NAMES, EPOCHS, KINDS, METHODS, Expected
+from test_plugin import serving, tensorboard
+
+from keras_saliency import standalone
+
+STEPS = [-1, *range(EPOCHS)]
+RUN = "cue/saliency"
+RUNS = [RUN, "no cue/saliency", "written/many", "written/signed/saliency"]
+RUNS += [f"written/{kind}/saliency" for kind in KINDS]
+
+
+@pytest.fixture(scope="module")
+def logs(chromium, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("logs")
+    page_logs.train(directory / "cue", method=METHODS, interventions="epoch")
+    page_logs.train(directory / "no cue", cue=False, epochs=2, interventions=None)
+    page_logs.write_signed(directory / "written" / "signed")
+    page_logs.write_many(directory / "written" / "many")
+    for kind in KINDS:
+        page_logs.write_kind(directory / "written" / kind, kind)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def expected(logs):
+    return Expected(logs, RUN)
+
+
+def all_read(board):
+    tags = {run: len(tags["saliency_log/reports"]) for run, tags in board.index().items()}
+    return tags.keys() == {*RUNS} and tags["written/many"] == 120 and tags[RUN] == len(STEPS)
+
+
+@pytest.fixture(scope="module")
+def board(logs, tmp_path_factory):
+    with serving(tensorboard(logs), tmp_path_factory.mktemp("board"), all_read) as found:
+        yield found.url
+
+
+@pytest.fixture(scope="module")
+def python_board(logs, tmp_path_factory):
+    further = ["--load_fast=false", "--path_prefix=/board"]
+    place = tmp_path_factory.mktemp("python_board")
+    with serving(tensorboard(logs, *further), place, all_read, "/board") as found:
+        yield found.url
+
+
+@pytest.fixture(scope="module")
+def file(logs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "page.html"
+    path.write_text(standalone.page(logs), "utf-8")
+    return path.as_uri()
+
+
+def frame_of(board):
+    """Where TensorBoard keeps the tab's frame: the page without what surrounds it."""
+    return f"{board}/data/plugin_entry.html?name=saliency"
+
+
+@pytest.fixture(params=["default loader", "Python loader, prefix", "file"])
+def door(request):
+    """By each of the ways in which the page gets its data, its address."""
+    if request.param == "file":
+        return request.getfixturevalue("file")
+    is_default = request.param == "default loader"
+    return frame_of(request.getfixturevalue("board" if is_default else "python_board"))
+
+
+@pytest.fixture
+def tab(chromium, board):
+    """Opens the page with some state, out of TensorBoard."""
+    return lambda **state: opened(chromium, frame_of(board), **state)
+
+
+def assert_cells(cells, expected, method, step, tolerance=0, **style):
+    """The pixels of large cells are as computed, all opaque."""
+    for cell in cells:
+        wanted = expected.pixels(method, step, cell["probe"], **style)
+        found = cell["pixels"].astype(int)
+        assert found.shape == (*wanted.shape[:2], 4)
+        assert (found[..., 3] == 255).all()
+        assert np.abs(found[..., :3] - wanted).max() <= tolerance, (method, step, cell["probe"])
+
+
+def assert_matrix(tab, expected, method, rows, columns, **style):
+    """The cells of these probes and steps are in sight, with their pixels as computed."""
+    where, pixels = tab.matrix()
+    for (row, probe), (column, step) in itertools.product(rows, columns):
+        codes = expected.thumbnail(method, step, probe)
+        wanted = expected.pixels(method, step, probe, codes=codes, **style)
+        times = where["cellHeight"] // wanted.shape[0]
+        wanted = wanted.repeat(times, 0).repeat(times, 1)[1:-1, 1:-1]
+        assert where["cellHeight"] == wanted.shape[0] + 2
+        found = matrix_cell(where, pixels, row, column)
+        np.testing.assert_array_equal(found, wanted, err_msg=f"{probe} at {step}")
+
+
+# ---------------------------------------------------------------- TensorBoard's own page
+
+
+def framed(tab):
+    """Looks into the frame in which TensorBoard shows the page, and waits for the matrix."""
+    tab.page.locator("iframe").wait_for()
+    tab.frame = next(frame for frame in tab.page.frames if "name=saliency" in frame.url)
+    tab.matrix()
+    return tab
+
+
+@pytest.mark.parametrize("which", ["board", "python_board"])
+def test_the_tab_is_in_tensorboard_and_shows_the_matrix(which, request, chromium, expected):
+    with opened(chromium, f"{request.getfixturevalue(which)}/#saliency") as tab:
+        tab.page.locator(".mat-mdc-tab").get_by_text("Saliency", exact=True).wait_for()
+        where, _ = framed(tab).matrix()
+        assert (where["rows"], where["columns"]) == (3 * page_logs.PER_CLASS, len(STEPS))
+        tab.choose("show", "map")
+        rows = [(row, row) for row in range(6)]
+        eventually(assert_matrix, tab, expected, METHODS[0], rows, [*enumerate(STEPS)])
+
+
+def test_dark_mode_of_tensorboard_is_that_of_the_page(chromium, board):
+    """The matrix is painted anew, too: its band of the current step has the theme's colour."""
+
+    def assert_theme(name, ground, band):
+        look = "document.documentElement.dataset.theme + getComputedStyle(document.body).background"
+        found = tab.frame.evaluate(look)
+        assert found.startswith(f"{name}{ground}")
+        where, pixels = tab.matrix()
+        step = where["columns"] - 1
+        at = where["gap"] + step * (where["cellWidth"] + where["gap"]) + 5
+        assert pixels[where["cellHeight"] + where["gap"] + 2, at].tolist() == [*band, 255]
+
+    with opened(chromium, f"{board}/#saliency", step=0) as tab:
+        framed(tab)
+        light = ("light", "rgb(255, 255, 255)", (227, 238, 251))
+        dark = ("dark", "rgb(27, 29, 33)", (31, 58, 88))
+        eventually(assert_theme, *light)
+        for theme in (dark, light, dark):
+            tab.page.evaluate("document.body.classList.toggle('dark-mode')")
+            eventually(assert_theme, *theme)
+
+
+# ---------------------------------------------------------------- the core, by every door
+
+
+def test_rows_are_probes_and_columns_are_steps(door, chromium, expected):
+    with opened(chromium, door, show="map") as tab:
+        where, _ = tab.matrix()
+        assert (where["rows"], where["columns"]) == (len(expected.probes.names), len(STEPS))
+        assert tab.texts(".matrix-columns button") == ["start", *map(str, range(EPOCHS))]
+        names = tab.texts(".matrix-rows button strong")
+        assert len(names) >= 8
+        assert names == list(expected.probes.names)[: len(names)]
+        targets = [CLASS_NAMES[target] for target in expected.probes.targets]
+        assert tab.texts(".matrix-rows button span span") == targets[: len(names)]
+        assert tab.options("run") == RUNS
+        assert tab.options("method") == METHODS
+        pictures = tab.pixels(".matrix-rows canvas")
+        for found, picture in zip(pictures, expected.probes.pictures, strict=False):
+            np.testing.assert_array_equal(found[..., :3], picture)
+        rows = [(row, row) for row in range(8)]
+        for method in METHODS:
+            tab.choose("method", method)
+            eventually(assert_matrix, tab, expected, method, rows, [*enumerate(STEPS)])
+
+
+def test_large_cells_are_the_maps_of_the_log(door, chromium, expected):
+    """Exactly, in every scale, for every probe."""
+    with opened(chromium, door, view="epoch", show="map", step=-1) as tab:
+        for method, step, scale in itertools.product(METHODS, (-1, 2), ("epoch", "probe", "shared")):
+            tab.choose("method", method)
+            tab.choose("scale", scale)
+            tab.get("step-slider").fill(str(STEPS.index(step)))
+            cells = tab.cells(step)
+            assert [cell["probe"] for cell in cells] == [*range(3 * page_logs.PER_CLASS)]
+            assert_cells(cells, expected, method, step, scale=scale)
+
+
+def test_maps_blend_with_the_gray_picture(door, chromium, expected):
+    with opened(chromium, door, view="epoch", step=1) as tab:
+        for show, opacity, scale in (
+            ("overlay", 1, "epoch"),
+            ("overlay", 0.35, "shared"),
+            ("overlay", 0, "epoch"),
+            ("map", 0.6, "probe"),
+        ):
+            tab.choose("show", show)
+            tab.choose("scale", scale)
+            tab.get("opacity").fill(str(opacity))
+            style = {"show": show, "opacity": opacity, "scale": scale}
+            assert_cells(tab.cells(1), expected, METHODS[0], 1, tolerance=1, **style)
+
+
+def test_the_slider_shows_each_step_with_its_captions(door, chromium, expected):
+    with opened(chromium, door, view="epoch", show="map") as tab:
+        assert tab.get("step-label").text_content() == f"epoch {STEPS[-1]}"
+        for place, step in (*enumerate(STEPS), (1, STEPS[1])):
+            tab.get("step-slider").fill(str(place))
+            label = "before training" if step < 0 else f"epoch {step}"
+            assert tab.get("step-label").text_content() == label
+            cells = tab.cells(step)
+            assert {cell["step"] for cell in cells} == {step}
+            assert_cells(cells, expected, METHODS[0], step)
+            wrong = expected.wrong(step)
+            assert [cell["wrong"] for cell in cells] == wrong.tolist()
+            told = f"{len(wrong)} probes, {wrong.sum()} predicted wrong"
+            assert tab.get("epoch-summary").text_content() == told
+            for cell in cells:
+                assert cell["caption"][:2] == caption(expected, step, cell["probe"])
+                peak = float(re.fullmatch(r"peak ([\d.e-]+)", cell["caption"][2])[1])
+                limit = expected.limit(METHODS[0], step, cell["probe"], "epoch")
+                assert peak == pytest.approx(limit, rel=0.005)
+
+
+def caption(expected, step, probe):
+    """What stands below a cell: name, then the prediction."""
+    found = expected.reports[step]
+    prediction, target = CLASS_NAMES[found.predictions[probe]], CLASS_NAMES[found.targets[probe]]
+    said = f"{prediction} {100 * found.confidences[probe]:.0f} %"
+    is_wrong = prediction != target
+    line = f"✗ wrong: {said} target {target}" if is_wrong else f"✓ {said}"
+    return [expected.probes.names[probe], line]
+
+
+def test_keys_move_through_steps_and_probes(door, chromium):
+    def assert_at(step, probe):
+        assert {cell["step"] for cell in tab.cells(step)} == {step}
+        assert [cell["probe"] for cell in tab.cells() if cell["current"]] == [probe]
+
+    with opened(chromium, door, view="epoch") as tab:
+        tab.painted()
+        for key, step, probe in (
+            ("Home", -1, 0),
+            ("ArrowLeft", -1, 0),
+            ("ArrowRight", 0, 0),
+            ("ArrowDown", 0, 1),
+            ("ArrowDown", 0, 2),
+            ("ArrowUp", 0, 1),
+            ("End", STEPS[-1], 1),
+            ("ArrowRight", STEPS[-1], 1),
+            ("ArrowLeft", STEPS[-2], 1),
+        ):
+            tab.press(key)
+            assert_at(step, probe)
+        field = tab.get("filter-text")
+        field.click()
+        tab.press("d", "o", "Space", "Backspace", "ArrowLeft", "Home", "ArrowRight", "End", "g")
+        assert field.input_value() == "dog"
+        assert tab.get("play").get_attribute("aria-label") == "Play"
+        assert tab.cells()[0]["step"] == STEPS[-2]
+        assert tab.probes() == [probe for probe in range(36) if probe % 3 == 1]
+
+
+def test_playing_goes_through_all_steps_and_stops(door, chromium):
+    watch = """() => {
+        window.seen = [];
+        const look = () => {
+            const {step} = document.querySelector(".cells").dataset;
+            if (window.seen.at(-1) !== step) window.seen.push(step);
+        };
+        new MutationObserver(look).observe(document.querySelector(".cells"), {attributes: true});
+    }"""
+    with opened(chromium, door, view="epoch") as tab:
+        tab.painted(STEPS[-1])
+        for start in (tab.get("play").click, lambda: tab.press("Space")):
+            tab.frame.evaluate(watch)
+            start()
+            tab.frame.wait_for_function(f"window.seen.length >= {len(STEPS)}")
+            tab.frame.locator('[data-testid="play"][aria-label="Play"]').wait_for()
+            assert tab.frame.evaluate("window.seen") == list(map(str, STEPS))
+            tab.painted(STEPS[-1])
+            tab.page.locator("body").evaluate("body => document.activeElement.blur()")
+        tab.press("Space", "Space")
+        assert tab.get("play").get_attribute("aria-label") == "Play"
+
+
+# ---------------------------------------------------------------- what is shown, in what order
+
+
+def sorted_probes(expected, step, by, descending):
+    """The order in plain Python: by a number and then the probe's place."""
+    now, first = expected.reports[step], expected.reports[STEPS[0]]
+    peak = [expected.limit(METHODS[0], step, probe, "epoch") for probe in range(36)]
+    start = [expected.limit(METHODS[0], STEPS[0], probe, "epoch") for probe in range(36)]
+    assert first.step == -1
+    keys = {
+        "logged": np.arange(36),
+        "name": np.arange(36),  # they are numbered
+        "target": now.targets,
+        "confidence": now.confidences,
+        "score": now.scores,
+        "gradient": now.gradient_norms,
+        "peak": np.array(peak),
+        "growth": np.array(peak) / np.array(start),
+    }
+    sign = -1 if descending else 1
+    return sorted(range(36), key=lambda probe: (sign * float(keys[by][probe]), probe))
+
+
+def test_probes_are_sorted(tab, expected):
+    with tab(view="epoch", step=0) as page:
+        page.painted(0)
+        for by in page.options("sort-by"):
+            page.choose("sort-by", by)
+            for descending in (False, True):
+                assert page.probes() == sorted_probes(expected, 0, by, descending), by
+                page.get("sort").click()
+        page.choose("sort-by", "score")
+        page.get("step-slider").fill("0")
+        page.painted(-1)
+        assert page.probes() == sorted_probes(expected, -1, "score", False)
+        page.frame.get_by_test_id("tab-matrix").click()
+        names = page.texts(".matrix-rows button strong")
+        order = sorted_probes(expected, -1, "score", False)
+        assert names == [expected.probes.names[probe] for probe in order[: len(names)]]
+
+
+def test_probes_are_filtered(tab, expected):
+    step = 0
+    wrong = expected.wrong(step)
+    targets = expected.reports[step].targets
+    assert 0 < wrong.sum() < 36
+    with tab(view="epoch", step=step) as page:
+        page.painted(step)
+        assert page.options("filter-class") == [None, 0, 1, 2]
+        for target, is_wrong in itertools.product((None, 0, 2), (None, True, False)):
+            page.choose("filter-class", target)
+            page.choose("filter-wrong", is_wrong)
+            passes = [
+                probe
+                for probe in range(36)
+                if target in (None, targets[probe]) and is_wrong in (None, wrong[probe])
+            ]
+            assert page.probes() == passes, (target, is_wrong)
+            told = f"{len(passes)} of 36 probes, {wrong[passes].sum()} predicted wrong"
+            if len(passes) not in (0, 36):
+                assert page.get("epoch-summary").text_content() == told
+        page.choose("filter-class", None)
+        page.choose("filter-wrong", None)
+        page.get("filter-text").fill("01")
+        names = expected.probes.names
+        assert page.probes() == [probe for probe in range(36) if "01" in names[probe]]
+        page.get("filter-text").fill("EEL")
+        assert page.probes() == [probe for probe in range(36) if "eel" in names[probe]]
+        page.get("filter-text").fill("none of these")
+        assert page.probes() == []
+        assert page.get("epoch-summary").text_content() == "No probe passes the filter."
+
+
+def test_every_map_of_colours_is_matplotlibs(tab, expected):
+    names = ["hot", "inferno", "viridis", "magma", "turbo", "gray"]
+    with tab(view="epoch", show="map", step=1) as page:
+        page.painted(1)
+        assert page.options("colormap") == names
+        for name in names:
+            page.choose("colormap", name)
+            assert_cells(page.cells(1), expected, METHODS[0], 1, colormap=name)
+
+
+def edges(mask):
+    """The unit edges between inside and outside, as `(row, column, is_vertical)`."""
+    padded = np.pad(mask, 1).astype(int)
+    across = np.argwhere(np.diff(padded, axis=0)[:, 1:-1])
+    down = np.argwhere(np.diff(padded, axis=1)[1:-1])
+    return {(*map(int, at), False) for at in across} | {(*map(int, at), True) for at in down}
+
+
+def drawn_edges(path):
+    """The same of the data of an SVG path that has lines along the axes only."""
+    found = set()
+    for left, top, way, end in re.findall(r"M(\d+) (\d+)([HV])(\d+)", path):
+        x, y, end = int(left), int(top), int(end)
+        if way == "H":
+            found |= {(y, column, False) for column in range(x, end)}
+        else:
+            found |= {(row, x, True) for row in range(y, end)}
+    assert re.sub(r"M\d+ \d+[HV]\d+", "", path) == ""
+    return found
+
+
+def test_outlines_are_those_of_masks_and_regions(tab, expected):
+    look = """all => all.map(figure => [...figure.querySelectorAll(".outlines path:not(.casing)")]
+        .map(path => [path.dataset.name, path.getAttribute("d"), path.getAttribute("transform")]))"""
+    with tab(view="epoch") as page:
+        page.painted()
+        found = page.frame.locator(".cells figure").evaluate_all(look)
+        assert len(found) == 36
+        regions = expected.probes.regions
+        for probe, paths in enumerate(found):
+            assert [name for name, _, _ in paths] == ["object", "tag", "own corner"]
+            masks = [expected.probes.masks[probe], regions["tag"][0], regions["own corner"][probe]]
+            for (_, path, transform), mask in zip(paths, masks, strict=True):
+                assert drawn_edges(path) == edges(mask)
+                scale = re.fullmatch(r"scale\((.*) (.*)\)", transform).groups()
+                assert list(map(float, scale)) == pytest.approx([1 / 60, 1 / 48])
+        page.get("outlines").uncheck()
+        assert page.frame.locator(".cells .outlines path").count() == 0
+        page.get("outlines").check()
+        assert page.frame.locator(".cells .outlines path").count() == 36 * 3 * 2
+
+
+# ---------------------------------------------------------------- other maps
+
+
+SIGNED = "written/signed/saliency"
+
+
+def test_signed_maps_diverge_and_what_is_no_number_is_seen(tab, logs):
+    expected = Expected(logs, SIGNED)
+    with tab(run=SIGNED, view="epoch", show="map") as page:
+        for method, scale, step in itertools.product(
+            ("saliency", "occlusion"), ("epoch", "probe", "shared"), (0, 2)
+        ):
+            page.choose("method", method)
+            page.choose("scale", scale)
+            page.get("step-slider").fill(str(step))
+            assert_cells(page.cells(step), expected, method, step, scale=scale)
+        assert page.options("colormap") == ["RdBu_r"]
+        page.choose("method", "saliency")
+        page.get("step-slider").fill("0")
+        cells = page.cells(0)
+        assert (cells[4]["pixels"][..., :3] == page_logs.NOT_A_NUMBER).all()
+        assert [cell["caption"][2] for cell in cells[3:]] == ["peak 0zero map", "peak 0not a number"]
+        page.choose("show", "overlay")
+        for step, scale in ((0, "epoch"), (1, "shared")):
+            page.get("step-slider").fill(str(step))
+            page.choose("scale", scale)
+            cells = page.cells(step)
+            assert cells[0]["pixels"].shape == (8, 12, 4)  # the picture's; the map has 4 x 6
+            assert_cells(cells, expected, "saliency", step, 1, show="overlay", scale=scale)
+        assert (cells[4]["pixels"][0, 0, :3] == page_logs.NOT_A_NUMBER).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_of_other_inputs_lie_where_their_pictures_have_them(kind, tab, logs):
+    run = f"written/{kind}/saliency"
+    expected = Expected(logs, run)
+    places = expected.probes.places
+    with tab(run=run, view="epoch", show="map") as page:
+        for step in (0, 1):
+            page.get("step-slider").fill(str(step))
+            for cell in page.cells(step):
+                probe = cell["probe"]
+                place = places[probe if len(places) > 1 else 0]
+                codes = expected.codes("saliency", step, probe).ravel()
+                wanted = expected.heat(codes[place], 1.0, "hot")
+                wanted[place < 0] = expected.probes.pictures[probe][place < 0]
+                np.testing.assert_array_equal(cell["pixels"][..., :3], wanted)
+
+
+# ---------------------------------------------------------------- the matrix
+
+
+def test_a_click_on_the_matrix_chooses_what_the_large_view_shows(tab, expected):
+    with tab() as page:
+        where, _ = page.matrix()
+        height, width, gap = where["cellHeight"], where["cellWidth"], where["gap"]
+        position = {"x": gap + 2 * (width + gap) + 5, "y": gap + 3 * (height + gap) + 5}
+        page.get("matrix-canvas").hover(position=position)
+        tip = page.frame.locator(".tip").inner_text()
+        assert tip.startswith(f"{expected.probes.names[3]}, epoch 1")
+        page.get("matrix-canvas").click(position=position)
+        assert page.get("step-label").text_content() == "epoch 1"
+        page.get("tab-epoch").click()
+        cells = page.cells(1)
+        assert [cell["probe"] for cell in cells if cell["current"]] == [3]
+        page.get("tab-matrix").click()
+        page.frame.locator(".matrix-columns button").nth(1).click()
+        assert {cell["step"] for cell in page.cells(0)} == {0}
+
+
+def test_the_last_corner_of_a_large_log(tab, logs):
+    """300 probes at 120 steps: the page holds what is in sight, not all."""
+    expected = Expected(logs, "written/many")
+    nodes = "document.querySelectorAll('*').length"
+    with tab(run="written/many", show="map", step=0) as page:
+        where, _ = page.matrix()
+        assert (where["rows"], where["columns"]) == page_logs.MANY
+        assert (where["firstRow"], where["firstColumn"]) == (0, 0)
+        rows, columns = [(row, row) for row in range(8)], [(step, step) for step in range(15)]
+        eventually(assert_matrix, page, expected, "saliency", rows, columns)
+        at_first = page.frame.evaluate(nodes)
+        assert at_first < 600
+        page.frame.evaluate("document.querySelector('.matrix-view').scrollTo(1e9, 1e9)")
+        rows, columns = [(row, row) for row in range(292, 300)], [(s, s) for s in range(105, 120)]
+        eventually(assert_matrix, page, expected, "saliency", rows, columns)
+        assert page.texts(".matrix-rows button strong")[-1] == expected.probes.names[-1]
+        assert page.texts(".matrix-columns button")[-1] == "119"
+        assert abs(page.frame.evaluate(nodes) - at_first) < 30
+        where, _ = page.matrix()
+        size = where["cellHeight"] + where["gap"]
+        x, y = (
+            where["gap"] + place * size - where[scrolled] + 9
+            for place, scrolled in ((118, "scrollLeft"), (297, "scrollTop"))
+        )
+        page.get("matrix-canvas").click(position={"x": x, "y": y})
+        assert page.get("step-label").text_content() == "epoch 118"
+        page.get("tab-epoch").click()
+        page.painted(118)
+        current = page.frame.locator(".cells figure.current")
+        assert current.get_attribute("data-probe") == "297"
+        current.scroll_into_view_if_needed()
+        page.frame.locator('figure[data-probe="297"][data-step="118"]').wait_for()
+        (found,) = page.pixels(".cells figure.current canvas")
+        wanted = expected.pixels("saliency", 118, 297)
+        np.testing.assert_array_equal(found[..., :3], wanted)
+
+
+# ---------------------------------------------------------------- the standalone file
+
+
+def test_a_file_asks_for_nothing_and_keeps_its_state_in_its_address(chromium, file):
+    with opened(chromium, file) as tab:
+        tab.matrix()
+        tab.get("tab-epoch").click()
+        tab.get("step-slider").fill("1")
+        tab.choose("show", "map")
+        tab.choose("method", METHODS[1])
+        before = tab.cells(STEPS[1])
+        tab.page.wait_for_function("location.hash.includes('epoch')")
+        tab.page.reload()
+        after = tab.cells(STEPS[1])
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one.pop("pixels"), other.pop("pixels"))
+        assert after == before
+        assert tab.get("method").input_value() == f'"{METHODS[1]}"'
+        assert {url.partition("#")[0] for url in tab.requested} == {file}
+
+
+def test_a_reload_in_tensorboard_keeps_the_state(tab):
+    with tab() as page:
+        page.matrix()
+        page.get("tab-epoch").click()
+        page.get("step-slider").fill("2")
+        page.painted(STEPS[2])
+        page.page.wait_for_function("localStorage['keras-saliency'].includes('epoch')")
+        page.page.reload()
+        assert page.cells(STEPS[2])[0]["step"] == STEPS[2]
