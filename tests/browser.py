@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shutil
 import time
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -23,11 +23,12 @@ FLAGS = [
 SIZE = {"width": 1280, "height": 860}
 SECONDS = 20  # to wait for what has to come
 
-TENSORBOARDS_OWN = {
-    # Its frontend, at its start.
-    "warning: WARNING: Multiple instances of Three.js being imported.",
-}
-"""What the console says without us."""
+TENSORBOARDS_OWN = "warning: WARNING: Multiple instances of Three.js being imported."
+"""What the console says without us, at the start of its frontend."""
+
+ABSENT = ("/favicon.ico", "/font-roboto/")
+"""Paths from the root of a server of which TensorBoard has nothing without us: the browser asks for
+the first where the frame is opened alone, TensorBoard's style for the second below a prefix."""
 
 PIXELS = """canvases => canvases.map(canvas => {
     const {width, height} = canvas;
@@ -84,18 +85,21 @@ class Tab:
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
         page.on("request", lambda request: self.requested.append(request.url))
-        page.on("requestfailed", lambda r: self.faults.append(f"failed: {r.url} {r.failure}"))
+        page.on("requestfailed", self._fail)
         page.on("response", self._look)
 
     def _note(self, message):
         said = f"{message.type}: {message.text}"
-        is_icon = message.location["url"].endswith("/favicon.ico")
-        if message.type in ("error", "warning") and said not in TENSORBOARDS_OWN and not is_icon:
+        is_ours = said != TENSORBOARDS_OWN and not is_absent(message.location["url"])
+        if message.type in ("error", "warning") and is_ours:
             self.faults.append(said)
 
+    def _fail(self, request):
+        if not is_absent(request.url):
+            self.faults.append(f"failed: {request.url} {request.failure}")
+
     def _look(self, response):
-        # The browser asks for an icon of its own accord; TensorBoard has none at this address.
-        if response.status >= 400 and not response.url.endswith("/favicon.ico"):
+        if response.status >= 400 and not is_absent(response.url):
             self.faults.append(f"{response.status}: {response.url}")
 
     def get(self, name):
@@ -166,6 +170,10 @@ class Tab:
         return self.frame.locator(selector).all_text_contents()
 
 
+def is_absent(url):
+    return urlsplit(url).path.startswith(ABSENT)
+
+
 def eventually(check, *arguments, **named):
     """Calls a function that asserts something until it holds, for some seconds."""
     end = time.monotonic() + SECONDS
@@ -193,7 +201,7 @@ def opened(browser, url, **state):
         tab = Tab(context.new_page())
         tab.page.goto(url)
         yield tab
-        assert tab.faults == []
+        assert tab.faults == [], tab.faults
     finally:
         context.close()
 

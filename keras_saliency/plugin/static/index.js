@@ -46,6 +46,7 @@ class Page {
   constructor(context) {
     this.#context = context;
     this.#toolbar = createToolbar(context);
+    this.#toolbar.element.hidden = this.#main.hidden = true; // until there is something to show
     this.#root.append(this.#toolbar.element, this.#problems, this.#notice, this.#main);
   }
 
