@@ -4,7 +4,7 @@ import { el, replace } from "./dom.js";
 import { columnHeader, rowHeader, tipOf } from "./headers.js";
 import { Strips, stripCellSize } from "./strips.js";
 
-const GAP = 4;
+const GAP = 6;
 const TOP = 26; // pixels of the column headers
 const SIDE = { wide: 208, narrow: 112 }; // pixels of the row headers
 const AT_ONCE = 6; // requests
@@ -88,6 +88,7 @@ class MatrixView {
     Object.assign(this.#frame.style, { width: `${clientWidth}px`, height: `${clientHeight}px` });
     this.#space.style.width = `${this.#side + GAP + this.#steps.length * (width + GAP)}px`;
     this.#space.style.height = `${TOP + GAP + this.#probes.length * (height + GAP)}px`;
+    this.element.classList.toggle("narrow", this.#side === SIDE.narrow);
     this.element.style.setProperty("--side", `${this.#side}px`);
     this.element.style.setProperty("--top", `${TOP}px`);
     this.#labelled = "";
