@@ -31,6 +31,7 @@ export class Context {
   logs = new Map();
 
   #index = { runs: {} };
+  #opening = new Map();
   #newest; // of the runs that were there when the page was opened
   #tables = new Map();
 
@@ -70,7 +71,7 @@ export class Context {
   }
 
   get probe() {
-    return Math.min(this.state.get("probe"), this.log.count - 1);
+    return Math.min(Math.max(0, Math.trunc(this.state.get("probe"))), this.log.count - 1);
   }
 
   get scale() {
@@ -114,12 +115,9 @@ export class Context {
 
   /** The log of a run, loaded. */
   async open(run) {
-    if (!this.logs.has(run)) {
-      const log = new RunLog(this.source, run);
-      await log.update(this.#index.runs[run]);
-      this.logs.set(run, log);
-    }
-    return this.logs.get(run);
+    if (this.logs.has(run)) return this.logs.get(run);
+    if (!this.#opening.has(run)) this.#opening.set(run, this.#open(run));
+    return this.#opening.get(run);
   }
 
   /** Looks for what is new in the runs that are open; returns whether anything is. */
@@ -132,6 +130,17 @@ export class Context {
     if (this.run !== undefined && !this.logs.has(this.run)) updates.push(this.open(this.run).then(() => true));
     const changed = await Promise.all(updates);
     return changed.some(Boolean) || this.runs.join("\n") !== before;
+  }
+
+  async #open(run) {
+    try {
+      const log = new RunLog(this.source, run);
+      await log.update(this.#index.runs[run]);
+      this.logs.set(run, log);
+      return log;
+    } finally {
+      this.#opening.delete(run);
+    }
   }
 }
 
