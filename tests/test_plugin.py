@@ -23,7 +23,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from keras_saliency import _tags, plugin
 from keras_saliency.plugin.loader import SaliencyLoader
-from keras_saliency.plugin.log import LARGEST_HEADER
+from keras_saliency.plugin.log import LARGEST_HEADER, Texts, header_text
 
 STEPS = range(-1, 60)
 PIXEL = base64.b64decode(
@@ -92,7 +92,6 @@ BAD_HEADERS = {
     9: (b'{"format": 2}', "newer keras_saliency (format 2); this one reads format 1: update"),
     10: (b"[" * 100_000, "not strict JSON"),
     11: (b'{"format": 1' + b"9" * 5000 + b"}", "not strict JSON"),
-    12: (b'{"format": 1}' + b" " * LARGEST_HEADER, "32 MB"),
 }
 """By step, an element 0 that is no header, and what is said of it."""
 
@@ -109,8 +108,8 @@ def logs(tmp_path_factory):
     with writing(directory / MARKUP) as writer:
         for step, (element, _) in BAD_HEADERS.items():
             write(writer, HOSTILE, step, blobs(element))
-        write(writer, HOSTILE, 13, blobs())
-        write(writer, HOSTILE, 14, blobs(encoded(header(14, said=MARKUP))))
+        write(writer, HOSTILE, 12, blobs())
+        write(writer, HOSTILE, 13, blobs(encoded(header(13, said=MARKUP))))
     with writing(directory / "odd") as writer:
         write(writer, "numbers", 0, tensor(types_pb2.DT_FLOAT, [2], float_val=[1, 2]))
         write(writer, "no vector", 0, tensor(types_pb2.DT_STRING, [], string_val=[b"{}"]))
@@ -242,7 +241,7 @@ def board(request, logs, tmp_path_factory):
         runs = board.index()
         return (
             len(runs["saliency"][MAPS]) == 61
-            and len(runs[MARKUP][HOSTILE]) == 15
+            and len(runs[MARKUP][HOSTILE]) == 14
             and "last" in runs["odd"]
         )
 
@@ -284,7 +283,7 @@ def test_a_bad_header_is_an_entry_that_says_so(board):
         assert (item["step"], item["wall_time"]) == (step, 1e9 + step)
         assert said in item["error"]
     assert none["error"] == "There is no header: nothing but the step was written."
-    assert good == {"step": 14, "wall_time": 1e9 + 14, "header": header(14, said=MARKUP)}
+    assert good == {"step": 13, "wall_time": 1e9 + 13, "header": header(13, said=MARKUP)}
 
 
 def test_what_only_other_writers_write_is_harmless(board):
@@ -451,6 +450,29 @@ def test_an_import_that_fails_costs_nothing_but_the_tab(logs, tmp_path, missing)
         assert "saliency" not in board.listing()
         said = (tmp_path / "output.txt").read_text()
         assert "keras_saliency: there will be no SALIENCY tab." in said
+
+
+def test_a_header_has_a_bounded_size():
+    start = b'{"format": 1}'
+    fits = start + b" " * (LARGEST_HEADER - len(start))
+    assert header_text(fits) == fits.decode()
+    with pytest.raises(ValueError, match="The header has 32 MB; up to 32 MB are read."):
+        header_text(fits + b" ")
+
+
+def test_the_headers_asked_for_last_are_kept():
+    texts = Texts(10)
+    texts.put("a", "12345")
+    texts.put("b", "1234")
+    assert texts.get("a") == "12345"
+    texts.put("c", "12")
+    assert [texts.get(key) for key in "abc"] == ["12345", None, "12"]
+    texts.put("a", "12345678")
+    assert [texts.get(key) for key in "ac"] == ["12345678", "12"]
+    texts.put("large", "12345678901")
+    assert [texts.get(key) for key in ("a", "c", "large")] == [None] * 3
+    texts.put("d", "1234567890")
+    assert texts.get("d") == "1234567890"
 
 
 def test_tensorboard_finds_the_loader_which_imports_nothing_heavy():

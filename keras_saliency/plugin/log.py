@@ -53,7 +53,7 @@ class Log:
     def __init__(self, data_provider: Any) -> None:
         self._provider = data_provider
         self._readers = ThreadPoolExecutor(READERS, "keras_saliency")
-        self._texts = _Texts(CACHED_HEADERS)
+        self._texts = Texts(CACHED_HEADERS)
         self._wall_times: dict[str, float | None] = {}  # of the keys that may be read
 
     def index(self, environ: Environ) -> dict[str, dict[str, list[Entry]]]:
@@ -204,8 +204,12 @@ def _entry(datum: Any) -> Entry:
     )
 
 
-class _Texts:
-    """What was read last: texts by key, of a bounded size altogether."""
+class Texts:
+    """What was asked for last: texts by key, of a bounded size altogether.
+
+    Args:
+        size: Characters at most; a text that has more is not kept.
+    """
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -213,12 +217,14 @@ class _Texts:
         self._lock = threading.Lock()
 
     def get(self, key: object) -> str | None:
+        """The text, or None where it was never put or is gone."""
         with self._lock:
             if key in self._texts:
                 self._texts.move_to_end(key)
             return self._texts.get(key)
 
     def put(self, key: object, text: str) -> None:
+        """Keeps the text, in the place of those for which nobody asked the longest."""
         with self._lock:
             self._left += len(self._texts.pop(key, "")) - len(text)
             self._texts[key] = text
