@@ -51,12 +51,19 @@ export function createToolbar(context) {
   const sorting = el("span", { class: "control" }, sortBy.element, direction);
 
   const settings = el(
-    "details",
-    { class: "settings", "data-testid": "settings", open: !matchMedia(NARROW).matches },
-    el("summary", {}, "Display and filter"),
+    "div",
+    { class: "settings", "data-testid": "settings", hidden: matchMedia(NARROW).matches },
     group("Display", show, opacity, colormap, scale, outlines),
     group("Filter", text, target, wrong, { element: sorting }),
   );
+  const fold = () => unfold(settings.hidden);
+  const more = el("button", { type: "button", class: "more", "data-testid": "more", onclick: fold }, "Settings");
+  unfold(!settings.hidden);
+
+  function unfold(open) {
+    settings.hidden = !open;
+    more.setAttribute("aria-expanded", String(open));
+  }
 
   function update() {
     const { log } = context;
@@ -91,7 +98,8 @@ export function createToolbar(context) {
   }
 
   const head = el("div", { class: "head" }, view.element, el("div", { class: "chosen" }, run.element, method.element));
-  return { element: el("header", { class: "toolbar" }, head, timeline.element, settings), update };
+  const when = el("div", { class: "when" }, timeline.element, more);
+  return { element: el("header", { class: "toolbar" }, head, when, settings), update };
 }
 
 function group(label, ...parts) {
