@@ -21,6 +21,7 @@ from keras_saliency.alerts import subject
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport
+from keras_saliency.sinks import layout
 from keras_saliency.sinks.evidence import evidence
 from keras_saliency.sinks.pictures import Pictures
 from keras_saliency.summary import description
@@ -158,6 +159,9 @@ class TensorBoardSink:
                 self._write_picture(tag, picture, content, self._pictures.description(tag))
             if not self._is_told:
                 tf.summary.text(_tags.CONFIGURATION, self._configuration())
+                tf.summary.write(
+                    layout.TAG, layout.layout(report.statistics), metadata=layout.METADATA
+                )
             self._writer.flush()
         self._is_told = True
         if report.interventions is not None:
