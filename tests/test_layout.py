@@ -1,5 +1,6 @@
 """The Custom Scalars tab: TensorBoard's own plugin serves our charts, and finds our curves."""
 
+import contextlib
 import itertools
 import json
 import re
@@ -114,7 +115,30 @@ def write_users_layout(log_dir):
         tf.summary.experimental.write_raw_pb(layout_summary(theirs).SerializeToString())
 
 
-@pytest.mark.parametrize("fast", ["true", "false"], ids=["default loader", "Python loader"])
+@contextlib.contextmanager
+def tensorboard(log_dir, fast):
+    """TensorBoard's server; gives its address."""
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={log_dir}", "--port=0"]
+    with subprocess.Popen(
+        [*command, f"--load_fast={fast}"], stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            yield next(
+                match[0]
+                for line in server.stderr
+                if (match := re.search(r"http://localhost:\d+/", line))
+            )
+        finally:
+            server.terminate()
+            server.stderr.read()
+
+
+both_loaders = pytest.mark.parametrize(
+    "fast", ["true", "false"], ids=["default loader", "Python loader"]
+)
+
+
+@both_loaders
 def test_tensorboard_serves_our_charts_with_all_curves_and_the_user_s(fast, tmp_path):
     for probe_set in (probes(), rich_probes()):  # the second gets a run of its own: saliency_2
         fit([ks.SaliencyCallback(probe_set, log_dir=tmp_path, verbose=0)])
@@ -127,31 +151,15 @@ def test_tensorboard_serves_our_charts_with_all_curves_and_the_user_s(fast, tmp_
         }
         for run in ("saliency", "saliency_2")
     }
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tensorboard.main", f"--logdir={tmp_path}", "--port=0"),
-            f"--load_fast={fast}",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as server:
-        try:
-            address = next(
-                match[0]
-                for line in server.stderr
-                if (match := re.search(r"http://localhost:\d+/", line))
-            )
+    with tensorboard(tmp_path, fast) as address:
 
-            def read(route, **query):
-                query = urllib.parse.urlencode(query)
-                url = f"{address}data/plugin/custom_scalars/{route}?{query}"
-                with urllib.request.urlopen(url) as reply:
-                    return json.load(reply)
+        def read(route, **query):
+            query = urllib.parse.urlencode(query)
+            url = f"{address}data/plugin/custom_scalars/{route}?{query}"
+            with urllib.request.urlopen(url) as reply:
+                return json.load(reply)
 
-            found = served(read, expected)
-        finally:
-            server.terminate()
-            server.stderr.read()
+        found = served(read, expected)
     titles = [category["title"] for category in found["layout"]["category"]]
     assert titles == [
         "health",

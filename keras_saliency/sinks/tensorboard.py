@@ -226,8 +226,14 @@ class TensorBoardSink:
         tf.summary.write(
             tag,
             tf.constant([str(width).encode(), str(height).encode(), content]),
-            metadata=create_summary_metadata(display_name=None, description=description),
+            metadata=create_summary_metadata(display_name=None, description=_cut(description)),
         )
+
+
+def _cut(description: str) -> str:
+    """As much as 127 bytes hold: ClearML silently loses a picture that has a longer one."""
+    encoded = description.encode()
+    return description if len(encoded) < 128 else encoded[:124].decode(errors="ignore") + "…"
 
 
 def _row(cells: Iterable[str]) -> str:
