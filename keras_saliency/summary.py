@@ -136,6 +136,11 @@ def description(name: str) -> str:
     return f"{shows}. Chance: {kind.chance}. {use}; never an alert."
 
 
+def descriptions() -> dict[str, str]:
+    """What every kind of statistic shows, by kind."""
+    return {kind: description(kind) for kind in (*KINDS, *_EFFECTS)}
+
+
 def _kind(name: str) -> str:
     return name.split("/")[0]
 

@@ -62,6 +62,9 @@ def test_tags_and_steps_are_exactly_these(tmp_path):
     for test in made | {"hot_window", "class_hot_spot", "thin_frame"}:
         expected[f"saliency_alert/{test}"] = [-1, 0, 1, 2]
     expected["saliency/alerts"] = [-1, 0, 1, 2]
+    expected["saliency_log/probes"] = [-1]
+    for tag in ("reports", "findings", "maps/gradient"):
+        expected[f"saliency_log/{tag}"] = [-1, 0, 1, 2]
     assert steps(tmp_path / "saliency") == expected
     assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
 

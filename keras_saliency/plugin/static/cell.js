@@ -1,0 +1,114 @@
+/** One map on a page: its pixels, the outlines over them, a caption. Views of large maps share it. */
+
+import { el, replace, svg } from "./dom.js";
+import { cellOf, maskOf, outlinePath, paintCell, regionMasks } from "./paint.js";
+import { number, percent } from "./format.js";
+
+export class Cell {
+  #context;
+  #canvas = el("canvas", { role: "img" });
+  #outlines = svg("svg", { class: "outlines", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
+  #note = el("p", { class: "cell-note" });
+  #stage = el("div", { class: "stage" }, this.#canvas, this.#outlines, this.#note);
+  #caption = el("figcaption");
+  #outlined = null;
+  #pixels = this.#canvas.getContext("2d");
+
+  /** The element, a `<figure data-probe data-step>`; `data-step` says what is painted. */
+  element = el("figure", { class: "cell" }, this.#stage, this.#caption);
+
+  constructor(context) {
+    this.#context = context;
+  }
+
+  /** Paints a probe's map out of decoded maps, `log.maps(method, step)`. */
+  paint(log, method, step, probe, maps) {
+    const cell = cellOf(log, maps, probe);
+    const image = paintCell(cell, this.#context.style(log, method, step, probe));
+    if (this.#canvas.width !== image.width) this.#canvas.width = image.width;
+    if (this.#canvas.height !== image.height) this.#canvas.height = image.height;
+    this.#pixels.putImageData(image, 0, 0);
+    this.#stage.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
+    this.#outline(log, probe);
+    this.#say("");
+    this.#mark(log, method, step, probe);
+  }
+
+  /** Says in place of the map why there is none: an Error, or a sentence. */
+  fail(log, method, step, probe, reason) {
+    this.#canvas.width = this.#canvas.width; // which clears it
+    this.#say(reason.message ?? reason);
+    this.#mark(log, method, step, probe);
+  }
+
+  /** Puts anything else below the map than what `captionOf` says. */
+  caption(...children) {
+    replace(this.#caption, ...children);
+  }
+
+  #say(text) {
+    this.#note.textContent = text;
+  }
+
+  #mark(log, method, step, probe) {
+    const about = log.about(method, step, probe);
+    Object.assign(this.element.dataset, { probe, step });
+    this.element.classList.toggle("wrong", about.wrong);
+    this.#canvas.setAttribute("aria-label", `Saliency map of ${about.name}, ${log.stepLabel(step)}`);
+    this.caption(captionOf(log, about));
+  }
+
+  #outline(log, probe) {
+    const { state } = this.#context;
+    const key = JSON.stringify([log.run, log.header.fingerprint, probe, state.get("outlines"), state.get("region")]);
+    if (key === this.#outlined) return;
+    this.#outlined = key;
+    replace(this.#outlines, outlinesOf(log, probe, state.get("outlines"), state.get("region")));
+  }
+}
+
+/** What is said of a probe below its map: its name, target, prediction, confidence and the map's peak. */
+export function captionOf(log, about) {
+  const { name, target, prediction, wrong, confidence, limit, said } = about;
+  return [
+    el("strong", { class: "name", title: name }, name),
+    el(
+      "span",
+      { class: wrong ? "verdict wrong" : "verdict" },
+      wrong && el("span", { class: "cross" }, "✗ wrong: "),
+      wrong || prediction < 0 ? null : "✓ ",
+      log.className(prediction),
+      confidence !== null && ` ${percent(confidence)}`,
+      (wrong || prediction < 0) && target >= 0 && el("span", { class: "target" }, ` target ${log.className(target)}`),
+    ),
+    el("span", { class: "peak" }, `peak ${number(limit)}`, said && el("em", { class: "said" }, said)),
+  ];
+}
+
+/** The outlines of a probe's mask and regions as paths in a square of side 1; the chosen region stands out. */
+export function outlinesOf(log, probe, outlines, chosen) {
+  const paths = [];
+  if (outlines && log.masks) paths.push(...traced("mask", "object", maskOf(log, log.masks, probe)));
+  for (const name of log.header.regions) {
+    const masks = (outlines || chosen === name) && regionMasks(log, name);
+    const kind = chosen === name ? "region chosen" : "region";
+    if (masks) paths.push(...traced(kind, name, maskOf(log, masks, probe)));
+  }
+  if (Array.isArray(chosen)) {
+    const [top, left, height, width] = chosen;
+    const path = `M${left} ${top}h${width}v${height}h${-width}z`;
+    paths.push(...twice("region chosen", "window", path, log.header.shape));
+  }
+  return paths;
+}
+
+function traced(kind, name, { data, height, width }) {
+  return twice(kind, name, outlinePath(data, height, width), [height, width]);
+}
+
+/** A path with a dark one below it, so that it shows on any ground. */
+function twice(kind, name, path, [height, width]) {
+  const transform = `scale(${1 / width} ${1 / height})`;
+  const place = { d: path, transform, "vector-effect": "non-scaling-stroke" };
+  return [svg("path", { class: "casing", ...place }), svg("path", { class: kind, "data-name": name, ...place })];
+}

@@ -1,0 +1,135 @@
+/** What every view is given: the logs, the state, and what of the state holds for this log. */
+
+import { lookup, strengths, table } from "./paint.js";
+import { RunLog } from "./log.js";
+import { select } from "./selection.js";
+
+/** The state of a page that nobody has touched; `null` leaves the choice to the log. */
+export const DEFAULTS = {
+  view: "matrix",
+  run: null,
+  method: null,
+  step: null, // the newest
+  probe: 0,
+  scale: null,
+  colormap: null,
+  opacity: 1,
+  show: "overlay",
+  outlines: true,
+  sort: "ascending",
+  sortBy: "logged",
+  filter: { text: "", class: null, wrong: null },
+  otherRun: null,
+  otherMethod: null,
+  otherStep: null,
+  region: null, // the name of a region, or a window [top, left, height, width]
+  size: 160, // of a cell, in pixels
+};
+
+export class Context {
+  /** The logs that were opened, by run. */
+  logs = new Map();
+
+  #index = { runs: {} };
+  #tables = new Map();
+
+  constructor(source, state) {
+    this.source = source;
+    this.state = state;
+  }
+
+  /** The names of all runs. */
+  get runs() {
+    return Object.keys(this.#index.runs).sort();
+  }
+
+  /** The run that is shown; `undefined` where there is none. */
+  get run() {
+    const { runs } = this;
+    const wanted = this.state.get("run");
+    return runs.includes(wanted) ? wanted : (runs.find((run) => !run.endsWith("_batches")) ?? runs[0]);
+  }
+
+  /** Its log; `undefined` until it is loaded. */
+  get log() {
+    return this.logs.get(this.run);
+  }
+
+  get method() {
+    const { methods } = this.log;
+    const wanted = this.state.get("method");
+    return methods.includes(wanted) ? wanted : methods[0];
+  }
+
+  /** The step that is shown: the chosen one if this log has it, else the last before it. */
+  get step() {
+    const { steps } = this.log;
+    const wanted = this.state.get("step");
+    if (wanted === null) return steps.at(-1);
+    return steps.findLast((step) => step <= wanted) ?? steps[0];
+  }
+
+  get probe() {
+    return Math.min(this.state.get("probe"), this.log.count - 1);
+  }
+
+  get scale() {
+    return this.state.get("scale") ?? this.log.header.scale;
+  }
+
+  /** The indices of the probes to show, filtered and sorted. */
+  get selected() {
+    const order = { by: this.state.get("sortBy"), descending: this.state.get("sort") === "descending" };
+    return select(this.log, this.method, this.step, this.state.get("filter"), order);
+  }
+
+  /** Shows another step; the last one means to follow the newest. */
+  showStep(step) {
+    this.state.set({ step: step === this.log.steps.at(-1) ? null : step });
+  }
+
+  /** Shows a probe, at a step, in a view; what is left out stays. */
+  openProbe(probe, step = this.step, view = this.state.get("view")) {
+    this.state.set({ probe, view, step: step === this.log.steps.at(-1) ? null : step });
+  }
+
+  /** How `paintCell` paints a probe's map as the state has it. */
+  style(log, method, step, probe) {
+    const signed = log.signed(method);
+    const ratio = log.ratio(method, step, probe, this.scale);
+    const [show, opacity] = [this.state.get("show"), this.state.get("opacity")];
+    return { show, opacity, colors: lookup(this.colors(log, method), ratio, signed), alphas: strengths(ratio, signed) };
+  }
+
+  /** The colours of a method's maps, as `table` gives them. */
+  colors(log, method) {
+    const { header } = log;
+    const wanted = this.state.get("colormap");
+    const unsigned = wanted in header.colormaps ? wanted : header.colormap;
+    const name = log.signed(method) ? header.diverging : unsigned;
+    const key = header.colormaps[name];
+    if (!this.#tables.has(key)) this.#tables.set(key, table(header, name));
+    return this.#tables.get(key);
+  }
+
+  /** The log of a run, loaded. */
+  async open(run) {
+    if (!this.logs.has(run)) {
+      const log = new RunLog(this.source, run);
+      await log.update(this.#index.runs[run]);
+      this.logs.set(run, log);
+    }
+    return this.logs.get(run);
+  }
+
+  /** Looks for what is new in the runs that are open; returns whether anything is. */
+  async update() {
+    const before = this.runs.join("\n");
+    this.#index = await this.source.index();
+    for (const run of this.logs.keys()) if (!(run in this.#index.runs)) this.logs.delete(run);
+    const updates = [...this.logs].map(([run, log]) => log.update(this.#index.runs[run]));
+    if (this.run !== undefined && !this.logs.has(this.run)) updates.push(this.open(this.run).then(() => true));
+    const changed = await Promise.all(updates);
+    return changed.some(Boolean) || this.runs.join("\n") !== before;
+  }
+}

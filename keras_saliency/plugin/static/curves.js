@@ -1,0 +1,1 @@
+/** Curves of numbers over steps. */

@@ -1,0 +1,178 @@
+/**
+ * Maps become pixels. Pure functions of arrays.
+ *
+ * A map is a Uint8Array of codes: `c` stands for `c / 252` of the map's own limit, of a signed map for
+ * `(c - 126) / 126`; 255 is no finite number. A cell is what `cellOf` gives: one probe's map, its
+ * picture, and where the pixels of the picture lie in the map.
+ */
+
+import { item } from "./arrays.js";
+
+export const NOT_A_NUMBER = [0, 120, 140];
+
+const LEVELS = 252;
+const ZERO = LEVELS / 2;
+const NOT_FINITE = 255;
+
+/** A colour map of a log's header as bytes, three for each of 253 codes. */
+export function table(header, name) {
+  const digits = header.colormaps[name];
+  return Uint8Array.from({ length: digits.length / 2 }, (_, at) => parseInt(digits.slice(2 * at, 2 * at + 2), 16));
+}
+
+/** The colour of each code, 256 times RGBA, of a map whose limit is `ratio` (0..1) of the scale's. */
+export function lookup(colors, ratio, signed) {
+  const result = new Uint8ClampedArray(4 * 256).fill(255);
+  for (let code = 0; code < NOT_FINITE; code++) {
+    const level = Math.min(code, LEVELS);
+    const index = signed ? ZERO + Math.round((level - ZERO) * ratio) : Math.round(level * ratio);
+    result.set(colors.subarray(3 * index, 3 * index + 3), 4 * code);
+  }
+  result.set(NOT_A_NUMBER, 4 * NOT_FINITE);
+  return result;
+}
+
+/** How opaque the colour of each code lies on a picture, 0..1: the root of its share of the scale. */
+export function strengths(ratio, signed) {
+  return Float32Array.from({ length: 256 }, (_, code) => {
+    if (code === NOT_FINITE) return 1;
+    const share = signed ? Math.abs(code - ZERO) / ZERO : code / LEVELS;
+    return Math.sqrt(Math.min(1, share) * ratio);
+  });
+}
+
+/** One probe of decoded maps with its picture; `log` has `pictures` and `places`. */
+export function cellOf(log, maps, probe) {
+  const [height, width] = planeOf(maps.shape.slice(1));
+  const places = log.pictures && log.places && item(log.places, log.places.shape[0] === 1 ? 0 : probe);
+  const [, pictureHeight, pictureWidth] = log.pictures?.shape ?? [0, height, width];
+  return {
+    map: item(maps, probe),
+    height,
+    width,
+    picture: log.pictures && item(log.pictures, probe),
+    pictureHeight,
+    pictureWidth,
+    places,
+  };
+}
+
+/** The size `[height, width]` a cell is painted at: the map's own, unless its picture shows too. */
+export function cellSize(cell, show, opacity) {
+  if (cell.places) return [cell.pictureHeight, cell.pictureWidth];
+  if (!cell.picture || (show === "map" && opacity === 1)) return [cell.height, cell.width];
+  return [Math.max(cell.height, cell.pictureHeight), Math.max(cell.width, cell.pictureWidth)];
+}
+
+/**
+ * One probe's pixels.
+ *
+ * @param cell what `cellOf` gives.
+ * @param style `{show, opacity, colors, alphas}`: `"map"` blends evenly with the gray picture,
+ *   `"overlay"` the more the larger a value is; `colors` by `lookup`, `alphas` by `strengths`.
+ * @param size `[height, width]` of the result; by default `cellSize`. Pixels are taken, not averaged.
+ * @returns ImageData
+ */
+export function paintCell(cell, style, size = cellSize(cell, style.show, style.opacity)) {
+  const [height, width] = size;
+  const result = new ImageData(width, height);
+  const across = nearest(width, cell.width);
+  const pictureAcross = nearest(width, cell.pictureWidth);
+  const blended = style.show === "overlay" || style.opacity < 1;
+  for (let y = 0, at = 0; y < height; y++) {
+    const row = Math.floor(((y + 0.5) * cell.height) / height) * cell.width;
+    const pictureRow = Math.floor(((y + 0.5) * cell.pictureHeight) / height) * cell.pictureWidth;
+    for (let x = 0; x < width; x++, at += 4) {
+      const pixel = pictureRow + pictureAcross[x];
+      const place = cell.places ? cell.places[pixel] : row + across[x];
+      if (place < 0) copyPixel(result.data, at, cell.picture, pixel);
+      else if (blended && cell.picture) blendPixel(result.data, at, cell, style, pixel, place);
+      else copyColor(result.data, at, style.colors, cell.map[place]);
+    }
+  }
+  return result;
+}
+
+/** A probe's picture in its own colours, as ImageData. */
+export function paintPicture(pictures, probe) {
+  const [, height, width] = pictures.shape;
+  const result = new ImageData(width, height);
+  const picture = item(pictures, probe);
+  for (let pixel = 0; pixel < height * width; pixel++) copyPixel(result.data, 4 * pixel, picture, pixel);
+  return result;
+}
+
+/**
+ * The outline of what is not 0 in a mask, as the data of an SVG path or a Path2D, in pixels of the mask.
+ *
+ * @example outlinePath([1], 1, 1) === "M0 0H1M0 1H1M0 0V1M1 0V1"
+ */
+export function outlinePath(mask, height, width) {
+  const inside = (y, x) => y >= 0 && x >= 0 && y < height && x < width && mask[y * width + x] > 0;
+  const parts = [];
+  for (let y = 0; y <= height; y++) {
+    runs(width, (x) => inside(y - 1, x) !== inside(y, x), (from, to) => parts.push(`M${from} ${y}H${to}`));
+  }
+  for (let x = 0; x <= width; x++) {
+    runs(height, (y) => inside(y, x - 1) !== inside(y, x), (from, to) => parts.push(`M${x} ${from}V${to}`));
+  }
+  return parts.join("");
+}
+
+/** A probe's mask (or region) with the size it has on the picture: `{data, height, width}`. */
+export function maskOf(log, masks, probe) {
+  const data = item(masks, masks.shape[0] === 1 ? 0 : probe);
+  if (!log.places) {
+    const [height, width] = planeOf(masks.shape.slice(1));
+    return { data, height, width };
+  }
+  const [, height, width] = log.places.shape;
+  const places = item(log.places, log.places.shape[0] === 1 ? 0 : probe);
+  return { data: Uint8Array.from(places, (place) => (place < 0 ? 0 : data[place])), height, width };
+}
+
+/** A region's masks for all probes, like `log.masks`; `null` where the log has no such region. */
+export function regionMasks(log, name) {
+  const at = log.header.regions.indexOf(name);
+  if (at < 0 || !log.regions) return null;
+  return { shape: log.regions.shape.slice(1), data: item(log.regions, at) };
+}
+
+function planeOf(shape) {
+  const width = shape.at(-1) ?? 1;
+  return [shape.reduce((product, size) => product * size, 1) / width, width];
+}
+
+function nearest(size, of) {
+  return Int32Array.from({ length: size }, (_, at) => Math.floor(((at + 0.5) * of) / size));
+}
+
+function copyPixel(data, at, picture, pixel) {
+  for (let channel = 0; channel < 3; channel++) data[at + channel] = picture[3 * pixel + channel];
+  data[at + 3] = 255;
+}
+
+function copyColor(data, at, colors, code) {
+  for (let channel = 0; channel < 4; channel++) data[at + channel] = colors[4 * code + channel];
+}
+
+function blendPixel(data, at, { picture, map }, { show, opacity, colors, alphas }, pixel, place) {
+  const code = map[place];
+  const gray = 0.299 * picture[3 * pixel] + 0.587 * picture[3 * pixel + 1] + 0.114 * picture[3 * pixel + 2];
+  const alpha = show === "overlay" ? opacity * alphas[code] : opacity;
+  for (let channel = 0; channel < 3; channel++) {
+    data[at + channel] = gray + (colors[4 * code + channel] - gray) * alpha;
+  }
+  data[at + 3] = 255;
+}
+
+function runs(length, holds, found) {
+  for (let at = 0, from = -1; at <= length; at++) {
+    const now = at < length && holds(at);
+    if (now && from < 0) from = at;
+    if (!now && from >= 0) {
+      found(from, at);
+      from = -1;
+    }
+  }
+}

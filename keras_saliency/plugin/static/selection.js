@@ -1,0 +1,46 @@
+/** Which probes are shown, in what order. */
+
+/** What probes can be sorted by: its name, and its value for one probe (`about`, and at the first step). */
+export const SORTS = {
+  logged: { title: "order of the log", value: null },
+  name: { title: "name", value: (now) => now.name },
+  target: { title: "target class", value: (now) => now.target },
+  confidence: { title: "confidence", value: (now) => now.confidence },
+  score: { title: "score", value: (now) => now.score },
+  gradient: { title: "gradient norm", value: (now) => now.gradientNorm },
+  peak: { title: "peak of the map", value: (now) => now.limit },
+  growth: { title: "growth of the peak", value: (now, first) => now.limit / first.limit },
+};
+
+/**
+ * The indices of the probes that pass the filter, sorted.
+ *
+ * @param filter `{text, class, wrong}`: part of the name, a target class or `null`, and `true` (only
+ *   wrong predictions), `false` (only right ones) or `null`.
+ * @param order `{by, descending}`: a name of `SORTS`; what has no value comes last.
+ */
+export function select(log, method, step, filter, order) {
+  const now = Array.from({ length: log.count }, (_, probe) => log.about(method, step, probe));
+  const text = filter.text.toLowerCase();
+  const shown = [...now.keys()].filter((probe) => {
+    const { name, target, wrong } = now[probe];
+    return (
+      name.toLowerCase().includes(text) &&
+      (filter.class === null || target === filter.class) &&
+      (filter.wrong === null || wrong === filter.wrong)
+    );
+  });
+  const value = SORTS[order.by]?.value;
+  if (!value) return order.descending ? shown.reverse() : shown;
+  const first = (probe) => log.about(method, log.steps[0], probe);
+  const keys = new Map(shown.map((probe) => [probe, value(now[probe], first(probe))]));
+  const sign = order.descending ? -1 : 1;
+  return shown.sort((one, other) => compareValues(keys.get(one), keys.get(other), sign) || one - other);
+}
+
+function compareValues(one, other, sign) {
+  if (typeof one === "string") return sign * one.localeCompare(other, undefined, { numeric: true });
+  const [missing, otherMissing] = [!Number.isFinite(one), !Number.isFinite(other)];
+  if (missing || otherMissing) return missing - otherMissing;
+  return sign * (one - other);
+}
