@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from keras_saliency.explain import saliency_maps as saliency_maps
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
     from keras_saliency.probes import ProbeSet as ProbeSet
+    from keras_saliency.reader import Log as Log
+    from keras_saliency.reader import read_log as read_log
     from keras_saliency.reports import Alert as Alert
     from keras_saliency.reports import SaliencyReport as SaliencyReport
     from keras_saliency.sinks.tensorboard import TensorBoardSink as TensorBoardSink
+    from keras_saliency.standalone import show as show
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Alert": "reports",
+    "Log": "reader",
     "ProbeSet": "probes",
     "SaliencyAlertWarning": "alerts",
     "SaliencyCallback": "callback",
@@ -31,7 +35,9 @@ _HOMES = {
     "SaliencyReport": "reports",
     "TensorBoardSink": "sinks.tensorboard",
     "calibrate": "baselines",
+    "read_log": "reader",
     "saliency_maps": "explain",
+    "show": "standalone",
 }
 
 __all__ = sorted(_HOMES)

@@ -31,9 +31,14 @@ from keras_saliency.monitor import (
 )
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Alert, Effect, SaliencyReport
-from keras_saliency.schedule import has_moved, is_log_spaced
+from keras_saliency.schedule import check_update_freq, has_moved, is_log_spaced
 from keras_saliency.scores import Score, score_name
-from keras_saliency.sinks.tensorboard import TensorBoardSink, check_log_dir, check_run
+from keras_saliency.sinks.tensorboard import (
+    TensorBoardSink,
+    check_log_dir,
+    check_map_size,
+    check_run,
+)
 from keras_saliency.summary import is_logged
 
 
@@ -67,6 +72,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         scale: How pictures are scaled: `"epoch"`, each map by its own maximum; `"probe"`, by the
             probe's maximum in the run so far; `"shared"`, by that of all probes.
         colormap: The name of a matplotlib colormap.
+        map_size: The longer side in pixels of the maps that the SALIENCY tab gets: larger ones are
+            averaged over blocks. `None`: it gets none.
         batch_size: Probes per pass, at most; bounds the memory.
         jit_compile: Whether XLA compiles the passes; `"auto"` decides by the device.
         interventions: When to test what the model uses: `"auto"`, at the first evaluation, at
@@ -122,6 +129,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         update_freq: int | str = "epoch",
         scale: str = "epoch",
         colormap: str = "hot",
+        map_size: int | None = 112,
         batch_size: int = 32,
         jit_compile: bool | str = "auto",
         interventions: str | None = "auto",
@@ -148,9 +156,10 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.saliency_freq = check_positive_int(
             "saliency_freq", saliency_freq, mend="It counts epochs; 1 is every epoch."
         )
-        self.update_freq = _checked_update_freq(update_freq)
+        self.update_freq = check_update_freq(update_freq)
         self.scale = check_choice("scale", scale, SCALES)
         self.colormap = check_colormap(colormap)
+        self.map_size = check_map_size(map_size)
         self.batch_size = check_positive_int(
             "batch_size", batch_size, mend="It is the number of probes per pass."
         )
@@ -279,6 +288,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             },
             scale=self.scale,
             colormap=self.colormap,
+            map_size=self.map_size,
         )
 
     def _evaluate(
@@ -388,12 +398,3 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self.verbose and not self._said[topic]:
             self._said[topic] = True
             print(f"saliency: {text}", flush=True)
-
-
-def _checked_update_freq(update_freq: object) -> int | str:
-    if isinstance(update_freq, str):
-        check_choice("update_freq", update_freq, ("epoch", "batch"))
-        return "epoch" if update_freq == "epoch" else 1
-    return check_positive_int(
-        "update_freq", update_freq, mend="It counts batches; 'epoch' is at epoch ends only."
-    )

@@ -306,18 +306,19 @@ def cells(colors: Array, *, height: int, width: int) -> Array:
     return picture
 
 
-def montage(slices: Array, *, gap: int) -> Array:
+def montage(slices: Array, *, gap: int, paper: int = PAPER) -> Array:
     """The slices of volumes side by side, in lines, with gaps.
 
     Args:
-        slices: uint8 `(num_probes, slices, height, width, 3)`.
+        slices: `(num_probes, slices, height, width, channels)`, such as colours.
         gap: In pixels.
+        paper: What stands in the gaps.
     """
-    probes, number, height, width, _ = slices.shape
+    probes, number, height, width, channels = slices.shape
     columns = montage_columns(number)
     rows = -(-number // columns)
-    shape = probes, rows * (height + gap) - gap, columns * (width + gap) - gap, 3
-    picture = np.full(shape, PAPER, np.uint8)
+    shape = probes, rows * (height + gap) - gap, columns * (width + gap) - gap, channels
+    picture = np.full(shape, paper, slices.dtype)
     for index in range(number):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         picture[:, top : top + height, left : left + width] = slices[:, index]

@@ -119,7 +119,7 @@ def colorize(maps: Array, *, limits: Array, colormap: str = "hot", signed: bool 
         [[[[10, 0, 0], [255, 255, 255]]]]
     """
     values, finite = shades(maps, limits, signed)
-    picture: Array = _colors(colormap, signed).take(_index(values, signed), axis=0)
+    picture: Array = colors(colormap, _count(signed)).take(_index(values, signed), axis=0)
     picture[~finite] = NOT_A_NUMBER
     return picture
 
@@ -146,14 +146,22 @@ def _index(values: Array, signed: bool) -> Array:
     return index
 
 
-@lru_cache(maxsize=8)
-def _colors(colormap: str, signed: bool) -> Array:
-    """The colormap as uint8 RGB, `(256, 3)`, or `(255, 3)` with a middle."""
-    table = matplotlib.colormaps[check_colormap(colormap)]
-    if signed:
-        table = table.resampled(255)
-    colors = table(np.arange(255 if signed else 256), bytes=True)
-    return np.ascontiguousarray(colors[:, :3])
+def _count(signed: bool) -> int:
+    """How many colours there are: of signed maps, one is the middle."""
+    return 255 if signed else 256
+
+
+@lru_cache(maxsize=32)
+def colors(colormap: str, count: int) -> Array:
+    """So many colours of a matplotlib colormap, from its beginning to its end.
+
+    Returns:
+        uint8 `(count, 3)`, red, green and blue; read-only.
+    """
+    table = matplotlib.colormaps[check_colormap(colormap)].resampled(count)
+    found: Array = np.ascontiguousarray(table(np.arange(count), bytes=True)[:, :3])
+    found.setflags(write=False)
+    return found
 
 
 def overlay(
@@ -176,8 +184,9 @@ def overlay(
     luma = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
     below = (images.astype(np.float32) @ luma) * (1 - opacity) + 0.5
     blend = np.empty(images.shape, np.uint8)
-    for channel, colors in enumerate(_colors(colormap, signed).T.astype(np.float32)):
-        blend[..., channel] = below + colors.take(index) * opacity
+    table = colors(colormap, _count(signed)).T.astype(np.float32)
+    for channel, shown in enumerate(table):
+        blend[..., channel] = below + shown.take(index) * opacity
     blend[~finite] = NOT_A_NUMBER
     return blend
 

@@ -147,6 +147,7 @@ class SaliencyMonitor:
             scores=found["scores"],
             gradient_norms=found[f"norms/{first}"],
             statistics={},
+            method=first,
             signed_maps=found[f"maps/{first}"] if is_signed else None,
             others={name: found[f"maps/{name}"] for name in further},
         )

@@ -184,6 +184,7 @@ class SaliencyReport:
             itself for `method="gradient"`): the magnitude that a map scaled for display lacks.
         statistics: Named numbers computed from the above; `nan` where undefined. See
             `keras_saliency.summary`.
+        method: The name of what made `maps`.
         signed_maps: The same as `maps` with their signs, where the reduction keeps them; else
             `None`.
         others: By their names, the maps of the further methods that were asked for; with their
@@ -201,6 +202,7 @@ class SaliencyReport:
     scores: Array
     gradient_norms: Array
     statistics: Mapping[str, float]
+    method: str = "saliency"
     signed_maps: Array | None = None
     others: Mapping[str, Array] = field(default_factory=dict)
     interventions: Interventions | None = None

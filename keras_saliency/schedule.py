@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from keras_saliency._checks import check_choice, check_positive_int
+
 FIRST = 4
 """So many evaluations after the first are all tested."""
 
@@ -52,3 +54,18 @@ def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
         if kind in ENRICHMENTS and low > 0 and high / low >= MOVED:
             return True
     return False
+
+
+def check_update_freq(update_freq: object) -> int | str:
+    """`"epoch"`, or how many batches lie between two evaluations inside an epoch.
+
+    Raises:
+        TypeError: Neither a string nor an integer.
+        ValueError: An unknown string, or an integer below 1.
+    """
+    if isinstance(update_freq, str):
+        check_choice("update_freq", update_freq, ("epoch", "batch"))
+        return "epoch" if update_freq == "epoch" else 1
+    return check_positive_int(
+        "update_freq", update_freq, mend="It counts batches; 'epoch' is at epoch ends only."
+    )

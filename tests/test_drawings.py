@@ -501,6 +501,10 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
         "saliency/filmstrip",
         "saliency/filmstrip/smoothgrad",
         "saliency_probe/000 class 0",
+        "saliency_log/probes",
+        "saliency_log/reports",
+        "saliency_log/maps/saliency",
+        "saliency_log/maps/smoothgrad",
     }
     (text,) = found["saliency/configuration"]
     assert "| colormap, scale | RdBu_r, epoch |" in text.decode()

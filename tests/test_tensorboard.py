@@ -54,7 +54,7 @@ def test_tags_and_steps_are_exactly_these(tmp_path):
     expected = {tag: [-1, 0, 1, 2] for tag in SCALARS | PICTURES}
     for tag in ("saliency/map_similarity", "saliency/similarity_to_start"):
         expected[tag] = [0, 1, 2]  # undefined before there is another map
-    expected["saliency/configuration"] = [-1]
+    expected["saliency/configuration"] = expected["custom_scalars__config__"] = [-1]
     made = {"frame", "tint", "high_frequency", "own_hot_spot"}
     for name in itertools.product(("effect", "flip", "p_value"), made):
         expected[f"saliency/{'/'.join(name)}"] = [-1, 0, 1, 2]
@@ -62,6 +62,9 @@ def test_tags_and_steps_are_exactly_these(tmp_path):
     for test in made | {"hot_window", "class_hot_spot", "thin_frame"}:
         expected[f"saliency_alert/{test}"] = [-1, 0, 1, 2]
     expected["saliency/alerts"] = [-1, 0, 1, 2]
+    expected["saliency_log/probes"] = [-1]
+    for tag in ("reports", "findings", "maps/gradient"):
+        expected[f"saliency_log/{tag}"] = [-1, 0, 1, 2]
     assert steps(tmp_path / "saliency") == expected
     assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
 

@@ -33,6 +33,9 @@ _STRIPS = {PANEL: (192, 256, 96), FRAME: (64, 96, 32)}
 """Of series and features: the width reached by enlarging, that not passed by taking neighbours
 together, and the height."""
 
+_GAP = 2
+"""Pixels between the slices of a volume."""
+
 
 class Canvas(Protocol):
     """Draws maps of the probes that it was made for.
@@ -43,6 +46,9 @@ class Canvas(Protocol):
         max_cell: The longer side that a picture on the contact sheet is not to pass.
         lossless: Whether pictures are of few colours, to be kept exactly.
         has_clusters: Whether maps can be compared place by place.
+        places: int32 `(num_probes or 1, height, width)`, which place of a reduced map, counted in
+            C order, each pixel of `originals` shows; -1 for none. `None`: maps and `originals`
+            are of one shape.
     """
 
     originals: Array
@@ -50,6 +56,10 @@ class Canvas(Protocol):
     max_cell: int
     lossless: bool
     has_clusters: bool
+
+    @property
+    def places(self) -> Array | None:
+        """See above."""
 
     def reduced(self, maps: Array) -> Array:
         """Maps as they are shown, `(num_maps, ...)`; their limits are to be taken of these."""
@@ -83,6 +93,7 @@ class _Images:
 
     max_cell = 112
     has_clusters = True
+    places = None
     _sides: Mapping[str, tuple[int, int]] = {PANEL: (96, 512), FRAME: (32, 64)}
 
     def __init__(self, images: Array, size: str) -> None:
@@ -137,7 +148,13 @@ class _Volumes:
         return flat.reshape(*slices.shape[:2], *flat.shape[1:])
 
     def _montage(self, pictures: Array) -> Array:
-        return drawings.montage(enlarged(pictures, self._factor), gap=2)
+        return drawings.montage(enlarged(pictures, self._factor), gap=_GAP)
+
+    @property
+    def places(self) -> Array:
+        slices = _numbered(self._shape[0], *self._images.shape[2:4])[np.newaxis, self._chosen]
+        large = slices.repeat(self._factor, axis=-1).repeat(self._factor, axis=-2)
+        return drawings.montage(large[..., np.newaxis], gap=_GAP, paper=-1)[..., 0]
 
     def reduced(self, maps: Array) -> Array:
         return self._smaller(maps)
@@ -181,6 +198,11 @@ class _Series:
         self._ink = drawings.lines(series, height=height, block=self._block, wide=self._wide)
         paper = np.full((*self._ink.shape, 3), drawings.PAPER, np.uint8)
         self.originals = drawings.inked(paper, self._ink)
+
+    @property
+    def places(self) -> Array:
+        columns = _numbered(_block(self._steps, self._block)).repeat(self._wide)
+        return np.broadcast_to(columns, (1, self._ink.shape[1], len(columns)))
 
     def reduced(self, maps: Array) -> Array:
         return thumbnails(maps[:, np.newaxis], self._at_most)
@@ -236,6 +258,15 @@ class _Features:
         paper = np.full((*self._ink.shape, 3), drawings.PAPER, np.uint8)
         return np.concatenate([drawings.inked(paper, self._ink), bars], axis=2)
 
+    @property
+    def places(self) -> Array:
+        bars = _numbered(_block(self._count, self._block))
+        height, width = self.originals.shape[1:3]
+        if self._ink is None:
+            return np.broadcast_to(bars.repeat(self._wide), (1, height, width))
+        rows = bars.repeat(sheets.LINE)[np.newaxis, :, np.newaxis]
+        return np.broadcast_to(rows, (1, height, width))
+
     def reduced(self, maps: Array) -> Array:
         return drawings.extremes(maps, self._at_most)
 
@@ -274,9 +305,9 @@ class _Tokens:
         width, max_lines = self._sizes[size]
         self._count = tokens.shape[1]
         texts = [[_word(int(token), vocabulary) for token in row] for row in tokens]
-        self._ink, self._places = drawings.words(texts, width=width, max_lines=max_lines)
+        self._ink, self.places = drawings.words(texts, width=width, max_lines=max_lines)
         plain = np.full((*tokens.shape, 3), self._box, np.uint8)
-        self.originals = drawings.inked(drawings.on_places(plain, self._places), self._ink)
+        self.originals = drawings.inked(drawings.on_places(plain, self.places), self._ink)
 
     def reduced(self, maps: Array) -> Array:
         return maps
@@ -289,10 +320,10 @@ class _Tokens:
 
     def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
-        return drawings.inked(drawings.on_places(colors, self._places), self._ink)
+        return drawings.inked(drawings.on_places(colors, self.places), self._ink)
 
     def configuration(self) -> dict[str, str]:
-        shown = len(np.unique(self._places[self._places >= 0]))
+        shown = len(np.unique(self.places[self.places >= 0]))
         fewer = f", the first {shown} as text at most" if shown < self._count else ""
         return {"maps": f"{self._count} tokens{fewer}; the map alone as cells in reading order"}
 
@@ -313,6 +344,11 @@ def _word(token: int, vocabulary: tuple[str, ...] | None) -> str:
     if not sheets.is_drawable(word):
         return f"#{token}"
     return word if word.strip() else "␣"
+
+
+def _numbered(*shape: int) -> Array:
+    """The places of a map of this shape, numbered in C order; int32."""
+    return np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
 
 
 def _block(total: int, at_most: int) -> int:

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, SummaryMetadata
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_saliency import _tags
-from keras_saliency._checks import check_choice
+from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency.alerts import subject
 from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.probes import ProbeSet
+from keras_saliency.reader import events
 from keras_saliency.reports import Array, SaliencyReport
+from keras_saliency.sinks import layout
 from keras_saliency.sinks.evidence import evidence
 from keras_saliency.sinks.pictures import Pictures
+from keras_saliency.sinks.records import Record, Records
 from keras_saliency.summary import description
 
 
@@ -43,10 +45,12 @@ class TensorBoardSink:
         notes: Name and value of what else is worth telling in the Text tab.
         scale: One of `keras_saliency.heatmaps.SCALES`.
         colormap: The name of a matplotlib colormap.
+        map_size: The longer side in pixels of the maps that the SALIENCY tab gets: those of larger
+            images are averaged over blocks. `None`: it gets none.
 
     Raises:
         TypeError: `log_dir` is no path; an argument has the wrong type.
-        ValueError: `log_dir` is a file; `scale` or `colormap` is unknown.
+        ValueError: `log_dir` is a file; `scale`, `colormap` or `map_size` is not offered.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class TensorBoardSink:
         notes: Mapping[str, str] | None = None,
         scale: str = "epoch",
         colormap: str = "hot",
+        map_size: int | None = 112,
     ) -> None:
         self.log_dir = check_log_dir(log_dir)
         check_choice("scale", scale, SCALES)
@@ -68,6 +73,8 @@ class TensorBoardSink:
         self._subject = dict(subject or {}) | {"probes": f"{len(probes)}, {probes.fingerprint}"}
         self._notes = dict(notes or {})
         self._new_pictures = partial(Pictures, probes, scale, colormap)
+        size = check_map_size(map_size)
+        self._records = None if size is None else Records(probes, size, scale, colormap)
         self._pictures = self._new_pictures()
         self._is_told = False
         self._last_step: int | None = None  # in the run, on disk
@@ -127,8 +134,11 @@ class TensorBoardSink:
             number += 1
             name = f"{self._first_run}_{number}"
 
+    def _settings(self) -> dict[str, str]:
+        return self._subject | self._notes | self._pictures.configuration()
+
     def _configuration(self) -> str:
-        settings = self._subject | self._notes | self._pictures.configuration()
+        settings = self._settings()
         table = [_row(("setting", "value")), _row(("---", "---")), *map(_row, settings.items())]
         columns = ("probe", "target", "group", "picture")
         probes = [_row(columns), _row(["---"] * len(columns))]
@@ -150,6 +160,7 @@ class TensorBoardSink:
 
     def _write(self, report: SaliencyReport, drawn: dict[str, Array]) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's encoders release Python's lock
+            records = pool.submit(self._recorded, report)
             contents = list(pool.map(self._pictures.encoded, drawn.values()))
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
@@ -158,10 +169,25 @@ class TensorBoardSink:
                 self._write_picture(tag, picture, content, self._pictures.description(tag))
             if not self._is_told:
                 tf.summary.text(_tags.CONFIGURATION, self._configuration())
+                tf.summary.write(
+                    layout.TAG, layout.layout(report.statistics), metadata=layout.METADATA
+                )
+            for record in records.result():
+                write_record(record)
             self._writer.flush()
         self._is_told = True
         if report.interventions is not None:
             self._write_findings(report)
+
+    def _recorded(self, report: SaliencyReport) -> list[Record]:
+        """What the SALIENCY tab gets of a report."""
+        if self._records is None:
+            return []
+        records = self._records.of_report(report)
+        if not self._is_told:
+            unit = _tags.unit(self.run)
+            records.insert(0, self._records.of_probes(self._settings(), unit=unit))
+        return records
 
     def _write_scalars(self, numbers: Mapping[str, float]) -> None:
         for name, value in numbers.items():
@@ -178,14 +204,18 @@ class TensorBoardSink:
             for verdict in report.verdicts:
                 tf.summary.scalar(_tags.alert_tag(verdict.effect.test), float(verdict.active))
             tf.summary.text(_tags.ALERTS, self._findings(report))
-            for alert in report.alerts:
-                if not alert.examples:  # of groups there is no image to exchange
-                    continue
-                picture = evidence(self._probes, report, alert)
-                content = self._pictures.encoded(picture)
-                self._write_picture(
-                    _tags.evidence_tag(alert.rule), picture, content, _row([alert.sentence])
-                )
+            # Of groups there is no image to exchange.
+            pictures = [
+                evidence(self._probes, report, alert) if alert.examples else None
+                for alert in report.alerts
+            ]
+            for alert, picture in zip(report.alerts, pictures, strict=True):
+                if picture is not None:
+                    content = self._pictures.encoded(picture)
+                    tag = _tags.evidence_tag(alert.rule)
+                    self._write_picture(tag, picture, content, _row([alert.sentence]))
+            if self._records is not None:
+                write_record(self._records.of_findings(report, pictures))
             self._writer.flush()
         self._found_step = report.step
 
@@ -222,8 +252,22 @@ class TensorBoardSink:
         tf.summary.write(
             tag,
             tf.constant([str(width).encode(), str(height).encode(), content]),
-            metadata=create_summary_metadata(display_name=None, description=description),
+            metadata=create_summary_metadata(display_name=None, description=_cut(description)),
         )
+
+
+def _cut(description: str) -> str:
+    """As much as 127 bytes hold: ClearML silently loses a picture that has a longer one."""
+    encoded = description.encode()
+    return description if len(encoded) < 128 else encoded[:124].decode(errors="ignore") + "…"
+
+
+def write_record(record: Record) -> None:
+    """Writes a record with the event file and at the step that are now TensorFlow's default."""
+    tag, blobs = record
+    metadata = SummaryMetadata(data_class=DATA_CLASS_BLOB_SEQUENCE)
+    metadata.plugin_data.plugin_name = _tags.PLUGIN
+    tf.summary.write(tag, tf.constant(blobs), metadata=metadata)
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -251,6 +295,18 @@ def check_log_dir(log_dir: object) -> Path:
     return path
 
 
+def check_map_size(map_size: object) -> int | None:
+    """The longer side of a map in pixels, or `None`.
+
+    Raises:
+        TypeError: Not an integer.
+        ValueError: Not positive.
+    """
+    if map_size is None:
+        return None
+    return check_positive_int("map_size", map_size, mend="It counts pixels; None keeps no maps.")
+
+
 def check_run(name: object) -> str:
     """Returns the name of a run, a directory.
 
@@ -273,7 +329,7 @@ def last_step(directory: Path) -> tuple[int | None, str]:
     """
     last, text = None, ""
     for path in sorted(directory.glob("*tfevents*")):
-        for event in map(Event.FromString, RawEventFileLoader(str(path)).Load()):
+        for event in events(path):
             for value in event.summary.value:
                 last = event.step if last is None else max(last, event.step)
                 if value.tag == _tags.CONFIGURATION:

@@ -1,0 +1,143 @@
+"""Blobs: headers, arrays and maps as the bytes of the SALIENCY tab's log, and back.
+
+The format is described in `docs/log_format.md`. Pure functions; no files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_saliency import _tags
+from keras_saliency.heatmaps import shades
+from keras_saliency.reports import Array
+
+
+class BlobError(ValueError):
+    """What was read is no blob of this format; says why."""
+
+
+def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
+    """Maps as one byte for each value.
+
+    Args:
+        maps: `(num_probes, ...)`.
+        limits: `(num_probes,)`, each map's largest size; 0 of a map that is 0 everywhere.
+        signed: Whether maps may be below 0.
+
+    Returns:
+        uint8 of the maps' shape, off by half of 1 / 252 of the limit at most (signed: 1 / 126);
+        `_tags.NOT_FINITE` where a value is not finite.
+
+    Example:
+        >>> codes(np.array([[0.0, 1.0, 2.0, np.nan]]), limits=np.array([2.0])).tolist()
+        [[0, 126, 252, 255]]
+    """
+    values, finite = shades(maps, limits, signed)
+    half = _tags.LEVELS // 2
+    found: Array = np.rint(values * half + half if signed else values * _tags.LEVELS)
+    found = found.astype(np.uint8)
+    found[~finite] = _tags.NOT_FINITE
+    return found
+
+
+def values(codes: Array, *, limits: Array, signed: bool = False) -> Array:
+    """Maps from their codes: float32, `nan` where they were not finite.
+
+    Example:
+        >>> values(np.array([[0, 126, 252, 255]], np.uint8), limits=np.array([2.0])).tolist()
+        [[0.0, 1.0, 2.0, nan]]
+    """
+    half = _tags.LEVELS // 2
+    levels = codes.astype(np.float64)
+    shares = (levels - half) / half if signed else levels / _tags.LEVELS
+    shares[codes == _tags.NOT_FINITE] = math.nan
+    result: Array = shares * np.asarray(limits, np.float64).reshape(-1, *(1,) * (codes.ndim - 1))
+    return result.astype(np.float32)
+
+
+def packed(header: Mapping[str, Any], arrays: Mapping[str, Array | None]) -> list[bytes]:
+    """A header and arrays as a list of blobs.
+
+    Args:
+        header: Whatever JSON can say, and NumPy's numbers and arrays; what is not finite becomes
+            `null`.
+        arrays: uint8 or int32, by name; `None` takes its place as an empty blob.
+    """
+    whole = {"format": _tags.FORMAT, **header, "arrays": list(arrays)}
+    text = json.dumps(_plain(whole), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return [text.encode(), *map(_deflated, arrays.values())]
+
+
+def unpacked(blobs: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The header and the arrays of a list of blobs; arrays that were left out are not in it.
+
+    Raises:
+        BlobError: They are truncated, broken, or of a newer format.
+    """
+    header = read_header(blobs[0] if blobs else b"")
+    names = header["arrays"]
+    if len(names) != len(blobs) - 1:
+        raise BlobError(f"expected {len(names)} arrays, received {len(blobs) - 1}")
+    arrays = {n: _inflated(n, blob) for n, blob in zip(names, blobs[1:], strict=True) if blob}
+    return header, arrays
+
+
+def read_header(blob: bytes) -> dict[str, Any]:
+    """The header of a list of blobs, its first one.
+
+    Raises:
+        BlobError: It is truncated, broken, or of a newer format.
+    """
+    try:
+        header = json.loads(blob)
+    except ValueError as error:
+        raise BlobError(f"its header is no JSON: {error}") from error
+    if not isinstance(header, dict) or type(header.get("format")) is not int:
+        raise BlobError("its header has no format")
+    if header["format"] > _tags.FORMAT:
+        raise BlobError(
+            f"it was written by a newer keras_saliency (format {header['format']}); this one reads "
+            f"format {_tags.FORMAT}: update it"
+        )
+    names = header.get("arrays")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BlobError("its header names no arrays")
+    return header
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can say it; float32 in as few digits as tell it from its neighbours."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.floating) and value.dtype.itemsize <= 4:
+        value = float(str(value))
+    elif isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _deflated(array: Array | None) -> bytes:
+    if array is None:
+        return b""
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0))
+    return zlib.compress(file.getbuffer(), 1)
+
+
+def _inflated(name: str, blob: bytes) -> Array:
+    try:
+        file = io.BytesIO(zlib.decompress(blob))
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except (zlib.error, ValueError, EOFError) as error:
+        raise BlobError(f"its array {name!r} can't be read: {error}") from error

@@ -1,0 +1,1 @@
+"""The SALIENCY tab: `loader` announces it, `plugin` serves it, `log` reads for it."""

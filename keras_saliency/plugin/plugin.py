@@ -1,0 +1,137 @@
+"""The SALIENCY tab's plugin: what TensorBoard serves below `data/plugin/saliency/`.
+
+| route | answer |
+|---|---|
+| `/index.js`, ... | the files of the page, those in `static/` |
+| `/index` | `{"format": 1, "runs": {run: {tag: [[step, wall_time, [key, ...]], ...]}}}` |
+| `/headers?run=&tag=&after=` | `[{"step", "wall_time", "header" or "error"}, ...]`, later steps |
+| `/blob?key=&wall_time=` | an element's bytes; the browser keeps them where `wall_time` is right |
+
+What can't be served is a status from 400 on and `{"error": "a sentence"}`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tensorboard import errors
+from tensorboard.backend import http_util
+from tensorboard.plugins import base_plugin
+from werkzeug.wrappers import Request, Response
+
+from keras_saliency._tags import FORMAT, PLUGIN
+from keras_saliency.plugin.log import Log
+
+_LOGGER = logging.getLogger("tensorboard")
+
+STATIC = Path(__file__).with_name("static")
+CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript"}
+BLOB_SECONDS = 3600
+
+Answer = Callable[[Request], Response]
+
+
+class SaliencyPlugin(base_plugin.TBPlugin):
+    """Serves the SALIENCY tab.
+
+    Args:
+        context: TensorBoard's `TBContext`.
+    """
+
+    plugin_name = PLUGIN
+
+    def __init__(self, context: Any) -> None:
+        if context.data_provider is None:
+            raise ValueError("expected a data provider; TensorBoard runs without one.")
+        self._log = Log(context.data_provider)
+        self._files: dict[str, Answer] = {
+            f"/{path.name}": partial(
+                _respond, content=path.read_bytes(), content_type=CONTENT_TYPES[path.suffix]
+            )
+            for path in STATIC.iterdir()
+            if path.suffix in CONTENT_TYPES
+        }  # which the browser asks for anew each time, so that it sees an update
+
+    def get_plugin_apps(self) -> dict[str, Any]:
+        """By route, what answers. No part of a URL becomes a path: files have a route each."""
+        answers = {"/index": self._index, "/headers": self._headers, "/blob": self._blob}
+        return {route: _application(answer) for route, answer in (self._files | answers).items()}
+
+    def is_active(self) -> bool:
+        """False: TensorBoard knows without asking whether there is data of this plugin."""
+        return False
+
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
+        """How the tab is named and which file it starts with."""
+        return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Saliency")
+
+    def _index(self, request: Request) -> Response:
+        index = {"format": FORMAT, "runs": self._log.index(request.environ)}
+        return _fresh(request, json.dumps(index, separators=(",", ":")))
+
+    def _headers(self, request: Request) -> Response:
+        run, tag = (_parameter(request, name) for name in ("run", "tag"))
+        after = _number(request, "after", int, "a whole number")
+        return _fresh(request, self._log.headers(request.environ, run, tag, after))
+
+    def _blob(self, request: Request) -> Response:
+        expected = _number(request, "wall_time", float, "the wall time that the index gives")
+        content, wall_time = self._log.blob(request.environ, _parameter(request, "key"))
+        # A key is the same in every log directory: without its time it could be another's.
+        kept = BLOB_SECONDS if expected is not None and expected == wall_time else 0
+        return _respond(request, content, "application/octet-stream", expires=kept)
+
+
+def _application(answer: Answer) -> Any:
+    """As a WSGI application, which says in JSON what went wrong."""
+
+    @Request.application
+    def application(request: Request) -> Response:
+        try:
+            if request.method not in ("GET", "HEAD"):
+                return _refused(request, 405, f"{request.method}: expected GET.")
+            return answer(request)
+        except errors.PublicError as error:  # of ours, and where a blob is gone
+            return _refused(request, error.http_code, str(error))
+        except Exception:
+            _LOGGER.exception("keras_saliency: %s", request.path)
+            return _refused(request, 503, "The log could not be read; TensorBoard prints why.")
+
+    return application
+
+
+def _parameter(request: Request, name: str) -> str:
+    if name not in request.args:
+        raise errors.InvalidArgumentError(f"{name}: expected this parameter; it is missing.")
+    return request.args[name]
+
+
+def _number(request: Request, name: str, kind: Callable[[str], Any], expected: str) -> Any:
+    """The parameter as a number, or None where it is left out."""
+    text = request.args.get(name)
+    try:
+        return None if text is None else kind(text)
+    except ValueError:
+        message = f"{name}: expected {expected}, received {text!r}."
+        raise errors.InvalidArgumentError(message) from None
+
+
+def _refused(request: Request, code: int, sentence: str) -> Response:
+    return _fresh(request, json.dumps({"error": sentence}), code)
+
+
+def _fresh(request: Request, text: str, code: int = 200) -> Response:
+    """JSON that is never kept, compressed where the browser can."""
+    response = _respond(request, text, "application/json", code=code)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _respond(request: Request, content: str | bytes, content_type: str, **how: int) -> Response:
+    response: Response = http_util.Respond(request, content, content_type, **how)
+    return response
