@@ -53,7 +53,7 @@ class Page {
   async start() {
     document.body.append(this.#root);
     document.title ||= "Saliency";
-    watchTheme(() => this.#show(new Set(["theme"])));
+    watchTheme(this.#context.source.live, () => this.#show(new Set(["theme"])));
     this.#context.state.subscribe((changed) => this.#react(changed));
     this.#say(el("p", {}, "Loading …"));
     await this.#poll();

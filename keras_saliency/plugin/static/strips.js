@@ -4,7 +4,8 @@ import { item } from "./arrays.js";
 import { cellOf, paintCell } from "./paint.js";
 
 const ROWS = 16; // of a strip
-const KEPT = 256; // strips
+const KEPT = 256 * 2 ** 20; // bytes of strips: far more than a screen shows
+const WIDEST = 144; // pixels of a cell, where pictures are wider than tall
 
 export class Strips {
   /** How many rows a strip has. */
@@ -54,7 +55,7 @@ export class Strips {
       pixels.putImageData(image, 0, row * height);
     });
     this.#strips.set(`${step}/${block}`, strip);
-    if (this.#strips.size > KEPT) this.#strips.delete(this.#strips.keys().next().value);
+    if (this.#strips.size * 4 * strip.width * strip.height > KEPT) this.#strips.delete(this.#strips.keys().next().value);
     return strip;
   }
 
@@ -85,7 +86,7 @@ export function stripCellSize(log, maps, target) {
   const times = target / Math.max(height, width);
   const whole = !places && times > 0.6 && height * wide === width * tall ? Math.max(1, Math.round(times)) : 0;
   if (whole) return [height * whole, width * whole];
-  const scale = Math.min(target / tall, (3 * target) / wide);
+  const scale = Math.min(target / tall, WIDEST / wide);
   return [Math.max(8, Math.round(tall * scale)), Math.max(8, Math.round(wide * scale))];
 }
 

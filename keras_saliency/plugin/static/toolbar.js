@@ -2,13 +2,14 @@
 
 import { checkBox, dropDown, slider, tabs, textField } from "./controls.js";
 import { el } from "./dom.js";
+import { createLegend } from "./legend.js";
 import { SORTS } from "./selection.js";
 import { createTimeline } from "./timeline.js";
 import { VIEWS } from "./views.js";
 
 const SCALES = [
   ["epoch", "each map its own"],
-  ["probe", "one per probe"],
+  ["probe", "each probe its own"],
   ["shared", "one for all"],
 ];
 const SHOWS = [
@@ -35,6 +36,7 @@ export function createToolbar(context) {
   const show = dropDown("Show", "show", choose("show"));
   const opacity = slider("Opacity", "opacity", { min: 0, max: 1, step: 0.05 }, choose("opacity"));
   const colormap = dropDown("Colours", "colormap", choose("colormap"));
+  const legend = createLegend(context);
   const scale = dropDown("Scale", "scale", choose("scale"));
   const outlines = checkBox("Outlines", "outlines", "Solid: the object. Dashed: the regions.", choose("outlines"));
 
@@ -53,7 +55,7 @@ export function createToolbar(context) {
   const settings = el(
     "div",
     { class: "settings", "data-testid": "settings", hidden: matchMedia(NARROW).matches },
-    group("Display", show, opacity, colormap, scale, outlines),
+    group("Display", show, opacity, colormap, scale, legend, outlines),
     group("Filter", text, target, wrong, { element: sorting }),
   );
   const fold = () => unfold(settings.hidden);
@@ -79,6 +81,7 @@ export function createToolbar(context) {
     outlines.update(state.get("outlines"));
     outlines.element.hidden = !log.masks && !log.regions;
     updateColors(log, header);
+    legend.update();
 
     text.update(state.get("filter").text);
     target.update(classesOf(log), state.get("filter").class);
