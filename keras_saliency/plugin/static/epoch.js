@@ -1,8 +1,91 @@
-/** View Epoch. */
+/** View One step: all probes at one step, large. */
 
+import { Cell } from "./cell.js";
+import { slider } from "./controls.js";
 import { el } from "./dom.js";
 
+const PAINTED_AT_ONCE = 128; // of more cells, only those near the window are painted
+const NEAR = "600px";
+
 export function createEpochView(context) {
-  const element = el("section", { class: "epoch-view", "data-testid": "epoch" });
-  return { element, update() { element.textContent = context.log.run; } };
+  const { state } = context;
+  const cells = [];
+  const near = new Set();
+  const summary = el("p", { class: "summary", "data-testid": "epoch-summary", "aria-live": "polite" });
+  const size = slider("Size", "cell-size", { min: 48, max: 480, step: 8 }, (value) => state.set({ size: value }));
+  const grid = el("div", { class: "cells", "data-testid": "epoch-grid" });
+  const element = el("section", { class: "epoch-view" }, el("div", { class: "bar" }, summary, size.element), grid);
+  const observer = new IntersectionObserver(enter, { rootMargin: NEAR });
+  let shown = []; // the probes, in the order of the cells
+  let turn = 0; // counts the updates: what an older one waited for is dropped
+
+  grid.addEventListener("click", (event) => select(event, state.get("view")));
+  grid.addEventListener("dblclick", (event) => select(event, "probe"));
+  grid.addEventListener("keydown", (event) => event.key === "Enter" && select(event, "probe"));
+
+  function select(event, view) {
+    const probe = event.target.closest("figure")?.dataset.probe;
+    if (probe !== undefined) context.openProbe(Number(probe), context.step, view);
+  }
+
+  function enter(entries) {
+    const entered = entries.filter(({ isIntersecting }) => isIntersecting);
+    for (const { target, isIntersecting } of entries) isIntersecting ? near.add(target) : near.delete(target);
+    if (entered.length && shown.length > PAINTED_AT_ONCE) paint();
+  }
+
+  function resize() {
+    while (cells.length < shown.length) {
+      const cell = new Cell(context);
+      cell.element.tabIndex = 0;
+      cells.push(cell);
+      grid.append(cell.element);
+      observer.observe(cell.element);
+    }
+    for (const { element: spare } of cells.splice(shown.length)) {
+      observer.unobserve(spare);
+      near.delete(spare);
+      spare.remove();
+    }
+  }
+
+  function mark() {
+    cells.forEach((cell, at) => cell.element.classList.toggle("current", shown[at] === context.probe));
+  }
+
+  /** Paints the cells that are near, in place, as soon as the maps are here. */
+  async function paint() {
+    const { log, method, step } = context;
+    const mine = ++turn;
+    let maps = log.peek(method, step);
+    if (!maps) {
+      grid.setAttribute("aria-busy", "true");
+      maps = await log.maps(method, step).catch((error) => error);
+    }
+    if (mine !== turn) return;
+    const all = shown.length <= PAINTED_AT_ONCE;
+    cells.forEach((cell, at) => {
+      if (!all && !near.has(cell.element)) return;
+      if (maps instanceof Error) cell.fail(log, method, step, shown[at], maps);
+      else cell.paint(log, method, step, shown[at], maps);
+    });
+    grid.setAttribute("aria-busy", "false");
+    grid.dataset.step = step;
+    log.prefetch(method, step);
+  }
+
+  function update() {
+    const { log, method, step } = context;
+    shown = context.selected;
+    resize();
+    mark();
+    size.update(state.get("size"));
+    grid.style.setProperty("--cell", `${state.get("size")}px`);
+    const wrong = shown.filter((probe) => log.about(method, step, probe).wrong).length;
+    const some = shown.length === log.count ? `${log.count} probes` : `${shown.length} of ${log.count} probes`;
+    summary.textContent = shown.length ? `${some}, ${wrong} predicted wrong` : "No probe passes the filter.";
+    paint();
+  }
+
+  return { element, update };
 }

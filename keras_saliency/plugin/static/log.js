@@ -31,6 +31,7 @@ export class RunLog {
   #findings = new Map();
   #entries = new Map();
   #maxima = new Map();
+  #signed = new Set();
   #cache = new ArrayCache(CACHE_BYTES);
 
   constructor(source, run) {
@@ -75,7 +76,7 @@ export class RunLog {
 
   /** Whether a method's maps are signed. */
   signed(method) {
-    return this.steps.some((step) => this.report(step).methods[method]?.signed);
+    return this.#signed.has(method);
   }
 
   /** A step in words: "before training", "epoch 7", "batch 700". */
@@ -240,8 +241,9 @@ export class RunLog {
   #summarize() {
     const readable = [...this.#reports].filter(([, { header }]) => header);
     this.steps = readable.map(([step]) => step).sort((one, other) => one - other);
-    const methods = this.steps.flatMap((step) => Object.keys(this.report(step).methods));
-    this.methods = [...new Set(methods)];
+    const methods = this.steps.flatMap((step) => Object.entries(this.report(step).methods));
+    this.methods = [...new Set(methods.map(([name]) => name))];
+    this.#signed = new Set(methods.filter(([, { signed }]) => signed).map(([name]) => name));
     this.#maxima = new Map(this.methods.map((method) => [method, this.#largest(method)]));
   }
 
@@ -261,5 +263,5 @@ function problemOf(found) {
   if (found?.header?.format <= FORMAT) return null;
   const where = `What was logged at step ${found?.step}`;
   if (!found?.header) return `${where} can't be read. ${found?.error ?? ""}`;
-  return `${where} has the format ${found.header.format}, and this page knows formats up to ${FORMAT}: please upgrade keras_saliency.`;
+  return `${where} has the format ${found.header.format}, newer than ${FORMAT}: please upgrade keras_saliency.`;
 }

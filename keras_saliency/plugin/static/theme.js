@@ -1,0 +1,26 @@
+/** Light or dark, as TensorBoard has it, or else the browser. */
+
+/** Keeps `data-theme` of the document up to date; calls `changed` after each change. */
+export function watchTheme(changed) {
+  const board = boardOf();
+  const preference = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => {
+    const dark = board ? board.classList.contains("dark-mode") : preference.matches;
+    const theme = dark ? "dark" : "light";
+    if (document.documentElement.dataset.theme === theme) return;
+    document.documentElement.dataset.theme = theme;
+    changed();
+  };
+  if (board) new MutationObserver(apply).observe(board, { attributeFilter: ["class"] });
+  else preference.addEventListener("change", apply);
+  apply();
+}
+
+/** The body of TensorBoard's own page; `null` where this page stands alone, or may not look. */
+function boardOf() {
+  try {
+    return parent === window ? null : parent.document.body;
+  } catch {
+    return null;
+  }
+}

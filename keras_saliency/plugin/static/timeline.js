@@ -1,0 +1,89 @@
+/** The slider over the steps, its play button, and the keys of the page. */
+
+import { el } from "./dom.js";
+
+const PAUSE = 150; // milliseconds that a step is shown at least while playing
+const TYPING = "input:not([type=range]):not([type=checkbox]), select, textarea";
+
+export function createTimeline(context) {
+  const { state } = context;
+  const range = el("input", {
+    type: "range",
+    min: 0,
+    step: 1,
+    "data-testid": "step-slider",
+    "aria-label": "Step",
+    oninput: () => context.showStep(context.log.steps[Number(range.value)]),
+  });
+  const label = el("output", { class: "step-label", "data-testid": "step-label" });
+  const button = el("button", { type: "button", class: "play", "data-testid": "play", onclick: () => toggle() });
+  let playing = false;
+
+  function toggle(on = !playing) {
+    const { steps } = context.log;
+    const start = on && !playing;
+    playing = on;
+    button.textContent = on ? "❚❚" : "▶";
+    button.setAttribute("aria-label", on ? "Pause" : "Play");
+    button.title = on ? "Pause (space)" : "Play (space)";
+    if (!start) return;
+    if (context.step === steps.at(-1)) context.showStep(steps[0]);
+    setTimeout(advance, PAUSE);
+  }
+
+  async function advance() {
+    const next = stepBy(1);
+    if (playing && next === context.step) toggle(false);
+    if (!playing) return;
+    await context.log.maps(context.method, next).catch(() => {});
+    if (!playing) return;
+    context.showStep(next);
+    setTimeout(advance, PAUSE);
+  }
+
+  function stepBy(by) {
+    const { steps } = context.log;
+    const at = steps.indexOf(context.step) + by;
+    return steps[Math.min(Math.max(at, 0), steps.length - 1)];
+  }
+
+  function probeBy(by) {
+    const { selected } = context;
+    if (!selected.length) return;
+    const at = Math.max(0, selected.indexOf(context.probe) + by);
+    state.set({ probe: selected[Math.min(at, selected.length - 1)] });
+  }
+
+  const keys = {
+    " ": () => toggle(),
+    ArrowLeft: () => context.showStep(stepBy(-1)),
+    ArrowRight: () => context.showStep(stepBy(1)),
+    ArrowUp: () => probeBy(-1),
+    ArrowDown: () => probeBy(1),
+    Home: () => context.showStep(context.log.steps[0]),
+    End: () => context.showStep(context.log.steps.at(-1)),
+  };
+
+  function press(event) {
+    const { key, target, altKey, ctrlKey, metaKey, shiftKey } = event;
+    if (altKey || ctrlKey || metaKey || shiftKey || event.defaultPrevented || !(key in keys)) return;
+    if (target.matches?.(TYPING) || (key === " " && target.matches?.("button, summary, input[type=checkbox]"))) return;
+    if (target.matches?.("input[type=range]") && target !== range) return;
+    if (!context.log?.steps.length) return;
+    event.preventDefault();
+    keys[key]();
+  }
+
+  document.addEventListener("keydown", press);
+  return {
+    element: el("div", { class: "timeline" }, button, range, label),
+    update() {
+      const { log, step } = context;
+      range.max = log.steps.length - 1;
+      range.value = log.steps.indexOf(step);
+      range.setAttribute("aria-valuetext", log.stepLabel(step));
+      label.textContent = log.stepLabel(step);
+      toggle(playing);
+    },
+  };
+}

@@ -1,0 +1,105 @@
+/** What stands above every view: what is shown, how, which of it, and when. */
+
+import { checkBox, dropDown, slider, tabs, textField } from "./controls.js";
+import { el } from "./dom.js";
+import { SORTS } from "./selection.js";
+import { createTimeline } from "./timeline.js";
+import { VIEWS } from "./views.js";
+
+const SCALES = [
+  ["epoch", "each map its own"],
+  ["probe", "one per probe"],
+  ["shared", "one for all"],
+];
+const SHOWS = [
+  ["overlay", "overlay"],
+  ["map", "map"],
+];
+const PREDICTIONS = [
+  [null, "all"],
+  [true, "only wrong"],
+  [false, "only right"],
+];
+const NARROW = "(max-width: 760px)";
+
+export function createToolbar(context) {
+  const { state } = context;
+  const choose = (key) => (value) => state.set({ [key]: value });
+  const filter = (key) => (value) => state.set({ filter: { ...state.get("filter"), [key]: value } });
+  const timeline = createTimeline(context);
+
+  const view = tabs("View", Object.entries(VIEWS).map(([name, { title }]) => [name, title]), choose("view"));
+  const run = dropDown("Run", "run", choose("run"));
+  const method = dropDown("Method", "method", choose("method"));
+
+  const show = dropDown("Show", "show", choose("show"));
+  const opacity = slider("Opacity", "opacity", { min: 0, max: 1, step: 0.05 }, choose("opacity"));
+  const colormap = dropDown("Colours", "colormap", choose("colormap"));
+  const scale = dropDown("Scale", "scale", choose("scale"));
+  const outlines = checkBox("Outlines", "outlines", "Solid: the object. Dashed: the regions.", choose("outlines"));
+
+  const text = textField("Name", "filter-text", "any", filter("text"));
+  const target = dropDown("Class", "filter-class", filter("class"));
+  const wrong = dropDown("Predictions", "filter-wrong", filter("wrong"));
+  const sortBy = dropDown("Sort by", "sort-by", choose("sortBy"));
+  const direction = el("button", {
+    type: "button",
+    class: "direction",
+    "data-testid": "sort",
+    onclick: () => state.set({ sort: state.get("sort") === "ascending" ? "descending" : "ascending" }),
+  });
+  const sorting = el("span", { class: "control" }, sortBy.element, direction);
+
+  const settings = el(
+    "details",
+    { class: "settings", "data-testid": "settings", open: !matchMedia(NARROW).matches },
+    el("summary", {}, "Display and filter"),
+    group("Display", show, opacity, colormap, scale, outlines),
+    group("Filter", text, target, wrong, { element: sorting }),
+  );
+
+  function update() {
+    const { log } = context;
+    const { header } = log;
+    view.update(state.get("view"));
+    run.update(context.runs.map((name) => [name, name]), context.run);
+    method.update(log.methods.map((name) => [name, name]), context.method);
+    timeline.update();
+
+    show.update(SHOWS, state.get("show"));
+    opacity.update(state.get("opacity"));
+    scale.update(SCALES, context.scale);
+    outlines.update(state.get("outlines"));
+    outlines.element.hidden = !log.masks && !log.regions;
+    updateColors(log, header);
+
+    text.update(state.get("filter").text);
+    target.update(classesOf(log), state.get("filter").class);
+    wrong.update(PREDICTIONS, state.get("filter").wrong);
+    sortBy.update(Object.entries(SORTS).map(([name, { title }]) => [name, title]), state.get("sortBy"));
+    const up = state.get("sort") === "ascending";
+    direction.textContent = up ? "↑" : "↓";
+    direction.setAttribute("aria-label", up ? "Ascending; sort descending" : "Descending; sort ascending");
+  }
+
+  /** Signed maps have one map of colours, others the choice between the rest. */
+  function updateColors(log, header) {
+    if (log.signed(context.method)) return colormap.update([[header.diverging, header.diverging]], header.diverging);
+    const names = Object.keys(header.colormaps).filter((name) => name !== header.diverging || name === header.colormap);
+    const wanted = state.get("colormap");
+    colormap.update(names.map((name) => [name, name]), names.includes(wanted) ? wanted : header.colormap);
+  }
+
+  const head = el("div", { class: "head" }, view.element, el("div", { class: "chosen" }, run.element, method.element));
+  return { element: el("header", { class: "toolbar" }, head, timeline.element, settings), update };
+}
+
+function group(label, ...parts) {
+  return el("div", { class: "group", role: "group", "aria-label": label }, parts.map(({ element }) => element));
+}
+
+function classesOf(log) {
+  const targets = log.report(log.steps.at(-1)).targets.filter((target) => target >= 0);
+  const classes = [...new Set(targets)].sort((one, other) => one - other);
+  return [[null, "all"], ...classes.map((index) => [index, log.className(index)])];
+}
