@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keras_saliency.reports import Alert as Alert
     from keras_saliency.reports import SaliencyReport as SaliencyReport
     from keras_saliency.sinks.tensorboard import TensorBoardSink as TensorBoardSink
+    from keras_saliency.standalone import show as show
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOMES = {
     "calibrate": "baselines",
     "read_log": "reader",
     "saliency_maps": "explain",
+    "show": "standalone",
 }
 
 __all__ = sorted(_HOMES)

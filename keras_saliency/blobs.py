@@ -99,7 +99,7 @@ def read_header(blob: bytes) -> dict[str, Any]:
         header = json.loads(blob)
     except ValueError as error:
         raise BlobError(f"its header is no JSON: {error}") from error
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+    if not isinstance(header, dict) or type(header.get("format")) is not int:
         raise BlobError("its header has no format")
     if header["format"] > _tags.FORMAT:
         raise BlobError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,6 +15,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from itertools import takewhile
 from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +25,22 @@ from keras_saliency import __version__
 if TYPE_CHECKING:
     from keras_saliency.demo import Outcome
 
-_STOCK_VIEW = "?tagFilter=%5Esaliency%7Cepoch_loss#timeseries"
+_VIEWS = {
+    "the SALIENCY tab": "#saliency",
+    "pictures beside curves": "?tagFilter=%5Esaliency%7Cepoch_loss#timeseries",
+}
+"""Where to look in TensorBoard."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 for a use that can't be served."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; before TensorFlow loads
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own = list(takewhile(lambda argument: argument != "--", given))
+    parser = _parser()
+    options = parser.parse_args(own, argparse.Namespace(further=given[len(own) + 1 :]))
+    if options.further and options.run is not _serve:
+        parser.error("what follows -- is for TensorBoard: keras-saliency tensorboard LOGDIR -- ...")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _complain(message)
@@ -62,6 +74,39 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--serve", action="store_true", help="open TensorBoard afterwards")
     demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port")
     demo.set_defaults(run=_demo)
+
+    board = commands.add_parser(
+        "tensorboard",
+        help="start TensorBoard with every epoch kept, and say where to look",
+        epilog="What follows -- is for TensorBoard: ... tensorboard logs -- --path_prefix /board",
+    )
+    board.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
+    board.add_argument("--port", type=int, default=6006, help="default: %(default)s")
+    board.add_argument("--host", default="localhost", help="default: %(default)s")
+    board.set_defaults(run=_serve)
+
+    report = commands.add_parser(
+        "report", help="make one HTML file of a log, an animation of a probe, or a filmstrip"
+    )
+    report.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
+    report.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        help="the file to write: .html; .png or .gif with --animate; .png with --filmstrip",
+    )
+    report.add_argument("--steps", type=int, help="of a run, at most, evenly spaced; default: all")
+    kinds = report.add_mutually_exclusive_group()
+    kinds.add_argument("--animate", metavar="PROBE", help="a probe's name: its maps as a film")
+    kinds.add_argument("--filmstrip", action="store_true", help="probes and evaluations in a table")
+    report.add_argument("--run", dest="name", help="of several, the one to draw")
+    report.add_argument(
+        "--probe", action="append", help="a row of the filmstrip, repeatable; default: 16 of all"
+    )
+    report.add_argument("--method", help="of several, the one to draw; default: the first")
+    report.add_argument("--scale", help="epoch, probe or shared; default: probe in a film")
+    report.add_argument("--colormap", default="hot", help="default: %(default)s")
+    report.set_defaults(run=_report)
 
     explain = commands.add_parser("explain", help="show where a trained model looks in images")
     explain.add_argument(
@@ -119,9 +164,9 @@ def _demo(options: argparse.Namespace) -> None:
             f"{run.enrichment:10.1f}"
         )
     print(f"\n{_verdict(clean, tagged)}")
-    command = _tensorboard(log_dir, options.port)
+    command = _tensorboard(str(log_dir), options.port)
     print(f"\nSee both, epoch by epoch:\n  {' '.join(command)}")
-    print(f"  http://localhost:{options.port}/{_STOCK_VIEW}")
+    print(_links("localhost", options.port))
     if options.serve:
         subprocess.run([sys.executable, "-m", "tensorboard.main", *command[1:]], check=False)
 
@@ -150,12 +195,38 @@ def _caught(run: Outcome) -> str:
     return f"{run.run:8}  {told}{others}"
 
 
-def _tensorboard(log_dir: Path, port: int) -> list[str]:
-    """TensorBoard's command line, with every step kept."""
+def _serve(options: argparse.Namespace) -> None:
+    """Runs TensorBoard until it is stopped."""
+    host, port, remote = options.host, options.port, "://" in options.log_dir
+    if not remote and not Path(options.log_dir).is_dir():
+        raise ValueError(f"LOGDIR: there is no directory {options.log_dir}.")
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--port: expected 1 to 65535, received {port}.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        advice = "If another TensorBoard runs there, choose another port."
+        raise ValueError(f"--port, --host: {error.strerror}. {advice}") from None
+    print(_links(host, port), flush=True)
+    command = [*_tensorboard(options.log_dir, port), "--host", host, *options.further]
+    ended = subprocess.run([sys.executable, "-m", "tensorboard.main", *command[1:]], check=False)
+    if ended.returncode:
+        raise RuntimeError(f"TensorBoard ended with status {ended.returncode}.")
+
+
+def _links(host: str, port: int) -> str:
+    """The views, a line each, with what they show."""
+    name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return "\n".join(f"  http://{name}:{port}/{view}  {what}" for what, view in _VIEWS.items())
+
+
+def _tensorboard(log_dir: str, port: int) -> list[str]:
+    """TensorBoard's command line, with every step kept; the SALIENCY tab's are without asking."""
     keep = ["--samples_per_plugin", "images=1000"]
     beside = Path(sys.executable).with_name("tensorboard")  # as in a virtual environment
     command = "tensorboard" if shutil.which("tensorboard") == str(beside) else relpath(beside)
-    return [command, "--logdir", str(log_dir), *keep, "--port", str(port)]
+    return [command, "--logdir", log_dir, *keep, "--port", str(port)]
 
 
 def _unused(path: Path) -> Path:
@@ -165,6 +236,53 @@ def _unused(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.name}-{number}")
     return free
+
+
+def _report(options: argparse.Namespace) -> None:
+    from keras_saliency import history, sheets
+    from keras_saliency._checks import check_positive_int
+    from keras_saliency.drawings import evenly
+    from keras_saliency.reader import Log, read_log
+    from keras_saliency.standalone import page
+
+    draws = options.animate is not None or options.filmstrip
+    endings = (".png", ".gif") if options.animate is not None else (".png",)
+    endings = endings if draws else (".html", ".htm")
+    out: Path = options.out
+    if out.suffix.lower() not in endings:
+        raise ValueError(f"--out: expected a {' or '.join(endings)} file here, received {out}.")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"--out: the directory {out.parent} does not exist.")
+    if options.steps is not None:
+        check_positive_int("--steps", options.steps, mend="It counts the steps to keep.")
+    if not draws:
+        out.write_text(page(options.log_dir, most_steps=options.steps), "utf-8")
+        print(f"{out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser, or send it on.")
+        return
+    log: Log = _one_of(read_log(options.log_dir), options.name)
+    if options.steps is not None:
+        kept = evenly(len(log.reports), options.steps)
+        log = dataclasses.replace(log, reports=tuple(log.reports[place] for place in kept))
+    settings = {"method": options.method, "colormap": options.colormap}
+    if options.scale is not None:
+        settings["scale"] = options.scale
+    if options.animate is not None:
+        history.save_animation(history.animation(log, options.animate, **settings), out)
+    else:
+        names = log.probes.names
+        probes = options.probe or [names[place] for place in evenly(len(names), 16)]
+        strip = history.filmstrip(log, probes, **settings)
+        out.write_bytes(sheets.encoded(strip, lossless=True))
+    print(f"{len(log.reports)} evaluations of the run {log.run!r}: {out}")
+
+
+def _one_of(logs: dict[str, Any], run: str | None) -> Any:
+    """The log of a run, which need not be named where there is one."""
+    if run is None and len(logs) > 1:
+        raise ValueError(f"--run: expected one of {', '.join(logs)}; there are several.")
+    if run is not None and run not in logs:
+        raise ValueError(f"--run: expected one of {', '.join(logs)}, received {run}.")
+    return logs[run or next(iter(logs))]
 
 
 def _explain(options: argparse.Namespace) -> None:

@@ -34,6 +34,8 @@ class LoggedProbes:
         pictures: uint8 `(num_probes, height, width, 3)`, the inputs as they are shown.
         masks: bool `(num_probes, ...)`, of the maps' shape, or `None`.
         regions: By name, bool `(num_probes or 1, ...)`.
+        places: int32 `(num_probes or 1, height, width)`, of inputs that are no images: which place
+            of a map, counted in C order, a pixel of a picture shows; -1 for none.
     """
 
     names: tuple[str, ...]
@@ -46,6 +48,7 @@ class LoggedProbes:
     pictures: Array = field(repr=False)
     masks: Array | None = field(repr=False)
     regions: Mapping[str, Array] = field(repr=False)
+    places: Array | None = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +197,7 @@ def _probes(header: dict[str, Any], arrays: dict[str, Array]) -> LoggedProbes:
         pictures=arrays["pictures"],
         masks=arrays["masks"].astype(bool) if "masks" in arrays else None,
         regions=dict(zip(header["regions"], regions, strict=True)),
+        places=arrays.get("places"),
     )
 
 

@@ -54,7 +54,7 @@ def test_tags_and_steps_are_exactly_these(tmp_path):
     expected = {tag: [-1, 0, 1, 2] for tag in SCALARS | PICTURES}
     for tag in ("saliency/map_similarity", "saliency/similarity_to_start"):
         expected[tag] = [0, 1, 2]  # undefined before there is another map
-    expected["saliency/configuration"] = [-1]
+    expected["saliency/configuration"] = expected["custom_scalars__config__"] = [-1]
     made = {"frame", "tint", "high_frequency", "own_hot_spot"}
     for name in itertools.product(("effect", "flip", "p_value"), made):
         expected[f"saliency/{'/'.join(name)}"] = [-1, 0, 1, 2]
