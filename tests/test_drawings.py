@@ -504,6 +504,7 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
         "saliency_log/maps/saliency",
         "saliency_log/maps/smoothgrad",
         "custom_scalars__config__",
+        "custom_scalars__config__",
     }
     (text,) = found["saliency/configuration"]
     assert "| colormap, scale | RdBu_r, epoch |" in text.decode()
