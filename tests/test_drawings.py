@@ -504,10 +504,9 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
         "saliency_log/maps/saliency",
         "saliency_log/maps/smoothgrad",
         "custom_scalars__config__",
-        "custom_scalars__config__",
     }
     (text,) = found["saliency/configuration"]
-    assert "| colormap, scale | RdBu_r, epoch |" in text.decode()
+    assert "| colormap, scale | RdBu_r, epoch; means, without signs: hot |" in text.decode()
     assert "| maps | 3 steps, shown enlarged 64 times |" in text.decode()
     content = found["saliency_probe/000 class 0"][2]
     picture = np.asarray(Image.open(io.BytesIO(content)))
