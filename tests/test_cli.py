@@ -236,10 +236,12 @@ def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
         "status = main(sys.argv[1:]); "
         "print(status, {'keras', 'numpy', 'tensorboard', 'tensorflow'} & {*sys.modules})"
     )
-    command = [sys.executable, "-c", code, "tensorboard", str(tmp_path), "--port", "6123", "--"]
+    with socket.create_server(("localhost", 0)) as server:
+        port = str(server.getsockname()[1])
+    command = [sys.executable, "-c", code, "tensorboard", str(tmp_path), "--port", port, "--"]
     for further, status in (("--version", 0), ("--nonsense", 2)):
-        ran = subprocess.run([*command, further], capture_output=True, text=True, timeout=60)
-        assert ran.stdout.startswith("  http://localhost:6123/#saliency  the SALIENCY tab\n")
+        ran = subprocess.run([*command, further], capture_output=True, text=True, timeout=300)
+        assert ran.stdout.startswith(f"  http://localhost:{port}/#saliency  the SALIENCY tab\n")
         assert ran.stdout.endswith(f"\n{status} set()\n")
     assert ran.stderr.endswith("keras-saliency: TensorBoard ended with status 2.\n")
 
