@@ -33,11 +33,13 @@ def tab(page: Page, address: str) -> Frame:
 
 
 def show(frame: Frame, view: str) -> None:
+    """Opens a view of the tab."""
     frame.click(f"[data-testid=tab-{view}]")
     frame.page.wait_for_timeout(1500)  # for all pictures
 
 
 def main() -> None:
+    """Writes `docs/pictures/tab_*.png`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--log-dir", type=Path, default=Path("logs/demo"))
     parser.add_argument("--out", type=Path, default=HERE / "pictures")
