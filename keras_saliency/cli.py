@@ -206,9 +206,8 @@ def _serve(options: argparse.Namespace) -> None:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise ValueError(
-            f"--port, --host: {error.strerror}. If another TensorBoard runs there, choose another."
-        ) from None
+        advice = "If another TensorBoard runs there, choose another port."
+        raise ValueError(f"--port, --host: {error.strerror}. {advice}") from None
     print(_links(host, port), flush=True)
     command = [*_tensorboard(options.log_dir, port), "--host", host, *options.further]
     ended = subprocess.run([sys.executable, "-m", "tensorboard.main", *command[1:]], check=False)

@@ -130,16 +130,16 @@ class Pictures:
         shown = f"Colormap `{self._colormap}`, scale `{self._scale}`."
         if self._signed:
             shown = (
-                f"Colormap `{diverging(self._colormap)}`, scale `{self._scale}`: its middle is 0, "
-                "its end for the target, its start against."
+                f"`{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle, "
+                "for the target at its end."
             )
         if tag.startswith(_tags.CONTACT_SHEET):
-            return f"All probes; first the mean. {shown}"
+            return f"All probes with their maps; first the mean. {shown}"
         if tag == _tags.CLUSTERS:
-            return f"Probes, alike maps together. {shown}"
+            return f"The probes, alike maps together; never an alert. {shown}"
         if tag.startswith(_tags.FILMSTRIP):
-            return f"Maps to now; first the mean. {shown}"
-        return f"Probe, overlay, map. {shown}"
+            return f"The maps up to now; first their mean. {shown}"
+        return f"A probe, its map laid over, its map. {shown}"
 
     def configuration(self) -> dict[str, str]:
         """What the pictures show, for the Text tab."""

@@ -173,7 +173,7 @@ class TensorBoardSink:
                     layout.TAG, layout.layout(report.statistics), metadata=layout.METADATA
                 )
             for record in records.result():
-                _write_record(record)
+                write_record(record)
             self._writer.flush()
         self._is_told = True
         if report.interventions is not None:
@@ -215,7 +215,7 @@ class TensorBoardSink:
                     tag = _tags.evidence_tag(alert.rule)
                     self._write_picture(tag, picture, content, _row([alert.sentence]))
             if self._records is not None:
-                _write_record(self._records.of_findings(report, pictures))
+                write_record(self._records.of_findings(report, pictures))
             self._writer.flush()
         self._found_step = report.step
 
@@ -262,7 +262,8 @@ def _cut(description: str) -> str:
     return description if len(encoded) < 128 else encoded[:124].decode(errors="ignore") + "…"
 
 
-def _write_record(record: Record) -> None:
+def write_record(record: Record) -> None:
+    """Writes a record with the event file and at the step that are now TensorFlow's default."""
     tag, blobs = record
     metadata = SummaryMetadata(data_class=DATA_CLASS_BLOB_SEQUENCE)
     metadata.plugin_data.plugin_name = _tags.PLUGIN

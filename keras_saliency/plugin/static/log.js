@@ -25,7 +25,7 @@ export class RunLog {
 
   #source;
   #tags = {};
-  #opened = null;
+  #opened; // the wall time of what `header` was read from
   #lost = new Map();
   #reports = new Map();
   #findings = new Map();

@@ -4,7 +4,8 @@ import { el, replace } from "./dom.js";
 import { columnHeader, rowHeader, tipOf } from "./headers.js";
 import { Strips, stripCellSize } from "./strips.js";
 
-const GAP = 4;
+const GAP = 6;
+const CELL = { least: 48, most: 112, small: 64 }; // pixels, about; thumbnails are for cells up to `small`
 const TOP = 26; // pixels of the column headers
 const SIDE = { wide: 208, narrow: 112 }; // pixels of the row headers
 const AT_ONCE = 6; // requests
@@ -30,6 +31,8 @@ class MatrixView {
   #steps = [];
   #cell = [48, 48];
   #side = SIDE.wide;
+  #target = 0; // how large a cell shall be, about
+  #small = true; // whether thumbnails are shown
   #loading = new Set();
   #drawing = 0;
   #revealed = "";
@@ -50,16 +53,18 @@ class MatrixView {
     this.#canvas.addEventListener("pointerleave", () => this.#hover(null));
     this.#canvas.addEventListener("click", (event) => this.#choose(event));
     this.#canvas.addEventListener("dblclick", (event) => this.#choose(event, "probe"));
-    new ResizeObserver(() => this.#layOut()).observe(element);
+    new ResizeObserver(() => this.#resize()).observe(element);
   }
 
   async update(changed) {
     const { log, method, step } = this.#context;
     const mine = ++this.#turn;
     if (changed.has("run")) this.#strips.clear();
-    const maps = log.peek(method, step, true) ?? (await log.thumbnails(method, step).catch((error) => error));
+    this.#target = this.#room(log.steps.length);
+    this.#small = this.#target <= CELL.small;
+    const maps = log.peek(method, step, this.#small) ?? (await this.#load(log, method, step).catch((error) => error));
     if (mine !== this.#turn) return;
-    if (!(maps instanceof Error)) this.#cell = stripCellSize(log, maps);
+    if (!(maps instanceof Error)) this.#cell = stripCellSize(log, maps, this.#target);
     this.#probes = this.#context.selected;
     this.#steps = log.steps;
     this.#strips.show(this.#probes, this.#cell, this.#look(log, method));
@@ -68,12 +73,28 @@ class MatrixView {
     this.#reveal();
   }
 
+  #resize() {
+    const { log } = this.#context;
+    if (log?.steps.length && this.#room(log.steps.length) !== this.#target) this.update(new Set());
+    else this.#layOut();
+  }
+
+  /** How large a cell may be: the fewer steps there are, the larger. */
+  #room(steps) {
+    const room = (this.element.clientWidth - SIDE.wide - GAP) / steps - GAP;
+    return Math.min(Math.max(CELL.least, Math.floor(room)), CELL.most);
+  }
+
+  #load(log, method, step) {
+    return this.#small ? log.thumbnails(method, step) : log.maps(method, step);
+  }
+
   /** Everything that the pixels of a strip depend on. */
   #look(log, method) {
     const { scale, state } = this.#context;
     const style = ["colormap", "opacity", "show"].map((key) => state.get(key));
     const limits = scale === "epoch" ? null : this.#probes.map((probe) => log.limit(method, log.steps[0], probe, scale));
-    return JSON.stringify([log.run, log.header.fingerprint, method, scale, style, limits, this.#probes, this.#cell]);
+    return JSON.stringify([log.run, log.header.fingerprint, method, scale, style, limits, this.#probes, this.#cell, this.#small]);
   }
 
   /** Fits the scrolled area, the frame and the canvas to the log and the window. */
@@ -88,6 +109,7 @@ class MatrixView {
     Object.assign(this.#frame.style, { width: `${clientWidth}px`, height: `${clientHeight}px` });
     this.#space.style.width = `${this.#side + GAP + this.#steps.length * (width + GAP)}px`;
     this.#space.style.height = `${TOP + GAP + this.#probes.length * (height + GAP)}px`;
+    this.element.classList.toggle("narrow", this.#side === SIDE.narrow);
     this.element.style.setProperty("--side", `${this.#side}px`);
     this.element.style.setProperty("--top", `${TOP}px`);
     this.#labelled = "";
@@ -143,7 +165,7 @@ class MatrixView {
     this.#band(sight);
     for (let column = columns[0]; column < columns[1]; column++) {
       const step = this.#steps[column];
-      const maps = log.peek(method, step, true);
+      const maps = log.peek(method, step, this.#small);
       if (!maps && log.has(method, step)) missing.push(step);
       this.#column(sight, column, maps, until);
     }
@@ -173,11 +195,12 @@ class MatrixView {
     }
   }
 
-  #band({ scrollLeft }) {
-    const [, width] = this.#cell;
+  #band({ scrollLeft, scrollTop }) {
+    const [height, width] = this.#cell;
     const column = this.#steps.indexOf(this.#context.step);
     this.#pixels.fillStyle = this.#color("--band");
-    this.#pixels.fillRect(column * (width + GAP) - scrollLeft, 0, width + 2 * GAP, this.element.clientHeight);
+    const tall = GAP + this.#probes.length * (height + GAP);
+    this.#pixels.fillRect(column * (width + GAP) - scrollLeft, -scrollTop, width + 2 * GAP, tall);
   }
 
   #empty(left, top, lost) {
@@ -220,7 +243,7 @@ class MatrixView {
   #fetch(missing, [first, end]) {
     const { log, method } = this.#context;
     const beside = missing.length ? [] : this.#steps.slice(Math.max(0, first - AHEAD), end + AHEAD);
-    const wanted = [...missing, ...beside.filter((step) => log.has(method, step) && !log.peek(method, step, true))];
+    const wanted = [...missing, ...beside.filter((step) => log.has(method, step) && !log.peek(method, step, this.#small))];
     for (const step of wanted) {
       const key = `${log.run}/${method}/${step}`;
       if (this.#loading.size >= AT_ONCE) return;
@@ -230,7 +253,7 @@ class MatrixView {
         this.#loading.delete(key);
         this.#draw();
       };
-      log.thumbnails(method, step).then(done, done);
+      this.#load(log, method, step).then(done, done);
     }
   }
 

@@ -4,8 +4,8 @@ import { item } from "./arrays.js";
 import { cellOf, paintCell } from "./paint.js";
 
 const ROWS = 16; // of a strip
-const KEPT = 256; // strips
-const CELL = 48; // pixels, about, of a cell's longer side
+const KEPT = 256 * 2 ** 20; // bytes of strips: far more than a screen shows
+const WIDEST = 144; // pixels of a cell, where pictures are wider than tall
 
 export class Strips {
   /** How many rows a strip has. */
@@ -16,7 +16,7 @@ export class Strips {
   #pictures = new Map();
   #look = "";
   #probes = [];
-  #size = [CELL, CELL];
+  #size = [0, 0];
 
   constructor(context) {
     this.#context = context;
@@ -55,7 +55,7 @@ export class Strips {
       pixels.putImageData(image, 0, row * height);
     });
     this.#strips.set(`${step}/${block}`, strip);
-    if (this.#strips.size > KEPT) this.#strips.delete(this.#strips.keys().next().value);
+    if (this.#strips.size * 4 * strip.width * strip.height > KEPT) this.#strips.delete(this.#strips.keys().next().value);
     return strip;
   }
 
@@ -79,14 +79,14 @@ export class Strips {
   }
 }
 
-/** The size `[height, width]` of a cell: whole multiples of a map's pixels, where it is about as large. */
-export function stripCellSize(log, maps) {
+/** The size `[height, width]` of a cell of about `target` pixels: a whole multiple of a map's, if that is near. */
+export function stripCellSize(log, maps, target) {
   const { height, width, places, pictureHeight, pictureWidth } = cellOf(log, maps, 0);
   const [tall, wide] = places || log.pictures ? [pictureHeight, pictureWidth] : [height, width];
-  const times = CELL / Math.max(height, width);
+  const times = target / Math.max(height, width);
   const whole = !places && times > 0.6 && height * wide === width * tall ? Math.max(1, Math.round(times)) : 0;
   if (whole) return [height * whole, width * whole];
-  const scale = Math.min(CELL / tall, (3 * CELL) / wide);
+  const scale = Math.min(target / tall, WIDEST / wide);
   return [Math.max(8, Math.round(tall * scale)), Math.max(8, Math.round(wide * scale))];
 }
 
