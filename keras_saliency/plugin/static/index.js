@@ -8,6 +8,7 @@ import { watchTheme } from "./theme.js";
 import { createToolbar } from "./toolbar.js";
 import { VIEWS } from "./views.js";
 
+const STYLES = ["style.css", "views.css"];
 const POLL = 5000; // milliseconds
 const CODE = `import keras_saliency as ks
 
@@ -25,8 +26,12 @@ export async function render() {
 
 /** TensorBoard's page has no style of ours; a standalone file carries its own. */
 function addStyle() {
+  return Promise.all(STYLES.map(addSheet));
+}
+
+function addSheet(name) {
   return new Promise((done) => {
-    const href = new URL("./style.css", import.meta.url);
+    const href = new URL(`./${name}`, import.meta.url);
     document.head.append(el("link", { rel: "stylesheet", href, onload: done, onerror: done }));
   });
 }
