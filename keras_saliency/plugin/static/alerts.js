@@ -107,7 +107,7 @@ class AlertsView {
     const cards = [...this.#cards.children, ...this.#earlier.children];
     const card = cards.find(({ dataset }) => Number(dataset.step) === step && dataset.rule === rule);
     if (card?.parentElement === this.#earlier) this.#outgrown.open = true;
-    card?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    card?.scrollIntoView({ block: "center" });
     card?.focus({ preventScroll: true });
   }
 

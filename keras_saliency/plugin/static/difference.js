@@ -105,8 +105,8 @@ export class DifferenceCell {
   #canvas = el("canvas", { role: "img", "data-testid": "compare-difference" });
   #pixels = this.#canvas.getContext("2d");
   #note = el("p", { class: "cell-note" });
-  #said = el("span");
-  #value = el("span", { class: "peak" });
+  #said = el("div", { title: "Mean absolute difference; rank correlation of the maps" });
+  #value = el("div", { class: "pointed" });
 
   element = el(
     "figure",
@@ -125,7 +125,6 @@ export class DifferenceCell {
     this.#name(log, probe);
     this.element.firstChild.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
     this.#note.textContent = "";
-    this.#said.title = "Mean absolute difference; rank correlation of the maps";
     this.#said.textContent = `mean ${number(mean)}, rank ${number(correlation)}`;
   }
 
