@@ -59,7 +59,7 @@ export class Cell {
 
   #outline(log, probe) {
     const { state } = this.#context;
-    const key = JSON.stringify([log.run, log.header.fingerprint, probe, state.get("outlines"), state.get("region")]);
+    const key = JSON.stringify([log.run, log.generation, probe, state.get("outlines"), state.get("region")]);
     if (key === this.#outlined) return;
     this.#outlined = key;
     replace(this.#outlines, outlinesOf(log, probe, state.get("outlines"), state.get("region")));

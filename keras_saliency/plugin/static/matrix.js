@@ -5,7 +5,7 @@ import { columnHeader, rowHeader, tipOf } from "./headers.js";
 import { Strips, stripCellSize } from "./strips.js";
 
 const GAP = 6;
-const CELL = { least: 48, most: 112, small: 64 }; // pixels, about; thumbnails are for cells up to `small`
+const CELL = { least: 48, scrolled: 72, most: 112, small: 64 }; // pixels, about; up to `small`, thumbnails do
 const TOP = 26; // pixels of the column headers
 const SIDE = { wide: 208, narrow: 112 }; // pixels of the row headers
 const AT_ONCE = 6; // requests
@@ -37,6 +37,7 @@ class MatrixView {
   #drawing = 0;
   #revealed = "";
   #turn = 0;
+  #waiting = true; // for what comes into the place of all that is shown
   #labelled = "";
   #painting = false; // whether strips are left for the next frame
 
@@ -56,17 +57,17 @@ class MatrixView {
     new ResizeObserver(() => this.#resize()).observe(element);
   }
 
-  async update(changed) {
+  async update() {
     const { log, method, step } = this.#context;
     const mine = ++this.#turn;
-    if (changed.has("run")) this.#strips.clear();
-    this.#target = this.#room(log.steps.length);
+    this.#waiting = true;
+    const probes = this.#context.selected;
+    this.#target = this.#room(log.steps.length, probes.length);
     this.#small = this.#target <= CELL.small;
     const maps = log.peek(method, step, this.#small) ?? (await this.#load(log, method, step).catch((error) => error));
     if (mine !== this.#turn) return;
     if (!(maps instanceof Error)) this.#cell = stripCellSize(log, maps, this.#target);
-    this.#probes = this.#context.selected;
-    this.#steps = log.steps;
+    [this.#probes, this.#steps, this.#waiting] = [probes, log.steps, false];
     this.#strips.show(this.#probes, this.#cell, this.#look(log, method));
     replace(this.#corner, el("span", {}, `${this.#probes.length} probes`), el("span", {}, `${log.header.unit} →`));
     this.#layOut();
@@ -74,14 +75,16 @@ class MatrixView {
   }
 
   #resize() {
-    const { log } = this.#context;
-    if (log?.steps.length && this.#room(log.steps.length) !== this.#target) this.update(new Set());
+    if (this.#steps.length && this.#room(this.#steps.length, this.#probes.length) !== this.#target) this.update();
     else this.#layOut();
   }
 
-  /** How large a cell may be: the fewer steps there are, the larger. */
-  #room(steps) {
-    const room = (this.element.clientWidth - SIDE.wide - GAP) / steps - GAP;
+  /** How large a cell may be: the fewer steps and probes there are, the larger. */
+  #room(columns, rows) {
+    const { clientWidth, clientHeight } = this.element;
+    const across = (clientWidth - SIDE.wide - GAP) / columns - GAP;
+    const down = (clientHeight - TOP - GAP) / rows - GAP;
+    const room = Math.min(across, Math.max(down, CELL.scrolled));
     return Math.min(Math.max(CELL.least, Math.floor(room)), CELL.most);
   }
 
@@ -94,7 +97,7 @@ class MatrixView {
     const { scale, state } = this.#context;
     const style = ["colormap", "opacity", "show"].map((key) => state.get(key));
     const limits = scale === "epoch" ? null : this.#probes.map((probe) => log.limit(method, log.steps[0], probe, scale));
-    return JSON.stringify([log.run, log.header.fingerprint, method, scale, style, limits, this.#probes, this.#cell, this.#small]);
+    return JSON.stringify([method, scale, style, limits, this.#probes, this.#cell, this.#small]);
   }
 
   /** Fits the scrolled area, the frame and the canvas to the log and the window. */
@@ -153,7 +156,7 @@ class MatrixView {
 
   #paint() {
     const { log, method } = this.#context;
-    if (!log?.header || !this.element.isConnected) return;
+    if (this.#waiting || !log?.header || !this.element.isConnected) return;
     const sight = this.#window();
     const { columns } = sight;
     const until = performance.now() + BUDGET;
