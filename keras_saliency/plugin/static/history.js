@@ -51,7 +51,8 @@ export class History {
   }
 
   #make(step) {
-    const canvas = el("canvas", { "aria-hidden": "true" });
+    const [, height, width] = this.#context.log.pictures?.shape ?? [0, 1, 1];
+    const canvas = el("canvas", { width, height, "aria-hidden": "true" });
     const caption = el("span", { class: "history-caption" });
     const show = () => this.#context.showStep(step);
     const element = el("button", { type: "button", "data-testid": "history-cell", "aria-pressed": "false", dataset: { step }, onclick: show }, canvas, caption);
