@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -226,6 +228,22 @@ def test_tensorboard_that_cannot_start_is_one_clear_line(tmp_path, capsys):
     assert line.startswith("keras-saliency: --port, --host: Address already in use")
     assert line.endswith("If another TensorBoard runs there, choose another port.")
     assert "--port, --host: " in failed(capsys, "tensorboard", tmp_path, "--host", "203.0.113.1")
+
+
+def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
+    code = (
+        "import sys; from keras_saliency.cli import main; "
+        "status = main(sys.argv[1:]); "
+        "print(status, {'keras', 'numpy', 'tensorboard', 'tensorflow'} & {*sys.modules})"
+    )
+    with socket.create_server(("localhost", 0)) as server:
+        port = str(server.getsockname()[1])
+    command = [sys.executable, "-c", code, "tensorboard", str(tmp_path), "--port", port, "--"]
+    for further, status in (("--version", 0), ("--nonsense", 2)):
+        ran = subprocess.run([*command, further], capture_output=True, text=True, timeout=300)
+        assert ran.stdout.startswith(f"  http://localhost:{port}/#saliency  the SALIENCY tab\n")
+        assert ran.stdout.endswith(f"\n{status} set()\n")
+    assert ran.stderr.endswith("keras-saliency: TensorBoard ended with status 2.\n")
 
 
 def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):

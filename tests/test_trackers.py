@@ -1,9 +1,12 @@
 """W&B and ClearML, offline, take the stock set: what they stored is what our event files have."""
 
+import contextlib
 import importlib.util
 import io
 import json
 import os
+import re
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -16,6 +19,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "trackers.md"
 
 
 def run(script, directory, **env):
@@ -34,6 +38,13 @@ def run(script, directory, **env):
 def needs(package):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install -e '.[trackers]'")
+
+
+def page(tracker):
+    """The tracker's block of docs/trackers.md, behind the block that all share."""
+    blocks = re.findall(r"```py(?:thon)?\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (block,) = (block for block in blocks if tracker in block)
+    return blocks[0] + block
 
 
 FIT = """
@@ -60,10 +71,13 @@ def stock(directory):
                 if plugin in found:
                     array = tf.make_ndarray(value.tensor)
                     found[plugin][value.tag, event.step] = array
-    assert {plugin for plugin, of_it in found.items() if of_it} == {"scalars", "images", "text"}
+    assert all(found.values())
     found["images"] = {key: pixels(array[2]) for key, array in found["images"].items()}
-    assert any(tag.startswith("saliency_evidence/") for tag, _ in found["images"])
     return found
+
+
+def has_evidence(expected):
+    return any(tag.startswith("saliency_evidence/") for tag, _ in expected["images"])
 
 
 def pixels(source):
@@ -116,6 +130,7 @@ run.finish()
 """
     run(script, tmp_path, WANDB_MODE="offline", WANDB_SILENT="true")
     expected = stock(tmp_path / "logs" / "saliency")
+    assert has_evidence(expected)
     (media,) = tmp_path.glob("wandb/offline-run-*/files")
     scalars, images = {}, {}
     for row in wandb_history(tmp_path):
@@ -130,6 +145,13 @@ run.finish()
     assert images.keys() == expected["images"].keys()
     for key, picture in images.items():
         np.testing.assert_array_equal(picture, expected["images"][key])
+
+
+def test_wandb_as_the_page_shows_it(tmp_path):
+    needs("wandb")
+    run(page("wandb"), tmp_path, WANDB_MODE="offline", WANDB_SILENT="true")
+    rows = [row for row in wandb_history(tmp_path) if "saliency/saliency/gini" in row]
+    assert [row["global_step"] for row in rows] == [-1, 0, 1, 2]
 
 
 # ---------------------------------------------------------------- ClearML
@@ -161,6 +183,7 @@ task.close()
 """
     run(script, tmp_path, CLEARML_CACHE_DIR=str(tmp_path / "cache"))
     expected = stock(tmp_path / "logs" / "saliency")
+    assert has_evidence(expected)
     (log,) = tmp_path.glob("cache/offline/*/metrics.jsonl")
     stored = [event for line in log.read_text().splitlines() for event in json.loads(line)]
     ours = [event for event in stored if event["metric"].startswith("saliency")]
@@ -185,3 +208,33 @@ task.close()
         assert np.abs(difference).mean() < 6  # ClearML stores them as JPEG
     for (tag, step), text in expected["text"].items():
         assert Path(media[(*sheet(tag), step)]).read_bytes() == text.item()
+
+
+def test_clearml_as_the_page_shows_it(tmp_path):
+    needs("clearml")
+    env = {"CLEARML_CACHE_DIR": str(tmp_path / "cache"), "CLEARML_OFFLINE_MODE": "1"}
+    run(page("clearml"), tmp_path, **env)
+    (log,) = tmp_path.glob("cache/offline/*/metrics.jsonl")
+    stored = [event for line in log.read_text().splitlines() for event in json.loads(line)]
+    found = [event["iter"] for event in stored if event["variant"] == "probe_accuracy"]
+    assert sorted(found) == [-1, 0, 1, 2]
+
+
+# ---------------------------------------------------------------- MLflow
+
+
+def test_mlflow_as_the_page_shows_it(tmp_path):
+    needs("mlflow")
+    run(page("mlflow"), tmp_path, MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+        rows = store.execute("SELECT key, step, value FROM metrics").fetchall()
+    expected = {
+        key: value
+        for key, value in stock(tmp_path / "logs" / "saliency")["scalars"].items()
+        if not key[0].startswith("saliency_alert/")
+    }
+    found = {(key, step): value for key, step, value in rows}
+    assert rounded(found) == rounded(expected)
+    (kept,) = tmp_path.glob("mlruns/**/artifacts/logs/saliency/*tfevents*")
+    (log,) = (tmp_path / "logs" / "saliency").glob("*tfevents*")
+    assert kept.read_bytes() == log.read_bytes()

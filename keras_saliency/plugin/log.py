@@ -28,7 +28,8 @@ EVERY = 2**31 - 1
 """Steps at most; what there is has been chosen when TensorBoard read it."""
 
 READERS = 8
-"""Elements read at a time. One takes the default loader 40 ms, nearly all of it waiting."""
+"""Elements read at a time. One takes the default loader 43 ms, nearly all of it waiting: 200 take
+8.6 s one after the other, and 0.2 s from four at a time on."""
 
 LARGEST_HEADER = 2**25
 CACHED_HEADERS = 2**26

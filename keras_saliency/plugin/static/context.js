@@ -48,7 +48,7 @@ export class Context {
   /** The run that is shown: the chosen one, or else the newest; `undefined` where there is none. */
   get run() {
     const wanted = this.state.get("run");
-    return wanted in this.#index.runs ? wanted : this.#newest;
+    return Object.hasOwn(this.#index.runs, wanted) ? wanted : this.#newest;
   }
 
   /** Its log; `undefined` until it is loaded. */
@@ -106,7 +106,7 @@ export class Context {
   colors(log, method) {
     const { header } = log;
     const wanted = this.state.get("colormap");
-    const unsigned = wanted in header.colormaps ? wanted : header.colormap;
+    const unsigned = Object.hasOwn(header.colormaps, wanted) ? wanted : header.colormap;
     const name = log.signed(method) ? header.diverging : unsigned;
     const key = header.colormaps[name];
     if (!this.#tables.has(key)) this.#tables.set(key, table(header, name));

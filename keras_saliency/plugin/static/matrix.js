@@ -1,7 +1,7 @@
 /** View Matrix: every probe (a row) at every step (a column), as small maps. */
 
 import { el, replace } from "./dom.js";
-import { columnHeader, rowHeader, tipOf } from "./headers.js";
+import { columnHeader, placeTip, rowHeader, tipOf } from "./headers.js";
 import { Strips, stripCellSize } from "./strips.js";
 
 const GAP = 6;
@@ -70,8 +70,9 @@ class MatrixView {
     [this.#probes, this.#steps, this.#waiting] = [probes, log.steps, false];
     this.#strips.show(this.#probes, this.#cell, this.#look(log, method));
     replace(this.#corner, el("span", {}, `${this.#probes.length} probes`), el("span", {}, `${log.header.unit} →`));
+    const { scrollLeft, scrollWidth, clientWidth } = this.element;
     this.#layOut();
-    this.#reveal();
+    this.#reveal(scrollLeft + clientWidth >= scrollWidth - GAP);
   }
 
   #resize() {
@@ -132,10 +133,11 @@ class MatrixView {
     return { rows, columns, scrollLeft, scrollTop };
   }
 
-  /** Scrolls to the chosen cell, if it was chosen anew. */
-  #reveal() {
-    const { log, step, probe, method } = this.#context;
-    const key = JSON.stringify([log.run, step, probe, method]);
+  /** Scrolls to the chosen cell if it was chosen anew; else stays where it was: at the newest step, or not. */
+  #reveal(wasAtEnd) {
+    const { log, step, probe, method, state } = this.#context;
+    const key = JSON.stringify([log.run, state.get("step"), probe, method]);
+    if (key === this.#revealed && wasAtEnd && state.get("step") === null) this.element.scrollLeft = this.#space.offsetWidth;
     if (key === this.#revealed) return;
     this.#revealed = key;
     const [height, width] = this.#cell;
@@ -290,11 +292,6 @@ class MatrixView {
     this.#tip.hidden = !found;
     if (!found) return;
     replace(this.#tip, tipOf(this.#context, found.step, found.probe));
-    const { offsetLeft, offsetTop } = this.#canvas;
-    const right = this.element.clientWidth - this.#tip.offsetWidth - 8;
-    const below = event.offsetY + offsetTop + 18;
-    const above = below - this.#tip.offsetHeight - 30;
-    const top = below + this.#tip.offsetHeight > this.element.clientHeight ? Math.max(0, above) : below;
-    Object.assign(this.#tip.style, { left: `${Math.min(event.offsetX + offsetLeft + 12, right)}px`, top: `${top}px` });
+    placeTip(this.#tip, this.#frame, event.offsetX + this.#side, event.offsetY + TOP);
   }
 }
