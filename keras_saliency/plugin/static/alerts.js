@@ -5,8 +5,6 @@ import { createCurve } from "./curves.js";
 import { el, replace } from "./dom.js";
 import { Verdicts, marksLegend, testNames, testedSteps, tidy, verdictAt } from "./verdicts.js";
 
-const WEIGHT = { alert: 0, warn: 1 };
-
 export function createAlertsView(context) {
   return new AlertsView(context);
 }
@@ -17,6 +15,9 @@ class AlertsView {
   #summary = el("p", { class: "summary", "data-testid": "alerts-summary", "aria-live": "polite" });
   #state = el("p", { class: "hint", "data-testid": "alerts-state" });
   #cards = el("div", { class: "alert-cards" });
+  #earlier = el("div", { class: "alert-cards" });
+  #earlierTitle = el("summary");
+  #outgrown = el("details", { class: "outgrown" }, this.#earlierTitle, this.#earlier);
   #effects = el("div", { class: "curves", "data-testid": "effect-curves" });
   #statistics = el("div", { class: "curves", "data-testid": "statistic-curves" });
   #none = el("p", { class: "hint", hidden: true }, "No curve has this in its name.");
@@ -41,7 +42,7 @@ class AlertsView {
     this.#verdicts = new Verdicts((step, rule) => this.#choose(step, rule));
     const part = (title, ...children) => el("section", {}, el("h3", {}, title), children);
     this.#tests = part("Every test", this.#verdicts.element, marksLegend());
-    this.#caught = part("What was caught", this.#cards);
+    this.#caught = part("What was caught", this.#cards, this.#outgrown);
     const filter = el("label", { class: "control" }, el("span", {}, "Curves with"), this.#filter);
     this.#measured = part("Effects of what was exchanged", this.#effects);
     this.#numbers = part("Statistics of maps and model", this.#statistics);
@@ -73,8 +74,14 @@ class AlertsView {
     this.#shown = shown;
     this.#verdicts.build(log);
     const raised = testedSteps(log).flatMap((step) => log.findings(step).alerts);
-    raised.sort((one, other) => WEIGHT[one.level] - WEIGHT[other.level] || one.epoch - other.epoch);
-    replace(this.#cards, raised.map((alert) => this.#card(alert)));
+    raised.sort((one, other) => isAlert(other) - isAlert(one) || one.epoch - other.epoch);
+    const alerted = new Map(raised.filter(isAlert).map(({ rule, epoch }) => [rule, epoch])); // the last of each
+    const isOutgrown = (alert) => !isAlert(alert) && alert.epoch < (alerted.get(alert.rule) ?? -Infinity);
+    const outgrown = raised.filter(isOutgrown);
+    replace(this.#cards, raised.filter((alert) => !isOutgrown(alert)).map((alert) => this.#card(alert)));
+    replace(this.#earlier, outgrown.map((alert) => this.#card(alert)));
+    this.#earlierTitle.textContent = `${counted(outgrown.length, "warning")} before these alerts`;
+    this.#outgrown.hidden = !outgrown.length;
     const names = statisticNames(log);
     const [effects, statistics] = [
       testNames(log).map((rule) => ({ name: rule, curve: createCurve(this.#context, effectOptions(log, rule)) })),
@@ -97,8 +104,10 @@ class AlertsView {
   /** Shows the step of a mark, and the alert that was raised there. */
   #choose(step, rule) {
     this.#context.showStep(step);
-    const card = [...this.#cards.children].find(({ dataset }) => Number(dataset.step) === step && dataset.rule === rule);
-    card?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    const cards = [...this.#cards.children, ...this.#earlier.children];
+    const card = cards.find(({ dataset }) => Number(dataset.step) === step && dataset.rule === rule);
+    if (card?.parentElement === this.#earlier) this.#outgrown.open = true;
+    card?.scrollIntoView({ block: "center" });
     card?.focus({ preventScroll: true });
   }
 
@@ -185,6 +194,10 @@ function statisticOptions(log, name) {
 
 function kindOfStatistic(name) {
   return name.split("/")[0];
+}
+
+function isAlert({ level }) {
+  return level === "alert";
 }
 
 function counted(count, noun) {

@@ -1,7 +1,7 @@
 /** How two logs' maps differ: pairs of probes, differences of maps, and how alike they are. */
 
 import { item } from "./arrays.js";
-import { el } from "./dom.js";
+import { el, replace } from "./dom.js";
 import { number } from "./format.js";
 import { cellOf, lookup, paintCell, table } from "./paint.js";
 
@@ -105,8 +105,8 @@ export class DifferenceCell {
   #canvas = el("canvas", { role: "img", "data-testid": "compare-difference" });
   #pixels = this.#canvas.getContext("2d");
   #note = el("p", { class: "cell-note" });
-  #said = el("span");
-  #value = el("span", { class: "peak" });
+  #said = el("div");
+  #value = el("div", { class: "pointed" });
 
   element = el(
     "figure",
@@ -125,8 +125,8 @@ export class DifferenceCell {
     this.#name(log, probe);
     this.element.firstChild.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
     this.#note.textContent = "";
-    this.#said.title = "Mean absolute difference; rank correlation of the maps";
-    this.#said.textContent = `mean ${number(mean)}, rank ${number(correlation)}`;
+    const alike = correlation === null ? "–" : correlation.toFixed(2);
+    replace(this.#said, el("div", {}, `mean size ${number(mean)}`), el("div", {}, `rank correlation ${alike}`));
   }
 
   /** Says why there is no difference. */
@@ -134,7 +134,7 @@ export class DifferenceCell {
     this.#canvas.width = this.#canvas.width; // which clears it
     this.#name(log, probe);
     this.#note.textContent = reason;
-    this.#said.textContent = "";
+    replace(this.#said);
   }
 
   /** Says something of the place that is pointed at. */

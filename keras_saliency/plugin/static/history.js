@@ -13,6 +13,8 @@ export class History {
   #near = new Set(); // steps
   #waiting = new Set(); // steps whose maps are asked for
   #look = "";
+  #told = "";
+  #current = null; // the step that is marked
   #observer = new IntersectionObserver((entries) => this.#enter(entries), { rootMargin: NEARBY });
 
   element = el("div", { class: "history", "data-testid": "history" });
@@ -34,35 +36,51 @@ export class History {
       this.#look = look;
       for (const cell of this.#cells.values()) cell.painted = false;
     }
-    for (const at of log.steps) this.#describe(at, at === step);
+    this.#describe(log, method, probe);
+    this.#mark(step);
     this.#paint();
   }
 
   #list(steps) {
     this.#observer.disconnect();
     this.#near.clear();
+    this.#told = "";
     this.#cells = new Map(steps.map((step) => [step, this.#make(step)]));
     replace(this.element, [...this.#cells.values()].map(({ element }) => element));
     for (const { element } of this.#cells.values()) this.#observer.observe(element);
   }
 
   #make(step) {
-    const canvas = el("canvas", { "aria-hidden": "true" });
+    const [, height, width] = this.#context.log.pictures?.shape ?? [0, 1, 1];
+    const canvas = el("canvas", { width, height, "aria-hidden": "true" });
     const caption = el("span", { class: "history-caption" });
     const show = () => this.#context.showStep(step);
-    const element = el("button", { type: "button", "data-testid": "history-cell", dataset: { step }, onclick: show }, canvas, caption);
+    const element = el("button", { type: "button", "data-testid": "history-cell", "aria-pressed": "false", dataset: { step }, onclick: show }, canvas, caption);
     return { element, canvas, caption, painted: false };
   }
 
-  #describe(step, isCurrent) {
-    const { log, method, probe } = this.#context;
-    const { prediction, confidence, wrong } = log.about(method, step, probe);
-    const { element, caption } = this.#cells.get(step);
-    const said = [wrong && "✗ ", log.className(prediction), confidence !== null && ` ${percent(confidence)}`];
-    replace(caption, el("b", {}, log.stepLabel(step)), el("span", { class: wrong ? "wrong" : "" }, said));
-    element.classList.toggle("wrong", wrong);
-    element.classList.toggle("current", isCurrent);
-    element.setAttribute("aria-pressed", String(isCurrent));
+  /** Writes below each map what was predicted, where that is something else than before. */
+  #describe(log, method, probe) {
+    const abouts = log.steps.map((step) => log.about(method, step, probe));
+    const told = JSON.stringify([log.steps, log.header.class_names, abouts]);
+    if (told === this.#told) return;
+    this.#told = told;
+    log.steps.forEach((step, at) => {
+      const { prediction, confidence, wrong } = abouts[at];
+      const { element, caption } = this.#cells.get(step);
+      const said = [wrong && "✗ ", log.className(prediction), confidence !== null && ` ${percent(confidence)}`];
+      replace(caption, el("b", {}, log.stepLabel(step)), el("span", { class: wrong ? "wrong" : "" }, said));
+      element.classList.toggle("wrong", wrong);
+    });
+  }
+
+  #mark(step) {
+    for (const at of [this.#current, step]) {
+      const element = this.#cells.get(at)?.element;
+      element?.classList.toggle("current", at === step);
+      element?.setAttribute("aria-pressed", String(at === step));
+    }
+    this.#current = step;
   }
 
   #enter(entries) {

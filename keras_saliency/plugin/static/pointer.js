@@ -1,6 +1,5 @@
 /** A place that is pointed at in one of a card's maps, marked in all of them. */
 
-import { number } from "./format.js";
 import { cellOf } from "./paint.js";
 
 export class Pointer {
@@ -47,6 +46,11 @@ export class Pointer {
     const place = cell.places ? cell.places[y * width + x] : y * width + x;
     if (place < 0) return "";
     const [first, second] = [one.shares[one.map[place]], two.shares[two.map[place]]];
-    return `${number(first)} − ${number(second)} = ${number(first - second)}`;
+    return [first, "−", second, "=", first - second].map(inShort).join(" ");
   }
+}
+
+function inShort(part) {
+  if (typeof part === "string") return part;
+  return Number.isNaN(part) ? "not finite" : part.toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "−");
 }

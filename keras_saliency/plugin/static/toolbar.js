@@ -39,6 +39,11 @@ export function createToolbar(context) {
   const legend = createLegend(context);
   const scale = dropDown("Scale", "scale", choose("scale"));
   const outlines = checkBox("Outlines", "outlines", "Solid: the object. Dashed: the regions.", choose("outlines"));
+  const region = el(
+    "button",
+    { type: "button", "data-testid": "clear-region", onclick: () => state.set({ region: null }) },
+    "Stop outlining the alert",
+  );
 
   const text = textField("Name", "filter-text", "any", filter("text"));
   const target = dropDown("Class", "filter-class", filter("class"));
@@ -55,7 +60,7 @@ export function createToolbar(context) {
   const settings = el(
     "div",
     { class: "settings", "data-testid": "settings", hidden: matchMedia(NARROW).matches },
-    group("Display", show, opacity, colormap, scale, legend, outlines),
+    group("Display", show, opacity, colormap, scale, legend, outlines, { element: region }),
     group("Filter", text, target, wrong, { element: sorting }),
   );
   const fold = () => unfold(settings.hidden);
@@ -80,6 +85,7 @@ export function createToolbar(context) {
     scale.update(SCALES, context.scale);
     outlines.update(state.get("outlines"));
     outlines.element.hidden = !log.masks && !log.regions;
+    region.hidden = state.get("region") === null;
     updateColors(log, header);
     legend.update();
 

@@ -15,6 +15,8 @@ const MARKS = {
 };
 
 const ROUNDING = 1e-12;
+const COLUMN = 30; // pixels, as in views.css
+const NAMES = 180; // the first column
 
 /** The steps with tests, ascending. */
 export function testedSteps(log) {
@@ -51,9 +53,10 @@ export function marksLegend() {
 export class Verdicts {
   #chosen;
   #table = el("table", { class: "verdicts" });
-  #columns = new Map(); // step -> <col>
+  #band = el("div", { class: "verdicts-band", "aria-hidden": "true" });
+  #steps = [];
 
-  element = el("div", { class: "verdicts-frame" }, this.#table);
+  element = el("div", { class: "verdicts-frame" }, this.#band, this.#table);
 
   constructor(chosen) {
     this.#chosen = chosen;
@@ -66,20 +69,25 @@ export class Verdicts {
   /** Makes the table anew. */
   build(log) {
     const steps = testedSteps(log);
-    this.#columns = new Map(steps.map((step) => [step, el("col")]));
+    this.#steps = steps;
+    this.#table.style.width = `${NAMES + steps.length * COLUMN}px`;
     const heads = steps.map((step) => el("th", { scope: "col", title: log.stepLabel(step) }, step < 0 ? "start" : String(step)));
     replace(
       this.#table,
-      el("colgroup", {}, el("col"), [...this.#columns.values()]),
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, `Test, by ${log.header.unit}`), heads)),
       el("tbody", {}, testNames(log).map((rule) => rowOfMarks(log, steps, rule))),
     );
   }
 
-  /** Marks the tests that hold at a step: its own, or the last ones before it. */
+  /** Marks the tests that hold at a step, its own or the last ones before it, and scrolls there. */
   mark(step) {
-    const current = [...this.#columns.keys()].findLast((at) => at <= step);
-    for (const [at, column] of this.#columns) column.classList.toggle("current", at === current);
+    const column = this.#steps.findLastIndex((at) => at <= step);
+    const { scrollLeft, clientWidth } = this.element;
+    const left = column * COLUMN;
+    const [least, most] = [left + NAMES + COLUMN - clientWidth, left];
+    if (clientWidth && (scrollLeft < least || scrollLeft > most)) this.element.scrollLeft = left - (clientWidth - NAMES) / 2;
+    this.#band.hidden = column < 0;
+    this.#band.style.transform = `translateX(${left}px)`;
   }
 }
 
