@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     board.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
     board.add_argument("--port", type=int, default=6006, help="default: %(default)s")
-    board.add_argument("--host", default="localhost", help="default: %(default)s")
+    board.add_argument("--host", help="default: localhost")
     board.set_defaults(run=_serve)
 
     report = commands.add_parser(
@@ -168,7 +168,7 @@ def _demo(options: argparse.Namespace) -> None:
     print(f"\nSee both, epoch by epoch:\n  {' '.join(command)}")
     print(_links("localhost", options.port))
     if options.serve:
-        subprocess.run([sys.executable, "-m", "tensorboard.main", *command[1:]], check=False)
+        _run(command)
 
 
 def _verdict(clean: Outcome, tagged: Outcome) -> str:
@@ -196,9 +196,9 @@ def _caught(run: Outcome) -> str:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    """Runs TensorBoard until it is stopped."""
-    host, port, remote = options.host, options.port, "://" in options.log_dir
-    if not remote and not Path(options.log_dir).is_dir():
+    """Serves a log directory and says where to look."""
+    host, port = options.host or "localhost", options.port
+    if "://" not in options.log_dir and not Path(options.log_dir).is_dir():
         raise ValueError(f"LOGDIR: there is no directory {options.log_dir}.")
     if not 1 <= port <= 65535:
         raise ValueError(f"--port: expected 1 to 65535, received {port}.")
@@ -206,14 +206,19 @@ def _serve(options: argparse.Namespace) -> None:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise ValueError(
-            f"--port, --host: {error.strerror}. If another TensorBoard runs there, choose another."
-        ) from None
+        advice = "If another TensorBoard runs there, choose another port."
+        raise ValueError(f"--port, --host: {error.strerror}. {advice}") from None
     print(_links(host, port), flush=True)
-    command = [*_tensorboard(options.log_dir, port), "--host", host, *options.further]
-    ended = subprocess.run([sys.executable, "-m", "tensorboard.main", *command[1:]], check=False)
+    command = _tensorboard(options.log_dir, port) + (["--host", host] if options.host else [])
+    ended = _run([*command, *options.further])
     if ended.returncode:
         raise RuntimeError(f"TensorBoard ended with status {ended.returncode}.")
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """Runs TensorBoard by its command line, with this Python, until it is stopped."""
+    tensorboard = [sys.executable, "-m", "tensorboard.main"]
+    return subprocess.run([*tensorboard, *command[1:]], check=False)
 
 
 def _links(host: str, port: int) -> str:

@@ -113,8 +113,12 @@ def save_animation(frames: Sequence[Array], path: Path) -> None:
 
 
 def _index(log: Log, probe: str) -> int:
-    check_choice("probe", probe, log.probes.names)
-    return log.probes.names.index(probe)
+    names = log.probes.names
+    if probe not in names:
+        first = ", ".join(map(repr, names[:3]))
+        more = f", ... ({len(names)} in all)" if len(names) > 3 else ""
+        raise ValueError(f"probe: expected one of {first}{more}, received {probe!r}.")
+    return names.index(probe)
 
 
 def _overlays(log: Log, probes: list[int], method: str | None, scale: str, colormap: str) -> Array:

@@ -37,19 +37,19 @@ class Kind:
 
 _ENRICHMENT = "saliency in {} against its share of the area"
 _RATIO = "enrichment of {} against that before training"
-_LARGEST = "the same ratio of {}, of the class with the largest: a cue of one class alone"
-_RANK = "the share of each map's highest pixels, as many as {} has, that lie in it"
+_LARGEST = "the largest enrichment ratio of {} in a class"
+_RANK = "the highest pixels, as many as {} has: the share in it"
 _POINTING = "the share of maps whose highest pixel lies in {}"
-_TRANSLATED = "the share of all places in the frame that hold at least as much saliency as {}"
+_TRANSLATED = "the share of all places with as much saliency as {}"
 _GROUPS = "enrichment of {} in one group of probes"
 
 _PLACES = {
     "enrichment": (_ENRICHMENT, "1"),
     "enrichment_ratio": (_RATIO, "1"),
-    "largest_class_enrichment_ratio": (_LARGEST, "above 1, the more so the fewer probes"),
-    "rank_accuracy": (_RANK, "the share of the area"),
-    "pointing_game": (_POINTING, "the share of the area"),
-    "translated_mask_rank": (_TRANSLATED, "0.5; a flat map has 1"),
+    "largest_class_enrichment_ratio": (_LARGEST, "above 1 with few probes"),
+    "rank_accuracy": (_RANK, "its area's share"),
+    "pointing_game": (_POINTING, "its area's share"),
+    "translated_mask_rank": (_TRANSLATED, "0.5; flat map: 1"),
     "group_enrichment": (_GROUPS, "1"),
 }
 
@@ -64,9 +64,7 @@ KINDS: Mapping[str, Kind] = {
     "similarity_to_start": Kind("rank correlation with the maps before training", "0"),
     "gini": Kind("how unequally saliency is spread: 0 flat, 1 one pixel", "0.33 to 0.41"),
     "entropy": Kind("how evenly saliency is spread: 1 flat, 0 one pixel", "near 1"),
-    "frame_enrichment": Kind(
-        _ENRICHMENT.format("a ring along the border, a tenth of the side wide,"), "1", True
-    ),
+    "frame_enrichment": Kind(_ENRICHMENT.format("the outer tenth"), "1", True),
     "completeness_gap": Kind(
         "how far integrated gradients are from adding up, as a share of the score's change", "0"
     ),
@@ -75,8 +73,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "group_accuracy": Kind("the accuracy of one group of probes", "1 / classes", may_propose=True),
     "group_gap": Kind(
-        "the accuracy of the best group minus that of the worst",
-        "above 0, the more so the fewer probes; see group_gap_p_value",
+        "the best group's accuracy minus the worst's",
+        "above 0; see group_gap_p_value",
         may_propose=True,
     ),
     "group_gap_p_value": Kind(
@@ -89,7 +87,7 @@ KINDS: Mapping[str, Kind] = {
 
 _EFFECTS = {
     "effect": "What taking a thing from another class costs, in accuracy or score. Chance: 0. "
-    "An alert needs as much as its rule's floor, at two tests in a row.",
+    "An alert needs its rule's floor, twice in a row.",
     "flip": "How much more often the answer then turns to that class. Chance: 0.",
     "p_value": "How likely such an effect is of a model that does not use the thing.",
 }
@@ -124,6 +122,8 @@ def is_logged(name: str) -> bool:
 def description(name: str) -> str:
     """What a statistic shows, in words; empty for one that this room does not make.
 
+    Never longer than 127 bytes: ClearML silently loses what has a longer description.
+
     Example:
         >>> description("gini")[:76]
         'How unequally saliency is spread: 0 flat, 1 one pixel. Chance: 0.33 to 0.41.'
@@ -131,11 +131,9 @@ def description(name: str) -> str:
     if _kind(name) not in KINDS:
         return _EFFECTS.get(_kind(name), "")
     kind = KINDS[_kind(name)]
-    use = "May propose a region to test" if kind.may_propose else "A health line"
-    return (
-        f"{kind.shows[0].upper()}{kind.shows[1:]}. Chance: {kind.chance}. "
-        f"{use}; never raises an alert by itself."
-    )
+    use = "May propose a region" if kind.may_propose else "A health line"
+    shows = f"{kind.shows[0].upper()}{kind.shows[1:]}"
+    return f"{shows}. Chance: {kind.chance}. {use}; never an alert."
 
 
 def descriptions() -> dict[str, str]:

@@ -1,3 +1,7 @@
+import socket
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -215,6 +219,39 @@ def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
     assert "--epochs: expected 1 or more" in failed(capsys, "demo", "--epochs", "0")
 
 
+def test_tensorboard_that_cannot_start_is_one_clear_line(tmp_path, capsys):
+    line = failed(capsys, "tensorboard", tmp_path / "none")
+    assert line == f"keras-saliency: LOGDIR: there is no directory {tmp_path / 'none'}."
+    assert "expected 1 to 65535" in failed(capsys, "tensorboard", tmp_path, "--port", 0)
+    with socket.create_server(("localhost", 0)) as server:
+        line = failed(capsys, "tensorboard", tmp_path, "--port", server.getsockname()[1])
+    assert line.startswith("keras-saliency: --port, --host: Address already in use")
+    assert line.endswith("If another TensorBoard runs there, choose another port.")
+    assert "--port, --host: " in failed(capsys, "tensorboard", tmp_path, "--host", "203.0.113.1")
+
+
+def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
+    code = (
+        "import sys; from keras_saliency.cli import main; "
+        "status = main(sys.argv[1:]); "
+        "print(status, {'keras', 'numpy', 'tensorboard', 'tensorflow'} & {*sys.modules})"
+    )
+    with socket.create_server(("localhost", 0)) as server:
+        port = str(server.getsockname()[1])
+    command = [sys.executable, "-c", code, "tensorboard", str(tmp_path), "--port", port, "--"]
+    for further, status in (("--version", 0), ("--nonsense", 2)):
+        ran = subprocess.run([*command, further], capture_output=True, text=True, timeout=300)
+        assert ran.stdout.startswith(f"  http://localhost:{port}/#saliency  the SALIENCY tab\n")
+        assert ran.stdout.endswith(f"\n{status} set()\n")
+    assert ran.stderr.endswith("keras-saliency: TensorBoard ended with status 2.\n")
+
+
+def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "--", "--load_fast=false"])
+    assert "what follows -- is for TensorBoard" in capsys.readouterr().err
+
+
 def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
     assert main(["demo", "--log-dir", str(tmp_path / "logs")]) == 0
     lines = capsys.readouterr().out.split("\n")
@@ -227,6 +264,7 @@ def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
     assert "ALERT, epoch 3: the model relies on the region 'top-left 4x4'" in told["tagged"][1]
     command = f"tensorboard --logdir {tmp_path / 'logs'} --samples_per_plugin images=1000"
     assert any(command in line for line in lines)
+    assert "  http://localhost:6006/#saliency  the SALIENCY tab" in lines
     assert any(line.startswith("The tagged run's accuracy of") for line in lines)
     for run in ("clean", "tagged"):
         assert {path.name for path in (tmp_path / "logs" / run).iterdir()} == {

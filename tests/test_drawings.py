@@ -354,7 +354,7 @@ def test_a_signed_scale_of_a_run_holds_the_largest_size():
     color = found["saliency_probe/000 class 0"][5, -96]
     assert color.tolist() == pytest.approx([255, 191, 191], abs=2)  # a quarter to red
     assert "`bwr`" in pictures.description(_tags.FILMSTRIP)
-    assert pictures.configuration()["colormap, scale"] == "bwr, probe"
+    assert pictures.configuration()["colormap, scale"] == "bwr, probe; means, without signs: bwr"
 
 
 def test_a_negative_constant_map_is_said_to_be_constant():
@@ -400,8 +400,7 @@ def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
         np.testing.assert_array_equal(found[f"{tag}/smoothgrad"], expected[tag])
         np.testing.assert_array_equal(found[f"{tag}/x"], found[tag])
         assert not np.array_equal(found[f"{tag}/x"], expected[tag])
-        assert "Method `x`." in pictures.description(f"{tag}/x")
-        assert "Method" not in pictures.description(tag)
+        assert pictures.description(f"{tag}/x") == pictures.description(tag)
 
 
 def test_further_methods_of_signed_maps_are_signed():
@@ -414,7 +413,6 @@ def test_further_methods_of_signed_maps_are_signed():
         np.testing.assert_array_equal(found[f"{tag}/x"], expected[tag])
         assert not np.array_equal(found[f"{tag}/x"], found[tag])
         assert "`RdBu_r`" in pictures.description(f"{tag}/x")
-        assert "Method `x`." in pictures.description(f"{tag}/x")
     assert tuple(found[_tags.FILMSTRIP][-10, -32]) == BLUE
 
 
@@ -505,9 +503,10 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
         "saliency_log/reports",
         "saliency_log/maps/saliency",
         "saliency_log/maps/smoothgrad",
+        "custom_scalars__config__",
     }
     (text,) = found["saliency/configuration"]
-    assert "| colormap, scale | RdBu_r, epoch |" in text.decode()
+    assert "| colormap, scale | RdBu_r, epoch; means, without signs: hot |" in text.decode()
     assert "| maps | 3 steps, shown enlarged 64 times |" in text.decode()
     content = found["saliency_probe/000 class 0"][2]
     picture = np.asarray(Image.open(io.BytesIO(content)))

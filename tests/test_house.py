@@ -145,6 +145,48 @@ def test_an_arrow_that_points_down_is_fine(module: str, statement: str) -> None:
     assert forbidden_arrows({f"{ROOF}.{module}": statement}) == []
 
 
+BESIDE = {"keras_saliency._tags", "keras_saliency.plugin", "tensorboard", "werkzeug"}
+"""What the plugin may import, and what is in it; werkzeug comes with TensorBoard, and only so."""
+
+
+def strangers_of_the_plugin(source: str) -> list[str]:
+    """What is imported of neither the standard library nor `BESIDE`."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append("." * node.level + (node.module or ""))
+    return [
+        name
+        for name in names
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(f"{name}.".startswith(f"{known}.") for known in BESIDE)
+    ]
+
+
+def test_the_plugin_stands_beside_the_floors() -> None:
+    """TensorBoard imports it, also where the rest of the house could not be built."""
+    parts = {name: source for name, source in SOURCES.items() if room(name) == "plugin"}
+    assert f"{ROOF}.plugin.loader" in parts
+    assert [name for source in parts.values() for name in strangers_of_the_plugin(source)] == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import numpy as np",
+        "def late():\n    import tensorflow.io",
+        "from keras_saliency.probes import ProbeSet",
+        "from keras_saliency import _tags",
+        "from . import log",
+        "from tensorboard_plugin_profile import plugin",
+    ],
+)
+def test_a_stranger_of_the_plugin_is_seen(statement: str) -> None:
+    assert len(strangers_of_the_plugin(statement)) == 1
+
+
 def test_importing_the_package_imports_no_framework() -> None:
     code = (
         "import keras_saliency, sys; print({'keras', 'matplotlib', 'tensorflow'} & {*sys.modules})"

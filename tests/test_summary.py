@@ -106,11 +106,17 @@ def test_every_name_has_a_kind_and_a_description():
         said = description(name)
         assert kind.shows[1:] in said
         assert f"Chance: {kind.chance}." in said
-        assert said.endswith("never raises an alert by itself.")
+        assert said.endswith("never an alert.")
         assert ("May propose a region" in said) == kind.may_propose
         assert ("A health line" in said) != kind.may_propose
         assert "{" not in said
     assert description("something else") == ""
+
+
+def test_a_description_is_as_short_as_trackers_need_it():
+    # Of 128 bytes and on, the length of a field is no UTF-8, as which ClearML reads it.
+    for kind in (*KINDS, "effect", "flip", "p_value"):
+        assert 50 < len(description(kind).encode()) <= 127, kind
 
 
 def test_health_lines_propose_nothing():

@@ -54,7 +54,7 @@ def test_tags_and_steps_are_exactly_these(tmp_path):
     expected = {tag: [-1, 0, 1, 2] for tag in SCALARS | PICTURES}
     for tag in ("saliency/map_similarity", "saliency/similarity_to_start"):
         expected[tag] = [0, 1, 2]  # undefined before there is another map
-    expected["saliency/configuration"] = [-1]
+    expected["saliency/configuration"] = expected["custom_scalars__config__"] = [-1]
     made = {"frame", "tint", "high_frequency", "own_hot_spot"}
     for name in itertools.product(("effect", "flip", "p_value"), made):
         expected[f"saliency/{'/'.join(name)}"] = [-1, 0, 1, 2]
@@ -530,3 +530,23 @@ def test_groups_alert_without_a_picture(tmp_path):
     shown = {tag for tag in found if tag.startswith("saliency_evidence/")}
     told = {other.rule for other in [*saliency.alerts, *saliency.warnings]}
     assert shown == {f"saliency_evidence/{rule}" for rule in told - {"groups"}}
+
+
+def test_descriptions_are_as_short_as_trackers_need_them(tmp_path):
+    """The length of a field of 128 bytes and on is no UTF-8, as which ClearML reads it."""
+    saliency, _ = caught(tmp_path)
+    signed = ks.SaliencyCallback(
+        tagged_probes(), log_dir=tmp_path / "signed", reduction="signed", verbose=0
+    )
+    train([signed], epochs=1)
+    said = {}
+    for path in tmp_path.rglob("*tfevents*"):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                said[path.parent.parent.name, value.tag] = value.metadata.summary_description
+    assert max(len(text.encode()) for text in said.values()) <= 127
+    assert said["signed", "saliency/contact_sheet"].endswith("for the target at its end.")
+    evidence = said[tmp_path.name, "saliency_evidence/region/tag"]
+    (alert,) = (alert for alert in saliency.alerts if alert.rule == "region/tag")
+    assert evidence == f"| {alert.sentence}"[: len(evidence) - 1] + "…"
+    assert len(evidence.encode()) in range(124, 128)

@@ -6,6 +6,7 @@ docs/log_format.md describes it. Here only headers are looked into; arrays pass 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import threading
 from collections import OrderedDict
@@ -18,6 +19,8 @@ from tensorboard.data import provider
 
 from keras_saliency._tags import FORMAT, PLUGIN
 
+_LOGGER = logging.getLogger("tensorboard")
+
 Environ = Mapping[str, Any]
 """Of a WSGI request: it says whose log is asked for."""
 
@@ -25,7 +28,8 @@ EVERY = 2**31 - 1
 """Steps at most; what there is has been chosen when TensorBoard read it."""
 
 READERS = 8
-"""Elements read at a time. One takes the default loader 40 ms, nearly all of it waiting."""
+"""Elements read at a time. One takes the default loader 43 ms, nearly all of it waiting: 200 take
+8.6 s one after the other, and 0.2 s from four at a time on."""
 
 LARGEST_HEADER = 2**25
 CACHED_HEADERS = 2**26
@@ -50,11 +54,15 @@ class Log:
     def __init__(self, data_provider: Any) -> None:
         self._provider = data_provider
         self._readers = ThreadPoolExecutor(READERS, "keras_saliency")
-        self._texts = _Texts(CACHED_HEADERS)
+        self._texts = Texts(CACHED_HEADERS)
         self._wall_times: dict[str, float | None] = {}  # of the keys that may be read
 
     def index(self, environ: Environ) -> dict[str, dict[str, list[Entry]]]:
-        """All entries, by run and tag, in the order of their steps."""
+        """All entries, by run and tag, in the order of their steps, which TensorBoard keeps.
+
+        Where a step was written twice, it has one entry: the later one with the default loader,
+        the first with the Python loader.
+        """
         found = self._entries(environ)
         self._wall_times = {
             key: entry.wall_time
@@ -104,9 +112,7 @@ class Log:
             self.index(environ)
         wall_times = self._wall_times
         if key not in wall_times:
-            raise errors.NotFoundError(
-                "key: it is none of this plugin's data; fetch the index anew."
-            )
+            raise errors.NotFoundError("key: there is no such data of this plugin")
         return self._read(plugin_util.context(environ), key), wall_times[key]
 
     def _entries(self, environ: Environ, only: Any = None) -> dict[str, dict[str, list[Entry]]]:
@@ -118,7 +124,8 @@ class Log:
             run_tag_filter=only,
         )
         return {
-            run: {tag: _ordered(data) for tag, data in tags.items()} for run, tags in found.items()
+            run: {tag: [*map(_entry, data)] for tag, data in tags.items()}
+            for run, tags in found.items()
         }
 
     def _item(self, context: Any, entry: Entry) -> str:
@@ -126,8 +133,12 @@ class Log:
         place = json.dumps({"step": entry.step, "wall_time": entry.wall_time})[:-1]
         try:
             return f'{place}, "header": {self._header(context, entry)}}}'
-        except Exception as error:
-            return f'{place}, "error": {json.dumps(" ".join(str(error).split()))}}}'
+        except (ValueError, errors.PublicError) as error:
+            sentence = str(error)
+        except Exception:
+            _LOGGER.exception("keras_saliency: step %d", entry.step)
+            sentence = "The header could not be read; TensorBoard prints why."
+        return f'{place}, "error": {json.dumps(sentence)}}}'
 
     def _header(self, context: Any, entry: Entry) -> str:
         if not entry.keys:
@@ -140,11 +151,12 @@ class Log:
         return text
 
     def _read(self, context: Any, key: str) -> bytes:
-        blob = self._provider.read_blob(context, blob_key=key)
-        if not isinstance(blob, bytes):  # an array of numbers, which only other writers make
-            raise errors.NotFoundError(
-                "key: expected an element of bytes; something else was written."
-            )
+        try:
+            blob = self._provider.read_blob(context, blob_key=key)
+        except (IndexError, KeyError):  # of the Python loader
+            blob = None
+        if not isinstance(blob, bytes):
+            raise errors.NotFoundError("no bytes are there; it is gone, or was written otherwise")
         return blob
 
 
@@ -185,21 +197,20 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number there")
 
 
-def _ordered(data: Any) -> list[Entry]:
-    """In the order of their steps; of the same step twice, the later one."""
-    by_step = {
-        datum.step: Entry(
-            int(datum.step),
-            datum.wall_time if math.isfinite(datum.wall_time) else None,
-            tuple(value.blob_key for value in datum.values),
-        )
-        for datum in sorted(data, key=lambda datum: datum.wall_time)
-    }
-    return [by_step[step] for step in sorted(by_step)]
+def _entry(datum: Any) -> Entry:
+    return Entry(
+        int(datum.step),
+        datum.wall_time if math.isfinite(datum.wall_time) else None,
+        tuple(value.blob_key for value in datum.values),
+    )
 
 
-class _Texts:
-    """What was read last: texts by key, of a bounded size altogether."""
+class Texts:
+    """What was asked for last: texts by key, of a bounded size altogether.
+
+    Args:
+        size: Characters at most; a text that has more is not kept.
+    """
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -207,12 +218,14 @@ class _Texts:
         self._lock = threading.Lock()
 
     def get(self, key: object) -> str | None:
+        """The text, or None where it was never put or is gone."""
         with self._lock:
             if key in self._texts:
                 self._texts.move_to_end(key)
             return self._texts.get(key)
 
     def put(self, key: object, text: str) -> None:
+        """Keeps the text, in the place of those for which nobody asked the longest."""
         with self._lock:
             self._left += len(self._texts.pop(key, "")) - len(text)
             self._texts[key] = text

@@ -127,32 +127,27 @@ class Pictures:
 
     def description(self, tag: str) -> str:
         """What the picture of a tag shows, in Markdown."""
-        sheet, strip = f"{_tags.CONTACT_SHEET}/", f"{_tags.FILMSTRIP}/"
-        method = tag.removeprefix(sheet).removeprefix(strip)
-        of = "" if method == tag else f" Method `{method}`."
-        shown = f"Colormap `{self._colormap}`, scale `{self._scale}`.{of}"
+        shown = f"Colormap `{self._colormap}`, scale `{self._scale}`."
         if self._signed:
             shown = (
-                f"Colormap `{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle; "
-                "its end speaks for the target, its beginning against. A mean is of the maps "
-                f"without their signs, in `{self._colormap}`.{of}"
+                f"`{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle, "
+                "for the target at its end."
             )
-        if tag == _tags.CONTACT_SHEET or tag.startswith(sheet):
-            return f"All probes, each with its map laid over; first the mean of all maps. {shown}"
+        if tag.startswith(_tags.CONTACT_SHEET):
+            return f"All probes with their maps; first the mean. {shown}"
         if tag == _tags.CLUSTERS:
-            return (
-                "The same probes, sorted by the shape of their maps (SpRAy, arXiv:1902.10178). For "
-                "exploration: a cluster of one class that looks at one place is worth a look, and "
-                f"is never an alert. {shown}"
-            )
-        if tag == _tags.FILMSTRIP or tag.startswith(strip):
-            return f"Saliency maps from before training to now; first the mean of all. {shown}"
-        return f"The probe, its saliency map laid over, its saliency map. {shown}"
+            return f"The probes, alike maps together; never an alert. {shown}"
+        if tag.startswith(_tags.FILMSTRIP):
+            return f"The maps up to now; first their mean. {shown}"
+        return f"A probe, its map laid over, its map. {shown}"
 
     def configuration(self) -> dict[str, str]:
         """What the pictures show, for the Text tab."""
         colormap = diverging(self._colormap) if self._signed else self._colormap
-        return self._canvas.configuration() | {"colormap, scale": f"{colormap}, {self._scale}"}
+        shown = f"{colormap}, {self._scale}"
+        if self._signed:
+            shown += f"; means, without signs: {self._colormap}"
+        return self._canvas.configuration() | {"colormap, scale": shown}
 
     def is_drawn(self, probe: int) -> bool:
         """Whether a probe has a picture of its own."""

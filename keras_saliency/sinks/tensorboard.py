@@ -21,6 +21,7 @@ from keras_saliency.heatmaps import SCALES, check_colormap
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reader import events
 from keras_saliency.reports import Array, SaliencyReport
+from keras_saliency.sinks import layout
 from keras_saliency.sinks.evidence import evidence
 from keras_saliency.sinks.pictures import Pictures
 from keras_saliency.sinks.records import Record, Records
@@ -168,6 +169,9 @@ class TensorBoardSink:
                 self._write_picture(tag, picture, content, self._pictures.description(tag))
             if not self._is_told:
                 tf.summary.text(_tags.CONFIGURATION, self._configuration())
+                tf.summary.write(
+                    layout.TAG, layout.layout(report.statistics), metadata=layout.METADATA
+                )
             for record in records.result():
                 write_record(record)
             self._writer.flush()
@@ -248,8 +252,14 @@ class TensorBoardSink:
         tf.summary.write(
             tag,
             tf.constant([str(width).encode(), str(height).encode(), content]),
-            metadata=create_summary_metadata(display_name=None, description=description),
+            metadata=create_summary_metadata(display_name=None, description=_cut(description)),
         )
+
+
+def _cut(description: str) -> str:
+    """As much as 127 bytes hold: ClearML silently loses a picture that has a longer one."""
+    encoded = description.encode()
+    return description if len(encoded) < 128 else encoded[:124].decode(errors="ignore") + "…"
 
 
 def write_record(record: Record) -> None:

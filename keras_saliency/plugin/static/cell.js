@@ -9,7 +9,8 @@ export class Cell {
   #canvas = el("canvas", { role: "img" });
   #outlines = svg("svg", { class: "outlines", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   #note = el("p", { class: "cell-note" });
-  #stage = el("div", { class: "stage" }, this.#canvas, this.#outlines, this.#note);
+  #said = el("em", { class: "said" });
+  #stage = el("div", { class: "stage" }, this.#canvas, this.#outlines, this.#note, this.#said);
   #caption = el("figcaption");
   #outlined = null;
   #pixels = this.#canvas.getContext("2d");
@@ -30,24 +31,22 @@ export class Cell {
     this.#pixels.putImageData(image, 0, 0);
     this.#stage.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
     this.#outline(log, probe);
-    this.#say("");
+    this.#note.textContent = "";
     this.#mark(log, method, step, probe);
+    this.#said.textContent = log.about(method, step, probe).said;
   }
 
   /** Says in place of the map why there is none: an Error, or a sentence. */
   fail(log, method, step, probe, reason) {
     this.#canvas.width = this.#canvas.width; // which clears it
-    this.#say(reason.message ?? reason);
+    this.#note.textContent = reason.message ?? reason;
+    this.#said.textContent = "";
     this.#mark(log, method, step, probe);
   }
 
   /** Puts anything else below the map than what `captionOf` says. */
   caption(...children) {
     replace(this.#caption, ...children);
-  }
-
-  #say(text) {
-    this.#note.textContent = text;
   }
 
   #mark(log, method, step, probe) {
@@ -60,28 +59,22 @@ export class Cell {
 
   #outline(log, probe) {
     const { state } = this.#context;
-    const key = JSON.stringify([log.run, log.header.fingerprint, probe, state.get("outlines"), state.get("region")]);
+    const key = JSON.stringify([log.run, log.generation, probe, state.get("outlines"), state.get("region")]);
     if (key === this.#outlined) return;
     this.#outlined = key;
     replace(this.#outlines, outlinesOf(log, probe, state.get("outlines"), state.get("region")));
   }
 }
 
-/** What is said of a probe below its map: its name, target, prediction, confidence and the map's peak. */
+/** What is said of a probe below its map: its name, the map's peak, target, prediction and confidence. */
 export function captionOf(log, about) {
-  const { name, target, prediction, wrong, confidence, limit, said } = about;
+  const { name, target, prediction, wrong, confidence, limit } = about;
+  const verdict = `${log.className(prediction)}${confidence === null ? "" : ` ${percent(confidence)}`}`;
+  const sign = wrong ? "✗ wrong: " : target >= 0 ? "✓ " : "";
   return [
-    el("strong", { class: "name", title: name }, name),
-    el(
-      "span",
-      { class: wrong ? "verdict wrong" : "verdict" },
-      wrong && el("span", { class: "cross" }, "✗ wrong: "),
-      wrong || prediction < 0 ? null : "✓ ",
-      log.className(prediction),
-      confidence !== null && ` ${percent(confidence)}`,
-      (wrong || prediction < 0) && target >= 0 && el("span", { class: "target" }, ` target ${log.className(target)}`),
-    ),
-    el("span", { class: "peak" }, `peak ${number(limit)}`, said && el("em", { class: "said" }, said)),
+    el("div", { class: "title" }, el("strong", { title: name }, name), el("span", { class: "peak" }, `peak ${number(limit)}`)),
+    target >= 0 && el("div", { class: "target" }, `target ${log.className(target)}`),
+    prediction >= 0 && el("div", { class: wrong ? "verdict wrong" : "verdict" }, sign, verdict),
   ];
 }
 

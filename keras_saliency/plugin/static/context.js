@@ -31,6 +31,8 @@ export class Context {
   logs = new Map();
 
   #index = { runs: {} };
+  #opening = new Map();
+  #newest; // of the runs that were there when the page was opened
   #tables = new Map();
 
   constructor(source, state) {
@@ -43,11 +45,10 @@ export class Context {
     return Object.keys(this.#index.runs).sort();
   }
 
-  /** The run that is shown; `undefined` where there is none. */
+  /** The run that is shown: the chosen one, or else the newest; `undefined` where there is none. */
   get run() {
-    const { runs } = this;
     const wanted = this.state.get("run");
-    return runs.includes(wanted) ? wanted : (runs.find((run) => !run.endsWith("_batches")) ?? runs[0]);
+    return Object.hasOwn(this.#index.runs, wanted) ? wanted : this.#newest;
   }
 
   /** Its log; `undefined` until it is loaded. */
@@ -70,7 +71,7 @@ export class Context {
   }
 
   get probe() {
-    return Math.min(this.state.get("probe"), this.log.count - 1);
+    return Math.min(Math.max(0, Math.trunc(this.state.get("probe"))), this.log.count - 1);
   }
 
   get scale() {
@@ -105,7 +106,7 @@ export class Context {
   colors(log, method) {
     const { header } = log;
     const wanted = this.state.get("colormap");
-    const unsigned = wanted in header.colormaps ? wanted : header.colormap;
+    const unsigned = Object.hasOwn(header.colormaps, wanted) ? wanted : header.colormap;
     const name = log.signed(method) ? header.diverging : unsigned;
     const key = header.colormaps[name];
     if (!this.#tables.has(key)) this.#tables.set(key, table(header, name));
@@ -114,22 +115,38 @@ export class Context {
 
   /** The log of a run, loaded. */
   async open(run) {
-    if (!this.logs.has(run)) {
-      const log = new RunLog(this.source, run);
-      await log.update(this.#index.runs[run]);
-      this.logs.set(run, log);
-    }
-    return this.logs.get(run);
+    if (this.logs.has(run)) return this.logs.get(run);
+    if (!this.#opening.has(run)) this.#opening.set(run, this.#open(run));
+    return this.#opening.get(run);
   }
 
   /** Looks for what is new in the runs that are open; returns whether anything is. */
   async update() {
     const before = this.runs.join("\n");
     this.#index = await this.source.index();
+    if (!(this.#newest in this.#index.runs)) this.#newest = newestOf(this.#index.runs);
     for (const run of this.logs.keys()) if (!(run in this.#index.runs)) this.logs.delete(run);
     const updates = [...this.logs].map(([run, log]) => log.update(this.#index.runs[run]));
     if (this.run !== undefined && !this.logs.has(this.run)) updates.push(this.open(this.run).then(() => true));
     const changed = await Promise.all(updates);
     return changed.some(Boolean) || this.runs.join("\n") !== before;
   }
+
+  async #open(run) {
+    try {
+      const log = new RunLog(this.source, run);
+      await log.update(this.#index.runs[run]);
+      this.logs.set(run, log);
+      return log;
+    } finally {
+      this.#opening.delete(run);
+    }
+  }
+}
+
+/** The run that was written to last; one of evaluations inside epochs only where there is no other. */
+function newestOf(runs) {
+  const written = (run) => Math.max(0, ...Object.values(runs[run]).flatMap((entries) => entries.at(-1)?.[1] ?? 0));
+  const rank = (run) => (run.endsWith("_batches") ? 0 : written(run));
+  return Object.keys(runs).reduce((best, run) => (best === undefined || rank(run) > rank(best) ? run : best), undefined);
 }

@@ -57,8 +57,12 @@ export function textField(label, testid, placeholder, chosen) {
 export function tabs(label, options, chosen) {
   const buttons = options.map(([value, title]) => {
     const names = { "data-testid": `tab-${value}`, dataset: { value } };
-    return el("button", { type: "button", role: "tab", ...names, onclick: () => chosen(value) }, title);
+    return el("button", { type: "button", role: "tab", ...names, onclick: (event) => choose(event, value) }, title);
   });
+  const choose = ({ detail, currentTarget }, value) => {
+    if (detail > 0) currentTarget.blur(); // a mouse was used: the arrow keys are left to the page
+    chosen(value);
+  };
   const move = (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;

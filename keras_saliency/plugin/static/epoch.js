@@ -17,6 +17,7 @@ export function createEpochView(context) {
   const element = el("section", { class: "epoch-view" }, el("div", { class: "bar" }, summary, size.element), grid);
   const observer = new IntersectionObserver(enter, { rootMargin: NEAR });
   let shown = []; // the probes, in the order of the cells
+  let revealed = context.probe;
   let turn = 0; // counts the updates: what an older one waited for is dropped
 
   grid.addEventListener("click", (event) => select(event, state.get("view")));
@@ -49,8 +50,11 @@ export function createEpochView(context) {
     }
   }
 
+  /** Marks the chosen probe, and scrolls to it if it was chosen anew. */
   function mark() {
     cells.forEach((cell, at) => cell.element.classList.toggle("current", shown[at] === context.probe));
+    if (revealed !== context.probe) cells[shown.indexOf(context.probe)]?.element.scrollIntoView({ block: "nearest" });
+    revealed = context.probe;
   }
 
   /** Paints the cells that are near, in place, as soon as the maps are here. */

@@ -54,6 +54,15 @@ export function tipOf({ log, method }, step, probe) {
   ];
 }
 
+/** Puts a tip beside a point of its frame, inside of it. */
+export function placeTip(tip, frame, x, y) {
+  const below = y + 18;
+  const above = Math.max(0, y - tip.offsetHeight - 12);
+  const top = below + tip.offsetHeight > frame.clientHeight ? above : below;
+  const left = Math.min(x + 12, frame.clientWidth - tip.offsetWidth - 8);
+  Object.assign(tip.style, { left: `${left}px`, top: `${top}px` });
+}
+
 function thumbnail({ data, height, width }, tall, wide) {
   const canvas = el("canvas", { width, height, "aria-hidden": "true", style: { width: `${wide}px`, height: `${tall}px` } });
   const image = new ImageData(width, height);

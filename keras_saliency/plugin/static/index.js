@@ -8,6 +8,7 @@ import { watchTheme } from "./theme.js";
 import { createToolbar } from "./toolbar.js";
 import { VIEWS } from "./views.js";
 
+const STYLES = ["style.css", "views.css"];
 const POLL = 5000; // milliseconds
 const CODE = `import keras_saliency as ks
 
@@ -25,8 +26,12 @@ export async function render() {
 
 /** TensorBoard's page has no style of ours; a standalone file carries its own. */
 function addStyle() {
+  return Promise.all(STYLES.map(addSheet));
+}
+
+function addSheet(name) {
   return new Promise((done) => {
-    const href = new URL("./style.css", import.meta.url);
+    const href = new URL(`./${name}`, import.meta.url);
     document.head.append(el("link", { rel: "stylesheet", href, onload: done, onerror: done }));
   });
 }
@@ -41,6 +46,7 @@ class Page {
   #main = el("main", { class: "view", role: "tabpanel" });
   #root = el("div", { class: "keras-saliency", "data-testid": "page" });
   #timer = 0;
+  #polling = false;
   #loaded = false;
 
   constructor(context) {
@@ -53,18 +59,20 @@ class Page {
   async start() {
     document.body.append(this.#root);
     document.title ||= "Saliency";
-    watchTheme(() => this.#show(new Set(["theme"])));
+    watchTheme(this.#context.source.live, () => this.#show(new Set(["theme"])));
     this.#context.state.subscribe((changed) => this.#react(changed));
     this.#say(el("p", {}, "Loading …"));
     await this.#poll();
     if (!this.#context.source.live) return;
     document.addEventListener("visibilitychange", () => this.#poll());
+    addEventListener("resize", () => this.#loaded || this.#poll());
   }
 
   /** Looks for what is new, now and again while the page can be seen. */
   async #poll() {
     clearTimeout(this.#timer);
-    if (isSeen()) {
+    if (isSeen() && !this.#polling) {
+      this.#polling = true;
       try {
         const more = await this.#context.update();
         if (more || !this.#loaded) {
@@ -73,6 +81,8 @@ class Page {
         } else this.#report();
       } catch (error) {
         this.#fail(error);
+      } finally {
+        this.#polling = false;
       }
     }
     if (this.#context.source.live) this.#timer = setTimeout(() => this.#poll(), POLL);
@@ -113,7 +123,7 @@ class Page {
   }
 
   #viewOf(wanted) {
-    const name = wanted in VIEWS ? wanted : DEFAULTS.view;
+    const name = Object.hasOwn(VIEWS, wanted) ? wanted : DEFAULTS.view;
     if (!this.#views.has(name)) {
       const all = new Set([...Object.keys(DEFAULTS), "data", "theme"]);
       this.#views.set(name, { view: VIEWS[name].create(this.#context), stale: all });

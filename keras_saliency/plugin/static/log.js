@@ -18,6 +18,8 @@ export class RunLog {
   masks = null;
   regions = null;
   places = null;
+  /** Grows when what was read before was written anew. */
+  generation = 0;
   /** The steps that have a report, ascending. */
   steps = [];
   /** The names of the methods, in their order. */
@@ -25,7 +27,7 @@ export class RunLog {
 
   #source;
   #tags = {};
-  #opened = null;
+  #opened; // the wall time of what `header` was read from
   #lost = new Map();
   #reports = new Map();
   #findings = new Map();
@@ -207,6 +209,7 @@ export class RunLog {
     else await Promise.all(found.header.arrays.map((name, index) => this.#take(name, entry, index + 1)));
     this.header = problem ? null : found.header;
     this.#opened = entry[1];
+    this.generation++;
     return true;
   }
 
@@ -229,7 +232,10 @@ export class RunLog {
     const rewritten = fresh.some(([step]) => step <= last);
     const after = rewritten || last === -Infinity ? undefined : last;
     const headers = await this.#source.headers(this.run, tag, after);
-    if (rewritten) known.clear();
+    if (rewritten) {
+      known.clear();
+      this.generation++;
+    }
     for (const found of headers) {
       const problem = problemOf(found);
       const wallTime = wallTimes.get(found.step);

@@ -1,10 +1,11 @@
 /** View Matrix: every probe (a row) at every step (a column), as small maps. */
 
 import { el, replace } from "./dom.js";
-import { columnHeader, rowHeader, tipOf } from "./headers.js";
+import { columnHeader, placeTip, rowHeader, tipOf } from "./headers.js";
 import { Strips, stripCellSize } from "./strips.js";
 
-const GAP = 4;
+const GAP = 6;
+const CELL = { least: 48, scrolled: 72, most: 112, small: 64 }; // pixels, about; up to `small`, thumbnails do
 const TOP = 26; // pixels of the column headers
 const SIDE = { wide: 208, narrow: 112 }; // pixels of the row headers
 const AT_ONCE = 6; // requests
@@ -30,10 +31,13 @@ class MatrixView {
   #steps = [];
   #cell = [48, 48];
   #side = SIDE.wide;
+  #target = 0; // how large a cell shall be, about
+  #small = true; // whether thumbnails are shown
   #loading = new Set();
   #drawing = 0;
   #revealed = "";
   #turn = 0;
+  #waiting = true; // for what comes into the place of all that is shown
   #labelled = "";
   #painting = false; // whether strips are left for the next frame
 
@@ -50,22 +54,43 @@ class MatrixView {
     this.#canvas.addEventListener("pointerleave", () => this.#hover(null));
     this.#canvas.addEventListener("click", (event) => this.#choose(event));
     this.#canvas.addEventListener("dblclick", (event) => this.#choose(event, "probe"));
-    new ResizeObserver(() => this.#layOut()).observe(element);
+    new ResizeObserver(() => this.#resize()).observe(element);
   }
 
-  async update(changed) {
+  async update() {
     const { log, method, step } = this.#context;
     const mine = ++this.#turn;
-    if (changed.has("run")) this.#strips.clear();
-    const maps = log.peek(method, step, true) ?? (await log.thumbnails(method, step).catch((error) => error));
+    this.#waiting = true;
+    const probes = this.#context.selected;
+    this.#target = this.#room(log.steps.length, probes.length);
+    this.#small = this.#target <= CELL.small;
+    const maps = log.peek(method, step, this.#small) ?? (await this.#load(log, method, step).catch((error) => error));
     if (mine !== this.#turn) return;
-    if (!(maps instanceof Error)) this.#cell = stripCellSize(log, maps);
-    this.#probes = this.#context.selected;
-    this.#steps = log.steps;
+    if (!(maps instanceof Error)) this.#cell = stripCellSize(log, maps, this.#target);
+    [this.#probes, this.#steps, this.#waiting] = [probes, log.steps, false];
     this.#strips.show(this.#probes, this.#cell, this.#look(log, method));
     replace(this.#corner, el("span", {}, `${this.#probes.length} probes`), el("span", {}, `${log.header.unit} →`));
+    const { scrollLeft, scrollWidth, clientWidth } = this.element;
     this.#layOut();
-    this.#reveal();
+    this.#reveal(scrollLeft + clientWidth >= scrollWidth - GAP);
+  }
+
+  #resize() {
+    if (this.#steps.length && this.#room(this.#steps.length, this.#probes.length) !== this.#target) this.update();
+    else this.#layOut();
+  }
+
+  /** How large a cell may be: the fewer steps and probes there are, the larger. */
+  #room(columns, rows) {
+    const { clientWidth, clientHeight } = this.element;
+    const across = (clientWidth - SIDE.wide - GAP) / columns - GAP;
+    const down = (clientHeight - TOP - GAP) / rows - GAP;
+    const room = Math.min(across, Math.max(down, CELL.scrolled));
+    return Math.min(Math.max(CELL.least, Math.floor(room)), CELL.most);
+  }
+
+  #load(log, method, step) {
+    return this.#small ? log.thumbnails(method, step) : log.maps(method, step);
   }
 
   /** Everything that the pixels of a strip depend on. */
@@ -73,7 +98,7 @@ class MatrixView {
     const { scale, state } = this.#context;
     const style = ["colormap", "opacity", "show"].map((key) => state.get(key));
     const limits = scale === "epoch" ? null : this.#probes.map((probe) => log.limit(method, log.steps[0], probe, scale));
-    return JSON.stringify([log.run, log.header.fingerprint, method, scale, style, limits, this.#probes, this.#cell]);
+    return JSON.stringify([method, scale, style, limits, this.#probes, this.#cell, this.#small]);
   }
 
   /** Fits the scrolled area, the frame and the canvas to the log and the window. */
@@ -88,6 +113,7 @@ class MatrixView {
     Object.assign(this.#frame.style, { width: `${clientWidth}px`, height: `${clientHeight}px` });
     this.#space.style.width = `${this.#side + GAP + this.#steps.length * (width + GAP)}px`;
     this.#space.style.height = `${TOP + GAP + this.#probes.length * (height + GAP)}px`;
+    this.element.classList.toggle("narrow", this.#side === SIDE.narrow);
     this.element.style.setProperty("--side", `${this.#side}px`);
     this.element.style.setProperty("--top", `${TOP}px`);
     this.#labelled = "";
@@ -107,10 +133,11 @@ class MatrixView {
     return { rows, columns, scrollLeft, scrollTop };
   }
 
-  /** Scrolls to the chosen cell, if it was chosen anew. */
-  #reveal() {
-    const { log, step, probe, method } = this.#context;
-    const key = JSON.stringify([log.run, step, probe, method]);
+  /** Scrolls to the chosen cell if it was chosen anew; else stays where it was: at the newest step, or not. */
+  #reveal(wasAtEnd) {
+    const { log, step, probe, method, state } = this.#context;
+    const key = JSON.stringify([log.run, state.get("step"), probe, method]);
+    if (key === this.#revealed && wasAtEnd && state.get("step") === null) this.element.scrollLeft = this.#space.offsetWidth;
     if (key === this.#revealed) return;
     this.#revealed = key;
     const [height, width] = this.#cell;
@@ -131,7 +158,7 @@ class MatrixView {
 
   #paint() {
     const { log, method } = this.#context;
-    if (!log?.header || !this.element.isConnected) return;
+    if (this.#waiting || !log?.header || !this.element.isConnected) return;
     const sight = this.#window();
     const { columns } = sight;
     const until = performance.now() + BUDGET;
@@ -143,7 +170,7 @@ class MatrixView {
     this.#band(sight);
     for (let column = columns[0]; column < columns[1]; column++) {
       const step = this.#steps[column];
-      const maps = log.peek(method, step, true);
+      const maps = log.peek(method, step, this.#small);
       if (!maps && log.has(method, step)) missing.push(step);
       this.#column(sight, column, maps, until);
     }
@@ -173,11 +200,12 @@ class MatrixView {
     }
   }
 
-  #band({ scrollLeft }) {
-    const [, width] = this.#cell;
+  #band({ scrollLeft, scrollTop }) {
+    const [height, width] = this.#cell;
     const column = this.#steps.indexOf(this.#context.step);
     this.#pixels.fillStyle = this.#color("--band");
-    this.#pixels.fillRect(column * (width + GAP) - scrollLeft, 0, width + 2 * GAP, this.element.clientHeight);
+    const tall = GAP + this.#probes.length * (height + GAP);
+    this.#pixels.fillRect(column * (width + GAP) - scrollLeft, -scrollTop, width + 2 * GAP, tall);
   }
 
   #empty(left, top, lost) {
@@ -220,7 +248,7 @@ class MatrixView {
   #fetch(missing, [first, end]) {
     const { log, method } = this.#context;
     const beside = missing.length ? [] : this.#steps.slice(Math.max(0, first - AHEAD), end + AHEAD);
-    const wanted = [...missing, ...beside.filter((step) => log.has(method, step) && !log.peek(method, step, true))];
+    const wanted = [...missing, ...beside.filter((step) => log.has(method, step) && !log.peek(method, step, this.#small))];
     for (const step of wanted) {
       const key = `${log.run}/${method}/${step}`;
       if (this.#loading.size >= AT_ONCE) return;
@@ -230,7 +258,7 @@ class MatrixView {
         this.#loading.delete(key);
         this.#draw();
       };
-      log.thumbnails(method, step).then(done, done);
+      this.#load(log, method, step).then(done, done);
     }
   }
 
@@ -264,11 +292,6 @@ class MatrixView {
     this.#tip.hidden = !found;
     if (!found) return;
     replace(this.#tip, tipOf(this.#context, found.step, found.probe));
-    const { offsetLeft, offsetTop } = this.#canvas;
-    const right = this.element.clientWidth - this.#tip.offsetWidth - 8;
-    const below = event.offsetY + offsetTop + 18;
-    const above = below - this.#tip.offsetHeight - 30;
-    const top = below + this.#tip.offsetHeight > this.element.clientHeight ? Math.max(0, above) : below;
-    Object.assign(this.#tip.style, { left: `${Math.min(event.offsetX + offsetLeft + 12, right)}px`, top: `${top}px` });
+    placeTip(this.#tip, this.#frame, event.offsetX + this.#side, event.offsetY + TOP);
   }
 }

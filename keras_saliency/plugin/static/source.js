@@ -36,7 +36,9 @@ export class HttpSource {
   }
 
   async blob(run, tag, [, wallTime, keys], i) {
-    return (await this.#get("blob", { key: keys[i], wall_time: wallTime })).arrayBuffer();
+    const key = keys[i];
+    const query = wallTime === null ? { key } : { key, wall_time: wallTime };
+    return (await this.#get("blob", query)).arrayBuffer();
   }
 
   async #get(path, query) {
@@ -45,8 +47,9 @@ export class HttpSource {
     const response = await fetch(url).catch(() => {
       throw new Error("TensorBoard does not answer. Is it still running?");
     });
-    if (!response.ok) throw new Error(`TensorBoard answered ${response.status} when asked for the ${path}.`);
-    return response;
+    if (response.ok) return response;
+    const { error } = await response.json().catch(() => ({}));
+    throw new Error(error ?? `TensorBoard answered ${response.status} when asked for the ${path}.`);
   }
 }
 

@@ -10,7 +10,8 @@ const STORED = "keras-saliency";
  * function that ends it.
  */
 export function createState(defaults, memory) {
-  const known = Object.entries(memory.read()).filter(([key]) => key in defaults);
+  const fitting = ([key, value]) => Object.hasOwn(defaults, key) && fits(value, defaults[key]);
+  const known = Object.entries(memory.read()).filter(fitting);
   const values = { ...defaults, ...Object.fromEntries(known) };
   const listeners = new Set();
   const write = later(() => memory.write(different(values, defaults)));
@@ -54,6 +55,13 @@ function guarded(access) {
   } catch {
     return {};
   }
+}
+
+/** Whether a value that was kept has the form of the default, where that has one. */
+function fits(value, standard) {
+  if (standard === null) return true;
+  if (typeof standard !== "object") return typeof value === typeof standard;
+  return value !== null && Object.keys(standard).every((key) => fits(value[key], standard[key]));
 }
 
 function different(values, defaults) {

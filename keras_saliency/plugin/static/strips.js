@@ -4,8 +4,9 @@ import { item } from "./arrays.js";
 import { cellOf, paintCell } from "./paint.js";
 
 const ROWS = 16; // of a strip
-const KEPT = 256; // strips
-const CELL = 48; // pixels, about, of a cell's longer side
+const KEPT = 256 * 2 ** 20; // bytes of strips: far more than a screen shows
+const LEAST = 32; // pixels of a cell
+const WIDEST = 144; // pixels of a cell, where pictures are wider than tall
 
 export class Strips {
   /** How many rows a strip has. */
@@ -15,8 +16,9 @@ export class Strips {
   #strips = new Map();
   #pictures = new Map();
   #look = "";
+  #ground = "";
   #probes = [];
-  #size = [CELL, CELL];
+  #size = [0, 0];
 
   constructor(context) {
     this.#context = context;
@@ -24,17 +26,12 @@ export class Strips {
 
   /** Takes over what the strips show: `probes`, in cells of `[height, width]`; drops what looks otherwise. */
   show(probes, size, look) {
-    if (look === this.#look) return;
-    if (String(size) !== String(this.#size)) this.#pictures.clear();
+    const { log } = this.#context;
+    const ground = JSON.stringify([log.run, log.generation, size]);
+    if (look === this.#look && ground === this.#ground) return;
+    if (ground !== this.#ground) this.#pictures.clear();
     this.#strips.clear();
-    [this.#probes, this.#size, this.#look] = [probes, size, look];
-  }
-
-  /** Drops all, as when another log is shown. */
-  clear() {
-    this.#strips.clear();
-    this.#pictures.clear();
-    this.#look = "";
+    [this.#probes, this.#size, this.#look, this.#ground] = [probes, size, look, ground];
   }
 
   /** The strip of a step, a canvas of `ROWS` cells, if it was painted. */
@@ -55,7 +52,7 @@ export class Strips {
       pixels.putImageData(image, 0, row * height);
     });
     this.#strips.set(`${step}/${block}`, strip);
-    if (this.#strips.size > KEPT) this.#strips.delete(this.#strips.keys().next().value);
+    if (this.#strips.size * 4 * strip.width * strip.height > KEPT) this.#strips.delete(this.#strips.keys().next().value);
     return strip;
   }
 
@@ -79,14 +76,14 @@ export class Strips {
   }
 }
 
-/** The size `[height, width]` of a cell: whole multiples of a map's pixels, where it is about as large. */
-export function stripCellSize(log, maps) {
+/** The size `[height, width]` of a cell of at most `target` pixels, about: a multiple of a map's, if that is near. */
+export function stripCellSize(log, maps, target) {
   const { height, width, places, pictureHeight, pictureWidth } = cellOf(log, maps, 0);
   const [tall, wide] = places || log.pictures ? [pictureHeight, pictureWidth] : [height, width];
-  const times = CELL / Math.max(height, width);
-  const whole = !places && times > 0.6 && height * wide === width * tall ? Math.max(1, Math.round(times)) : 0;
-  if (whole) return [height * whole, width * whole];
-  const scale = Math.min(CELL / tall, (3 * CELL) / wide);
+  const [size, whole] = [Math.max(height, width), Math.floor(target / Math.max(height, width))];
+  const times = whole * size < LEAST ? whole + 1 : whole;
+  if (!places && height * wide === width * tall && times * size < 2 * target) return [height * times, width * times];
+  const scale = Math.min(target / tall, WIDEST / wide);
   return [Math.max(8, Math.round(tall * scale)), Math.max(8, Math.round(wide * scale))];
 }
 

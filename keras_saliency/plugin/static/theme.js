@@ -1,8 +1,8 @@
 /** Light or dark, as TensorBoard has it, or else the browser. */
 
 /** Keeps `data-theme` of the document up to date; calls `changed` after each change. */
-export function watchTheme(changed) {
-  const board = boardOf();
+export function watchTheme(inBoard, changed) {
+  const board = inBoard ? boardOf() : null;
   const preference = matchMedia("(prefers-color-scheme: dark)");
   const apply = () => {
     const dark = board ? board.classList.contains("dark-mode") : preference.matches;

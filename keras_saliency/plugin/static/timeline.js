@@ -3,7 +3,8 @@
 import { el } from "./dom.js";
 
 const PAUSE = 150; // milliseconds that a step is shown at least while playing
-const TYPING = "input:not([type=range]):not([type=checkbox]), select, textarea";
+const TYPED = "input:not([type=checkbox]), select, textarea"; // what has a use of its own for the keys
+const PRESSED = "input:not([type=range]), select, textarea, summary, button:not([role=tab])"; // and for space
 
 export function createTimeline(context) {
   const { state } = context;
@@ -67,8 +68,7 @@ export function createTimeline(context) {
   function press(event) {
     const { key, target, altKey, ctrlKey, metaKey, shiftKey } = event;
     if (altKey || ctrlKey || metaKey || shiftKey || event.defaultPrevented || !(key in keys)) return;
-    if (target.matches?.(TYPING) || (key === " " && target.matches?.("button, summary, input[type=checkbox]"))) return;
-    if (target.matches?.("input[type=range]") && target !== range) return;
+    if (target !== range && target.matches(key === " " ? PRESSED : TYPED)) return;
     if (!context.log?.steps.length) return;
     event.preventDefault();
     keys[key]();

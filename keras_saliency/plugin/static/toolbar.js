@@ -2,13 +2,14 @@
 
 import { checkBox, dropDown, slider, tabs, textField } from "./controls.js";
 import { el } from "./dom.js";
+import { createLegend } from "./legend.js";
 import { SORTS } from "./selection.js";
 import { createTimeline } from "./timeline.js";
 import { VIEWS } from "./views.js";
 
 const SCALES = [
   ["epoch", "each map its own"],
-  ["probe", "one per probe"],
+  ["probe", "each probe its own"],
   ["shared", "one for all"],
 ];
 const SHOWS = [
@@ -35,8 +36,14 @@ export function createToolbar(context) {
   const show = dropDown("Show", "show", choose("show"));
   const opacity = slider("Opacity", "opacity", { min: 0, max: 1, step: 0.05 }, choose("opacity"));
   const colormap = dropDown("Colours", "colormap", choose("colormap"));
+  const legend = createLegend(context);
   const scale = dropDown("Scale", "scale", choose("scale"));
   const outlines = checkBox("Outlines", "outlines", "Solid: the object. Dashed: the regions.", choose("outlines"));
+  const region = el(
+    "button",
+    { type: "button", "data-testid": "clear-region", onclick: () => state.set({ region: null }) },
+    "Stop outlining the alert",
+  );
 
   const text = textField("Name", "filter-text", "any", filter("text"));
   const target = dropDown("Class", "filter-class", filter("class"));
@@ -51,12 +58,19 @@ export function createToolbar(context) {
   const sorting = el("span", { class: "control" }, sortBy.element, direction);
 
   const settings = el(
-    "details",
-    { class: "settings", "data-testid": "settings", open: !matchMedia(NARROW).matches },
-    el("summary", {}, "Display and filter"),
-    group("Display", show, opacity, colormap, scale, outlines),
+    "div",
+    { class: "settings", "data-testid": "settings", hidden: matchMedia(NARROW).matches },
+    group("Display", show, opacity, colormap, scale, legend, outlines, { element: region }),
     group("Filter", text, target, wrong, { element: sorting }),
   );
+  const fold = () => unfold(settings.hidden);
+  const more = el("button", { type: "button", class: "more", "data-testid": "more", onclick: fold }, "Settings");
+  unfold(!settings.hidden);
+
+  function unfold(open) {
+    settings.hidden = !open;
+    more.setAttribute("aria-expanded", String(open));
+  }
 
   function update() {
     const { log } = context;
@@ -71,7 +85,9 @@ export function createToolbar(context) {
     scale.update(SCALES, context.scale);
     outlines.update(state.get("outlines"));
     outlines.element.hidden = !log.masks && !log.regions;
+    region.hidden = state.get("region") === null;
     updateColors(log, header);
+    legend.update();
 
     text.update(state.get("filter").text);
     target.update(classesOf(log), state.get("filter").class);
@@ -91,7 +107,8 @@ export function createToolbar(context) {
   }
 
   const head = el("div", { class: "head" }, view.element, el("div", { class: "chosen" }, run.element, method.element));
-  return { element: el("header", { class: "toolbar" }, head, timeline.element, settings), update };
+  const when = el("div", { class: "when" }, timeline.element, more);
+  return { element: el("header", { class: "toolbar" }, head, when, settings), update };
 }
 
 function group(label, ...parts) {

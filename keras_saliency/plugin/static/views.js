@@ -11,6 +11,7 @@
  * calls it only when `context.log.header` and at least one step are there.
  */
 
+import { createAboutView } from "./about.js";
 import { createAlertsView } from "./alerts.js";
 import { createCompareView } from "./compare.js";
 import { createEpochView } from "./epoch.js";
@@ -23,4 +24,5 @@ export const VIEWS = {
   compare: { title: "Compare", create: createCompareView },
   probe: { title: "Probe", create: createProbeView },
   alerts: { title: "Alerts", create: createAlertsView },
+  about: { title: "About", create: createAboutView },
 };

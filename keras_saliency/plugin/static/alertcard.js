@@ -1,0 +1,87 @@
+/** An alert with all that it rests on. */
+
+import { el, replace } from "./dom.js";
+import { number } from "./format.js";
+import { markIcon, tidy, verdictAt } from "./verdicts.js";
+
+const REGION = "region/";
+const LEVELS_IN_WORDS = { alert: "Alert", warn: "Warning" };
+
+/** A card, `<article data-testid="alert-card">`; its picture is fetched when it comes near. */
+export function createAlertCard(context, alert) {
+  const { log } = context;
+  const { level, epoch: step, rule, sentence, assumption } = alert;
+  const show = el("button", { type: "button", "data-testid": "show-alert", onclick: () => showAlert(context, alert) }, "Show on the maps");
+  const words = el(
+    "div",
+    { class: "alert-words" },
+    el(
+      "header",
+      {},
+      markIcon(level in LEVELS_IN_WORDS ? level : "warn"),
+      el("strong", {}, LEVELS_IN_WORDS[level] ?? level),
+      el("span", { class: "rule" }, rule),
+      el("span", { class: "when-raised" }, log.stepLabel(step)),
+    ),
+    el("p", { class: "sentence" }, sentence),
+    el("p", { class: "assumption" }, "Assumption: ", el("b", {}, assumption)),
+    numbersOf(log, alert),
+    show,
+  );
+  return el(
+    "article",
+    { class: `alert-card ${level}`, "data-testid": "alert-card", tabindex: -1, dataset: { step, rule, level } },
+    words,
+    alert.evidence && evidenceOf(log, step, alert.evidence),
+  );
+}
+
+/** Shows an alert's step with its region or window outlined, in the view of one step. */
+function showAlert(context, { epoch, rule, window: place }) {
+  const name = rule.startsWith(REGION) ? rule.slice(REGION.length) : null;
+  const { steps } = context.log;
+  const step = epoch === steps.at(-1) ? null : epoch;
+  context.state.set({ step, region: place ?? name, view: "epoch", outlines: true });
+}
+
+function numbersOf(log, alert) {
+  const { effect, flip, p_value: p, control, start, num_probes: probes, epoch, rule } = alert;
+  const floor = verdictAt(log, epoch, rule)?.floor;
+  const rows = [
+    ["effect", number(tidy(effect)), "What taking the thing from another class costs"],
+    ["floor", number(floor), "What the effect has to reach"],
+    ["p", number(p), "How likely such an effect is by chance, corrected for the number of tests"],
+    ["control", number(tidy(control)), "The effect of the control: the same elsewhere, or all the rest"],
+    ["at the start", number(tidy(start)), "The effect at the first evaluation"],
+    ["flip", number(tidy(flip)), "How much more often the answer turns to the donor's class"],
+    ["probes", number(probes), "How many probes were changed"],
+  ];
+  const cells = rows.map(([name, value, title]) => el("div", { title }, el("dt", {}, name), el("dd", {}, value)));
+  return el("dl", { class: "alert-numbers" }, cells);
+}
+
+/** The evidence's picture at its natural size, in a frame that scrolls. */
+function evidenceOf(log, step, name) {
+  const frame = el("div", { class: "evidence", tabindex: 0, role: "group", "aria-label": "Evidence" }, el("p", { class: "hint" }, "Loading the evidence …"));
+  const observer = new IntersectionObserver(([{ isIntersecting }]) => {
+    if (!isIntersecting) return;
+    observer.disconnect();
+    log.evidence(step, name).then(
+      (array) => replace(frame, pictureOf(array)),
+      (error) => replace(frame, el("p", { class: "hint" }, `The evidence can't be shown. ${error.message}`)),
+    );
+  }, { rootMargin: "300px" });
+  observer.observe(frame);
+  return frame;
+}
+
+function pictureOf({ shape: [height, width], data }) {
+  const canvas = el("canvas", { width, height, role: "img", "data-testid": "evidence", "aria-label": "Probes before and after the exchange" });
+  const image = new ImageData(width, height);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    for (let channel = 0; channel < 3; channel++) image.data[4 * pixel + channel] = data[3 * pixel + channel];
+    image.data[4 * pixel + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}

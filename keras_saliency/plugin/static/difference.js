@@ -1,0 +1,149 @@
+/** How two logs' maps differ: pairs of probes, differences of maps, and how alike they are. */
+
+import { item } from "./arrays.js";
+import { el, replace } from "./dom.js";
+import { number } from "./format.js";
+import { cellOf, lookup, paintCell, table } from "./paint.js";
+
+const TOP_CODE = 252; // of a map's codes, see paint.js
+const MIDDLE = TOP_CODE / 2;
+const NO_NUMBER = 255;
+
+/** Probes by name: `pairs` of indices `[left, right]`, and the names that only one log has. */
+export function pairUp(left, right) {
+  const places = new Map(right.header.names.map((name, probe) => [name, probe]));
+  const known = new Set(left.header.names);
+  const pairs = left.header.names.map((name, probe) => [probe, places.get(name)]);
+  return {
+    pairs: pairs.filter(([, probe]) => probe !== undefined),
+    onlyLeft: left.header.names.filter((name) => !places.has(name)),
+    onlyRight: right.header.names.filter((name) => !known.has(name)),
+  };
+}
+
+/**
+ * One side of a pair: a map as shares of its scale's limit, by code; `nan` for what is no finite number.
+ *
+ * @returns `{map, shape, shares}`: the codes, the shape of a map, and 256 shares.
+ */
+export function sideOf(log, method, step, probe, maps, scale, sizes) {
+  const ratio = log.ratio(method, step, probe, scale);
+  const signed = log.signed(method);
+  const shares = Float32Array.from({ length: 256 }, (_, code) => {
+    if (code === NO_NUMBER) return NaN;
+    const share = signed ? (Math.min(code, TOP_CODE) - MIDDLE) / MIDDLE : Math.min(code, TOP_CODE) / TOP_CODE;
+    return ratio * (sizes ? Math.abs(share) : share);
+  });
+  return { map: item(maps, probe), shape: maps.shape.slice(1), shares };
+}
+
+/** Whether two sides can be subtracted: a sentence if not. */
+export function mismatch(left, right) {
+  const [one, other] = [left.shape.join(" × "), right.shape.join(" × ")];
+  return one === other ? "" : `The maps differ in size: ${one} and ${other}.`;
+}
+
+/** The mean size of the difference of two sides, over what is finite in both; `null` if nothing is. */
+export function meanDifference(left, right) {
+  let [sum, count] = [0, 0];
+  for (let place = 0; place < left.map.length; place++) {
+    const difference = left.shares[left.map[place]] - right.shares[right.map[place]];
+    if (Number.isNaN(difference)) continue;
+    sum += Math.abs(difference);
+    count += 1;
+  }
+  return count ? sum / count : null;
+}
+
+/** Spearman's rank correlation of two sides, over what is finite in both; `null` of a constant map. */
+export function rankCorrelation(left, right) {
+  const [counts, otherCounts] = [new Float64Array(256), new Float64Array(256)];
+  const isShared = (place) => left.map[place] !== NO_NUMBER && right.map[place] !== NO_NUMBER;
+  for (let place = 0; place < left.map.length; place++) {
+    if (!isShared(place)) continue;
+    counts[left.map[place]] += 1;
+    otherCounts[right.map[place]] += 1;
+  }
+  const [ranks, otherRanks] = [ranksOf(left.shares, counts), ranksOf(right.shares, otherCounts)];
+  let [both, squares, otherSquares] = [0, 0, 0];
+  for (let place = 0; place < left.map.length; place++) {
+    if (!isShared(place)) continue;
+    const [rank, otherRank] = [ranks[left.map[place]], otherRanks[right.map[place]]];
+    both += rank * otherRank;
+    squares += rank ** 2;
+    otherSquares += otherRank ** 2;
+  }
+  return squares && otherSquares ? both / Math.sqrt(squares * otherSquares) : null;
+}
+
+/** The mean rank of each code less the mean of all, by how often it occurs; equal shares have one rank. */
+function ranksOf(shares, counts) {
+  const present = [...counts.keys()].filter((code) => counts[code]);
+  present.sort((code, other) => shares[code] - shares[other]);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const ranks = new Float64Array(256);
+  for (let first = 0, below = 0; first < present.length; ) {
+    const equal = present.filter((code) => shares[code] === shares[present[first]]);
+    const count = equal.reduce((sum, code) => sum + counts[code], 0);
+    for (const code of equal) ranks[code] = below + (count - total) / 2;
+    below += count;
+    first += equal.length;
+  }
+  return ranks;
+}
+
+/** The left side minus the right one as codes of a signed map whose limit is `span`. */
+export function differenceCodes(left, right, span) {
+  return Uint8Array.from(left.map, (code, place) => {
+    const difference = left.shares[code] - right.shares[right.map[place]];
+    return Number.isNaN(difference) ? NO_NUMBER : Math.round(MIDDLE + (difference / span) * MIDDLE);
+  });
+}
+
+/** A cell that shows a difference, in the classes of `Cell`. */
+export class DifferenceCell {
+  #canvas = el("canvas", { role: "img", "data-testid": "compare-difference" });
+  #pixels = this.#canvas.getContext("2d");
+  #note = el("p", { class: "cell-note" });
+  #said = el("div");
+  #value = el("div", { class: "pointed" });
+
+  element = el(
+    "figure",
+    { class: "cell" },
+    el("div", { class: "stage" }, this.#canvas, this.#note),
+    el("figcaption", {}, el("strong", {}, "difference"), this.#said, this.#value),
+  );
+
+  /** Paints the difference of a probe's maps, `codes` by `differenceCodes`; a map of `log` gives the form. */
+  paint(log, maps, probe, codes, { mean, correlation }) {
+    const cell = { ...cellOf(log, maps, probe), map: codes };
+    const colors = lookup(table(log.header, log.header.diverging), 1, true);
+    const image = paintCell(cell, { show: "map", opacity: 1, colors, alphas: null });
+    Object.assign(this.#canvas, { width: image.width, height: image.height });
+    this.#pixels.putImageData(image, 0, 0);
+    this.#name(log, probe);
+    this.element.firstChild.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
+    this.#note.textContent = "";
+    const alike = correlation === null ? "–" : correlation.toFixed(2);
+    replace(this.#said, el("div", {}, `mean size ${number(mean)}`), el("div", {}, `rank correlation ${alike}`));
+  }
+
+  /** Says why there is no difference. */
+  fail(log, probe, reason) {
+    this.#canvas.width = this.#canvas.width; // which clears it
+    this.#name(log, probe);
+    this.#note.textContent = reason;
+    replace(this.#said);
+  }
+
+  /** Says something of the place that is pointed at. */
+  say(text) {
+    this.#value.textContent = text;
+  }
+
+  #name(log, probe) {
+    this.#canvas.dataset.probe = probe;
+    this.#canvas.setAttribute("aria-label", `Difference of the maps of ${log.header.names[probe]}, left minus right`);
+  }
+}
