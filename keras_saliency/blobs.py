@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -96,8 +96,8 @@ def read_header(blob: bytes) -> dict[str, Any]:
         BlobError: It is truncated, broken, or of a newer format.
     """
     try:
-        header = json.loads(blob)
-    except ValueError as error:
+        header = json.loads(blob, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise BlobError(f"its header is no JSON: {error}") from error
     if not isinstance(header, dict) or type(header.get("format")) is not int:
         raise BlobError("its header has no format")
@@ -110,6 +110,10 @@ def read_header(blob: bytes) -> dict[str, Any]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BlobError("its header names no arrays")
     return header
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number there")
 
 
 def _plain(value: Any) -> Any:

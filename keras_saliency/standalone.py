@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ def page(log_dir: str | Path, *, most_steps: int | None = None) -> str:
         )
     if most_steps is not None:
         runs = {run: _thinned(blobs, most_steps) for run, blobs in runs.items()}
-    data = json.dumps(_data(runs), ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(_data(runs), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return _PAGE.format(
         title=html.escape(f"Saliency: {Path(log_dir).resolve().name}"),
         style="\n".join(path.read_text("utf-8") for path in sorted(STATIC.glob("*.css"))),
@@ -144,8 +145,9 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
                 first = len(arrays)
                 keys = [str(first + place) for place in range(len(blobs))]
                 arrays.update(zip(keys, map(_text, blobs), strict=True))
-                entries.append([step, wall_time, keys])
-                told.append({"step": step, "wall_time": wall_time, **_header(blobs)})
+                written = wall_time if math.isfinite(wall_time) else None
+                entries.append([step, written, keys])
+                told.append({"step": step, "wall_time": written, **_header(blobs)})
             index.setdefault(run, {})[tag] = entries
             if not tag.startswith(_tags.MAPS):  # whose headers the page does not ask for
                 headers.setdefault(run, {})[tag] = told

@@ -244,3 +244,12 @@ def resampled(array, size):
         for wanted, found in zip(size, array.shape[:2], strict=True)
     )
     return array[rows][:, columns]
+
+
+def codes_of(maps):
+    """The codes of maps, each by its own limit."""
+    return np.rint(maps / maps.max(axis=(1, 2), keepdims=True) * 252).astype(int)
+
+
+def hot(codes):
+    return matplotlib.colormaps["hot"].resampled(253)(codes, bytes=True)[..., :3]

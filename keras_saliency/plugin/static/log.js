@@ -195,6 +195,7 @@ export class RunLog {
   }
 
   async #load(tag, entry, place) {
+    if (place >= entry[2].length) throw new Error("An array of this log is missing.");
     const buffer = await this.#source.blob(this.run, tag, entry, place);
     return buffer.byteLength ? decode(buffer) : { shape: [0], data: new Uint8Array() };
   }
@@ -203,20 +204,24 @@ export class RunLog {
     const entry = entries.at(-1);
     if (!entry || this.#opened === entry[1]) return false;
     const found = (await this.#source.headers(this.run, PROBES)).at(-1);
-    const problem = problemOf(found);
+    const problem = problemOf(PROBES, found);
     this.#lost.clear();
     if (problem) this.#lost.set(PROBES, problem);
-    else await Promise.all(found.header.arrays.map((name, index) => this.#take(name, entry, index + 1)));
+    else await Promise.all(found.header.arrays.map((name, index) => this.#take(name, entry, index + 1, found.header.names.length)));
     this.header = problem ? null : found.header;
     this.#opened = entry[1];
     this.generation++;
     return true;
   }
 
-  async #take(name, entry, place) {
+  async #take(name, entry, place, probes) {
     if (!["pictures", "masks", "regions", "places"].includes(name)) return;
     try {
       const array = await this.#load(PROBES, entry, place);
+      const count = array.shape[name === "regions" ? 1 : 0];
+      if (array.data.length && count !== probes && (count !== 1 || name === "pictures")) {
+        throw new Error(`They are ${count}, where the log has ${probes} probes.`);
+      }
       this[name] = array.data.length ? array : null;
     } catch (error) {
       this.#lost.set(name, `The ${name} can't be shown. ${error.message}`);
@@ -237,7 +242,7 @@ export class RunLog {
       this.generation++;
     }
     for (const found of headers) {
-      const problem = problemOf(found);
+      const problem = problemOf(tag, found);
       const wallTime = wallTimes.get(found.step);
       known.set(found.step, { wallTime, problem, header: problem ? undefined : found.header });
     }
@@ -264,10 +269,32 @@ export class RunLog {
   }
 }
 
-/** Why what was found can't be shown, in a sentence; `null` if it can. */
-function problemOf(found) {
-  if (found?.header?.format <= FORMAT) return null;
+/** The fields that this page counts on: lists, and objects. */
+const FIELDS = {
+  [PROBES]: [["names", "regions", "arrays", "shape"], ["colormaps", "descriptions"]],
+  [REPORTS]: [["targets", "predictions", "confidences", "scores", "gradient_norms"], ["methods", "statistics"]],
+  [FINDINGS]: [["verdicts", "alerts", "arrays"], []],
+};
+
+/** Why what was found under a tag can't be shown, in a sentence; `null` if it can. */
+function problemOf(tag, found) {
   const where = `What was logged at step ${found?.step}`;
+  if (found?.header?.format <= FORMAT) {
+    const lost = lacking(tag, found.header);
+    return lost === undefined ? null : `${where} is not as it should be: its ${lost} can't be read.`;
+  }
   if (!found?.header) return `${where} can't be read. ${found?.error ?? ""}`;
   return `${where} has the format ${found.header.format}, newer than ${FORMAT}: please upgrade keras_saliency.`;
+}
+
+/** The first field of a header that is not what the format says; `undefined` if all are. */
+function lacking(tag, header) {
+  const [lists, objects] = FIELDS[tag];
+  const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+  const isMethod = (told) => isObject(told) && Array.isArray(told.limits) && Array.isArray(told.said);
+  return (
+    lists.find((name) => !Array.isArray(header[name])) ??
+    objects.find((name) => !isObject(header[name])) ??
+    (tag === REPORTS && !Object.values(header.methods).every(isMethod) ? "methods" : undefined)
+  );
 }
