@@ -116,7 +116,6 @@ export class History {
 
   #fail(cell) {
     cell.canvas.width = cell.canvas.height = 1;
-    cell.painted = true;
     cell.element.classList.add("lost");
   }
 
