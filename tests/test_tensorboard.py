@@ -468,7 +468,7 @@ def test_the_evidence_shows_the_donor_s_region_in_the_recipient(tmp_path):
     low, high = images.min(), images.max()
     height = (picture.shape[0] - 3 * GAP) // 4 + GAP  # of a pair, and the gap below it
     width = (picture.shape[1] - 2 * GAP) // 3 + GAP
-    block = np.ones((8, 8))  # 12 pixels, enlarged until 96 are reached
+    block = np.ones((16, 16))  # 12 pixels, enlarged until 192 are reached
     for row, example in enumerate(alert.examples):
         made = images[example.recipient].copy()
         made[TAG] = images[example.donor][TAG]
@@ -477,7 +477,7 @@ def test_the_evidence_shows_the_donor_s_region_in_the_recipient(tmp_path):
         for column, image in enumerate(expected):
             gray = np.kron((image[..., 0] - low) / (high - low) * 255, block)
             top, left = row * height, column * width
-            panel = picture[top : top + 96, left : left + 96].mean(axis=-1)
+            panel = picture[top : top + 192, left : left + 192].mean(axis=-1)
             assert np.abs(panel - gray).mean() < 3  # JPEG's error
         assert np.abs(images[example.recipient][TAG] - made[TAG]).max() > 5
 

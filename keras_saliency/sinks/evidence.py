@@ -10,7 +10,7 @@ from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Alert, Array, Example, SaliencyReport
 from keras_saliency.sheets import Line
 
-MIN_PANEL, MAX_PANEL = 96, 224
+MIN_PANEL, MAX_PANEL = 192, 224
 """A panel's longer side in pixels: smaller images are enlarged, larger ones averaged."""
 
 MIN_WIDTH = 240

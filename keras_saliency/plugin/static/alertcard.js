@@ -62,7 +62,8 @@ function numbersOf(log, alert) {
 
 /** The evidence's picture at its natural size, in a frame that scrolls. */
 function evidenceOf(log, step, name) {
-  const frame = el("div", { class: "evidence", tabindex: 0, role: "group", "aria-label": "Evidence" }, el("p", { class: "hint" }, "Loading the evidence …"));
+  const loading = el("p", { class: "hint" }, "Loading the evidence …");
+  const frame = el("div", { class: "evidence", tabindex: 0, role: "group", "aria-label": "Evidence" }, loading);
   const observer = new IntersectionObserver(([{ isIntersecting }]) => {
     if (!isIntersecting) return;
     observer.disconnect();

@@ -5,7 +5,8 @@ import { number } from "./format.js";
 
 const SIZE = { width: 320, height: 132 };
 const PLOT = { left: 40, right: 312, top: 14, bottom: 112 };
-const WORD_GAP = 34; // between words above the curve, at least
+const LONGEST = 14; // letters of a word above the curve
+const LETTER = 5.6; // the width of one, about
 const GRABBED = 1; // the bit of the main button in `buttons`
 
 /**
@@ -159,11 +160,13 @@ function crossesOf(frame, values, crosses = []) {
 /** Words where there is room for them. */
 function wordsOf(frame, words = []) {
   let end = -Infinity;
-  return words.map(([step, text]) => {
-    const x = frame.x(step);
-    if (x < end + WORD_GAP) return null;
-    end = x;
-    return svg("text", { class: "word", x: Math.min(x, PLOT.right - 20), y: PLOT.top - 4 }, text);
+  return words.map(([step, said]) => {
+    const text = said.length > LONGEST ? `${said.slice(0, LONGEST)}…` : said;
+    const width = text.length * LETTER;
+    const x = Math.min(frame.x(step), PLOT.right - width);
+    if (x < end) return null;
+    end = x + width + LETTER;
+    return svg("text", { class: "word", x, y: PLOT.top - 4 }, text);
   });
 }
 

@@ -54,8 +54,9 @@ export class History {
     const [, height, width] = this.#context.log.pictures?.shape ?? [0, 1, 1];
     const canvas = el("canvas", { width, height, "aria-hidden": "true" });
     const caption = el("span", { class: "history-caption" });
-    const show = () => this.#context.showStep(step);
-    const element = el("button", { type: "button", "data-testid": "history-cell", "aria-pressed": "false", dataset: { step }, onclick: show }, canvas, caption);
+    const onclick = () => this.#context.showStep(step);
+    const properties = { type: "button", "data-testid": "history-cell", "aria-pressed": "false", dataset: { step }, onclick };
+    const element = el("button", properties, canvas, caption);
     return { element, canvas, caption, painted: false };
   }
 
@@ -116,7 +117,6 @@ export class History {
 
   #fail(cell) {
     cell.canvas.width = cell.canvas.height = 1;
-    cell.painted = true;
     cell.element.classList.add("lost");
   }
 

@@ -41,10 +41,11 @@ class ProbeView {
     this.#choice = dropDown("Probe", "probe", (probe) => context.state.set({ probe }));
     const step = (label, by, testid) =>
       el("button", { type: "button", "data-testid": testid, onclick: () => this.#move(by) }, label);
+    const [previous, next] = [step("‹ Previous", -1, "previous-probe"), step("Next ›", 1, "next-probe")];
     this.element = el(
       "section",
       { class: "probe-view" },
-      el("div", { class: "bar probe-bar" }, el("div", { class: "group" }, step("‹ Previous", -1, "previous-probe"), this.#choice.element, step("Next ›", 1, "next-probe"))),
+      el("div", { class: "bar probe-bar" }, el("div", { class: "group" }, previous, this.#choice.element, next)),
       el("div", { class: "probe-main" }, el("div", { class: "probe-now" }, this.#cell.element, this.#facts), this.#charts),
       el("h3", {}, "At every step"),
       this.#history.element,

@@ -99,7 +99,7 @@ function markOf(log, step, rule) {
   const verdict = verdictAt(log, step, rule);
   if (!verdict) return null;
   const raised = log.findings(step).alerts.find((alert) => alert.rule === rule);
-  const kind = raised?.level ?? kindOf(verdict);
+  const kind = Object.hasOwn(MARKS, raised?.level) ? raised.level : kindOf(verdict);
   const reason = verdict.reason && `: ${verdict.reason}`;
   const numbers = verdict.effect === null ? "" : `, effect ${number(tidy(verdict.effect))}, floor ${number(verdict.floor)}`;
   const title = `${rule}, ${log.stepLabel(step)}: ${MARKS[kind].title}${numbers}${reason}`;
@@ -120,5 +120,5 @@ function markOf(log, step, rule) {
 function kindOf({ status, active }) {
   if (active) return "standing";
   if (status === "fires") return "warn";
-  return status in MARKS ? status : "untestable";
+  return Object.hasOwn(MARKS, status) ? status : "untestable";
 }
