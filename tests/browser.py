@@ -144,7 +144,8 @@ class Tab:
                 step: Number(figure.dataset.step),
                 wrong: figure.classList.contains("wrong"),
                 current: figure.classList.contains("current"),
-                caption: [...figure.querySelectorAll("figcaption > *")].map(e => e.textContent),
+                caption: ["strong", ".target", ".verdict", ".peak"].map(
+                    part => figure.querySelector(`figcaption ${part}`)?.textContent),
                 note: figure.querySelector(".cell-note").textContent,
             }))"""
         )

@@ -232,6 +232,16 @@ class Expected:
         heat = self.heat(codes, ratio, colormap)
         return gray[..., None] * (1 - alpha[..., None]) + heat * alpha[..., None]
 
+    def evidence(self):
+        """The pictures of alerts, by step, rule and level."""
+        found = {}
+        for step, (_, elements) in self._blobs[_tags.FINDINGS].items():
+            header, arrays = unpacked(elements)
+            for alert in header["alerts"]:
+                if alert["evidence"] is not None:
+                    found[step, alert["rule"], alert["level"]] = arrays[alert["evidence"]]
+        return found
+
     def wrong(self, step):
         found = self.reports[step]
         return (found.predictions != found.targets) & (found.predictions >= 0)

@@ -6,6 +6,7 @@ What it shows is compared with what `read_log` reads and matplotlib colours.
 import itertools
 import re
 
+import matplotlib
 import numpy as np
 import page_logs
 import pytest
@@ -218,20 +219,19 @@ def test_the_slider_shows_each_step_with_its_captions(door, chromium, expected):
             told = f"{len(wrong)} probes, {wrong.sum()} predicted wrong"
             assert tab.get("epoch-summary").text_content() == told
             for cell in cells:
-                assert cell["caption"][:2] == caption(expected, step, cell["probe"])
-                peak = float(re.fullmatch(r"peak ([\d.e-]+)", cell["caption"][2])[1])
+                assert cell["caption"][:3] == caption(expected, step, cell["probe"])
+                peak = float(re.fullmatch(r"peak ([\d.e-]+)", cell["caption"][3])[1])
                 limit = expected.limit(METHODS[0], step, cell["probe"], "epoch")
                 assert peak == pytest.approx(limit, rel=0.005)
 
 
 def caption(expected, step, probe):
-    """What stands below a cell: name, then the prediction."""
+    """What stands below a cell: name, target, prediction."""
     found = expected.reports[step]
     prediction, target = CLASS_NAMES[found.predictions[probe]], CLASS_NAMES[found.targets[probe]]
-    said = f"{prediction} {100 * found.confidences[probe]:.0f} %"
-    is_wrong = prediction != target
-    line = f"✗ wrong: {said} target {target}" if is_wrong else f"✓ {said}"
-    return [expected.probes.names[probe], line]
+    sign = "✓" if prediction == target else "✗ wrong:"
+    said = f"{sign} {prediction} {100 * found.confidences[probe]:.0f} %"
+    return [expected.probes.names[probe], f"target {target}", said]
 
 
 def test_keys_move_through_steps_and_probes(door, chromium):
@@ -430,7 +430,7 @@ def test_signed_maps_diverge_and_what_is_no_number_is_seen(tab, logs):
         page.get("step-slider").fill("0")
         cells = page.cells(0)
         assert (cells[4]["pixels"][..., :3] == page_logs.NOT_A_NUMBER).all()
-        assert [cell["caption"][2] for cell in cells[3:]] == ["peak 0zero map", "peak 0not a number"]
+        assert [cell["note"] for cell in cells[3:]] == ["zero map", "not a number"]
         page.choose("show", "overlay")
         for step, scale in ((0, "epoch"), (1, "shared")):
             page.get("step-slider").fill(str(step))
@@ -512,6 +512,151 @@ def test_the_last_corner_of_a_large_log(tab, logs):
         (found,) = page.pixels(".cells figure.current canvas")
         wanted = expected.pixels("saliency", 118, 297)
         np.testing.assert_array_equal(found[..., :3], wanted)
+
+
+# ---------------------------------------------------------------- compare, probe, alerts
+
+
+def difference(expected, method, left, right, scale="epoch"):
+    """The colours of the left map minus the right one, each `(step, probe)` a share of its scale."""
+
+    def shares(step, probe):
+        ratio = expected.ratio(method, step, probe, scale)
+        return np.float32(expected.codes(method, step, probe) / 252 * ratio).astype(float)
+
+    index = np.floor(126 + (shares(*left) - shares(*right)) * 126 + 0.5).astype(int)
+    return matplotlib.colormaps["RdBu_r"].resampled(253)(index, bytes=True)[..., :3]
+
+
+@pytest.mark.parametrize("scale", ["epoch", "shared"])
+def test_differences_are_those_of_the_maps(scale, tab, expected):
+    """Of the last step and the one before training."""
+    with tab(view="compare", show="map", otherStep=-1, scale=scale) as page:
+        list_of = f'[data-testid="compare"][aria-busy="false"][data-step="{STEPS[-1]}"]'
+        page.frame.locator(f"{list_of}[data-other-step='-1']").wait_for()
+        page.frame.locator('canvas[data-testid="compare-difference"][data-probe="1"]').wait_for()
+        for probe in range(2):
+            sides = (
+                ("left", expected.pixels(METHODS[0], STEPS[-1], probe, scale=scale)),
+                ("right", expected.pixels(METHODS[0], -1, probe, scale=scale)),
+                (
+                    "difference",
+                    difference(expected, METHODS[0], (STEPS[-1], probe), (-1, probe), scale),
+                ),
+            )
+            for side, wanted in sides:
+                which = f'canvas[data-testid="compare-{side}"][data-probe="{probe}"]'
+                (found,) = page.pixels(which)
+                np.testing.assert_array_equal(found[..., :3], wanted, err_msg=f"{side} {probe}")
+
+
+def test_two_runs_are_compared(tab, expected, logs):
+    """The other run ends at epoch 1: that is its step beside later ones."""
+    other = Expected(logs, "no cue/saliency")
+    with tab(view="compare", show="map", otherRun=other.log.run) as page:
+        page.frame.locator('[data-testid="compare"][data-other-step="1"]').wait_for()
+        page.frame.locator('canvas[data-testid="compare-right"][data-probe="1"]').wait_for()
+        (found,) = page.pixels('canvas[data-testid="compare-right"][data-probe="1"]')
+        wanted = other.pixels(METHODS[0], 1, 1)
+        np.testing.assert_array_equal(found[..., :3], wanted)
+        (found,) = page.pixels('canvas[data-testid="compare-left"][data-probe="1"]')
+        wanted = expected.pixels(METHODS[0], STEPS[-1], 1)
+        np.testing.assert_array_equal(found[..., :3], wanted)
+
+
+def test_a_probe_is_shown_at_every_step(tab, expected):
+    probe = 4
+    with tab(view="probe", show="map", probe=probe, step=0) as page:
+        history = page.get("history-cell")
+        eventually(lambda: assert_count(history, len(STEPS)))
+
+        def assert_history():
+            found = page.pixels('[data-testid="history-cell"] canvas')
+            for step, pixels in zip(STEPS, found, strict=True):
+                codes = expected.thumbnail(METHODS[0], step, probe)
+                wanted = expected.pixels(METHODS[0], step, probe, codes=codes)
+                np.testing.assert_array_equal(pixels[..., :3], wanted)
+
+        eventually(assert_history)
+        for name, values in (
+            ("confidence", "confidences"),
+            ("score", "scores"),
+            ("gradient-norm", "gradient_norms"),
+        ):
+            curve = page.frame.locator(f'[data-testid="curve"][data-name="{name}"]')
+            said = float(curve.locator(".readout b").first.text_content())
+            assert said == pytest.approx(getattr(expected.reports[0], values)[probe], rel=0.005)
+            heights = drawn_heights(curve)
+            numbers = np.array([getattr(one, values)[probe] for one in expected.log.reports])
+            assert len(heights) == len(STEPS)
+            # Lower on the page is less; places are rounded to a tenth of a pixel.
+            slope, offset = np.polyfit(numbers, heights, 1)
+            assert slope < 0
+            np.testing.assert_allclose(heights, slope * numbers + offset, atol=0.11)
+        chart = page.frame.locator('[data-testid="curve"][data-name="score"] svg')
+        box = chart.bounding_box()
+        chart.click(position={"x": 40 / 320 * box["width"] + 1, "y": box["height"] / 2})
+        assert page.get("step-label").text_content() == "before training"
+        history.nth(2).click()
+        assert page.get("step-label").text_content() == "epoch 1"
+        page.get("next-probe").click()
+        (found,) = page.pixels(".probe-now canvas")
+        np.testing.assert_array_equal(found[..., :3], expected.pixels(METHODS[0], 1, probe + 1))
+
+
+def drawn_heights(curve):
+    path = curve.locator("path.main").first.get_attribute("d")
+    return [float(y) for _, y in re.findall(r"[ML]([\d.]+) ([\d.]+)", path)]
+
+
+def assert_count(locator, count):
+    assert locator.count() == count
+
+
+def test_alerts_are_those_of_the_log_with_their_evidence(tab, expected, logs):
+    raised = [alert for one in expected.log.reports for alert in one.alerts]
+    assert {"region/tag", "hot_window"} <= {alert.rule for alert in raised}
+    with tab(view="alerts", step=-1) as page:
+        page.frame.locator('[data-testid="alert-card"]').first.wait_for()
+        said = page.frame.locator(".alert-card .sentence").all_text_contents()
+        assert sorted(said) == sorted(alert.sentence for alert in raised)
+        marks = page.get("timeline-mark").evaluate_all(
+            "all => all.map(m => [Number(m.dataset.step), m.dataset.rule])"
+        )
+        tests = {(one.step, v.effect.test) for one in expected.log.reports for v in one.verdicts}
+        assert {tuple(mark) for mark in marks} == tests
+        pictures = expected.evidence()
+        for alert in raised:
+            if alert.level != "alert":
+                continue
+            where = f'[data-rule="{alert.rule}"][data-step="{alert.epoch}"][data-level="alert"]'
+            card = page.frame.locator(f'[data-testid="alert-card"]{where}')
+            card.scroll_into_view_if_needed()
+            card.get_by_test_id("evidence").wait_for()
+            (found,) = page.pixels(f'{where} [data-testid="evidence"]')
+            np.testing.assert_array_equal(found[..., :3], pictures[alert.epoch, alert.rule, "alert"])
+
+
+@pytest.mark.parametrize("rule", ["region/tag", "hot_window"])
+def test_an_alert_leads_to_its_place_on_the_maps(rule, tab, expected):
+    alert = next(
+        alert
+        for one in expected.log.reports
+        for alert in one.alerts
+        if (alert.rule, alert.level) == (rule, "alert")
+    )
+    with tab(view="alerts", step=-1) as page:
+        card = page.frame.locator(f'[data-testid="alert-card"][data-rule="{rule}"][data-level="alert"]')
+        card.get_by_test_id("show-alert").click()
+        assert {cell["step"] for cell in page.cells(alert.epoch)} == {alert.epoch}
+        chosen = page.frame.locator(".cells .outlines path.chosen")
+        assert chosen.count() == 36
+        path = chosen.first.get_attribute("d")
+        if rule == "hot_window":
+            top, left, height, width = alert.window
+            assert path == f"M{left} {top}h{width}v{height}h-{width}z"
+        else:
+            assert drawn_edges(path) == edges(expected.probes.regions["tag"][0])
 
 
 # ---------------------------------------------------------------- the standalone file

@@ -174,7 +174,8 @@ def test_markup_is_shown_as_text(run, door, chromium, logs):
         tab.get("step-slider").fill("1")
         cells = tab.cells(1)
         assert [cell["caption"][0] for cell in cells] == NAMES
-        assert cells[0]["caption"][1].startswith(f"✓ {MARKUP} ")
+        assert cells[0]["caption"][1] == f"target {MARKUP}"
+        assert cells[0]["caption"][2].startswith(f"✓ {MARKUP} ")
         for cell in cells:
             wanted = expected.pixels(MARKUP, 1, cell["probe"])
             np.testing.assert_array_equal(cell["pixels"][..., :3], wanted)
@@ -240,7 +241,7 @@ def test_probes_that_cannot_be_read_are_said(door, chromium):
         (said,) = tab.texts('[data-testid="problems"] li')
         assert "newer" in said
         assert "no probes that this page can show" in tab.get("notice").text_content()
-        tab.choose("run", "damaged")
+        tab.choose("notice-run", "damaged")
         tab.matrix()
     with opened(chromium, door, run="none") as tab:
         assert "no probes that this page can show" in tab.get("notice").text_content()

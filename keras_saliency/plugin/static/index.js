@@ -1,6 +1,7 @@
 /** The page of the tab SALIENCY. TensorBoard calls `render`, and so does a standalone file. */
 
 import { Context, DEFAULTS } from "./context.js";
+import { dropDown } from "./controls.js";
 import { el, replace } from "./dom.js";
 import { openSource } from "./source.js";
 import { addressMemory, createState, storageMemory } from "./state.js";
@@ -43,6 +44,7 @@ class Page {
   #shown = null;
   #problems = el("details", { class: "problems", "data-testid": "problems", hidden: true });
   #notice = el("div", { class: "notice", role: "status", "data-testid": "notice" });
+  #otherRun = dropDown("Run", "notice-run", (run) => this.#context.state.set({ run }));
   #main = el("main", { class: "view", role: "tabpanel" });
   #root = el("div", { class: "keras-saliency", "data-testid": "page" });
   #timer = 0;
@@ -140,9 +142,16 @@ class Page {
     const list = el("ul", {}, problems.map((text) => el("li", {}, text)));
     replace(this.#problems, el("summary", {}, title), list);
     if (!runs.length) this.#say(introduction());
-    else if (log && !log.header) this.#say(el("p", {}, `The run ${log.run} has no probes that this page can show.`));
-    else if (log && !log.steps.length) this.#say(el("p", {}, "No step is logged yet. The first appears here by itself."));
+    else if (log && !log.header) this.#miss(`The run ${log.run} has no probes that this page can show.`);
+    else if (log && !log.steps.length) this.#miss("No step is logged yet. The first appears here by itself.");
     else if (log) this.#say();
+  }
+
+  /** Says why the run can't be shown, and offers the others. */
+  #miss(reason) {
+    const { runs, run } = this.#context;
+    this.#otherRun.update(runs.map((name) => [name, name]), run);
+    this.#say(el("p", {}, reason), runs.length > 1 && this.#otherRun.element);
   }
 
   #fail(error) {
