@@ -147,6 +147,7 @@ class Tab:
                 caption: ["strong", ".target", ".verdict", ".peak"].map(
                     part => figure.querySelector(`figcaption ${part}`)?.textContent),
                 note: figure.querySelector(".cell-note").textContent,
+                said: figure.querySelector(".said").textContent,
             }))"""
         )
         pixels = self.pixels(".cells figure canvas")
@@ -196,8 +197,10 @@ def opened(browser, url, **state):
         url += f"#{quote(json.dumps(state))}"
     elif state:
         text = json.dumps(json.dumps(state))
-        context.add_init_script(f"localStorage.getItem('keras-saliency') ?? "
-                                f"localStorage.setItem('keras-saliency', {text})")
+        context.add_init_script(
+            f"localStorage.getItem('keras-saliency') ?? "
+            f"localStorage.setItem('keras-saliency', {text})"
+        )
     try:
         tab = Tab(context.new_page())
         tab.page.goto(url)
@@ -212,4 +215,6 @@ def matrix_cell(where, pixels, row, column):
     height, width, gap = where["cellHeight"], where["cellWidth"], where["gap"]
     top = gap + row * (height + gap) - where["scrollTop"]
     left = gap + column * (width + gap) - where["scrollLeft"]
-    return pixels[round(top) : round(top) + height, round(left) : round(left) + width, :3][1:-1, 1:-1]
+    return pixels[round(top) : round(top) + height, round(left) : round(left) + width, :3][
+        1:-1, 1:-1
+    ]

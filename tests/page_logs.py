@@ -99,7 +99,9 @@ def report(step, maps, **more):
 def write_signed(log_dir):
     """Signed maps of larger pictures, each epoch on another scale; one not a number, one zero."""
     rng = np.random.default_rng(7)
-    sink = ks.TensorBoardSink(log_dir, ks.ProbeSet(rng.random((5, 8, 12, 3)), np.arange(5) % 3), map_size=6)
+    sink = ks.TensorBoardSink(
+        log_dir, ks.ProbeSet(rng.random((5, 8, 12, 3)), np.arange(5) % 3), map_size=6
+    )
     for step in range(3):
         maps = rng.normal(size=(5, 8, 12)).astype(np.float32)
         maps *= rng.uniform(0.1, 1, (5, 1, 1))
@@ -139,7 +141,9 @@ def write_many(run):
     """300 probes at 120 steps, as `TensorBoardSink` writes them, but without stock pictures."""
     count, steps = MANY
     rng = np.random.default_rng(2)
-    records = Records(ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), 112, "epoch", "hot")
+    records = Records(
+        ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), 112, "epoch", "hot"
+    )
     with writing(run) as writer:
         for step in range(steps):
             found = records.of_report(report(step, rng.random((count, 4, 4)).astype(np.float32)))
@@ -214,7 +218,16 @@ class Expected:
         return np.where(codes == 255, 1, np.minimum(found, 1) * ratio)
 
     def pixels(
-        self, method, step, probe, *, scale="epoch", colormap="hot", show="map", opacity=1.0, codes=None
+        self,
+        method,
+        step,
+        probe,
+        *,
+        scale="epoch",
+        colormap="hot",
+        show="map",
+        opacity=1.0,
+        codes=None,
     ):
         """A cell, in float where it is blended."""
         ratio = self.ratio(method, step, probe, scale)

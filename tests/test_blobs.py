@@ -128,3 +128,9 @@ def test_pickled_objects_are_never_loaded():
 def test_a_newer_format_is_refused_and_says_what_to_do():
     with pytest.raises(BlobError, match="newer keras_saliency .format 2.*update it"):
         read_header(json.dumps({"format": _tags.FORMAT + 1, "arrays": []}).encode())
+
+
+@pytest.mark.parametrize("header", [b'{"format": 1, "arrays": [], "a": NaN}', b"[" * 100_000])
+def test_what_strict_json_has_not_is_refused(header):
+    with pytest.raises(BlobError, match="its header is no JSON"):
+        read_header(header)

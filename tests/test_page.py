@@ -26,12 +26,13 @@ RUNS = sorted(RUNS + [f"written/{kind}/saliency" for kind in KINDS])
 @pytest.fixture(scope="module")
 def logs(chromium, tmp_path_factory):
     directory = tmp_path_factory.mktemp("logs")
-    page_logs.train(directory / "cue", method=METHODS, interventions="epoch")
     page_logs.train(directory / "no cue", cue=False, epochs=2, interventions=None)
     page_logs.write_signed(directory / "written" / "signed")
     page_logs.write_many(directory / "written" / "many")
     for kind in KINDS:
         page_logs.write_kind(directory / "written" / kind, kind)
+    # The last one, so that the page shows it of its own accord.
+    page_logs.train(directory / "cue", method=METHODS, interventions="epoch")
     return directory
 
 
@@ -96,11 +97,14 @@ def assert_cells(cells, expected, method, step, tolerance=0, **style):
         assert np.abs(found[..., :3] - wanted).max() <= tolerance, (method, step, cell["probe"])
 
 
-def assert_matrix(tab, expected, method, rows, columns, **style):
-    """The cells of these probes and steps are in sight, with their pixels as computed."""
+def assert_matrix(tab, expected, method, rows, columns, small=False, **style):
+    """The cells of these probes and steps are in sight, with their pixels as computed.
+
+    Where there is room, they are the maps; else the thumbnails.
+    """
     where, pixels = tab.matrix()
     for (row, probe), (column, step) in itertools.product(rows, columns):
-        codes = expected.thumbnail(method, step, probe)
+        codes = (expected.thumbnail if small else expected.codes)(method, step, probe)
         wanted = expected.pixels(method, step, probe, codes=codes, **style)
         times = where["cellHeight"] // wanted.shape[0]
         wanted = wanted.repeat(times, 0).repeat(times, 1)[1:-1, 1:-1]
@@ -176,10 +180,21 @@ def test_rows_are_probes_and_columns_are_steps(door, chromium, expected):
             eventually(assert_matrix, tab, expected, method, rows, [*enumerate(STEPS)])
 
 
+def test_a_narrow_matrix_shows_thumbnails(tab, expected):
+    with tab(show="map", scale="shared") as page:
+        page.matrix()
+        page.page.set_viewport_size({"width": 420, "height": 860})
+        rows, columns = [(0, 0), (3, 3)], [(0, -1), (2, 1)]
+        check = {"small": True, "scale": "shared"}
+        eventually(assert_matrix, page, expected, METHODS[0], rows, columns, **check)
+
+
 def test_large_cells_are_the_maps_of_the_log(door, chromium, expected):
     """Exactly, in every scale, for every probe."""
     with opened(chromium, door, view="epoch", show="map", step=-1) as tab:
-        for method, step, scale in itertools.product(METHODS, (-1, 2), ("epoch", "probe", "shared")):
+        for method, step, scale in itertools.product(
+            METHODS, (-1, 2), ("epoch", "probe", "shared")
+        ):
             tab.choose("method", method)
             tab.choose("scale", scale)
             tab.get("step-slider").fill(str(STEPS.index(step)))
@@ -430,7 +445,7 @@ def test_signed_maps_diverge_and_what_is_no_number_is_seen(tab, logs):
         page.get("step-slider").fill("0")
         cells = page.cells(0)
         assert (cells[4]["pixels"][..., :3] == page_logs.NOT_A_NUMBER).all()
-        assert [cell["note"] for cell in cells[3:]] == ["zero map", "not a number"]
+        assert [cell["said"] for cell in cells[3:]] == ["zero map", "not a number"]
         page.choose("show", "overlay")
         for step, scale in ((0, "epoch"), (1, "shared")):
             page.get("step-slider").fill(str(step))
@@ -634,7 +649,9 @@ def test_alerts_are_those_of_the_log_with_their_evidence(tab, expected, logs):
             card.scroll_into_view_if_needed()
             card.get_by_test_id("evidence").wait_for()
             (found,) = page.pixels(f'{where} [data-testid="evidence"]')
-            np.testing.assert_array_equal(found[..., :3], pictures[alert.epoch, alert.rule, "alert"])
+            np.testing.assert_array_equal(
+                found[..., :3], pictures[alert.epoch, alert.rule, "alert"]
+            )
 
 
 @pytest.mark.parametrize("rule", ["region/tag", "hot_window"])
@@ -646,7 +663,9 @@ def test_an_alert_leads_to_its_place_on_the_maps(rule, tab, expected):
         if (alert.rule, alert.level) == (rule, "alert")
     )
     with tab(view="alerts", step=-1) as page:
-        card = page.frame.locator(f'[data-testid="alert-card"][data-rule="{rule}"][data-level="alert"]')
+        card = page.frame.locator(
+            f'[data-testid="alert-card"][data-rule="{rule}"][data-level="alert"]'
+        )
         card.get_by_test_id("show-alert").click()
         assert {cell["step"] for cell in page.cells(alert.epoch)} == {alert.epoch}
         chosen = page.frame.locator(".cells .outlines path.chosen")

@@ -18,7 +18,13 @@ from keras_saliency.sinks.records import Records
 
 MARKUP = "<img src=x onerror=window.pwned=1>"
 CLOSING = "</script><script>window.pwned=1</script>"
-HOSTILE = [MARKUP, CLOSING, "\"quotes' & <!--", "\u202eright to left\u202c \u05d0\u05d1", "x" * 10_000]
+HOSTILE = [
+    MARKUP,
+    CLOSING,
+    "\"quotes' & <!--",
+    "\u202eright to left\u202c \u05d0\u05d1",
+    "x" * 10_000,
+]
 NAMES = [f"{place} {text}" for place, text in enumerate(HOSTILE)]
 COUNT = len(HOSTILE)
 MAP = (6, 5)
@@ -45,9 +51,17 @@ def write_hostile(log_dir):
     )
     test = f"region/{MARKUP}"
     effect = Effect(
-        test, 0.5, 0.001, 0.4, 0.9, 0.01, 0.001, 0.5, COUNT, 2, examples=(
-            Example(0, 1, given.images[1], 1, 0),
-        ),
+        test,
+        0.5,
+        0.001,
+        0.4,
+        0.9,
+        0.01,
+        0.001,
+        0.5,
+        COUNT,
+        2,
+        examples=(Example(0, 1, given.images[1], 1, 0),),
     )
     verdict = Verdict(effect, 0.2, 0.002, 0.0, "fires", MARKUP, True)
     alert = Alert(
@@ -99,14 +113,18 @@ def write_damaged(run):
                 found = spoil(good) if tag == wanted else good
                 if found is not None:
                     write(writer, tag, step, blobs(*found))
-        write(writer, _tags.FINDINGS, 0, blobs(b'{"format": 1, "content": "findings", "arrays": []}'))
+        write(
+            writer, _tags.FINDINGS, 0, blobs(b'{"format": 1, "content": "findings", "arrays": []}')
+        )
         write(writer, _tags.FINDINGS, 11, blobs(b'{"format": 1'))
 
 
 def write_odd_probes(run, spoil):
     """A log whose probes are spoiled."""
     with writing(run) as writer:
-        tag, elements = Records(probes(masks=np.ones((COUNT, *MAP), bool)), 112, "epoch", "hot").of_probes({}, unit="epoch")
+        tag, elements = Records(
+            probes(masks=np.ones((COUNT, *MAP), bool)), 112, "epoch", "hot"
+        ).of_probes({}, unit="epoch")
         found = spoil(elements)
         if found is not None:
             write(writer, tag, 0, blobs(*found))
@@ -212,7 +230,7 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(door, chromium):
             6: "saliency has no maps at epoch 6.",
             7: "An array of this log is missing.",
             8: "truncated or damaged",
-            }
+        }
         for place, step in enumerate(steps):
             tab.get("step-slider").fill(str(place))
             assert tab.get("step-label").text_content() == f"epoch {step}"
