@@ -21,7 +21,7 @@ FLAGS = [
     "--disable-sync",
 ]
 SIZE = {"width": 1280, "height": 860}
-SECONDS = 8  # to wait for what has to come
+SECONDS = 20  # to wait for what has to come
 
 TENSORBOARDS_OWN = "warning: WARNING: Multiple instances of Three.js being imported."
 """What the console says without us, at the start of its frontend."""

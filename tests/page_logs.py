@@ -19,7 +19,7 @@ CLASS_NAMES = ["cat", "dog", "eel"]
 PER_CLASS = 12
 METHODS = ["gradient", "integrated_gradients"]
 TAG = (slice(2, 6), slice(4, 16))
-EPOCHS = 4
+EPOCHS = 3
 NOT_A_NUMBER = (0, 120, 140)
 LUMA = np.array([0.299, 0.587, 0.114])
 

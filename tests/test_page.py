@@ -533,7 +533,7 @@ def test_the_last_corner_of_a_large_log(tab, logs):
 
 
 def difference(expected, method, left, right, scale="epoch"):
-    """The colours of the left map minus the right one, each `(step, probe)` a share of its scale."""
+    """The colours of the left map minus the right one, each `(step, probe)` as shares."""
 
     def shares(step, probe):
         ratio = expected.ratio(method, step, probe, scale)
