@@ -407,8 +407,9 @@ def drawn_edges(path):
 
 
 def test_outlines_are_those_of_masks_and_regions(tab, expected):
-    look = """all => all.map(figure => [...figure.querySelectorAll(".outlines path:not(.casing)")]
-        .map(path => [path.dataset.name, path.getAttribute("d"), path.getAttribute("transform")]))"""
+    look = """all => all.map(figure => [
+        ...figure.querySelectorAll(".outlines path:not(.casing)")
+    ].map(path => [path.dataset.name, path.getAttribute("d"), path.getAttribute("transform")]))"""
     with tab(view="epoch") as page:
         page.painted()
         found = page.frame.locator(".cells figure").evaluate_all(look)
