@@ -21,6 +21,17 @@ def check_positive_int(argument: str, value: object, *, mend: str) -> int:
     return int(value)
 
 
+def check_bool(argument: str, value: object) -> bool:
+    """Returns `value`, a bool.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument}: expected True or False, received {value!r}.")
+    return value
+
+
 def check_choice(argument: str, value: Any, choices: Collection[str]) -> Any:
     """Returns `value`, one of the strings `choices`.
 

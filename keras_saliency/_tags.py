@@ -15,11 +15,6 @@ def batch_run(epoch_run: str) -> str:
     return f"{epoch_run}_batches"
 
 
-def unit(run: str) -> str:
-    """What the steps of a run count: `"epoch"` or `"batch"`."""
-    return "batch" if run.endswith("_batches") else "epoch"
-
-
 CONTACT_SHEET = "saliency/contact_sheet"
 FILMSTRIP = "saliency/filmstrip"
 CLUSTERS = "saliency/clusters"

@@ -18,6 +18,9 @@ from keras_saliency import _tags
 from keras_saliency.heatmaps import shades
 from keras_saliency.reports import Array
 
+LARGEST_ARRAY = 2**30
+"""In bytes; whatever claims to be larger is not read."""
+
 
 class BlobError(ValueError):
     """What was read is no blob of this format; says why."""
@@ -39,7 +42,7 @@ def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
         >>> codes(np.array([[0.0, 1.0, 2.0, np.nan]]), limits=np.array([2.0])).tolist()
         [[0, 126, 252, 255]]
     """
-    values, finite = shades(maps, limits, signed)
+    values, finite = shades(maps.astype(np.result_type(maps, np.float32)), limits, signed)
     half = _tags.LEVELS // 2
     found: Array = np.rint(values * half + half if signed else values * _tags.LEVELS)
     found = found.astype(np.uint8)
@@ -96,24 +99,30 @@ def read_header(blob: bytes) -> dict[str, Any]:
         BlobError: It is truncated, broken, or of a newer format.
     """
     try:
-        header = json.loads(blob, parse_constant=_refuse)
+        header = json.loads(blob, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BlobError(f"its header is no JSON: {error}") from error
-    if not isinstance(header, dict) or type(header.get("format")) is not int:
+    version = header.get("format") if isinstance(header, dict) else None
+    if type(version) is not int or version < 1:
         raise BlobError("its header has no format")
-    if header["format"] > _tags.FORMAT:
+    if version > _tags.FORMAT:
         raise BlobError(
-            f"it was written by a newer keras_saliency (format {header['format']}); this one reads "
-            f"format {_tags.FORMAT}: update it"
+            f"it was written by a newer keras_saliency (format {version}); this one reads format "
+            f"{_tags.FORMAT}: update it"
         )
     names = header.get("arrays")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BlobError("its header names no arrays")
-    return header
+    return dict(header)
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number there")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 def _plain(value: Any) -> Any:
@@ -141,7 +150,10 @@ def _deflated(array: Array | None) -> bytes:
 
 def _inflated(name: str, blob: bytes) -> Array:
     try:
-        file = io.BytesIO(zlib.decompress(blob))
+        inflating = zlib.decompressobj()
+        file = io.BytesIO(inflating.decompress(blob, LARGEST_ARRAY))
+        if not inflating.eof:
+            raise ValueError(f"it is truncated, or larger than {LARGEST_ARRAY >> 20} MB")
         return np.lib.format.read_array(file, allow_pickle=False)
-    except (zlib.error, ValueError, EOFError) as error:
+    except (zlib.error, ValueError, EOFError, MemoryError, OverflowError) as error:
         raise BlobError(f"its array {name!r} can't be read: {error}") from error

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_saliency import __version__, _tags
-from keras_saliency._checks import check_choice, check_positive_int
+from keras_saliency._checks import check_bool, check_choice, check_positive_int
 from keras_saliency._compilation import check_compilation
 from keras_saliency._observation import own_seed_generator
 from keras_saliency._subject import build
@@ -60,10 +60,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         probes: What to explain; we recommend a few images of every class from the training data.
         log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`; `None`
             writes nothing.
-        method: A key of `keras_saliency.attributions.METHODS`, one of its functions with settings,
-            a function of one's own, or a list of these; as in `SaliencyMonitor`.
-        score: `"logit"`, `"log_probability"`, `"probability"`, `"output"`, `"segmentation"`, or a
-            callable from the model's outputs and targets `(batch,)` to scores `(batch,)`.
+        method: What explains, as in `SaliencyMonitor`: a name, a function with settings, or a list.
+        score: What is explained, as in `SaliencyMonitor`: `"logit"`, ..., or a callable.
         output: Of a model with several outputs, the one that is explained, by name or position.
         reduction: How channels become one map: `"max_abs"`, `"l2"`, `"sum"` or `"signed"`.
         saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
@@ -83,8 +81,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             or a dict from test to floor. Where a rule's own floor is higher, that holds.
         on_alert: Is called with each alert; what it raises ends the training.
         stop_on_alert: Whether an alert ends the training after its epoch.
-        name: Of the run below `log_dir`, and in front of the keys in `logs`. Two callbacks in one
-            `fit` need two names.
+        name: Of the run below `log_dir` and in `logs`. Two callbacks in one `fit` need two names.
         verbose: 1 says once what is done, where it goes and what it costs; 0 says nothing.
 
     Attributes:
@@ -170,9 +167,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         if on_alert is not None and not callable(on_alert):
             raise TypeError(f"on_alert: expected a function of an alert, received {on_alert!r}.")
         self.on_alert = on_alert
-        if not isinstance(stop_on_alert, bool):
-            raise TypeError(f"stop_on_alert: expected True or False, received {stop_on_alert!r}.")
-        self.stop_on_alert = stop_on_alert
+        self.stop_on_alert = check_bool("stop_on_alert", stop_on_alert)
         if verbose not in (0, 1):
             raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
         self.verbose = verbose
@@ -270,17 +265,20 @@ class SaliencyCallback(keras.callbacks.Callback):
         for sink in self._sinks.values():
             sink.close()
 
-    def _sink(self, log_dir: Path, run: str) -> TensorBoardSink:
+    def _sink(self, log_dir: Path, run: str, unit: str) -> TensorBoardSink:
         frequency = f"every {self.saliency_freq} epochs; update_freq={self.update_freq}"
         return TensorBoardSink(
             log_dir,
             self._monitor.probes,
             run=run,
-            subject={"method": ", ".join(self._monitor.methods), "score": score_name(self.score)},
+            subject={
+                "method": ", ".join(self._monitor.methods),
+                "score": score_name(self.score),
+                "reduction": self._monitor.reduction,
+            },
             notes={
                 "model": self.model.name,
                 "score's place": self._monitor.score_source,
-                "reduction": self._monitor.reduction,
                 "compilation": self._monitor.compilation,
                 "evaluated": f"{frequency}; {self.batch_size} probes per pass at most",
                 "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
@@ -289,6 +287,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             scale=self.scale,
             colormap=self.colormap,
             map_size=self.map_size,
+            unit=unit,
         )
 
     def _evaluate(
@@ -364,9 +363,10 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Writes a report to the sink of its run; returns the name that the run has on disk."""
         if self.log_dir is None:
             return run
+        unit = "epoch"
         if run == _tags.batch_run(self.name):
-            run = _tags.batch_run(self._sinks[self.name].run)
-        sink = self._sinks[run] = self._sinks.get(run) or self._sink(self.log_dir, run)
+            run, unit = _tags.batch_run(self._sinks[self.name].run), "batch"
+        sink = self._sinks[run] = self._sinks.get(run) or self._sink(self.log_dir, run, unit)
         try:
             sink.write(report, again=again)
         except (OSError, tf.errors.OpError) as error:

@@ -95,17 +95,22 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="the file to write: .html; .png or .gif with --animate; .png with --filmstrip",
     )
-    report.add_argument("--steps", type=int, help="of a run, at most, evenly spaced; default: all")
+    report.add_argument(
+        "--steps",
+        type=int,
+        help="keep so many of each run, evenly spaced (a page keeps those with a new alert, too)",
+    )
     kinds = report.add_mutually_exclusive_group()
     kinds.add_argument("--animate", metavar="PROBE", help="a probe's name: its maps as a film")
     kinds.add_argument("--filmstrip", action="store_true", help="probes and evaluations in a table")
-    report.add_argument("--run", dest="name", help="of several, the one to draw")
-    report.add_argument(
+    drawn = report.add_argument_group("of films and filmstrips")
+    drawn.add_argument("--run", dest="name", help="of several, the one to draw")
+    drawn.add_argument("--method", help="of several, the one to draw; default: the first")
+    drawn.add_argument("--scale", help="epoch, probe or shared; default: probe in a film")
+    drawn.add_argument("--colormap", help="default: hot; maps with signs need a diverging one")
+    drawn.add_argument(
         "--probe", action="append", help="a row of the filmstrip, repeatable; default: 16 of all"
     )
-    report.add_argument("--method", help="of several, the one to draw; default: the first")
-    report.add_argument("--scale", help="epoch, probe or shared; default: probe in a film")
-    report.add_argument("--colormap", default="hot", help="default: %(default)s")
     report.set_defaults(run=_report)
 
     explain = commands.add_parser("explain", help="show where a trained model looks in images")
@@ -208,7 +213,7 @@ def _serve(options: argparse.Namespace) -> None:
     except OSError as error:
         advice = "If another TensorBoard runs there, choose another port."
         raise ValueError(f"--port, --host: {error.strerror}. {advice}") from None
-    print(_links(host, port), flush=True)
+    print(_links(host, port, _prefix(options.further)), flush=True)
     command = _tensorboard(options.log_dir, port) + (["--host", host] if options.host else [])
     ended = _run([*command, *options.further])
     if ended.returncode:
@@ -221,10 +226,19 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*tensorboard, *command[1:]], check=False)
 
 
-def _links(host: str, port: int) -> str:
+def _prefix(further: Sequence[str]) -> str:
+    """Below which path TensorBoard is told to serve, such as `board/`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--path_prefix", default="")
+    path = parser.parse_known_args(further)[0].path_prefix.strip("/")
+    return f"{path}/" if path else ""
+
+
+def _links(host: str, port: int, prefix: str = "") -> str:
     """The views, a line each, with what they show."""
     name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    return "\n".join(f"  http://{name}:{port}/{view}  {what}" for what, view in _VIEWS.items())
+    address = f"http://{name}:{port}/{prefix}"
+    return "\n".join(f"  {address}{view}  {what}" for what, view in _VIEWS.items())
 
 
 def _tensorboard(log_dir: str, port: int) -> list[str]:
@@ -256,7 +270,14 @@ def _report(options: argparse.Namespace) -> None:
     endings = endings if draws else (".html", ".htm")
     out: Path = options.out
     if out.suffix.lower() not in endings:
-        raise ValueError(f"--out: expected a {' or '.join(endings)} file here, received {out}.")
+        other = "" if draws else " For a picture add --animate PROBE or --filmstrip."
+        raise ValueError(f"--out: expected a {' or '.join(endings)} file, got {out}.{other}")
+    settings = {name: getattr(options, name) for name in ("method", "scale", "colormap")}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    unused = [] if draws else [*settings, *["run"] * (options.name is not None)]
+    unused += ["probe"] * bool(options.probe and not options.filmstrip)
+    if unused:
+        raise ValueError(f"--{unused[0]}: it is for --filmstrip, or for --animate; leave it out.")
     if not out.absolute().parent.is_dir():
         raise ValueError(f"--out: the directory {out.parent} does not exist.")
     if options.steps is not None:
@@ -269,9 +290,6 @@ def _report(options: argparse.Namespace) -> None:
     if options.steps is not None:
         kept = evenly(len(log.reports), options.steps)
         log = dataclasses.replace(log, reports=tuple(log.reports[place] for place in kept))
-    settings = {"method": options.method, "colormap": options.colormap}
-    if options.scale is not None:
-        settings["scale"] = options.scale
     if options.animate is not None:
         history.save_animation(history.animation(log, options.animate, **settings), out)
     else:

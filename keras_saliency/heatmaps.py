@@ -266,7 +266,8 @@ def _block_means(values: Array, axis: int, block: int) -> Array:
     sizes = np.zeros(len(sums))
     for offset in range(block):
         part = source[offset::block]
-        sums[: len(part)] += part
+        with np.errstate(invalid="ignore"):  # of inf and -inf the mean is nan
+            sums[: len(part)] += part
         sizes[: len(part)] += 1
     sums /= sizes.reshape(-1, *(1 for _ in sums.shape[1:]))
     return np.moveaxis(sums.astype(np.float32), 0, axis)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_saliency import sheets
 from keras_saliency._checks import check_choice
+from keras_saliency.drawings import inked
 from keras_saliency.heatmaps import (
     SCALES,
     check_colormap,
@@ -136,16 +137,25 @@ def _overlays(log: Log, probes: list[int], method: str | None, scale: str, color
         shown = np.full_like(shown, shown.max())
     return np.stack(
         [
-            overlay(
-                log.probes.pictures[probes],
-                _as_pictures(log, maps, probes),
-                limits=ends[probes],
-                colormap=diverging(colormap) if is_signed else colormap,
-                signed=is_signed,
+            _inked(
+                log,
+                probes,
+                overlay(
+                    log.probes.pictures[probes],
+                    _as_pictures(log, maps, probes),
+                    limits=ends[probes],
+                    colormap=diverging(colormap) if is_signed else colormap,
+                    signed=is_signed,
+                ),
             )
             for maps, ends in zip(histories, shown, strict=True)
         ]
     )
+
+
+def _inked(log: Log, probes: list[int], pictures: Array) -> Array:
+    """With the inputs' text and lines on top, so that they can be read."""
+    return pictures if log.probes.ink is None else inked(pictures, log.probes.ink[probes])
 
 
 def _maps(report: SaliencyReport, method: str | None) -> Array:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 
@@ -36,6 +38,8 @@ class LoggedProbes:
         regions: By name, bool `(num_probes or 1, ...)`.
         places: int32 `(num_probes or 1, height, width)`, of inputs that are no images: which place
             of a map, counted in C order, a pixel of a picture shows; -1 for none.
+        ink: uint8 `(num_probes, height, width)`, how much of each pixel of a picture is covered by
+            text or lines; `None` where there are none.
     """
 
     names: tuple[str, ...]
@@ -49,6 +53,12 @@ class LoggedProbes:
     masks: Array | None = field(repr=False)
     regions: Mapping[str, Array] = field(repr=False)
     places: Array | None = field(repr=False)
+    ink: Array | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for value in (*vars(self).values(), *self.regions.values()):
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +71,8 @@ class Log:
         configuration: Name and value of each setting, as text.
         probes: What was explained.
         reports: In the order of their steps. Maps are off by 1 / 504 of the map's largest value
-            at most (signed ones by 1 / 252), and smaller than the model's input where that
-            passes `map_size`; there are no examples.
+            at most (signed ones by 1 / 252); those of images that pass `map_size` are means of
+            blocks, those of volumes the slices that are shown; there are no examples.
         problems: What could not be read, in plain words; empty if all could.
     """
 
@@ -75,7 +85,9 @@ class Log:
 
 
 def read_log(log_dir: str | Path) -> dict[str, Log]:
-    """The reports of all runs below a log directory, with their maps and statistics.
+    """The reports of all runs below a log directory, with their maps and statistics, in memory.
+
+    A file that is damaged, or cut off, is read up to there, with a warning.
 
     Args:
         log_dir: TensorBoard's log directory.
@@ -112,7 +124,8 @@ def read_log(log_dir: str | Path) -> dict[str, Log]:
         why = f" ({'; '.join(broken)})" if broken else ""
         raise ValueError(
             f"log_dir: expected a log of SaliencyCallback in {log_dir}, found none that can be "
-            f"read{why}. Give the directory that the callback got as log_dir."
+            f"read{why}. Give the directory that the callback got as log_dir. (With map_size=None "
+            "it keeps no such log.)"
         )
     return logs
 
@@ -121,7 +134,8 @@ def read_blobs(log_dir: str | Path) -> dict[str, Blobs]:
     """The tab's data of all runs below a log directory, as they are.
 
     A run is a directory that holds event files, as in TensorBoard. Where a tag has a step twice,
-    the one written last counts.
+    the one written last counts. A file that is damaged, or cut off, is read up to there, with a
+    warning.
 
     Raises:
         TypeError: `log_dir` is no path.
@@ -135,20 +149,41 @@ def read_blobs(log_dir: str | Path) -> dict[str, Blobs]:
     runs: dict[str, Blobs] = {}
     for path in sorted(root.rglob("*tfevents*")):
         run = path.parent.relative_to(root).as_posix()
+        count = 0
         for event in events(path):
+            count += 1
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == _tags.PLUGIN:
                     steps = runs.setdefault(run, {}).setdefault(value.tag, {})
-                    steps[event.step] = event.wall_time, list(value.tensor.string_val)
+                    if event.step not in steps or steps[event.step][0] <= event.wall_time:
+                        steps[event.step] = event.wall_time, list(value.tensor.string_val)
+        if count < _records(path):
+            text = f"{path} is damaged, or cut off: only its first {count} events are read."
+            warnings.warn(text, stacklevel=2)
     return {run: _in_order(runs[run]) for run in sorted(runs)}
 
 
-def events(path: Path) -> Iterable[Any]:
-    """The events of a file, up to where it is truncated."""
-    return map(Event.FromString, RawEventFileLoader(str(path)).Load())
+def events(path: Path) -> Iterator[Any]:
+    """The events of a file, up to where it is damaged or cut off."""
+    for content in RawEventFileLoader(str(path)).Load():
+        try:
+            yield Event.FromString(content)
+        except DecodeError:
+            return
 
 
-_BROKEN = (ValueError, LookupError, TypeError, AttributeError)
+def _records(path: Path) -> int:
+    """How many events a file begins; each is framed by its length and two checksums."""
+    count, place, size = 0, 0, path.stat().st_size
+    with path.open("rb") as file:
+        while place < size:
+            file.seek(place)
+            place += 16 + int.from_bytes(file.read(8), "little")
+            count += 1
+    return count
+
+
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
 """What is raised on data that are not as the format has them."""
 
 
@@ -165,17 +200,18 @@ def _log(run: str, blobs: Blobs) -> Log:
         raise BlobError("it holds no probes")
     _, first = list(blobs[_tags.PROBES].values())[-1]
     header, arrays = unpacked(first)
+    probes = _probes(header, arrays)
     reports, problems = [], []
     for step, (_, content) in blobs.get(_tags.REPORTS, {}).items():
         try:
-            reports.append(_report(step, content, blobs))
+            reports.append(_report(step, content, blobs, len(probes.names)))
         except _BROKEN as error:
             problems.append(f"{run}, step {step}: {_why(error)}")
     return Log(
         run,
         header["unit"],
         header["configuration"],
-        _probes(header, arrays),
+        probes,
         tuple(reports),
         tuple(problems),
     )
@@ -185,7 +221,7 @@ def _probes(header: dict[str, Any], arrays: dict[str, Array]) -> LoggedProbes:
     def listed(name: str) -> tuple[Any, ...] | None:
         return None if header[name] is None else tuple(header[name])
 
-    regions: Iterable[Array] = arrays["regions"].astype(bool) if "regions" in arrays else ()
+    regions = list(arrays["regions"].astype(bool)) if "regions" in arrays else []
     return LoggedProbes(
         names=tuple(header["names"]),
         targets=None if header["targets"] is None else np.array(header["targets"]),
@@ -198,20 +234,24 @@ def _probes(header: dict[str, Any], arrays: dict[str, Array]) -> LoggedProbes:
         masks=arrays["masks"].astype(bool) if "masks" in arrays else None,
         regions=dict(zip(header["regions"], regions, strict=True)),
         places=arrays.get("places"),
+        ink=arrays.get("ink"),
     )
 
 
-def _report(step: int, content: list[bytes], blobs: Blobs) -> SaliencyReport:
+def _report(step: int, content: list[bytes], blobs: Blobs, num_probes: int) -> SaliencyReport:
     header, _ = unpacked(content)
     maps = {}
     for method, told in header["methods"].items():
         _, kept = blobs.get(_tags.maps_tag(method), {}).get(step, (0.0, []))
         _, arrays = unpacked(kept)
+        if arrays["maps"].dtype != np.uint8 or len(arrays["maps"]) != num_probes:
+            raise BlobError(f"its maps of {method!r} are not those of {num_probes} probes")
         signed = told["signed"]
         maps[method] = values(arrays["maps"], limits=_floats(told["limits"]), signed=signed)
     first, *others = maps
     is_signed = header["methods"][first]["signed"]
-    found, verdicts, alerts = _findings(blobs.get(_tags.FINDINGS, {}).get(step))
+    found, verdicts, alerts, late = _findings(blobs.get(_tags.FINDINGS, {}).get(step))
+    numbers = {**header["statistics"], **late}
     return SaliencyReport(
         step=step,
         maps=np.abs(maps[first]),
@@ -220,7 +260,7 @@ def _report(step: int, content: list[bytes], blobs: Blobs) -> SaliencyReport:
         confidences=_floats(header["confidences"]),
         scores=_floats(header["scores"]),
         gradient_norms=_floats(header["gradient_norms"]),
-        statistics={name: _float(value) for name, value in header["statistics"].items()},
+        statistics={name: _float(value) for name, value in numbers.items()},
         method=first,
         signed_maps=maps[first] if is_signed else None,
         others={name: maps[name] for name in others},
@@ -232,9 +272,10 @@ def _report(step: int, content: list[bytes], blobs: Blobs) -> SaliencyReport:
 
 def _findings(
     kept: tuple[float, list[bytes]] | None,
-) -> tuple[Interventions | None, tuple[Verdict, ...], tuple[Alert, ...]]:
+) -> tuple[Interventions | None, tuple[Verdict, ...], tuple[Alert, ...], dict[str, Any]]:
+    """What the interventions found, and the statistics that came with it."""
     if kept is None:
-        return None, (), ()
+        return None, (), (), {}
     header, _ = unpacked(kept[1])
     verdicts = tuple(
         _record(Verdict, row, effect=_record(Effect, row, p_value=_float(row["raw_p_value"])))
@@ -247,7 +288,8 @@ def _findings(
         header["passes"],
         header["note"],
     )
-    return found, verdicts, tuple(_record(Alert, row, examples=()) for row in header["alerts"])
+    alerts = tuple(_record(Alert, row, examples=()) for row in header["alerts"])
+    return found, verdicts, alerts, header["statistics"]
 
 
 def _record(kind: Callable[..., Any], row: Mapping[str, Any], **more: Any) -> Any:

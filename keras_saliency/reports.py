@@ -210,6 +210,8 @@ class SaliencyReport:
     alerts: tuple[Alert, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.method in self.others:
+            raise ValueError(f"others: expected further methods, received {self.method!r} again.")
         for value in (*vars(self).values(), *self.others.values()):
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import _tags
+from keras_saliency._checks import check_positive_int
 from keras_saliency.blobs import BlobError, read_header
 from keras_saliency.drawings import evenly
 from keras_saliency.reader import Blobs, read_blobs
@@ -79,6 +80,7 @@ def show(log_dir: str | Path, *, most_steps: int | None = None, height: int = 80
         TypeError: `log_dir` is no path.
         ValueError: It is no directory, or holds no log of `SaliencyCallback`.
     """
+    check_positive_int("height", height, mend="It counts pixels.")
     return Viewer(page(log_dir, most_steps=most_steps), height)
 
 
@@ -101,11 +103,12 @@ def page(log_dir: str | Path, *, most_steps: int | None = None) -> str:
     if not runs:
         raise ValueError(
             f"log_dir: expected a log of SaliencyCallback in {log_dir}, found none. Give the "
-            "directory that the callback got as log_dir."
+            "directory that the callback got as log_dir. (With map_size=None it keeps no such log.)"
         )
     if most_steps is not None:
+        check_positive_int("most_steps", most_steps, mend="It counts the steps to keep.")
         runs = {run: _thinned(blobs, most_steps) for run, blobs in runs.items()}
-    data = json.dumps(_data(runs), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(_data(runs), allow_nan=False, separators=(",", ":"))
     return _PAGE.format(
         title=html.escape(f"Saliency: {Path(log_dir).resolve().name}"),
         style="\n".join(path.read_text("utf-8") for path in sorted(STATIC.glob("*.css"))),

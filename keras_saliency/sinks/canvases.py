@@ -46,9 +46,11 @@ class Canvas(Protocol):
         max_cell: The longer side that a picture on the contact sheet is not to pass.
         lossless: Whether pictures are of few colours, to be kept exactly.
         has_clusters: Whether maps can be compared place by place.
-        places: int32 `(num_probes or 1, height, width)`, which place of a reduced map, counted in
-            C order, each pixel of `originals` shows; -1 for none. `None`: maps and `originals`
+        places: int32 `(num_probes or 1, height, width)`, which place of what `seen` gives, counted
+            in C order, each pixel of `originals` shows; -1 for none. `None`: maps and `originals`
             are of one shape.
+        ink: uint8 `(num_probes, height, width)`, text or lines to stay readable on the maps'
+            colours; `None` where there are none.
     """
 
     originals: Array
@@ -56,6 +58,10 @@ class Canvas(Protocol):
     max_cell: int
     lossless: bool
     has_clusters: bool
+
+    @property
+    def ink(self) -> Array | None:
+        """See above."""
 
     @property
     def places(self) -> Array | None:
@@ -88,12 +94,20 @@ def canvas(probes: ProbeSet, chosen: Array, size: str) -> Canvas:
     return _KINDS[probes.kind](values, size)
 
 
+def seen(drawn: Canvas, reduced: Array) -> Array:
+    """Of reduced maps, what a canvas shows: of volumes some slices, of all others everything."""
+    if isinstance(drawn, _Volumes):
+        return reduced[:, drawn.chosen]
+    return reduced[:, 0] if isinstance(drawn, _Series) else reduced
+
+
 class _Images:
     """Smaller ones are enlarged by a whole factor, larger ones averaged over whole blocks."""
 
     max_cell = 112
     has_clusters = True
     places = None
+    ink = None
     _sides: Mapping[str, tuple[int, int]] = {PANEL: (96, 512), FRAME: (32, 64)}
 
     def __init__(self, images: Array, size: str) -> None:
@@ -128,16 +142,17 @@ class _Volumes:
     factor = 1
     max_cell = 224
     has_clusters = False
+    ink = None
     _sides: Mapping[str, tuple[int, int]] = {PANEL: (192, 512), FRAME: (64, 96)}  # of the montage
     _slices: Mapping[str, int] = {PANEL: 9, FRAME: 4}
 
     def __init__(self, volumes: Array, size: str) -> None:
         at_least, at_most = self._sides[size]
         self._shape, self._range = volumes.shape[1:4], value_range(volumes)
-        self._chosen = drawings.evenly(volumes.shape[1], self._slices[size])
-        columns = drawings.montage_columns(len(self._chosen))
+        self.chosen = drawings.evenly(volumes.shape[1], self._slices[size])
+        columns = drawings.montage_columns(len(self.chosen))
         self._at_most = at_most // columns
-        slices = displayed(volumes[:, self._chosen], *self._range)
+        slices = displayed(volumes[:, self.chosen], *self._range)
         self._images = self._smaller(slices).astype(np.uint8)
         self._factor = factor_for(columns * max(self._images.shape[2:4]), at_least)
         self.lossless = self._factor > 1
@@ -152,7 +167,7 @@ class _Volumes:
 
     @property
     def places(self) -> Array:
-        slices = _numbered(self._shape[0], *self._images.shape[2:4])[np.newaxis, self._chosen]
+        slices = _numbered(1, len(self.chosen), *self._images.shape[2:4])
         large = slices.repeat(self._factor, axis=-1).repeat(self._factor, axis=-2)
         return drawings.montage(large[..., np.newaxis], gap=_GAP, paper=-1)[..., 0]
 
@@ -160,11 +175,11 @@ class _Volumes:
         return self._smaller(maps)
 
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
-        slices = reduced[:, self._chosen]
+        slices = reduced[:, self.chosen]
         return self._montage(colorize(slices, limits=limits, colormap=colormap, signed=signed))
 
     def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
-        slices = reduced[:, self._chosen]
+        slices = reduced[:, self.chosen]
         return self._montage(
             overlay(self._images, slices, limits=limits, colormap=colormap, signed=signed)
         )
@@ -173,7 +188,7 @@ class _Volumes:
         depth, height, width = self._shape
         block = _block(max(height, width), self._at_most)
         resized = _resized(f"{block} x {block} pixels" if block > 1 else "", self._factor)
-        slices = ", ".join(map(str, self._chosen))
+        slices = ", ".join(map(str, self.chosen))
         return {
             "maps": f"{depth} slices of {height} x {width} pixels, {resized}",
             "slices": f"{slices}, in lines from the upper left",
@@ -195,25 +210,25 @@ class _Series:
         _, self._steps, self._channels = series.shape
         self._block = _block(self._steps, self._at_most)
         self._wide = factor_for(_block(self._steps, self._block), at_least)
-        self._ink = drawings.lines(series, height=height, block=self._block, wide=self._wide)
-        paper = np.full((*self._ink.shape, 3), drawings.PAPER, np.uint8)
-        self.originals = drawings.inked(paper, self._ink)
+        self.ink = drawings.lines(series, height=height, block=self._block, wide=self._wide)
+        paper = np.full((*self.ink.shape, 3), drawings.PAPER, np.uint8)
+        self.originals = drawings.inked(paper, self.ink)
 
     @property
     def places(self) -> Array:
         columns = _numbered(_block(self._steps, self._block)).repeat(self._wide)
-        return np.broadcast_to(columns, (1, self._ink.shape[1], len(columns)))
+        return np.broadcast_to(columns, (1, self.ink.shape[1], len(columns)))
 
     def reduced(self, maps: Array) -> Array:
         return thumbnails(maps[:, np.newaxis], self._at_most)
 
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
-        return drawings.stretched(colors, self._ink.shape[1], self._wide)
+        return drawings.stretched(colors, self.ink.shape[1], self._wide)
 
     def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         heat = self.heat(reduced, limits=limits, colormap=colormap, signed=signed)
-        return drawings.inked(heat, self._ink)
+        return drawings.inked(heat, self.ink)
 
     def configuration(self) -> dict[str, str]:
         resized = _resized(f"{self._block} steps" if self._block > 1 else "", self._wide)
@@ -267,6 +282,10 @@ class _Features:
         rows = bars.repeat(sheets.LINE)[np.newaxis, :, np.newaxis]
         return np.broadcast_to(rows, (1, height, width))
 
+    @property
+    def ink(self) -> Array | None:
+        return None if self._ink is None else np.pad(self._ink, ((0, 0), (0, 0), (0, self._bar)))
+
     def reduced(self, maps: Array) -> Array:
         return drawings.extremes(maps, self._at_most)
 
@@ -305,22 +324,22 @@ class _Tokens:
         width, max_lines = self._sizes[size]
         self._count = tokens.shape[1]
         texts = [[_word(int(token), vocabulary) for token in row] for row in tokens]
-        self._ink, self.places = drawings.words(texts, width=width, max_lines=max_lines)
+        self.ink, self.places = drawings.words(texts, width=width, max_lines=max_lines)
         plain = np.full((*tokens.shape, 3), self._box, np.uint8)
-        self.originals = drawings.inked(drawings.on_places(plain, self.places), self._ink)
+        self.originals = drawings.inked(drawings.on_places(plain, self.places), self.ink)
 
     def reduced(self, maps: Array) -> Array:
         return maps
 
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
-        _, height, width = self._ink.shape
+        _, height, width = self.ink.shape
         shown = drawings.extremes(reduced, height * width // 4)
         colors = colorize(shown, limits=limits, colormap=colormap, signed=signed)
         return drawings.cells(colors, height=height, width=width)
 
     def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
-        return drawings.inked(drawings.on_places(colors, self.places), self._ink)
+        return drawings.inked(drawings.on_places(colors, self.places), self.ink)
 
     def configuration(self) -> dict[str, str]:
         shown = len(np.unique(self.places[self.places >= 0]))

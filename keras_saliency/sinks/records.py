@@ -10,11 +10,19 @@ import numpy as np
 
 from keras_saliency import _tags, alerts
 from keras_saliency.blobs import codes, packed
-from keras_saliency.heatmaps import colors, displayed, diverging, limits, statement, thumbnails
+from keras_saliency.heatmaps import (
+    colors,
+    displayed,
+    diverging,
+    limits,
+    statement,
+    thumbnails,
+    value_range,
+)
 from keras_saliency.inputs import map_axes
 from keras_saliency.probes import ProbeSet
 from keras_saliency.reports import Array, SaliencyReport, Verdict
-from keras_saliency.sinks.canvases import PANEL, canvas
+from keras_saliency.sinks.canvases import PANEL, canvas, seen
 from keras_saliency.summary import descriptions
 
 MAX_PICTURE = 224
@@ -80,6 +88,7 @@ class Records:
             arrays["regions"] = self._regions()
         if self._canvas is not None:
             arrays["places"] = self._canvas.places
+            arrays["ink"] = self._canvas.ink
         return _tags.PROBES, packed(header, arrays)
 
     def of_report(self, report: SaliencyReport) -> list[Record]:
@@ -98,9 +107,10 @@ class Records:
             arrays = {"thumbnails": small, "maps": codes(maps, limits=ends, signed=is_signed)}
             records.append((_tags.maps_tag(name), packed(header, arrays)))
             said = [statement(one) for one in whole]
-            told[name] = {"signed": is_signed, "limits": ends, "said": said}
+            peaks = limits(whole, "epoch")
+            told[name] = {"signed": is_signed, "limits": ends, "peaks": peaks, "said": said}
         header = {
-            "content": "report",
+            "content": "reports",
             "step": report.step,
             "methods": told,
             "targets": report.targets,
@@ -136,6 +146,7 @@ class Records:
             "gate": found.gate,
             "note": found.note,
             "passes": found.passes,
+            "statistics": alerts.numbers(found),
             "verdicts": [self._verdict(verdict) for verdict in report.verdicts],
             "alerts": raised,
         }
@@ -151,8 +162,7 @@ class Records:
         """Maps as they are kept, `(num_probes, ...)`."""
         if self._canvas is None:
             return thumbnails(maps, self._map_size)
-        reduced = self._canvas.reduced(maps)
-        return reduced[:, 0] if self._probes.kind == "series" else reduced
+        return seen(self._canvas, self._canvas.reduced(maps))
 
     def _smaller_masks(self, masks: Array) -> Array:
         return (self._smaller(masks.astype(np.float32)) >= 0.5).astype(np.uint8)
@@ -167,7 +177,21 @@ class Records:
     def _pictures(self) -> Array:
         if self._canvas is not None:
             return self._canvas.originals
-        return (thumbnails(displayed(self._probes.images), MAX_PICTURE) + 0.5).astype(np.uint8)
+        images = self._probes.images
+        black, white = value_range(images)
+        return np.concatenate(
+            [
+                _rounded(
+                    thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE)
+                )
+                for first in range(len(images))  # one at a time: copies in float64 are large
+            ]
+        )
+
+
+def _rounded(picture: Array) -> Array:
+    """Means of pixels to the nearest uint8; pixels stay."""
+    return picture if picture.dtype == np.uint8 else (picture + 0.5).astype(np.uint8)
 
 
 def _fields(record: Any) -> dict[str, Any]:

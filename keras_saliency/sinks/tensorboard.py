@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -47,10 +48,12 @@ class TensorBoardSink:
         colormap: The name of a matplotlib colormap.
         map_size: The longer side in pixels of the maps that the SALIENCY tab gets: those of larger
             images are averaged over blocks. `None`: it gets none.
+        unit: What steps count, `"epoch"` or `"batch"`.
 
     Raises:
         TypeError: `log_dir` is no path; an argument has the wrong type.
-        ValueError: `log_dir` is a file; `scale`, `colormap` or `map_size` is not offered.
+        ValueError: `log_dir` is a file; `scale`, `colormap`, `map_size` or `unit` is not
+            offered.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class TensorBoardSink:
         scale: str = "epoch",
         colormap: str = "hot",
         map_size: int | None = 112,
+        unit: str = "epoch",
     ) -> None:
         self.log_dir = check_log_dir(log_dir)
         check_choice("scale", scale, SCALES)
@@ -73,7 +77,9 @@ class TensorBoardSink:
         self._subject = dict(subject or {}) | {"probes": f"{len(probes)}, {probes.fingerprint}"}
         self._notes = dict(notes or {})
         self._new_pictures = partial(Pictures, probes, scale, colormap)
+        self._unit = check_choice("unit", unit, ("epoch", "batch"))
         size = check_map_size(map_size)
+        self._subject["map_size"] = str(size)
         self._records = None if size is None else Records(probes, size, scale, colormap)
         self._pictures = self._new_pictures()
         self._is_told = False
@@ -160,7 +166,6 @@ class TensorBoardSink:
 
     def _write(self, report: SaliencyReport, drawn: dict[str, Array]) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's encoders release Python's lock
-            records = pool.submit(self._recorded, report)
             contents = list(pool.map(self._pictures.encoded, drawn.values()))
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
@@ -172,9 +177,8 @@ class TensorBoardSink:
                 tf.summary.write(
                     layout.TAG, layout.layout(report.statistics), metadata=layout.METADATA
                 )
-            for record in records.result():
-                write_record(record)
             self._writer.flush()
+        self._write_for_tab(partial(self._recorded, report), report.step)
         self._is_told = True
         if report.interventions is not None:
             self._write_findings(report)
@@ -185,9 +189,25 @@ class TensorBoardSink:
             return []
         records = self._records.of_report(report)
         if not self._is_told:
-            unit = _tags.unit(self.run)
-            records.insert(0, self._records.of_probes(self._settings(), unit=unit))
+            records.insert(0, self._records.of_probes(self._settings(), unit=self._unit))
         return records
+
+    def _write_for_tab(self, make: Callable[[], list[Record]], step: int) -> None:
+        """Writes what the SALIENCY tab gets, after the stock set: no fault in it costs that."""
+        try:
+            records = make()
+        except Exception as error:
+            self._records = None
+            warnings.warn(
+                f"saliency: the SALIENCY tab gets no more data, from step {step} on: {error!r}. "
+                "TensorBoard's stock tabs go on. Please report this.",
+                stacklevel=2,
+            )
+            return
+        with self._writer.as_default(step=step), tf.summary.record_if(True):
+            for record in records:
+                write_record(record)
+            self._writer.flush()
 
     def _write_scalars(self, numbers: Mapping[str, float]) -> None:
         for name, value in numbers.items():
@@ -214,9 +234,10 @@ class TensorBoardSink:
                     content = self._pictures.encoded(picture)
                     tag = _tags.evidence_tag(alert.rule)
                     self._write_picture(tag, picture, content, _row([alert.sentence]))
-            if self._records is not None:
-                write_record(self._records.of_findings(report, pictures))
             self._writer.flush()
+        if self._records is not None:
+            make = partial(self._records.of_findings, report, pictures)
+            self._write_for_tab(lambda: [make()], report.step)
         self._found_step = report.step
 
     def _findings(self, report: SaliencyReport) -> str:
