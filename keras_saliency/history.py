@@ -59,7 +59,7 @@ def animation(
     pictures = _overlays(log, [index], method, scale, colormap)[:, 0]
     factor = factor_for(max(pictures.shape[1:3]), MIN_FRAME)
     return [
-        sheets.captioned(enlarged(picture, factor), _caption(log, report, index), min_width=200)
+        sheets.captioned(enlarged(picture, factor), caption(log, report, index), min_width=200)
         for picture, report in zip(pictures, log.reports, strict=True)
     ]
 
@@ -181,7 +181,9 @@ def _as_pictures(log: Log, maps: Array, probes: list[int]) -> Array:
     return np.where(own < 0, 0, values.reshape(own.shape))
 
 
-def _caption(log: Log, report: SaliencyReport, probe: int) -> list[Line]:
+def caption(log: Log, report: SaliencyReport, probe: int) -> list[Line]:
+    """What an animation says of a probe at an evaluation."""
+
     def name(index: int) -> str:
         names = log.probes.class_names or ()
         known = names[index] if 0 <= index < len(names) else f"class {index}"

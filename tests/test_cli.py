@@ -6,9 +6,13 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from test_reader import images, report
 
+import keras_saliency as ks
+from keras_saliency import history
 from keras_saliency.cli import main
 from keras_saliency.explain import applications, load_application, read_image
+from keras_saliency.standalone import page
 
 COLORS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
@@ -272,3 +276,66 @@ def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
             "validation",
             "saliency",
         }
+
+
+@pytest.fixture
+def log_dir(tmp_path):
+    """Of two runs, three evaluations each."""
+    for run in ("one", "two"):
+        sink = ks.TensorBoardSink(tmp_path / "logs" / run, ks.ProbeSet(images(2, 3, 3), [0, 1]))
+        for step in range(-1, 2):
+            sink.write(report(images(2, 3, 3, seed=step + 1)[..., 0], step))
+        sink.close()
+    return tmp_path / "logs"
+
+
+def test_report_writes_the_page(log_dir, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    assert main(["report", str(log_dir), "--out", str(out)]) == 0
+    assert out.read_text("utf-8") == page(log_dir)
+    assert capsys.readouterr().out.startswith(f"{out} (0.")
+
+
+def test_report_writes_a_film_and_a_filmstrip_of_one_run(log_dir, tmp_path, capsys):
+    film, strip = tmp_path / "film.png", tmp_path / "strip.png"
+    of_one = ["report", str(log_dir), "--run", "two/saliency"]
+    assert main([*of_one, "--out", str(film), "--animate", "001 class 1", "--steps", "2"]) == 0
+    assert capsys.readouterr().out == f"2 evaluations of the run 'two/saliency': {film}\n"
+    assert main([*of_one, "--out", str(strip), "--filmstrip", "--colormap", "viridis"]) == 0
+    log = ks.read_log(log_dir)["two/saliency"]
+    with Image.open(film) as frames:
+        assert frames.n_frames == 2
+        frames.seek(1)
+        last = history.animation(log, "001 class 1")[-1]
+        np.testing.assert_array_equal(frames.convert("RGB"), last)
+    expected = history.filmstrip(log, log.probes.names, colormap="viridis")
+    np.testing.assert_array_equal(Image.open(strip).convert("RGB"), expected)
+
+
+def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsys):
+    common = ["report", log_dir, "--out"]
+    whole, film = tmp_path / "a.html", tmp_path / "a.gif"
+    animate = [film, "--animate", "000 class 0"]
+    assert "--out: expected a .html or .htm file" in failed(capsys, *common, film)
+    assert "add --animate PROBE or --filmstrip" in failed(capsys, *common, film)
+    assert "expected a .png file, got" in failed(capsys, *common, film, "--filmstrip")
+    assert "does not exist" in failed(capsys, *common, tmp_path / "no" / "a.html")
+    assert "--steps: expected a positive" in failed(capsys, *common, whole, "--steps", "0")
+    assert "--run: it is for --filmstrip" in failed(capsys, *common, whole, "--run", "one/saliency")
+    assert "--method: it is for" in failed(capsys, *common, whole, "--method", "gradient")
+    assert "--probe: it is for" in failed(capsys, *common, *animate, "--probe", "000 class 0")
+    several = "--run: expected one of one/saliency, two/saliency"
+    assert f"{several}; there are several" in failed(capsys, *common, *animate)
+    assert f"{several}, received x" in failed(capsys, *common, *animate, "--run", "x")
+    missing = ["report", tmp_path / "missing", "--out", whole]
+    assert "log_dir: expected a directory" in failed(capsys, *missing)
+    assert list(tmp_path.iterdir()) == [log_dir]
+
+
+def test_the_links_are_below_the_prefix_that_tensorboard_is_told():
+    from keras_saliency import cli
+
+    for further in (["--path_prefix", "/board/x/"], ["--path_prefix=board/x"]):
+        links = cli._links("localhost", 6006, cli._prefix(further))
+        assert "http://localhost:6006/board/x/#saliency" in links
+    assert "http://localhost:6006/#saliency" in cli._links("localhost", 6006, cli._prefix([]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+from keras_saliency import heatmaps
 from keras_saliency.heatmaps import (
     NOT_A_NUMBER,
     SCALES,
@@ -753,3 +754,11 @@ def test_any_name_can_be_drawn(text):
 def test_text_is_the_same_every_time():
     made = [captioned(blank(4, 90), [Line("predicts cat 0.93")]).tobytes() for _ in range(2)]
     assert made[0] == made[1]
+
+
+def test_colours_are_matplotlibs_and_cannot_be_changed():
+    found = heatmaps.colors("viridis", 253)
+    table = matplotlib.colormaps["viridis"].resampled(253)(np.arange(253), bytes=True)
+    np.testing.assert_array_equal(found, table[:, :3])
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 0

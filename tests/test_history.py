@@ -9,7 +9,7 @@ from test_reader import images, report, written
 
 import keras_saliency as ks
 from keras_saliency.heatmaps import colorize, displayed, overlay
-from keras_saliency.history import animation, filmstrip, save_animation
+from keras_saliency.history import animation, caption, filmstrip, save_animation
 
 MAPS = np.float32([[[[0, 1], [2, 4]], [[1, 0], [0, 0]]], [[[8, 0], [0, 0]], [[0, 0], [2, 0]]]])
 """Of two evaluations and two probes, 2 x 2 pixels; multiples of their limits' 252nds."""
@@ -126,3 +126,48 @@ def test_a_bad_argument_is_named(arguments, said, log):
 def test_a_further_method_that_an_evaluation_lacks_is_named(log):
     with pytest.raises(ValueError, match="method: .*'other'"):
         animation(log, "a", method="other")
+
+
+def test_signed_maps_are_drawn_in_a_diverging_colormap(tmp_path):
+    probes = ks.ProbeSet(images(1, 2, 2), [0], names=["a"])
+    maps = np.float32([[[-4, 0], [2, 4]]])
+    log = written(tmp_path, probes, report(maps, signed_maps=maps))
+    (frame,) = animation(log, "a")
+    expected = overlay(
+        displayed(probes.images), maps, limits=np.array([4.0]), colormap="RdBu_r", signed=True
+    )[0]
+    enlarged = expected.repeat(112, axis=0).repeat(112, axis=1)
+    np.testing.assert_array_equal(frame[:224, :224], enlarged)
+    cell = filmstrip(log, ["a"])[19:, -64:]
+    np.testing.assert_array_equal(cell, expected.repeat(32, axis=0).repeat(32, axis=1))
+
+
+def test_words_stay_readable_on_the_brightest_colour(tmp_path):
+    """Of each probe where its own words stand, as the stock pictures draw them."""
+    probes = ks.ProbeSet(
+        np.array([[5, 6, 7], [777, 8, 9]]), [0, 0], kind="tokens", names=["a", "b"]
+    )
+    maps = np.float32([[0, 1, 0], [2, 0, 0]])
+    log = written(tmp_path, probes, report(maps))
+    pictures = log.probes.pictures
+    for index, name in enumerate("ab"):
+        (frame,) = animation(log, name)
+        frame = frame[: pictures.shape[1], : pictures.shape[2]]
+        place = log.probes.places[index] == maps[index].argmax()
+        ink = log.probes.ink[index]
+        white = (frame[place & (ink == 0)] == 255).all(axis=-1)
+        assert white.all()  # the end of the colormap
+        assert (frame[place & (ink == 255)] == 16).all()  # dark words on it
+        outside = log.probes.places[index] < 0
+        luma = pictures[index][outside] @ np.array([0.299, 0.587, 0.114])
+        assert np.abs(frame[outside].mean(axis=-1) - luma).max() <= 1
+
+
+def test_captions_say_when_and_what_maps_say_for_themselves(tmp_path):
+    probes = ks.ProbeSet(images(1, 2, 2), [0], class_names=["cat"], names=["a"])
+    zero = np.zeros((1, 2, 2), np.float32)
+    log = written(tmp_path, probes, report(zero, step=-1), report(zero + 1, step=0))
+    assert [[line.text for line in caption(log, one, 0)] for one in log.reports] == [
+        ["before training", "target cat", "predicts 1.00 cat", "zero map"],
+        ["epoch 0", "target cat", "predicts 1.00 cat", "constant map"],
+    ]

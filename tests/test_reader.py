@@ -1,6 +1,7 @@
 """What `SaliencyCallback` and `TensorBoardSink` write, read back by `read_log`."""
 
 import dataclasses
+import json
 import math
 import shutil
 import subprocess
@@ -10,10 +11,11 @@ import keras
 import matplotlib
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
-from test_callback import fit, network, probes
+from test_callback import fit, linear, network, probes
 from test_tensorboard import tagged_probes, train
 
 import keras_saliency as ks
@@ -21,6 +23,7 @@ from keras_saliency import _tags
 from keras_saliency.blobs import packed
 from keras_saliency.heatmaps import colorize, displayed
 from keras_saliency.reader import read_blobs, read_log
+from keras_saliency.sinks.tensorboard import last_step
 
 
 def report(maps, step=0, **more):
@@ -225,7 +228,7 @@ def test_maps_of_other_kinds_keep_their_shape(kind, shape, map_shape, tmp_path):
 )
 def test_places_are_where_the_stock_pictures_show_the_map(kind, shape):
     """Against the drawing of the map itself, in gray."""
-    from keras_saliency.sinks.canvases import PANEL, canvas
+    from keras_saliency.sinks.canvases import PANEL, canvas, seen
 
     rng = np.random.default_rng(0)
     given = ks.ProbeSet(rng.random(shape), [0, 0], kind=kind)
@@ -234,12 +237,13 @@ def test_places_are_where_the_stock_pictures_show_the_map(kind, shape):
     reduced = drawn.reduced(rng.random((2, *axes)).astype(np.float32))
     ends = np.ones(2)
     heat = drawn.heat(reduced, limits=ends, colormap="gray", signed=False)
-    levels = colorize(reduced, limits=ends, colormap="gray")[..., 0].reshape(2, -1)
+    shown = seen(drawn, reduced)
+    levels = colorize(shown, limits=ends, colormap="gray")[..., 0].reshape(2, -1)
     places = drawn.places[0]
     inside = places >= 0
     np.testing.assert_array_equal(heat[:, inside, 0], levels[:, places[inside]])
     assert (heat[:, ~inside] == 24).all()  # the background
-    assert set(places[inside]) == set(range(levels.shape[1])) or kind == "volume"
+    assert set(places[inside]) == set(range(levels.shape[1]))
 
 
 def test_places_of_tokens_are_where_their_words_stand():
@@ -339,17 +343,132 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     (path,) = (tmp_path / "saliency").glob("*tfevents*")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    log = read_log(tmp_path)["saliency"]
+    with pytest.warns(UserWarning, match="is damaged, or cut off: only its first [0-9]+ events"):
+        log = read_log(tmp_path)["saliency"]
     assert 1 <= len(log.reports) < 3
     assert log.reports[0].step == -1
 
 
-def write_blobs(directory, tag, step, blobs):
+def test_a_file_damaged_in_its_middle_is_told(tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
+    (path,) = (tmp_path / "saliency").glob("*tfevents*")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged, or cut off"):
+        assert 1 <= len(read_log(tmp_path)["saliency"].reports) < 3
+
+
+def test_statistics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
+    """A callback after ours ends the training at epoch 4, where tests were not due."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 4)
+    )
+    train([saliency, stop], epochs=20, model=linear(rate=0.0))
+    last = read_log(tmp_path)["saliency"].reports[-1]
+    assert last.step == 4
+    assert last.interventions is not None
+    assert "effect/frame" in last.statistics
+    assert last.statistics.keys() == saliency.report.statistics.keys()
+    np.testing.assert_array_equal(
+        [last.statistics[name] for name in saliency.report.statistics],
+        list(saliency.report.statistics.values()),
+    )
+
+
+@pytest.mark.parametrize("changed", [{"reduction": "signed"}, {"map_size": 4}])
+def test_a_training_resumed_with_other_settings_gets_a_run_of_its_own(changed, tmp_path):
+    model = network()
+    first = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([first], epochs=1, model=model)
+    then = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0, **changed)
+    fit([then], epochs=2, initial_epoch=1, model=model)
+    logs = read_log(tmp_path)
+    assert {run: [one.step for one in log.reports] for run, log in logs.items()} == {
+        "saliency": [-1, 0],
+        "saliency_2": [0, 1],
+    }
+
+
+def test_of_volumes_the_slices_that_are_shown_are_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    maps = rng.random((1, 17, 4, 5)).astype(np.float32)
+    given = ks.ProbeSet(rng.random((1, 17, 4, 5, 1)), [0], kind="volume")
+    log = written(tmp_path, given, report(maps))
+    assert_alike(log.reports[0].maps, maps[:, ::2], 1 / 500)  # 9 of 17
+
+
+def test_peaks_are_those_of_the_whole_maps(tmp_path):
+    maps = np.zeros((1, 8, 8), np.float32)
+    maps[0, 3, 3] = 1
+    written(tmp_path, ks.ProbeSet(images(1, 8, 8), [0]), report(maps), map_size=4)
+    told = header_of(tmp_path, _tags.REPORTS)["methods"]["saliency"]
+    assert told["limits"] == [0.25]  # a block's mean
+    assert told["peaks"] == [1]
+
+
+def test_what_a_map_has_to_say_for_itself_is_kept(tmp_path):
+    maps = np.zeros((3, 2, 2), np.float32)
+    maps[1], maps[2, 0, 0] = 3, np.inf
+    written(tmp_path, ks.ProbeSet(images(3, 2, 2), [0] * 3), report(maps))
+    said = header_of(tmp_path, _tags.REPORTS)["methods"]["saliency"]["said"]
+    assert said == ["zero map", "constant map", "not a number"]
+
+
+def test_maps_with_infinities_of_both_signs_are_not_finite_in_their_blocks(tmp_path):
+    maps = np.ones((1, 4, 4), np.float32)
+    maps[0, 0, :2] = np.inf, -np.inf
+    log = written(
+        tmp_path,
+        ks.ProbeSet(images(1, 4, 4), [0]),
+        report(maps, signed_maps=maps),
+        map_size=2,
+    )
+    expected = [[[np.nan, 1], [1, 1]]]
+    np.testing.assert_array_equal(log.reports[0].signed_maps, expected)
+
+
+def test_pictures_of_large_images_are_block_means(tmp_path):
+    values = images(2, 300, 400)
+    read = written(tmp_path, ks.ProbeSet(values, [0, 0]), report(values[..., 0])).probes
+    means = displayed(values).reshape(2, 150, 2, 200, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_array_equal(read.pictures, (means + 0.5).astype(np.uint8))
+
+
+def test_of_one_step_written_twice_the_later_counts_whatever_its_files_name(tmp_path):
+    written(tmp_path, ks.ProbeSet(images(1, 2, 2), [0]), report(images(1, 2, 2)[..., 0]))
+    for suffix, time, score in (("z", 1e10, 1), ("a", 2e10, 2)):
+        header = header_of(tmp_path, _tags.REPORTS) | {"scores": [score]}
+        blobs = packed({name: v for name, v in header.items() if name != "arrays"}, {})
+        write_blobs(tmp_path / "saliency", _tags.REPORTS, 0, blobs, suffix=suffix, time=time)
+    assert read_log(tmp_path)["saliency"].reports[0].scores == [2]
+
+
+def test_a_fault_in_what_the_tab_gets_costs_neither_training_nor_the_stock_set(tmp_path):
+    odd = {"gini": tf.constant(0.5)}  # the Scalars tab takes it, JSON does not
+    maps = images(1, 2, 2)[..., 0]
+    sink = ks.TensorBoardSink(tmp_path, ks.ProbeSet(images(1, 2, 2), [0]))
+    with pytest.warns(UserWarning, match="the SALIENCY tab gets no more data, from step 0 on"):
+        sink.write(report(maps, statistics=odd))
+    sink.write(report(maps, step=1))
+    sink.close()
+    assert read_blobs(tmp_path) == {}
+    assert last_step(tmp_path / "saliency")[0] == 1
+
+
+def header_of(log_dir, tag):
+    """The header of the tag's first step."""
+    ((_, blobs), *_) = read_blobs(log_dir)["saliency"][tag].values()
+    return json.loads(blobs[0])
+
+
+def write_blobs(directory, tag, step, blobs, *, suffix="", time=1):
     value = Summary.Value(tag=tag)
     value.metadata.plugin_data.plugin_name = _tags.PLUGIN
     value.tensor.string_val.extend(blobs)
-    writer = EventFileWriter(str(directory), filename_suffix=f".{step}")
-    writer.add_event(Event(step=step, wall_time=1, summary=Summary(value=[value])))
+    writer = EventFileWriter(str(directory), filename_suffix=f".{step}{suffix}")
+    writer.add_event(Event(step=step, wall_time=time, summary=Summary(value=[value])))
     writer.close()
 
 

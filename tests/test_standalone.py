@@ -1,6 +1,7 @@
 """The one file: its modules, its data, and what can't get out of it. Browsers open it elsewhere."""
 
 import base64
+import dataclasses
 import html
 import json
 import re
@@ -10,6 +11,7 @@ from test_reader import images, report, written
 
 import keras_saliency as ks
 from keras_saliency.reader import read_blobs
+from keras_saliency.reports import Alert, Interventions
 from keras_saliency.standalone import STATIC, page, script, show
 
 DATA = re.compile(
@@ -52,6 +54,35 @@ def test_fewer_steps_are_evenly_spaced_with_the_first_and_the_last(log_dir):
     for tag in ("saliency_log/reports", "saliency_log/maps/saliency"):
         assert [entry[0] for entry in index[tag]] == [-1, 2, 5, 8]
     assert [entry[0] for entry in index["saliency_log/probes"]] == [-1]
+
+
+def test_steps_with_a_new_alert_are_kept_beside_the_chosen_ones(tmp_path):
+    alert = Alert(
+        *("alert", 3, "frame", "a sentence", "an assumption"),
+        *(0.5, 0.1, 0.001, 0.0, 0.0, 2, None, None, ()),
+    )
+    found = Interventions((), "", "accuracy", 10, "")
+    maps = images(2, 3, 3)[..., 0]
+    reports = [report(maps, step) for step in range(9)]
+    reports[3] = dataclasses.replace(reports[3], interventions=found, alerts=(alert,))
+    reports[5] = dataclasses.replace(reports[5], interventions=found)
+    written(tmp_path, ks.ProbeSet(images(2, 3, 3), [0, 0]), *reports)
+    index = data(page(tmp_path, most_steps=3))["index"]["runs"]["saliency"]
+    assert [entry[0] for entry in index["saliency_log/reports"]] == [0, 3, 4, 8]
+    assert [entry[0] for entry in index["saliency_log/findings"]] == [3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"most_steps": 0}, "most_steps: expected a positive integer, received 0"),
+        ({"most_steps": True}, "most_steps: expected a positive integer, received True"),
+        ({"height": "1px"}, "height: expected a positive integer, received '1px'"),
+    ],
+)
+def test_a_bad_number_is_named(arguments, said, log_dir):
+    with pytest.raises((TypeError, ValueError), match=said):
+        show(log_dir, **arguments)
 
 
 def test_names_cannot_end_the_data(tmp_path):
