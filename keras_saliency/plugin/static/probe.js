@@ -11,7 +11,7 @@ const TRACES = [
   { name: "confidence", title: "Confidence in the predicted class", value: ({ confidence }) => confidence },
   { name: "score", title: "Score that is explained", value: ({ score }) => score },
   { name: "gradient-norm", title: "Gradient norm", value: ({ gradientNorm }) => gradientNorm },
-  { name: "peak", title: "Peak of the map", value: ({ limit }) => limit },
+  { name: "peak", title: "Peak of the map", value: ({ peak }) => peak },
 ];
 
 export function createProbeView(context) {
@@ -166,7 +166,7 @@ function rowOf(log, step, about) {
     percent(about.confidence),
     number(about.score),
     number(about.gradientNorm),
-    number(about.limit),
+    number(about.peak),
     about.said,
   ];
   return el("tr", { dataset: { step } }, el("th", { scope: "row" }, log.stepLabel(step)), cells.map((cell) => el("td", {}, cell)));

@@ -8,8 +8,8 @@ export const SORTS = {
   confidence: { title: "confidence", value: (now) => now.confidence },
   score: { title: "score", value: (now) => now.score },
   gradient: { title: "gradient norm", value: (now) => now.gradientNorm },
-  peak: { title: "peak of the map", value: (now) => now.limit },
-  growth: { title: "growth of the peak", value: (now, first) => now.limit / first.limit },
+  peak: { title: "peak of the map", value: (now) => now.peak },
+  growth: { title: "growth of the peak", value: (now, first) => now.peak / first.peak },
 };
 
 /**
