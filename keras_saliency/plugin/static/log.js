@@ -24,6 +24,8 @@ export class RunLog {
   steps = [];
   /** The names of the methods, in their order. */
   methods = [];
+  /** Whether anything is predicted that can be told by a class. */
+  classifies = false;
 
   #source;
   #tags = {};
@@ -44,6 +46,11 @@ export class RunLog {
   /** How many probes there are. */
   get count() {
     return this.header?.names.length ?? 0;
+  }
+
+  /** Whether the probes have labels, so that a prediction can be wrong; else the first one is explained. */
+  get labelled() {
+    return this.classifies && Array.isArray(this.header.targets);
   }
 
   /** Plain sentences on what can't be shown. */
@@ -101,13 +108,15 @@ export class RunLog {
   about(method, step, probe) {
     const report = this.report(step);
     const maps = report?.methods[method];
-    const target = report?.targets[probe] ?? this.header.targets?.[probe] ?? -1;
+    const target = this.classifies ? report?.targets[probe] ?? this.header.targets?.[probe] ?? -1 : -1;
     const prediction = report?.predictions[probe] ?? -1;
+    const differs = target >= 0 && prediction >= 0 && prediction !== target;
     return {
       name: this.header.names[probe],
-      target,
+      target, // the class that is explained: the label, where there are any
       prediction,
-      wrong: target >= 0 && prediction >= 0 && prediction !== target,
+      wrong: differs && this.labelled,
+      moved: differs && !this.labelled,
       confidence: report?.confidences[probe] ?? null,
       score: report?.scores[probe] ?? null,
       gradientNorm: report?.gradient_norms[probe] ?? null,
@@ -258,6 +267,7 @@ export class RunLog {
     const readable = [...this.#reports].filter(([, { header }]) => header);
     this.steps = readable.map(([step]) => step).sort((one, other) => one - other);
     const methods = this.steps.flatMap((step) => Object.entries(this.report(step).methods));
+    this.classifies = this.steps.some((step) => this.report(step).predictions.some((prediction) => prediction >= 0));
     this.methods = [...new Set(methods.map(([name]) => name))];
     this.#signed = new Set(methods.filter(([, { signed }]) => signed).map(([name]) => name));
     this.#maxima = new Map(this.methods.map((method) => [method, this.#largest(method)]));
