@@ -12,7 +12,7 @@ export function createAboutView(context) {
     const { names, targets, groups, regions = [], kind, shape = [], configuration = {} } = log.header;
     const parts = [
       `${names.length} probes (${kind}, ${shape.join(" x ")})`,
-      targets ? `of ${new Set(targets).size} classes` : "each explained for its first prediction",
+      log.labelled ? `of ${new Set(targets).size} classes` : log.classifies && "each explained for its first prediction",
       groups && `${new Set(groups).size} groups`,
       log.masks && "with masks of the object",
       regions.length && `regions: ${regions.join(", ")}`,

@@ -180,14 +180,14 @@ function effectOptions(log, rule) {
 /** The names of all statistics, those of a kind together; without the effects, which have curves of their own. */
 function statisticNames(log) {
   const tested = new Set(testNames(log).map((rule) => `effect/${rule}`));
-  const all = new Set(log.steps.flatMap((step) => Object.keys(log.report(step).statistics)));
+  const all = new Set(log.steps.flatMap((step) => Object.keys(log.statistics(step))));
   const names = [...all].filter((name) => !tested.has(name));
   const kinds = [...new Set(names.map(kindOfStatistic))];
   return kinds.flatMap((kind) => names.filter((name) => kindOfStatistic(name) === kind));
 }
 
 function statisticOptions(log, name) {
-  const points = log.steps.map((step) => [step, log.report(step).statistics[name]]);
+  const points = log.steps.map((step) => [step, log.statistics(step)[name]]);
   const known = points.filter(([, value]) => value !== undefined); // of tests, at their steps
   return { name, title: name, text: log.header.descriptions[kindOfStatistic(name)], series: [{ name: "", points: known }] };
 }

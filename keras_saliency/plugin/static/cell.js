@@ -68,12 +68,12 @@ export class Cell {
 
 /** What is said of a probe below its map: its name, the map's peak, target, prediction and confidence. */
 export function captionOf(log, about) {
-  const { name, target, prediction, wrong, confidence, limit } = about;
+  const { name, target, prediction, wrong, moved, confidence, peak } = about;
   const verdict = `${log.className(prediction)}${confidence === null ? "" : ` ${percent(confidence)}`}`;
-  const sign = wrong ? "✗ wrong: " : target >= 0 ? "✓ " : "";
+  const sign = wrong ? "✗ wrong: " : moved ? "now " : target >= 0 && log.labelled ? "✓ " : "";
   return [
-    el("div", { class: "title" }, el("strong", { title: name }, name), el("span", { class: "peak" }, `peak ${number(limit)}`)),
-    target >= 0 && el("div", { class: "target" }, `target ${log.className(target)}`),
+    el("div", { class: "title" }, el("strong", { title: name }, name), el("span", { class: "peak" }, `peak ${number(peak)}`)),
+    target >= 0 && el("div", { class: "target" }, `${log.labelled ? "target" : "explained:"} ${log.className(target)}`),
     prediction >= 0 && el("div", { class: wrong ? "verdict wrong" : "verdict" }, sign, verdict),
   ];
 }

@@ -3,6 +3,7 @@
 import { Cell } from "./cell.js";
 import { slider } from "./controls.js";
 import { el } from "./dom.js";
+import { NONE_PASSES } from "./selection.js";
 
 const PAINTED_AT_ONCE = 128; // of more cells, only those near the window are painted
 const NEAR = "600px";
@@ -22,7 +23,7 @@ export function createEpochView(context) {
 
   grid.addEventListener("click", (event) => select(event, state.get("view")));
   grid.addEventListener("dblclick", (event) => select(event, "probe"));
-  grid.addEventListener("keydown", (event) => event.key === "Enter" && select(event, "probe"));
+  grid.addEventListener("focusin", (event) => event.relatedTarget && select(event, state.get("view")));
 
   function select(event, view) {
     const probe = event.target.closest("figure")?.dataset.probe;
@@ -85,11 +86,17 @@ export function createEpochView(context) {
     mark();
     size.update(state.get("size"));
     grid.style.setProperty("--cell", `${state.get("size")}px`);
-    const wrong = shown.filter((probe) => log.about(method, step, probe).wrong).length;
     const some = shown.length === log.count ? `${log.count} probes` : `${shown.length} of ${log.count} probes`;
-    summary.textContent = shown.length ? `${some}, ${wrong} predicted wrong` : "No probe passes the filter.";
+    summary.textContent = shown.length ? `${some}${outcome(log, method, step, shown)}` : NONE_PASSES;
     paint();
   }
 
   return { element, update };
+}
+
+/** How many predictions are wrong, or have moved where there are no labels; "" where there are no classes. */
+function outcome(log, method, step, probes) {
+  if (!log.classifies) return "";
+  const count = (which) => probes.filter((probe) => log.about(method, step, probe)[which]).length;
+  return log.labelled ? `, ${count("wrong")} predicted wrong` : `, ${count("moved")} predicted as another class than the explained one`;
 }

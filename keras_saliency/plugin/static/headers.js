@@ -43,14 +43,14 @@ export function rowHeader(context, probe, picture, [height, width], gap) {
 
 /** What a cell of the matrix tells. */
 export function tipOf({ log, method }, step, probe) {
-  const { name, target, prediction, wrong, confidence, limit, said } = log.about(method, step, probe);
+  const { name, target, prediction, wrong, moved, confidence, peak, said } = log.about(method, step, probe);
   const predicted = `${log.className(prediction)} ${percent(confidence)}${wrong ? " ✗" : ""}`;
   const line = (title, text, kind) => text && el("div", { class: kind }, el("span", {}, `${title} `), text);
   return [
     el("strong", {}, `${name}, ${log.stepLabel(step)}`),
-    line("target", log.className(target)),
-    line("predicted", prediction >= 0 && predicted, wrong && "wrong"),
-    line("peak", `${number(limit)}${said && `, ${said}`}`),
+    line(log.labelled ? "target" : "explained", log.className(target)),
+    line(moved ? "now" : "predicted", prediction >= 0 && predicted, wrong && "wrong"),
+    line("peak", `${number(peak)}${said && `, ${said}`}`),
   ];
 }
 

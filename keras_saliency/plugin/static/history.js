@@ -67,9 +67,9 @@ export class History {
     if (told === this.#told) return;
     this.#told = told;
     log.steps.forEach((step, at) => {
-      const { prediction, confidence, wrong } = abouts[at];
+      const { prediction, confidence, wrong, moved } = abouts[at];
       const { element, caption } = this.#cells.get(step);
-      const said = [wrong && "✗ ", log.className(prediction), confidence !== null && ` ${percent(confidence)}`];
+      const said = [wrong && "✗ ", moved && "now ", log.className(prediction), confidence !== null && ` ${percent(confidence)}`];
       replace(caption, el("b", {}, log.stepLabel(step)), el("span", { class: wrong ? "wrong" : "" }, said));
       element.classList.toggle("wrong", wrong);
     });

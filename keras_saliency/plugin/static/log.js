@@ -2,11 +2,10 @@
 
 import { decode } from "./arrays.js";
 import { ArrayCache } from "./cache.js";
+import { FINDINGS, PROBES, REPORTS, problemOf } from "./faults.js";
 
-const FORMAT = 1;
-const PROBES = "saliency_log/probes";
-const REPORTS = "saliency_log/reports";
-const FINDINGS = "saliency_log/findings";
+const OF_PROBES = ["pictures", "masks", "regions", "places", "ink"]; // arrays
+const OF_EACH = ["pictures", "ink"]; // of these one for each probe, never one for all
 const MAPS = "saliency_log/maps/";
 const CACHE_BYTES = 256 * 2 ** 20;
 
@@ -18,12 +17,15 @@ export class RunLog {
   masks = null;
   regions = null;
   places = null;
+  ink = null;
   /** Grows when what was read before was written anew. */
   generation = 0;
   /** The steps that have a report, ascending. */
   steps = [];
   /** The names of the methods, in their order. */
   methods = [];
+  /** Whether anything is predicted that can be told by a class. */
+  classifies = false;
 
   #source;
   #tags = {};
@@ -44,6 +46,11 @@ export class RunLog {
   /** How many probes there are. */
   get count() {
     return this.header?.names.length ?? 0;
+  }
+
+  /** Whether the probes have labels, so that a prediction can be wrong; else the first one is explained. */
+  get labelled() {
+    return this.classifies && Array.isArray(this.header.targets);
   }
 
   /** Plain sentences on what can't be shown. */
@@ -76,6 +83,11 @@ export class RunLog {
     return this.#findings.get(step)?.header;
   }
 
+  /** The statistics of a step, with those of its tests: a number by name. */
+  statistics(step) {
+    return { ...this.report(step)?.statistics, ...this.findings(step)?.statistics };
+  }
+
   /** Whether a method's maps are signed. */
   signed(method) {
     return this.#signed.has(method);
@@ -96,17 +108,19 @@ export class RunLog {
   about(method, step, probe) {
     const report = this.report(step);
     const maps = report?.methods[method];
-    const target = report?.targets[probe] ?? this.header.targets?.[probe] ?? -1;
+    const target = this.classifies ? report?.targets[probe] ?? this.header.targets?.[probe] ?? -1 : -1;
     const prediction = report?.predictions[probe] ?? -1;
+    const differs = target >= 0 && prediction >= 0 && prediction !== target;
     return {
       name: this.header.names[probe],
-      target,
+      target, // the class that is explained: the label, where there are any
       prediction,
-      wrong: target >= 0 && prediction >= 0 && prediction !== target,
+      wrong: differs && this.labelled,
+      moved: differs && !this.labelled,
       confidence: report?.confidences[probe] ?? null,
       score: report?.scores[probe] ?? null,
       gradientNorm: report?.gradient_norms[probe] ?? null,
-      limit: maps?.limits[probe] ?? null,
+      peak: (maps?.peaks ?? maps?.limits)?.[probe] ?? null, // of the whole map; limits are those of the kept one
       said: maps?.said[probe] ?? "",
     };
   }
@@ -215,11 +229,11 @@ export class RunLog {
   }
 
   async #take(name, entry, place, probes) {
-    if (!["pictures", "masks", "regions", "places"].includes(name)) return;
+    if (!OF_PROBES.includes(name)) return;
     try {
       const array = await this.#load(PROBES, entry, place);
       const count = array.shape[name === "regions" ? 1 : 0];
-      if (array.data.length && count !== probes && (count !== 1 || name === "pictures")) {
+      if (array.data.length && count !== probes && (count !== 1 || OF_EACH.includes(name))) {
         throw new Error(`They are ${count}, where the log has ${probes} probes.`);
       }
       this[name] = array.data.length ? array : null;
@@ -253,6 +267,7 @@ export class RunLog {
     const readable = [...this.#reports].filter(([, { header }]) => header);
     this.steps = readable.map(([step]) => step).sort((one, other) => one - other);
     const methods = this.steps.flatMap((step) => Object.entries(this.report(step).methods));
+    this.classifies = this.steps.some((step) => this.report(step).predictions.some((prediction) => prediction >= 0));
     this.methods = [...new Set(methods.map(([name]) => name))];
     this.#signed = new Set(methods.filter(([, { signed }]) => signed).map(([name]) => name));
     this.#maxima = new Map(this.methods.map((method) => [method, this.#largest(method)]));
@@ -267,34 +282,4 @@ export class RunLog {
     }
     return { probes, all: probes.reduce((most, limit) => Math.max(most, limit), 0) };
   }
-}
-
-/** The fields that this page counts on: lists, and objects. */
-const FIELDS = {
-  [PROBES]: [["names", "regions", "arrays", "shape"], ["colormaps", "descriptions"]],
-  [REPORTS]: [["targets", "predictions", "confidences", "scores", "gradient_norms"], ["methods", "statistics"]],
-  [FINDINGS]: [["verdicts", "alerts", "arrays"], []],
-};
-
-/** Why what was found under a tag can't be shown, in a sentence; `null` if it can. */
-function problemOf(tag, found) {
-  const where = `What was logged at step ${found?.step}`;
-  if (found?.header?.format <= FORMAT) {
-    const lost = lacking(tag, found.header);
-    return lost === undefined ? null : `${where} is not as it should be: its ${lost} can't be read.`;
-  }
-  if (!found?.header) return `${where} can't be read. ${found?.error ?? ""}`;
-  return `${where} has the format ${found.header.format}, newer than ${FORMAT}: please upgrade keras_saliency.`;
-}
-
-/** The first field of a header that is not what the format says; `undefined` if all are. */
-function lacking(tag, header) {
-  const [lists, objects] = FIELDS[tag];
-  const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-  const isMethod = (told) => isObject(told) && Array.isArray(told.limits) && Array.isArray(told.said);
-  return (
-    lists.find((name) => !Array.isArray(header[name])) ??
-    objects.find((name) => !isObject(header[name])) ??
-    (tag === REPORTS && !Object.values(header.methods).every(isMethod) ? "methods" : undefined)
-  );
 }

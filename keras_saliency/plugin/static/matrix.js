@@ -49,7 +49,6 @@ class MatrixView {
     const { element } = this;
     element.addEventListener("scroll", () => this.#hover(null), { passive: true });
     element.addEventListener("scroll", () => this.#draw(), { passive: true });
-    element.addEventListener("keydown", (event) => event.key === "Enter" && this.#open(event));
     this.#canvas.addEventListener("pointermove", (event) => this.#hover(event));
     this.#canvas.addEventListener("pointerleave", () => this.#hover(null));
     this.#canvas.addEventListener("click", (event) => this.#choose(event));
@@ -281,10 +280,6 @@ class MatrixView {
   #choose(event, view = this.#context.state.get("view")) {
     const found = this.#at(event);
     if (found) this.#context.openProbe(found.probe, found.step, view);
-  }
-
-  #open(event) {
-    if (event.target === this.element) this.#context.state.set({ view: "probe" });
   }
 
   #hover(event) {

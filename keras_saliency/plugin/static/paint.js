@@ -13,6 +13,7 @@ export const NOT_A_NUMBER = [0, 120, 140];
 const LEVELS = 252;
 const ZERO = LEVELS / 2;
 const NOT_FINITE = 255;
+const [LIGHT_INK, DARK_INK, PAPER] = [240, 16, 24]; // gray levels; the pictures have light ink on dark paper
 
 /** A colour map of a log's header as bytes, three for each of 253 codes. */
 export function table(header, name) {
@@ -54,6 +55,7 @@ export function cellOf(log, maps, probe) {
     pictureHeight,
     pictureWidth,
     places,
+    ink: places && log.ink && item(log.ink, probe),
   };
 }
 
@@ -69,7 +71,7 @@ export function cellSize(cell, show, opacity) {
  *
  * @param cell what `cellOf` gives.
  * @param style `{show, opacity, colors, alphas}`: `"map"` blends evenly with the gray picture,
- *   `"overlay"` the more the larger a value is; `colors` by `lookup`, `alphas` by `strengths`.
+ *   `"overlay"` the more the larger a value is, with the picture's ink on top; `colors` by `lookup`, `alphas` by `strengths`.
  * @param size `[height, width]` of the result; by default `cellSize`. Pixels are taken, not averaged.
  * @returns ImageData
  */
@@ -156,14 +158,32 @@ function copyColor(data, at, colors, code) {
   for (let channel = 0; channel < 4; channel++) data[at + channel] = colors[4 * code + channel];
 }
 
-function blendPixel(data, at, { picture, map }, { show, opacity, colors, alphas }, pixel, place) {
+function blendPixel(data, at, { picture, map, ink }, { show, opacity, colors, alphas }, pixel, place) {
   const code = map[place];
-  const gray = 0.299 * picture[3 * pixel] + 0.587 * picture[3 * pixel + 1] + 0.114 * picture[3 * pixel + 2];
+  const gray = luma(picture, 3 * pixel);
   const alpha = show === "overlay" ? opacity * alphas[code] : opacity;
+  const covered = show === "overlay" && ink ? ink[pixel] / 255 : 0;
+  const ground = covered ? withoutInk(gray, covered) : gray;
   for (let channel = 0; channel < 3; channel++) {
-    data[at + channel] = gray + (colors[4 * code + channel] - gray) * alpha;
+    data[at + channel] = ground + (colors[4 * code + channel] - ground) * alpha;
   }
   data[at + 3] = 255;
+  if (covered) inkPixel(data, at, covered);
+}
+
+/** The gray that lies below a picture's ink; where hardly any of it shows, that of paper. */
+function withoutInk(gray, covered) {
+  return covered < 0.5 ? (gray - LIGHT_INK * covered) / (1 - covered) : PAPER;
+}
+
+/** Puts ink on a pixel: light on a dark one, dark on a light one. */
+function inkPixel(data, at, covered) {
+  const color = luma(data, at) < 128 ? LIGHT_INK : DARK_INK;
+  for (let channel = 0; channel < 3; channel++) data[at + channel] += (color - data[at + channel]) * covered;
+}
+
+function luma(data, at) {
+  return 0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2];
 }
 
 function runs(length, holds, found) {

@@ -11,7 +11,7 @@ const TRACES = [
   { name: "confidence", title: "Confidence in the predicted class", value: ({ confidence }) => confidence },
   { name: "score", title: "Score that is explained", value: ({ score }) => score },
   { name: "gradient-norm", title: "Gradient norm", value: ({ gradientNorm }) => gradientNorm },
-  { name: "peak", title: "Peak of the map", value: ({ limit }) => limit },
+  { name: "peak", title: "Peak of the map", value: ({ peak }) => peak },
 ];
 
 export function createProbeView(context) {
@@ -90,7 +90,8 @@ class ProbeView {
     const outlined = [log.masks && "the object (solid)", ...log.header.regions.map((name) => `${name} (dashed)`)];
     const facts = {
       Step: log.stepLabel(step),
-      Target: log.className(about.target),
+      Target: log.labelled && log.className(about.target),
+      "Explained class": !log.labelled && log.className(about.target),
       Group: log.header.groups?.[probe],
       Score: number(about.score),
       "Gradient norm": number(about.gradientNorm),
@@ -155,8 +156,9 @@ function turns(log, abouts) {
   return turned.map(([step, prediction]) => [step, log.className(prediction)]);
 }
 
-function verdict(log, { prediction, wrong }) {
+function verdict(log, { prediction, wrong, moved }) {
   if (prediction < 0) return "";
+  if (!log.labelled) return `${moved ? "now " : ""}${log.className(prediction)}`;
   return wrong ? el("b", { class: "wrong" }, `✗ ${log.className(prediction)}`) : `✓ ${log.className(prediction)}`;
 }
 
@@ -166,7 +168,7 @@ function rowOf(log, step, about) {
     percent(about.confidence),
     number(about.score),
     number(about.gradientNorm),
-    number(about.limit),
+    number(about.peak),
     about.said,
   ];
   return el("tr", { dataset: { step } }, el("th", { scope: "row" }, log.stepLabel(step)), cells.map((cell) => el("td", {}, cell)));

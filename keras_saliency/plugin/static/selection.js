@@ -1,5 +1,8 @@
 /** Which probes are shown, in what order. */
 
+/** What a view says that has nothing to show. */
+export const NONE_PASSES = "No probe passes the filter.";
+
 /** What probes can be sorted by: its name, and its value for one probe (`about`, and at the first step). */
 export const SORTS = {
   logged: { title: "order of the log", value: null },
@@ -8,15 +11,15 @@ export const SORTS = {
   confidence: { title: "confidence", value: (now) => now.confidence },
   score: { title: "score", value: (now) => now.score },
   gradient: { title: "gradient norm", value: (now) => now.gradientNorm },
-  peak: { title: "peak of the map", value: (now) => now.limit },
-  growth: { title: "growth of the peak", value: (now, first) => now.limit / first.limit },
+  peak: { title: "peak of the map", value: (now) => now.peak },
+  growth: { title: "growth of the peak", value: (now, first) => now.peak / first.peak },
 };
 
 /**
  * The indices of the probes that pass the filter, sorted.
  *
  * @param filter `{text, class, wrong}`: part of the name, a target class or `null`, and `true` (only
- *   wrong predictions), `false` (only right ones) or `null`.
+ *   wrong predictions), `false` (only right ones) or `null`; without classes or labels they let all pass.
  * @param order `{by, descending}`: a name of `SORTS`; what has no value comes last.
  */
 export function select(log, method, step, filter, order) {
@@ -26,8 +29,8 @@ export function select(log, method, step, filter, order) {
     const { name, target, wrong } = now[probe];
     return (
       name.toLowerCase().includes(text) &&
-      (filter.class === null || target === filter.class) &&
-      (filter.wrong === null || wrong === filter.wrong)
+      (filter.class === null || !log.classifies || target === filter.class) &&
+      (filter.wrong === null || !log.labelled || wrong === filter.wrong)
     );
   });
   const value = SORTS[order.by]?.value;

@@ -4,6 +4,8 @@ import { el } from "./dom.js";
 
 const PAUSE = 150; // milliseconds that a step is shown at least while playing
 const TYPED = "input:not([type=checkbox]), select, textarea"; // what has a use of its own for the keys
+const ENTERED = "input:not([type=range]), select, textarea, summary, button, a"; // and for enter
+const OPENING = ["matrix", "epoch"]; // the views whose chosen probe enter opens
 const PRESSED = "input:not([type=range]), select, textarea, summary, button:not([role=tab])"; // and for space
 
 export function createTimeline(context) {
@@ -63,12 +65,13 @@ export function createTimeline(context) {
     ArrowDown: () => probeBy(1),
     Home: () => context.showStep(context.log.steps[0]),
     End: () => context.showStep(context.log.steps.at(-1)),
+    Enter: () => OPENING.includes(state.get("view")) && state.set({ view: "probe" }),
   };
 
   function press(event) {
     const { key, target, altKey, ctrlKey, metaKey, shiftKey } = event;
     if (altKey || ctrlKey || metaKey || shiftKey || event.defaultPrevented || !(key in keys)) return;
-    if (target !== range && target.matches(key === " " ? PRESSED : TYPED)) return;
+    if (target !== range && target.matches({ " ": PRESSED, Enter: ENTERED }[key] ?? TYPED)) return;
     if (!context.log?.steps.length) return;
     event.preventDefault();
     keys[key]();

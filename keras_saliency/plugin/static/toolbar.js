@@ -91,6 +91,8 @@ export function createToolbar(context) {
 
     text.update(state.get("filter").text);
     target.update(classesOf(log), state.get("filter").class);
+    target.element.hidden = !log.classifies;
+    wrong.element.hidden = !log.labelled;
     wrong.update(PREDICTIONS, state.get("filter").wrong);
     sortBy.update(Object.entries(SORTS).map(([name, { title }]) => [name, title]), state.get("sortBy"));
     const up = state.get("sort") === "ascending";
