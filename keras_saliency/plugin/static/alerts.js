@@ -144,7 +144,9 @@ function summaryOfTests(log) {
   const standing = alerted.filter((rule) => verdictAt(log, steps.at(-1), rule)?.active).length;
   const by = counted(alerted.length, "rule");
   const caught = raised.length > alerted.length ? `${raised.length} alerts by ${by}` : `${by} raised an alert`;
-  const stand = `${standing} of them still ${standing === 1 ? "stands" : "stand"} at the last test`;
+  const some = `${standing} of them still ${standing === 1 ? "stands" : "stand"}`;
+  const one = standing ? "and it still stands" : "and it no longer stands";
+  const stand = `${alerted.length === 1 ? one : some} at the last test`;
   const only = `${counted(warned.length, alerted.length ? "more rule" : "rule")} only warned`;
   return [alerted.length && `${caught}, ${stand}`, warned.length && only, tests].filter(Boolean).join("; ") + ".";
 }
