@@ -1,5 +1,6 @@
 /** An alert with all that it rests on. */
 
+import { DEFAULTS } from "./context.js";
 import { el, replace } from "./dom.js";
 import { number } from "./format.js";
 import { markIcon, tidy, verdictAt } from "./verdicts.js";
@@ -36,12 +37,13 @@ export function createAlertCard(context, alert) {
   );
 }
 
-/** Shows an alert's step with its region or window outlined, in the view of one step. */
+/** Shows all probes at an alert's step with its region or window outlined, by the first method: the tests' own. */
 function showAlert(context, { epoch, rule, window: place }) {
   const name = rule.startsWith(REGION) ? rule.slice(REGION.length) : null;
-  const { steps } = context.log;
+  const { steps, methods } = context.log;
   const step = epoch === steps.at(-1) ? null : epoch;
-  context.state.set({ step, region: place ?? name, view: "epoch", outlines: true });
+  const { filter } = DEFAULTS;
+  context.state.set({ step, method: methods[0], filter, region: place ?? name, view: "epoch", outlines: true });
 }
 
 function numbersOf(log, alert) {

@@ -23,7 +23,7 @@ class AlertsView {
   #none = el("p", { class: "hint", hidden: true }, "No curve has this in its name.");
   #filter = el("input", {
     type: "search",
-    placeholder: "part of a name",
+    placeholder: "name",
     "data-testid": "curve-filter",
     oninput: () => this.#sift(),
   });
@@ -138,11 +138,17 @@ function summaryOfTests(log) {
   if (!made) return `No test could be made: ${log.findings(steps.at(-1)).gate || log.findings(steps.at(-1)).note}.`;
   const alerts = steps.flatMap((step) => log.findings(step).alerts);
   if (!alerts.length) return `Nothing was caught: ${tests}.`;
-  const rules = (level) => new Set(alerts.filter((alert) => alert.level === level).map(({ rule }) => rule));
-  const [alerted, warned] = [rules("alert"), [...rules("warn")].filter((rule) => !rules("alert").has(rule))];
-  const standing = testNames(log).filter((rule) => verdictAt(log, steps.at(-1), rule)?.active);
-  const stand = alerted.size ? `, ${standing.length} of them standing at the last test` : "";
-  return `${counted(alerted.size, "alert")}${stand}; ${counted(warned.length, "more warning")}; ${tests}.`;
+  const raised = alerts.filter(isAlert);
+  const alerted = [...new Set(raised.map(({ rule }) => rule))];
+  const warned = [...new Set(alerts.map(({ rule }) => rule))].filter((rule) => !alerted.includes(rule));
+  const standing = alerted.filter((rule) => verdictAt(log, steps.at(-1), rule)?.active).length;
+  const by = counted(alerted.length, "rule");
+  const caught = raised.length > alerted.length ? `${raised.length} alerts by ${by}` : `${by} raised an alert`;
+  const some = `${standing} of them still ${standing === 1 ? "stands" : "stand"}`;
+  const one = standing ? "and it still stands" : "and it no longer stands";
+  const stand = `${alerted.length === 1 ? one : some} at the last test`;
+  const only = `${counted(warned.length, alerted.length ? "more rule" : "rule")} only warned`;
+  return [alerted.length && `${caught}, ${stand}`, warned.length && only, tests].filter(Boolean).join("; ") + ".";
 }
 
 /** What is to be known of the tests that hold at a step. */

@@ -135,11 +135,7 @@ class CompareView {
   #show(shown) {
     this.#shown = shown;
     const { left, right, pairs } = shown;
-    this.#hint.textContent = right.alike
-      ? "Both sides show the same. Choose another run, method or step for the right one."
-      : shown.sizes
-        ? "One method is signed, the other isn't: the difference is that of the sizes."
-        : "";
+    this.#hint.textContent = hintOf(shown);
     this.#summary.textContent = summaryOf(shown);
     this.#legend.style.setProperty("--colors", gradientOf(left.log.header));
     const { span } = shown;
@@ -197,6 +193,17 @@ function pairOf({ left, right, scale, sizes }, probe, other) {
   const reason = mismatch(one, two);
   if (reason) return { probe, other, reason, mean: null };
   return { probe, other, one, two, reason, mean: meanDifference(one, two), correlation: rankCorrelation(one, two) };
+}
+
+/** What is to be known of both sides; "" if nothing is. */
+function hintOf({ left, right, sizes }) {
+  if (right.alike) return "Both sides show the same. Choose another run, method or step for the right one.";
+  const [wanted, shown] = [left.log.stepLabel(left.step), right.log.stepLabel(right.step)];
+  const parts = [
+    right.linked && right.step !== left.step && `The right side has no maps of ${wanted}: it shows ${shown}.`,
+    sizes && "One method is signed, the other isn't: the difference is that of the sizes.",
+  ];
+  return parts.filter(Boolean).join(" ");
 }
 
 /** What all pairs say together. */

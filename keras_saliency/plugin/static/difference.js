@@ -55,7 +55,7 @@ export function meanDifference(left, right) {
   return count ? sum / count : null;
 }
 
-/** Spearman's rank correlation of two sides, over what is finite in both; `null` of a constant map. */
+/** Spearman's rank correlation of the sizes of two sides, over what is finite in both; `null` of a constant map. */
 export function rankCorrelation(left, right) {
   const [counts, otherCounts] = [new Float64Array(256), new Float64Array(256)];
   const isShared = (place) => left.map[place] !== NO_NUMBER && right.map[place] !== NO_NUMBER;
@@ -64,7 +64,7 @@ export function rankCorrelation(left, right) {
     counts[left.map[place]] += 1;
     otherCounts[right.map[place]] += 1;
   }
-  const [ranks, otherRanks] = [ranksOf(left.shares, counts), ranksOf(right.shares, otherCounts)];
+  const [ranks, otherRanks] = [ranksOf(left.shares.map(Math.abs), counts), ranksOf(right.shares.map(Math.abs), otherCounts)];
   let [both, squares, otherSquares] = [0, 0, 0];
   for (let place = 0; place < left.map.length; place++) {
     if (!isShared(place)) continue;

@@ -70,7 +70,7 @@ export class History {
       const { prediction, confidence, wrong, moved } = abouts[at];
       const { element, caption } = this.#cells.get(step);
       const said = [wrong && "✗ ", moved && "now ", log.className(prediction), confidence !== null && ` ${percent(confidence)}`];
-      replace(caption, el("b", {}, log.stepLabel(step)), el("span", { class: wrong ? "wrong" : "" }, said));
+      replace(caption, el("b", { title: log.stepLabel(step) }, step < 0 ? "start" : log.stepLabel(step)), el("span", { class: wrong ? "wrong" : "" }, said));
       element.classList.toggle("wrong", wrong);
     });
   }

@@ -44,12 +44,13 @@ class Page {
   #shown = null;
   #problems = el("details", { class: "problems", "data-testid": "problems", hidden: true });
   #notice = el("div", { class: "notice", role: "status", "data-testid": "notice" });
-  #otherRun = dropDown("Run", "notice-run", (run) => this.#context.state.set({ run }));
+  #otherRun = dropDown("Run", "notice-run", (run) => this.#context.state.set({ run, region: null }));
   #main = el("main", { class: "view", role: "tabpanel" });
   #root = el("div", { class: "keras-saliency", "data-testid": "page" });
   #timer = 0;
   #polling = false;
   #loaded = false;
+  #seen = false; // whether the page was in sight when it was looked at last
 
   constructor(context) {
     this.#context = context;
@@ -66,13 +67,25 @@ class Page {
     this.#say(el("p", {}, "Loading …"));
     await this.#poll();
     if (!this.#context.source.live) return;
+    this.#takeKeys();
     document.addEventListener("visibilitychange", () => this.#poll());
-    addEventListener("resize", () => this.#loaded || this.#poll());
+    addEventListener("resize", () => {
+      this.#takeKeys();
+      if (!this.#loaded) this.#poll();
+    });
+  }
+
+  /** When TensorBoard brings this tab into sight, its keys work at once; they are not taken later. */
+  #takeKeys() {
+    const appears = isSeen() && !this.#seen;
+    this.#seen = isSeen();
+    if (appears && parent !== window) window.focus();
   }
 
   /** Looks for what is new, now and again while the page can be seen. */
   async #poll() {
     clearTimeout(this.#timer);
+    this.#seen &&= isSeen();
     if (isSeen() && !this.#polling) {
       this.#polling = true;
       try {

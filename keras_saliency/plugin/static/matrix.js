@@ -1,10 +1,11 @@
 /** View Matrix: every probe (a row) at every step (a column), as small maps. */
 
 import { el, replace } from "./dom.js";
+import { GAP, frameCell } from "./frames.js";
 import { columnHeader, placeTip, rowHeader, tipOf } from "./headers.js";
+import { NONE_PASSES } from "./selection.js";
 import { Strips, stripCellSize } from "./strips.js";
 
-const GAP = 6;
 const CELL = { least: 48, scrolled: 72, most: 112, small: 64 }; // pixels, about; up to `small`, thumbnails do
 const TOP = 26; // pixels of the column headers
 const SIDE = { wide: 208, narrow: 112 }; // pixels of the row headers
@@ -25,7 +26,8 @@ class MatrixView {
   #rows = el("div", { class: "matrix-rows" });
   #corner = el("div", { class: "matrix-corner" });
   #tip = el("div", { class: "tip", role: "status", hidden: true });
-  #frame = el("div", { class: "matrix-frame" }, this.#canvas, this.#columns, this.#rows, this.#corner, this.#tip);
+  #none = el("p", { class: "matrix-none", "data-testid": "matrix-none", hidden: true }, NONE_PASSES);
+  #frame = el("div", { class: "matrix-frame" }, this.#canvas, this.#columns, this.#rows, this.#corner, this.#none, this.#tip);
   #space = el("div", { class: "matrix-space" }, this.#frame);
   #probes = [];
   #steps = [];
@@ -59,6 +61,7 @@ class MatrixView {
   async update() {
     const { log, method, step } = this.#context;
     const mine = ++this.#turn;
+    this.#hover(null);
     this.#waiting = true;
     const probes = this.#context.selected;
     this.#target = this.#room(log.steps.length, probes.length);
@@ -67,11 +70,16 @@ class MatrixView {
     if (mine !== this.#turn) return;
     if (!(maps instanceof Error)) this.#cell = stripCellSize(log, maps, this.#target);
     [this.#probes, this.#steps, this.#waiting] = [probes, log.steps, false];
+    this.#none.hidden = probes.length > 0;
     this.#strips.show(this.#probes, this.#cell, this.#look(log, method));
     replace(this.#corner, el("span", {}, `${this.#probes.length} probes`), el("span", {}, `${log.header.unit} →`));
     const { scrollLeft, scrollWidth, clientWidth } = this.element;
     this.#layOut();
     this.#reveal(scrollLeft + clientWidth >= scrollWidth - GAP);
+  }
+
+  destroy() {
+    this.#hover(null);
   }
 
   #resize() {
@@ -194,8 +202,8 @@ class MatrixView {
       else this.#empty(left, top, maps instanceof Error || !log.has(method, step));
       this.#painting ||= !strip && Boolean(maps?.data);
       const probe = this.#probes[row];
-      if (log.about(method, step, probe).wrong) this.#outline(left, top, "--wrong", 2);
-      if (probe === chosen && step === current) this.#outline(left, top, "--accent", 3);
+      const marks = { wrong: log.about(method, step, probe).wrong, chosen: probe === chosen && step === current };
+      frameCell(this.#pixels, [left, top, width, height], marks, (name) => this.#color(name));
     }
   }
 
@@ -216,13 +224,6 @@ class MatrixView {
     this.#pixels.textAlign = "center";
     this.#pixels.textBaseline = "middle";
     this.#pixels.fillText("no map", left + width / 2, top + height / 2, width - 4);
-  }
-
-  #outline(left, top, color, wide) {
-    const [height, width] = this.#cell;
-    this.#pixels.strokeStyle = this.#color(color);
-    this.#pixels.lineWidth = wide;
-    this.#pixels.strokeRect(left - wide / 2 + 0.5, top - wide / 2 + 0.5, width + wide - 1, height + wide - 1);
   }
 
   #color(name) {

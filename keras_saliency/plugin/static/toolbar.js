@@ -30,7 +30,7 @@ export function createToolbar(context) {
   const timeline = createTimeline(context);
 
   const view = tabs("View", Object.entries(VIEWS).map(([name, { title }]) => [name, title]), choose("view"));
-  const run = dropDown("Run", "run", choose("run"));
+  const run = dropDown("Run", "run", (name) => state.set({ run: name, region: null }));
   const method = dropDown("Method", "method", choose("method"));
 
   const show = dropDown("Show", "show", choose("show"));
