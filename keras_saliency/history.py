@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_saliency import sheets
 from keras_saliency._checks import check_choice
-from keras_saliency.drawings import inked
+from keras_saliency.drawings import PAPER, inked
 from keras_saliency.heatmaps import (
     SCALES,
     check_colormap,
@@ -135,27 +135,21 @@ def _overlays(log: Log, probes: list[int], method: str | None, scale: str, color
         shown = np.broadcast_to(shown.max(axis=0), shown.shape)
     if scale == "shared":
         shown = np.full_like(shown, shown.max())
-    return np.stack(
-        [
-            _inked(
-                log,
-                probes,
-                overlay(
-                    log.probes.pictures[probes],
-                    _as_pictures(log, maps, probes),
-                    limits=ends[probes],
-                    colormap=diverging(colormap) if is_signed else colormap,
-                    signed=is_signed,
-                ),
-            )
-            for maps, ends in zip(histories, shown, strict=True)
-        ]
-    )
-
-
-def _inked(log: Log, probes: list[int], pictures: Array) -> Array:
-    """With the inputs' text and lines on top, so that they can be read."""
-    return pictures if log.probes.ink is None else inked(pictures, log.probes.ink[probes])
+    pictures, ink = log.probes.pictures[probes], None
+    if log.probes.ink is not None:  # text and lines go on top, so that they can be read
+        ink = log.probes.ink[probes]
+        pictures = np.where(ink[..., np.newaxis] > 0, np.uint8(PAPER), pictures)
+    frames = []
+    for maps, ends in zip(histories, shown, strict=True):
+        frame = overlay(
+            pictures,
+            _as_pictures(log, maps, probes),
+            limits=ends[probes],
+            colormap=diverging(colormap) if is_signed else colormap,
+            signed=is_signed,
+        )
+        frames.append(frame if ink is None else inked(frame, ink))
+    return np.stack(frames)
 
 
 def _maps(report: SaliencyReport, method: str | None) -> Array:

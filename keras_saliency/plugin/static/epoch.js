@@ -85,7 +85,8 @@ export function createEpochView(context) {
     resize();
     mark();
     size.update(state.get("size"));
-    grid.style.setProperty("--cell", `${state.get("size")}px`);
+    const legible = log.ink ? log.ink.shape[2] : 0; // text that is made smaller can't be read
+    grid.style.setProperty("--cell", `${Math.max(state.get("size"), legible)}px`);
     const some = shown.length === log.count ? `${log.count} probes` : `${shown.length} of ${log.count} probes`;
     summary.textContent = shown.length ? `${some}${outcome(log, method, step, shown)}` : NONE_PASSES;
     paint();
