@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,15 @@ def test_the_python_blocks_of_a_document_run_in_order(
     script.write_text(python_blocks(document.read_text("utf-8")), "utf-8")
     ran = run(script)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name
+)
+def test_the_files_that_a_document_links_to_exist(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text("utf-8"))
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert missing == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
