@@ -136,7 +136,7 @@ class Pictures:
         if tag.startswith(_tags.CONTACT_SHEET):
             return f"All probes with their maps; first the mean. {shown}"
         if tag == _tags.CLUSTERS:
-            return f"The probes, alike maps together; never an alert. {shown}"
+            return f"The probes, alike maps together: for exploration, never an alert. {shown}"
         if tag.startswith(_tags.FILMSTRIP):
             return f"The maps up to now; first their mean. {shown}"
         return f"A probe, its map laid over, its map. {shown}"
