@@ -341,3 +341,4 @@ def test_tensorboard_without_our_data_says_what_to_do(chromium, tmp_path):
     ):
         tab.frame = tab.page.locator("iframe").element_handle().content_frame()
         tab.get("introduction").wait_for()
+        assert "ks.SaliencyCallback(probes" in tab.get("introduction").inner_text()
