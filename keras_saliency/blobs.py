@@ -42,7 +42,8 @@ def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
         >>> codes(np.array([[0.0, 1.0, 2.0, np.nan]]), limits=np.array([2.0])).tolist()
         [[0, 126, 252, 255]]
     """
-    values, finite = shades(maps.astype(np.result_type(maps, np.float32)), limits, signed)
+    wide = maps.astype(np.result_type(maps, np.float32), copy=False)  # float16 is too coarse
+    values, finite = shades(wide, limits, signed)
     half = _tags.LEVELS // 2
     found: Array = np.rint(values * half + half if signed else values * _tags.LEVELS)
     found = found.astype(np.uint8)

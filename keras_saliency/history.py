@@ -185,9 +185,10 @@ def caption(log: Log, report: SaliencyReport, probe: int) -> list[Line]:
 
     when = "before training" if report.step == -1 else f"{log.unit} {report.step}"
     target, prediction = int(report.targets[probe]), int(report.predictions[probe])
-    lines = [Line(when), Line(f"target {name(target)}")]
+    has_labels = log.probes.targets is not None
+    lines = [Line(when), Line(f"{'target' if has_labels else 'explained:'} {name(target)}")]
     if prediction >= 0:
         said = f"predicts {report.confidences[probe]:.2f} {name(prediction)}"
-        lines.append(Line(said, wrong=prediction != target))
+        lines.append(Line(said, wrong=has_labels and prediction != target))
     said = statement(report.maps[probe])
     return [*lines, Line(said, wrong=True)]

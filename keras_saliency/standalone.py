@@ -7,12 +7,9 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from keras_saliency import _tags
 from keras_saliency._checks import check_positive_int
@@ -99,6 +96,8 @@ def page(log_dir: str | Path, *, most_steps: int | None = None) -> str:
         TypeError: `log_dir` is no path.
         ValueError: It is no directory, or holds no log of `SaliencyCallback`.
     """
+    if most_steps is not None:
+        check_positive_int("most_steps", most_steps, mend="It counts the steps to keep.")
     runs = read_blobs(log_dir)
     if not runs:
         raise ValueError(
@@ -106,7 +105,6 @@ def page(log_dir: str | Path, *, most_steps: int | None = None) -> str:
             "directory that the callback got as log_dir. (With map_size=None it keeps no such log.)"
         )
     if most_steps is not None:
-        check_positive_int("most_steps", most_steps, mend="It counts the steps to keep.")
         runs = {run: _thinned(blobs, most_steps) for run, blobs in runs.items()}
     data = json.dumps(_data(runs), allow_nan=False, separators=(",", ":"))
     return _PAGE.format(
@@ -143,17 +141,17 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
     arrays: dict[str, str] = {}
     for run, tags in runs.items():
         for tag, steps in tags.items():
-            entries, told = [], []
+            entries = []
             for step, (wall_time, blobs) in steps.items():
                 first = len(arrays)
                 keys = [str(first + place) for place in range(len(blobs))]
                 arrays.update(zip(keys, map(_text, blobs), strict=True))
                 written = wall_time if math.isfinite(wall_time) else None
                 entries.append([step, written, keys])
-                told.append({"step": step, "wall_time": written, **_header(blobs)})
+                if not tag.startswith(_tags.MAPS):  # whose headers the page does not ask for
+                    told = headers.setdefault(run, {}).setdefault(tag, [])
+                    told.append({"step": step, "wall_time": written, **_header(blobs)})
             index.setdefault(run, {})[tag] = entries
-            if not tag.startswith(_tags.MAPS):  # whose headers the page does not ask for
-                headers.setdefault(run, {})[tag] = told
     return {"index": {"format": _tags.FORMAT, "runs": index}, "headers": headers, "blobs": arrays}
 
 
@@ -170,16 +168,13 @@ def _header(blobs: list[bytes]) -> dict[str, Any]:
 
 
 def _thinned(blobs: Blobs, most_steps: int) -> Blobs:
-    steps = np.array(sorted(blobs.get(_tags.REPORTS, {})))
-    kept = {int(step) for step in steps[evenly(len(steps), most_steps)]} if len(steps) else set()
+    logged = list(blobs.get(_tags.REPORTS, {}))
+    kept = {logged[place] for place in evenly(len(logged), most_steps)} if logged else set()
     for step, (_, content) in blobs.get(_tags.FINDINGS, {}).items():
         header = _header(content).get("header", {})
         if header.get("alerts"):
             kept.add(step)
     return {
-        tag: _only(found, kept) if tag != _tags.PROBES else found for tag, found in blobs.items()
+        tag: {step: found for step, found in steps.items() if tag == _tags.PROBES or step in kept}
+        for tag, steps in blobs.items()
     }
-
-
-def _only(steps: dict[int, Any], kept: Iterable[int]) -> dict[int, Any]:
-    return {step: content for step, content in steps.items() if step in kept}

@@ -10,6 +10,7 @@ from test_reader import images, report, written
 import keras_saliency as ks
 from keras_saliency.heatmaps import colorize, displayed, overlay
 from keras_saliency.history import animation, caption, filmstrip, save_animation
+from keras_saliency.sinks.pictures import Pictures
 
 MAPS = np.float32([[[[0, 1], [2, 4]], [[1, 0], [0, 0]]], [[[8, 0], [0, 0]], [[0, 0], [2, 0]]]])
 """Of two evaluations and two probes, 2 x 2 pixels; multiples of their limits' 252nds."""
@@ -170,3 +171,22 @@ def test_captions_say_when_and_what_maps_say_for_themselves(tmp_path):
         ["before training", "target cat", "predicts 1.00 cat", "zero map"],
         ["epoch 0", "target cat", "predicts 1.00 cat", "constant map"],
     ]
+
+
+def test_without_labels_no_prediction_is_wrong(tmp_path):
+    """A prediction that moves away from the first one is told, and is no mistake."""
+    maps = images(1, 2, 2)[..., 0]
+    for targets, first in (([0], "target cat"), (None, "explained: cat")):
+        probes = ks.ProbeSet(images(1, 2, 2), targets, class_names=["cat", "dog"], names=["a"])
+        moved = dataclasses.replace(report(maps), predictions=np.ones(1, int))
+        log = written(tmp_path / first, probes, moved)
+        _, explained, predicted, _ = caption(log, log.reports[0], 0)
+        assert explained.text == first
+        assert predicted.text == "predicts 1.00 dog"
+        assert predicted.wrong == (targets is not None)
+        (line,) = (
+            line
+            for line in Pictures(probes, "epoch", "hot")._caption(moved, maps, 0)
+            if "dog" in line.text
+        )
+        assert line.wrong == (targets is not None)

@@ -279,7 +279,6 @@ def test_findings_and_alerts_are_read_back(tmp_path):
     assert last.interventions.unit == seen.interventions.unit
     assert last.interventions.passes == seen.interventions.passes
     for mine, theirs in zip(last.verdicts, seen.verdicts, strict=True):
-        assert dataclasses.replace(mine.effect, examples=()) != theirs.effect  # records, no values
         np.testing.assert_equal(
             dataclasses.astuple(dataclasses.replace(mine.effect, examples=())),
             dataclasses.astuple(dataclasses.replace(theirs.effect, examples=())),

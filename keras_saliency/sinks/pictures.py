@@ -170,7 +170,8 @@ class Pictures:
         prediction, score = report.predictions[probe], report.scores[probe]
         if prediction < 0:
             return Line(f"score {score:.3g}", wrong=bool(np.isnan(score)))
-        wrong = bool(prediction != report.targets[probe])
+        has_labels = self._probes.targets is not None
+        wrong = bool(has_labels and prediction != report.targets[probe])
         return Line(f"{verb} {report.confidences[probe]:.2f} {self._class(prediction)}", wrong)
 
     def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:

@@ -1,4 +1,4 @@
-"""`TensorBoardSink`: reports to TensorBoard's stock Images, Scalars and Text tabs."""
+"""`TensorBoardSink`: reports to TensorBoard, its stock tabs and the tab SALIENCY."""
 
 from __future__ import annotations
 
@@ -235,9 +235,9 @@ class TensorBoardSink:
                     tag = _tags.evidence_tag(alert.rule)
                     self._write_picture(tag, picture, content, _row([alert.sentence]))
             self._writer.flush()
-        if self._records is not None:
-            make = partial(self._records.of_findings, report, pictures)
-            self._write_for_tab(lambda: [make()], report.step)
+        records = self._records
+        if records is not None:
+            self._write_for_tab(lambda: [records.of_findings(report, pictures)], report.step)
         self._found_step = report.step
 
     def _findings(self, report: SaliencyReport) -> str:

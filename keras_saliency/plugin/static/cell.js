@@ -67,7 +67,7 @@ export class Cell {
 }
 
 /** What is said of a probe below its map: its name, the map's peak, target, prediction and confidence. */
-export function captionOf(log, about) {
+function captionOf(log, about) {
   const { name, target, prediction, wrong, moved, confidence, peak } = about;
   const verdict = `${log.className(prediction)}${confidence === null ? "" : ` ${percent(confidence)}`}`;
   const sign = wrong ? "✗ wrong: " : moved ? "now " : target >= 0 && log.labelled ? "✓ " : "";
@@ -79,7 +79,7 @@ export function captionOf(log, about) {
 }
 
 /** The outlines of a probe's mask and regions as paths in a square of side 1; the chosen region stands out. */
-export function outlinesOf(log, probe, outlines, chosen) {
+function outlinesOf(log, probe, outlines, chosen) {
   const paths = [];
   if (outlines && log.masks) paths.push(...traced("mask", "object", maskOf(log, log.masks, probe)));
   for (const name of log.header.regions) {

@@ -10,7 +10,7 @@ const FORMAT = 1;
 const FIELDS = {
   [PROBES]: [["names", "regions", "arrays", "shape"], ["colormaps", "descriptions"]],
   [REPORTS]: [["targets", "predictions", "confidences", "scores", "gradient_norms"], ["methods", "statistics"]],
-  [FINDINGS]: [["verdicts", "alerts", "arrays"], []],
+  [FINDINGS]: [["verdicts", "alerts", "arrays"], ["statistics"]],
 };
 
 /** Why what was found under a tag can't be shown, in a sentence; `null` if it can. */
@@ -28,7 +28,7 @@ export function problemOf(tag, found) {
 function lacking(tag, header) {
   const [lists, objects] = FIELDS[tag];
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-  const isMethod = (told) => isObject(told) && Array.isArray(told.limits) && Array.isArray(told.said);
+  const isMethod = (told) => isObject(told) && [told.limits, told.peaks, told.said].every(Array.isArray);
   return (
     lists.find((name) => !Array.isArray(header[name])) ??
     objects.find((name) => !isObject(header[name])) ??

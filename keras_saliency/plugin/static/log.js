@@ -120,7 +120,7 @@ export class RunLog {
       confidence: report?.confidences[probe] ?? null,
       score: report?.scores[probe] ?? null,
       gradientNorm: report?.gradient_norms[probe] ?? null,
-      peak: (maps?.peaks ?? maps?.limits)?.[probe] ?? null, // of the whole map; limits are those of the kept one
+      peak: maps?.peaks[probe] ?? null, // of the whole map; limits are those of the kept one
       said: maps?.said[probe] ?? "",
     };
   }

@@ -8,7 +8,7 @@
 
 import { item } from "./arrays.js";
 
-export const NOT_A_NUMBER = [0, 120, 140];
+const NOT_A_NUMBER = [0, 120, 140];
 
 const LEVELS = 252;
 const ZERO = LEVELS / 2;
@@ -60,7 +60,7 @@ export function cellOf(log, maps, probe) {
 }
 
 /** The size `[height, width]` a cell is painted at: the map's own, unless its picture shows too. */
-export function cellSize(cell, show, opacity) {
+function cellSize(cell, show, opacity) {
   if (cell.places) return [cell.pictureHeight, cell.pictureWidth];
   if (!cell.picture || (show === "map" && opacity === 1)) return [cell.height, cell.width];
   return [Math.max(cell.height, cell.pictureHeight), Math.max(cell.width, cell.pictureWidth)];
@@ -92,15 +92,6 @@ export function paintCell(cell, style, size = cellSize(cell, style.show, style.o
       else copyColor(result.data, at, style.colors, cell.map[place]);
     }
   }
-  return result;
-}
-
-/** A probe's picture in its own colours, as ImageData. */
-export function paintPicture(pictures, probe) {
-  const [, height, width] = pictures.shape;
-  const result = new ImageData(width, height);
-  const picture = item(pictures, probe);
-  for (let pixel = 0; pixel < height * width; pixel++) copyPixel(result.data, 4 * pixel, picture, pixel);
   return result;
 }
 

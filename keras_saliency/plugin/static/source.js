@@ -14,7 +14,7 @@ export function openSource() {
 }
 
 /** TensorBoard's server. */
-export class HttpSource {
+class HttpSource {
   #base;
 
   constructor(base = new URL("./", import.meta.url)) {
@@ -54,7 +54,7 @@ export class HttpSource {
 }
 
 /** The data that a standalone file carries: `{index, headers: {run: {tag: [...]}}, blobs: {key: base64}}`. */
-export class EmbeddedSource {
+class EmbeddedSource {
   #data;
 
   constructor(data) {
