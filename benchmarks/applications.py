@@ -36,10 +36,10 @@ import tensorflow as tf
 
 import keras_saliency as ks
 from benchmarks._models import Array, arguments_of, machine, photographs, table
+from keras_saliency.app.explain import applications
 from keras_saliency.attributions import METHODS
 from keras_saliency.attributions.layers import layer_call
 from keras_saliency.attributions.noise import noisy
-from keras_saliency.explain import applications
 
 SIDES = (64, 71, 75, 96)
 TARGETS = np.array([3, 7])

@@ -31,8 +31,8 @@ from playwright.sync_api import Browser, Frame, sync_playwright
 
 import keras_saliency as ks
 from benchmarks._models import arguments_of, machine, table, tell
-from keras_saliency.sinks.records import Records
-from keras_saliency.sinks.tensorboard import write_record
+from keras_saliency.log.encoder import Records
+from keras_saliency.tensorboard.sink import write_record
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),

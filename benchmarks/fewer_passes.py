@@ -48,7 +48,7 @@ from benchmarks._models import (
     tell,
     trained,
 )
-from keras_saliency import scores
+from keras_saliency.attributions import scores
 
 PASSES = (4, 8, 16, 24, 32, 64)
 REFERENCE = 1000

@@ -60,9 +60,9 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 import keras_saliency as ks
-from keras_saliency.sinks.pictures import Pictures
-from keras_saliency.sinks.tensorboard import TensorBoardSink
-from keras_saliency.summary import summarize
+from keras_saliency.metrics.catalog import summarize
+from keras_saliency.tensorboard.pictures import Pictures
+from keras_saliency.tensorboard.sink import TensorBoardSink
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Way = Callable[[], float]

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from keras_saliency import _tags, sheets
-from keras_saliency.demo import train
+from keras_saliency.app.demo import train
+from keras_saliency.log import tags
+from keras_saliency.rendering import layouts
 
 PICTURE = Path(__file__).parent / "pictures" / "demo.png"
 HEIGHT = 19 + 8 * 44 - 4  # the title and the first eight rows
@@ -28,7 +29,7 @@ def newest_filmstrip(run: Path) -> np.ndarray:
         value.tensor.string_val[2]
         for event in EventFileLoader(str(path)).Load()
         for value in event.summary.value
-        if value.tag == _tags.FILMSTRIP
+        if value.tag == tags.FILMSTRIP
     ]
     return np.asarray(Image.open(io.BytesIO(strips[-1])).convert("RGB"))
 
@@ -39,13 +40,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for run in ("clean", "tagged"):
             outcome = train(run, Path(folder))
-            strip = newest_filmstrip(Path(folder) / run / _tags.EPOCH_RUN)[:HEIGHT]
+            strip = newest_filmstrip(Path(folder) / run / tags.EPOCH_RUN)[:HEIGHT]
             words = (
                 f"{run}: accuracy {outcome.own_accuracy:.2f} on validation images of its own kind, "
                 f"{outcome.clean_accuracy:.2f} on clean ones"
             )
-            strips.append(sheets.captioned(strip, [sheets.Line(words)]))
-    PICTURE.write_bytes(sheets.encoded(sheets.beside(strips), lossless=True))
+            strips.append(layouts.captioned(strip, [layouts.Line(words)]))
+    PICTURE.write_bytes(layouts.encoded(layouts.beside(strips), lossless=True))
     print(f"wrote {PICTURE}")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Frame, Page, sync_playwright
 from tensorboard import program
 
-from keras_saliency.demo import train
+from keras_saliency.app.demo import train
 
 HERE = Path(__file__).parent
 VIEWS = ("matrix", "epoch", "compare", "probe", "alerts")

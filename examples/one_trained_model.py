@@ -8,8 +8,9 @@ from pathlib import Path
 import keras
 from sklearn.datasets import load_digits
 
-from keras_saliency import saliency_maps, sheets
-from keras_saliency.heatmaps import colorize, displayed, enlarged, limits, overlay
+from keras_saliency import saliency_maps
+from keras_saliency.rendering import layouts
+from keras_saliency.rendering.heatmaps import colorize, displayed, enlarged, limits, overlay
 
 digits = load_digits()
 images = digits.images[..., None].astype("float32") / 16
@@ -29,6 +30,6 @@ few = images[:5]
 maps = saliency_maps(model, few)  # of the predicted classes
 pictures, ends = displayed(few), limits(maps, "epoch")
 panels = [pictures, colorize(maps, limits=ends), overlay(pictures, maps, limits=ends)]
-sheet = sheets.grid([list(enlarged(panel, 12)) for panel in panels])
-Path("heatmaps.png").write_bytes(sheets.encoded(sheet, lossless=True))
+sheet = layouts.grid([list(enlarged(panel, 12)) for panel in panels])
+Path("heatmaps.png").write_bytes(layouts.encoded(sheet, lossless=True))
 print("heatmaps.png: images, saliency maps, overlays")

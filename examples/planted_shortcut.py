@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 import keras_saliency as ks
-from keras_saliency.demo import digits, network
+from keras_saliency.app.demo import digits, network
 
 NUM_TRAIN = 1200
 TAG = np.s_[:, :4, :4]

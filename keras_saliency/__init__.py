@@ -10,34 +10,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_saliency.alerts import SaliencyAlertWarning as SaliencyAlertWarning
-    from keras_saliency.baselines import calibrate as calibrate
+    from keras_saliency.app.explain import saliency_maps as saliency_maps
+    from keras_saliency.app.html_report import show as show
     from keras_saliency.callback import SaliencyCallback as SaliencyCallback
-    from keras_saliency.explain import saliency_maps as saliency_maps
+    from keras_saliency.data.probes import ProbeSet as ProbeSet
+    from keras_saliency.data.reports import Alert as Alert
+    from keras_saliency.data.reports import SaliencyReport as SaliencyReport
+    from keras_saliency.detection.alerts import SaliencyAlertWarning as SaliencyAlertWarning
+    from keras_saliency.detection.calibration import calibrate as calibrate
+    from keras_saliency.log.reader import Log as Log
+    from keras_saliency.log.reader import read_log as read_log
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
-    from keras_saliency.probes import ProbeSet as ProbeSet
-    from keras_saliency.reader import Log as Log
-    from keras_saliency.reader import read_log as read_log
-    from keras_saliency.reports import Alert as Alert
-    from keras_saliency.reports import SaliencyReport as SaliencyReport
-    from keras_saliency.sinks.tensorboard import TensorBoardSink as TensorBoardSink
-    from keras_saliency.standalone import show as show
+    from keras_saliency.tensorboard.sink import TensorBoardSink as TensorBoardSink
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Alert": "reports",
-    "Log": "reader",
-    "ProbeSet": "probes",
-    "SaliencyAlertWarning": "alerts",
+    "Alert": "data.reports",
+    "Log": "log.reader",
+    "ProbeSet": "data.probes",
+    "SaliencyAlertWarning": "detection.alerts",
     "SaliencyCallback": "callback",
     "SaliencyMonitor": "monitor",
-    "SaliencyReport": "reports",
-    "TensorBoardSink": "sinks.tensorboard",
-    "calibrate": "baselines",
-    "read_log": "reader",
-    "saliency_maps": "explain",
-    "show": "standalone",
+    "SaliencyReport": "data.reports",
+    "TensorBoardSink": "tensorboard.sink",
+    "calibrate": "detection.calibration",
+    "read_log": "log.reader",
+    "saliency_maps": "app.explain",
+    "show": "app.html_report",
 }
 
 __all__ = sorted(_HOMES)

@@ -11,35 +11,34 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from keras_saliency import __version__, _tags
-from keras_saliency._checks import check_bool, check_choice, check_positive_int
-from keras_saliency._compilation import check_compilation
-from keras_saliency._observation import own_seed_generator
-from keras_saliency._subject import build
-from keras_saliency.alerts import ALERT, WARN, SaliencyAlertWarning, in_short
 from keras_saliency.attributions import Method
-from keras_saliency.baselines import Baseline, check_baseline
-from keras_saliency.heatmaps import SCALES, check_colormap
-from keras_saliency.interventions import what_is_tested
+from keras_saliency.attributions.scores import Score, score_name
+from keras_saliency.data.checks import check_bool, check_choice, check_positive_int
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Alert, Effect, SaliencyReport
+from keras_saliency.detection.alerts import ALERT, WARN, SaliencyAlertWarning, in_short
+from keras_saliency.detection.calibration import Baseline, check_baseline
+from keras_saliency.detection.interventions import what_is_tested
+from keras_saliency.detection.schedule import check_update_freq, has_moved, is_log_spaced
+from keras_saliency.engine.compilation import check_compilation
+from keras_saliency.engine.forward import build
+from keras_saliency.engine.state_guard import own_seed_generator
+from keras_saliency.log import tags
+from keras_saliency.metrics.catalog import is_logged
 from keras_saliency.monitor import (
     SaliencyMonitor,
     check_method_and_score,
     check_output,
     check_reduction,
 )
-from keras_saliency.probes import ProbeSet
-from keras_saliency.reports import Alert, Effect, SaliencyReport
-from keras_saliency.schedule import check_update_freq, has_moved, is_log_spaced
-from keras_saliency.scores import Score, score_name
-from keras_saliency.sinks.tensorboard import (
+from keras_saliency.rendering.heatmaps import SCALES, check_colormap
+from keras_saliency.tensorboard.sink import (
     TensorBoardSink,
     check_log_dir,
     check_map_size,
     check_run,
 )
-from keras_saliency.summary import is_logged
 
 
 class SaliencyCallback(keras.callbacks.Callback):
@@ -89,7 +88,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             `"run"`, `"step"`, and every statistic.
         report: The latest `SaliencyReport`; `None` before the first.
         alerts: What was caught: a list of `Alert`s, each of a rule that fired at two tests in a
-            row; see `keras_saliency.alerts.RULES`.
+            row; see `keras_saliency.detection.alerts.RULES`.
         warnings: The same of rules that fired for the first time, before they became alerts.
         effects: What every test found: a list of pairs, step and tuple of `Effect`s.
 
@@ -230,7 +229,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._batches += self.model.steps_per_execution
         if self._batches - self._batches_seen >= self.update_freq:
             self._batches_seen = self._batches
-            self._evaluate(_tags.batch_run(self.name), self._batches)
+            self._evaluate(tags.batch_run(self.name), self._batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the statistics join Keras' `logs`."""
@@ -245,7 +244,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             numbers = {name: v for name, v in report.statistics.items() if is_logged(name)}
             if self._tested is not None:
                 numbers["alert"] = float(any(v.active for v in self._tested.verdicts))
-            keyed = {_tags.log_key(name, self.name): value for name, value in numbers.items()}
+            keyed = {tags.log_key(name, self.name): value for name, value in numbers.items()}
             if logs.keys() & keyed:
                 text = f"saliency: two callbacks are named {self.name!r}: give one another name"
                 warnings.warn(text, stacklevel=2)
@@ -281,8 +280,6 @@ class SaliencyCallback(keras.callbacks.Callback):
                 "score's place": self._monitor.score_source,
                 "compilation": self._monitor.compilation,
                 "evaluated": f"{frequency}; {self.batch_size} probes per pass at most",
-                "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
-                f"tensorflow {tf.__version__}",
             },
             scale=self.scale,
             colormap=self.colormap,
@@ -364,17 +361,17 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self.log_dir is None:
             return run
         unit = "epoch"
-        if run == _tags.batch_run(self.name):
-            run, unit = _tags.batch_run(self._sinks[self.name].run), "batch"
+        if run == tags.batch_run(self.name):
+            run, unit = tags.batch_run(self._sinks[self.name].run), "batch"
         sink = self._sinks[run] = self._sinks.get(run) or self._sink(self.log_dir, run, unit)
         try:
             sink.write(report, again=again)
-        except (OSError, tf.errors.OpError) as error:
+        except OSError as error:
             if not self._has_warned:
                 self._has_warned = True
                 warnings.warn(
                     f"saliency: step {report.step} could not be written to {self.log_dir}: "
-                    f"{getattr(error, 'message', error)}. Training goes on and each step is tried "
+                    f"{error}. Training goes on and each step is tried "
                     "again; the numbers are in SaliencyCallback.history.",
                     stacklevel=2,
                 )

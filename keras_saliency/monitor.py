@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import alerts, scores
-from keras_saliency._checks import check_choice, check_positive_int
-from keras_saliency._compilation import check_compilation, compiled
-from keras_saliency._explainer import Explainer
-from keras_saliency._models import as_seen, check_fit, check_keras, place, structure, weights
-from keras_saliency._subject import Subject
-from keras_saliency.attributions import REDUCTIONS, Method, check_method, method_name
-from keras_saliency.baselines import check_floors
-from keras_saliency.interventions import intervene
-from keras_saliency.probes import ProbeSet
-from keras_saliency.reports import Array, Effect, SaliencyReport
-from keras_saliency.scores import Score
-from keras_saliency.summary import completeness_gap, summarize
+from keras_saliency.attributions import REDUCTIONS, Method, check_method, method_name, scores
+from keras_saliency.attributions.scores import Score
+from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array, Effect, SaliencyReport
+from keras_saliency.detection import alerts
+from keras_saliency.detection.calibration import check_floors
+from keras_saliency.detection.interventions import intervene
+from keras_saliency.engine.compilation import check_compilation, compiled
+from keras_saliency.engine.explainer import Explainer
+from keras_saliency.engine.forward import Subject
+from keras_saliency.engine.models import as_seen, check_fit, check_keras, place, structure, weights
+from keras_saliency.metrics.catalog import completeness_gap, summarize
 
 
 class SaliencyMonitor:
@@ -43,7 +43,7 @@ class SaliencyMonitor:
         score: What is differentiated: `"logit"`, `"log_probability"`, `"probability"`, `"output"`
             (the model's output as it is: a regression), `"segmentation"` (the target's logits,
             summed over where it is predicted), or a callable from the model's outputs and
-            `(batch,)` targets to `(batch,)` scores. See `keras_saliency.scores`.
+            `(batch,)` targets to `(batch,)` scores. See `keras_saliency.attributions.scores`.
         output: Of a model with several outputs, the one that is explained, by name or position.
         reduction: How channels become one map: `"max_abs"` (default), `"l2"` (default of tokens),
             `"sum"` or `"signed"`. See `keras_saliency.attributions.reductions`.
@@ -207,8 +207,9 @@ class SaliencyMonitor:
         """Tests by interventions what the model uses, with the weights as they are now.
 
         Forward passes only: of every probe, counterfactual images are made, in which one thing
-        (a region, the tint, ...) is taken from another probe. See `keras_saliency.interventions`.
-        A rule that fires at two such tests in a row raises an alert; see `keras_saliency.alerts`.
+        (a region, the tint, ...) is taken from another probe. See
+        `keras_saliency.detection.interventions`. A rule that fires at two such tests in a row
+        raises an alert; see `keras_saliency.detection.alerts`.
 
         Args:
             report: This monitor's report for the same weights; its maps propose windows.

@@ -9,10 +9,10 @@ import numpy as np
 from test_plugin import blobs, write, writing
 
 import keras_saliency as ks
-from keras_saliency import _tags
-from keras_saliency.blobs import unpacked
-from keras_saliency.reader import read_blobs
-from keras_saliency.sinks.records import Records
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import unpacked
+from keras_saliency.log.encoder import Records
+from keras_saliency.log.reader import read_blobs
 
 HEIGHT, WIDTH = 48, 60  # of the images; the matrix shows their maps at half of that
 CLASS_NAMES = ["cat", "dog", "eel"]
@@ -188,7 +188,7 @@ class Expected:
 
     def thumbnail(self, method, step, probe):
         """The same of the smaller map; of a small map, all of it."""
-        _, arrays = unpacked(self._blobs[_tags.maps_tag(method)][step][1])
+        _, arrays = unpacked(self._blobs[tags.maps_tag(method)][step][1])
         return arrays.get("thumbnails", arrays["maps"])[probe].astype(int)
 
     def limit(self, method, step, probe, scale):
@@ -248,7 +248,7 @@ class Expected:
     def evidence(self):
         """The pictures of alerts, by step, rule and level."""
         found = {}
-        for step, (_, elements) in self._blobs[_tags.FINDINGS].items():
+        for step, (_, elements) in self._blobs[tags.FINDINGS].items():
             header, arrays = unpacked(elements)
             for alert in header["alerts"]:
                 if alert["evidence"] is not None:

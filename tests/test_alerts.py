@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from keras_saliency.alerts import (
+from keras_saliency.data.reports import Effect, Example, Interventions
+from keras_saliency.detection.alerts import (
     ALERT,
     ALPHA,
     FINDING,
@@ -21,7 +22,6 @@ from keras_saliency.alerts import (
     sentence,
     subject,
 )
-from keras_saliency.reports import Effect, Example, Interventions
 
 NAN = math.nan
 SURE, UNSURE = 1e-4, 0.5

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_saliency.alerts import RULES
-from keras_saliency.baselines import QUANTILE, calibrate, check_baseline, check_floors
+from keras_saliency.detection.alerts import RULES
+from keras_saliency.detection.calibration import QUANTILE, calibrate, check_baseline, check_floors
 
 NAN = math.nan
 

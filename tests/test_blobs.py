@@ -5,8 +5,8 @@ import zlib
 import numpy as np
 import pytest
 
-from keras_saliency import _tags
-from keras_saliency.blobs import BlobError, codes, packed, read_header, unpacked, values
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import BlobError, codes, packed, read_header, unpacked, values
 
 
 def test_a_code_is_the_share_of_the_limit_in_252_levels():
@@ -127,7 +127,7 @@ def test_pickled_objects_are_never_loaded():
 
 def test_a_newer_format_is_refused_and_says_what_to_do():
     with pytest.raises(BlobError, match="newer keras_saliency .format 2.*update it"):
-        read_header(json.dumps({"format": _tags.FORMAT + 1, "arrays": []}).encode())
+        read_header(json.dumps({"format": tags.FORMAT + 1, "arrays": []}).encode())
 
 
 @pytest.mark.parametrize("header", [b'{"format": 1, "arrays": [], "a": NaN}', b"[" * 100_000])

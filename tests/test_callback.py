@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_saliency as ks
-from keras_saliency.statistics import map_similarity
+from keras_saliency.metrics.maps import map_similarity
 
 CLASSES = 3
 

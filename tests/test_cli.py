@@ -9,10 +9,9 @@ from PIL import Image
 from test_reader import images, report
 
 import keras_saliency as ks
-from keras_saliency import history
-from keras_saliency.cli import main
-from keras_saliency.explain import applications, load_application, read_image
-from keras_saliency.standalone import page
+from keras_saliency.app.cli import main
+from keras_saliency.app.explain import applications, load_application, read_image
+from keras_saliency.app.html_report import page
 
 COLORS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
@@ -236,7 +235,7 @@ def test_tensorboard_that_cannot_start_is_one_clear_line(tmp_path, capsys):
 
 def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
     code = (
-        "import sys; from keras_saliency.cli import main; "
+        "import sys; from keras_saliency.app.cli import main; "
         "status = main(sys.argv[1:]); "
         "print(status, {'keras', 'numpy', 'tensorboard', 'tensorflow'} & {*sys.modules})"
     )
@@ -306,9 +305,9 @@ def test_report_writes_a_film_and_a_filmstrip_of_one_run(log_dir, tmp_path, caps
     with Image.open(film) as frames:
         assert frames.n_frames == 2
         frames.seek(1)
-        last = history.animation(log, "001 class 1")[-1]
+        last = film.animation(log, "001 class 1")[-1]
         np.testing.assert_array_equal(frames.convert("RGB"), last)
-    expected = history.filmstrip(log, log.probes.names, colormap="viridis")
+    expected = film.filmstrip(log, log.probes.names, colormap="viridis")
     np.testing.assert_array_equal(Image.open(strip).convert("RGB"), expected)
 
 
@@ -333,7 +332,7 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
 
 
 def test_the_links_are_below_the_prefix_that_tensorboard_is_told():
-    from keras_saliency import cli
+    from keras_saliency.app import cli
 
     for further in (["--path_prefix", "/board/x/"], ["--path_prefix=board/x"]):
         links = cli._links("localhost", 6006, cli._prefix(further))

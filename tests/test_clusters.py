@@ -7,11 +7,12 @@ from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import kneighbors_graph
 
-from keras_saliency import _tags, sheets
-from keras_saliency.clusters import clusters
-from keras_saliency.probes import ProbeSet
-from keras_saliency.reports import SaliencyReport
-from keras_saliency.sinks.pictures import CLUSTERS_TITLE, MIN_CLUSTERED, Pictures
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.log import tags
+from keras_saliency.metrics.clusters import clusters
+from keras_saliency.rendering import layouts
+from keras_saliency.tensorboard.pictures import CLUSTERS_TITLE, MIN_CLUSTERED, Pictures
 
 
 def spots(counts, side=24, seed=0):
@@ -125,8 +126,8 @@ def drawn(maps, targets, class_names=("cat", "dog", "cow")):
 
 def line(text, width):
     """A line of text as it stands on a sheet."""
-    sheet = sheets.blank(sheets.LINE, width)
-    sheets.draw_line(sheet, 0, 0, width, sheets.Line(text))
+    sheet = layouts.blank(layouts.LINE, width)
+    layouts.draw_line(sheet, 0, 0, width, layouts.Line(text))
     return sheet
 
 
@@ -145,7 +146,7 @@ def test_the_sheet_shows_every_cell_of_the_contact_sheet_below_its_clusters_line
     maps[truth.argmax()] = 0  # a dead one
     targets = np.where(np.arange(24) % 4 == 0, 2, truth)
     _, found = drawn(maps, targets)
-    sheet, contact = found[_tags.CLUSTERS], found[_tags.CONTACT_SHEET]
+    sheet, contact = found[tags.CLUSTERS], found[tags.CONTACT_SHEET]
     labels, _ = clusters(maps)
     names = np.array(["cat", "dog", "cow"])
     tops = rows_of(sheet, line(CLUSTERS_TITLE, sheet.shape[1]))
@@ -163,10 +164,10 @@ def test_the_sheet_shows_every_cell_of_the_contact_sheet_below_its_clusters_line
         tops.append(top)
     assert tops == sorted(tops)
 
-    height, width = 96 + 3 * sheets.LINE + 2, 96  # a cell: 24 pixels, 4 times; three lines
+    height, width = 96 + 3 * layouts.LINE + 2, 96  # a cell: 24 pixels, 4 times; three lines
 
     def cells(whole, tops):
-        lefts = range(0, whole.shape[1] - width + 1, width + sheets.GAP)
+        lefts = range(0, whole.shape[1] - width + 1, width + layouts.GAP)
         return {
             whole[top : top + height, left : left + width].tobytes()
             for top in tops
@@ -174,8 +175,8 @@ def test_the_sheet_shows_every_cell_of_the_contact_sheet_below_its_clusters_line
         }
 
     end = contact.shape[0] - height + 1
-    in_contact = cells(contact, range(0, end, height + sheets.GAP))
-    in_contact.discard(sheets.blank(height, width).tobytes())
+    in_contact = cells(contact, range(0, end, height + layouts.GAP))
+    in_contact.discard(layouts.blank(height, width).tobytes())
     in_contact.remove(contact[:height, :width].tobytes())  # the mean of all
     assert len(in_contact) == 24
     assert in_contact <= cells(sheet, range(sheet.shape[0] - height + 1))
@@ -183,16 +184,16 @@ def test_the_sheet_shows_every_cell_of_the_contact_sheet_below_its_clusters_line
 
 def test_few_maps_are_not_sorted():
     maps, truth = spots((MIN_CLUSTERED // 2, MIN_CLUSTERED // 2))
-    assert _tags.CLUSTERS in drawn(maps.copy(), truth)[1]
+    assert tags.CLUSTERS in drawn(maps.copy(), truth)[1]
     maps[0] = 0
-    assert _tags.CLUSTERS not in drawn(maps, truth)[1]
+    assert tags.CLUSTERS not in drawn(maps, truth)[1]
 
 
 def test_the_sheet_says_that_it_is_no_alert():
     maps, truth = spots((10, 10))
     pictures, found = drawn(maps, truth)
-    said = pictures.description(_tags.CLUSTERS)
+    said = pictures.description(tags.CLUSTERS)
     assert "exploration" in said
     assert "never an alert" in said
-    shown = Image.open(io.BytesIO(pictures.encoded(found[_tags.CLUSTERS])))
-    np.testing.assert_array_equal(np.asarray(shown), found[_tags.CLUSTERS])
+    shown = Image.open(io.BytesIO(pictures.encoded(found[tags.CLUSTERS])))
+    np.testing.assert_array_equal(np.asarray(shown), found[tags.CLUSTERS])

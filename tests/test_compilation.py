@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_saliency import ProbeSet, SaliencyMonitor, _compilation
-from keras_saliency._compilation import check_compilation, faster
+from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency.engine import compilation
+from keras_saliency.engine.compilation import check_compilation, faster
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_the_faster_one_stays(monitor, plain, with_xla, said):
 
 
 def test_on_an_accelerator_both_are_tried(monkeypatch, monitor):
-    monkeypatch.setattr(_compilation, "is_accelerated", lambda: True)
+    monkeypatch.setattr(compilation, "is_accelerated", lambda: True)
     found = SaliencyMonitor(monitor.model, monitor.probes)
     assert found.compilation.split(" (it took ")[0] in ("XLA on", "XLA off")
     np.testing.assert_allclose(found.evaluate(0).maps, monitor.evaluate(0).maps, rtol=1e-6)
@@ -43,7 +44,7 @@ def test_on_an_accelerator_both_are_tried(monkeypatch, monitor):
 
 def test_what_xla_cannot_compile_is_run_without(monkeypatch):
     """XLA has no strings."""
-    monkeypatch.setattr(_compilation, "is_accelerated", lambda: True)
+    monkeypatch.setattr(compilation, "is_accelerated", lambda: True)
     image, word = keras.Input((4,), name="image"), keras.Input((), dtype="string", name="word")
     length = keras.layers.Lambda(
         lambda text: tf.cast(tf.strings.length(text), tf.float32)[:, tf.newaxis],

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_saliency.counterfactuals import (
+from keras_saliency.detection.edits import (
     HIGH_FREQUENCY,
     swap_high_frequency,
     swap_region,

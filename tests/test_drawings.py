@@ -6,8 +6,12 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from keras_saliency import _tags, sheets
-from keras_saliency.drawings import (
+from keras_saliency.data.inputs import map_axes
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.log import tags
+from keras_saliency.rendering import layouts
+from keras_saliency.rendering.drawings import (
     PAPER,
     bars,
     cells,
@@ -20,13 +24,10 @@ from keras_saliency.drawings import (
     upright,
     words,
 )
-from keras_saliency.heatmaps import NOT_A_NUMBER
-from keras_saliency.inputs import map_axes
-from keras_saliency.probes import ProbeSet
-from keras_saliency.reports import SaliencyReport
-from keras_saliency.sheets import GAP, LINE
-from keras_saliency.sinks.pictures import Pictures
-from keras_saliency.sinks.tensorboard import TensorBoardSink
+from keras_saliency.rendering.heatmaps import NOT_A_NUMBER
+from keras_saliency.rendering.layouts import GAP, LINE
+from keras_saliency.tensorboard.pictures import Pictures
+from keras_saliency.tensorboard.sink import TensorBoardSink
 
 RNG = np.random.default_rng(0)
 START, END = (10, 0, 0), (255, 255, 255)  # of the colormap "hot"
@@ -186,7 +187,7 @@ def test_a_word_stands_on_its_saliency():
     _, over, heat = panels(picture["saliency_probe/000 class 0"], LINE, 320)
     left = 0
     for text, share, ink in (("bad", 1, 16), ("film", 0, 240), ("good", 0.25, 240)):
-        coverage = sheets.coverage(text, 320)
+        coverage = layouts.coverage(text, 320)
         box = over[:, left : left + coverage.shape[1]]
         assert all_colors(box[coverage == 0]) == {hot(share)}
         assert all_colors(box[coverage == 255]) == {(ink,) * 3}
@@ -202,7 +203,7 @@ def test_a_word_stands_on_its_saliency():
 def test_what_a_token_is_shown_as(token, text):
     picture = drawn(np.array([[token]]), [[0]], "tokens", vocabulary=["one", "猫", " "])
     original = panels(picture["saliency_probe/000 class 0"], LINE, 320)[0]
-    coverage = sheets.coverage(text, 320)
+    coverage = layouts.coverage(text, 320)
     box = original[:, : coverage.shape[1]]
     assert all_colors(box[coverage == 0]) == {(52, 52, 52)}
     assert (box[coverage > 128] > 128).all()
@@ -210,7 +211,7 @@ def test_what_a_token_is_shown_as(token, text):
 
 
 def test_words_are_set_in_lines():
-    wide = sheets.coverage("word", 100).shape[1]
+    wide = layouts.coverage("word", 100).shape[1]
     _, places = words([["word"] * 5, ["word"]], width=2 * wide + 3, max_lines=9)
     assert places.shape == (2, 3 * LINE + 2 * 3, 2 * wide + 3)
     starts = {
@@ -232,13 +233,13 @@ def test_words_are_set_in_lines():
 def test_words_without_a_place_are_counted():
     ink, places = words([["word"] * 50], width=100, max_lines=3)
     shown = places.max() + 1
-    note = sheets.coverage(f"… {50 - shown} more", 100)
+    note = layouts.coverage(f"… {50 - shown} more", 100)
     windows = np.lib.stride_tricks.sliding_window_view(ink[0], note.shape)
     assert 2 <= shown <= 9
     assert (windows == note).all(axis=(-1, -2)).sum() == 1
     ink, places = words([["w" * 99] * 5], width=100, max_lines=1)
     assert places.max() == -1
-    assert (ink[0, :LINE, : sheets.coverage("… 5 more", 100).shape[1]] > 0).any()
+    assert (ink[0, :LINE, : layouts.coverage("… 5 more", 100).shape[1]] > 0).any()
 
 
 def test_colours_lie_on_their_words():
@@ -321,7 +322,7 @@ def test_signed_series():
     found = drawn(RNG.random((1, 4, 1)), np.abs(signed), "series", signed=signed)
     heat = panels(found["saliency_probe/000 class 0"], 96, 192)[2]
     assert [tuple(heat[3, x].tolist()) for x in (0, 50, 100, 150)] == [*colors, WHITE]
-    strip = found[_tags.FILMSTRIP][-16, -64:]  # 4 steps of 16 pixels
+    strip = found[tags.FILMSTRIP][-16, -64:]  # 4 steps of 16 pixels
     assert [tuple(strip[x].tolist()) for x in (0, 20, 40, 60)] == [*colors, WHITE]
 
 
@@ -353,7 +354,7 @@ def test_a_signed_scale_of_a_run_holds_the_largest_size():
         found = pictures.draw(report(np.abs(signed), step, signed_maps=signed))
     color = found["saliency_probe/000 class 0"][5, -96]
     assert color.tolist() == pytest.approx([255, 191, 191], abs=2)  # a quarter to red
-    assert "`bwr`" in pictures.description(_tags.FILMSTRIP)
+    assert "`bwr`" in pictures.description(tags.FILMSTRIP)
     assert pictures.configuration()["colormap, scale"] == "bwr, probe; means, without signs: bwr"
 
 
@@ -363,15 +364,15 @@ def test_a_negative_constant_map_is_said_to_be_constant():
     def warns(signed):
         found = drawn(np.zeros((1, 4)), np.abs(signed), "features", signed=signed)
         picture = found["saliency_probe/000 class 0"]
-        expected = sheets.blank(LINE, picture.shape[1])
+        expected = layouts.blank(LINE, picture.shape[1])
         size = f"map peak {np.abs(signed).max():.2e}"
         said = {}
         for word in ("constant map", "zero map"):
-            sheets.draw_line(
-                expected, 0, 0, picture.shape[1], sheets.Line(f"{size} · {word}", wrong=True)
+            layouts.draw_line(
+                expected, 0, 0, picture.shape[1], layouts.Line(f"{size} · {word}", wrong=True)
             )
             said[word] = np.array_equal(picture[-LINE - 1 : -1], expected)
-            expected[:] = sheets.BACKGROUND
+            expected[:] = layouts.BACKGROUND
         return said
 
     assert warns([[-2, -2, -2, -2]]) == {"constant map": True, "zero map": False}
@@ -396,7 +397,7 @@ def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
         "saliency/contact_sheet/x",
         "saliency/filmstrip/x",
     }
-    for tag in (_tags.CONTACT_SHEET, _tags.FILMSTRIP):
+    for tag in (tags.CONTACT_SHEET, tags.FILMSTRIP):
         np.testing.assert_array_equal(found[f"{tag}/smoothgrad"], expected[tag])
         np.testing.assert_array_equal(found[f"{tag}/x"], found[tag])
         assert not np.array_equal(found[f"{tag}/x"], expected[tag])
@@ -409,11 +410,11 @@ def test_further_methods_of_signed_maps_are_signed():
     found = pictures.draw(report(maps, signed_maps=-maps, others={"x": maps}))
     alone = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
     expected = alone.draw(report(maps, signed_maps=maps))
-    for tag in (_tags.CONTACT_SHEET, _tags.FILMSTRIP):
+    for tag in (tags.CONTACT_SHEET, tags.FILMSTRIP):
         np.testing.assert_array_equal(found[f"{tag}/x"], expected[tag])
         assert not np.array_equal(found[f"{tag}/x"], found[tag])
         assert "`RdBu_r`" in pictures.description(f"{tag}/x")
-    assert tuple(found[_tags.FILMSTRIP][-10, -32]) == BLUE
+    assert tuple(found[tags.FILMSTRIP][-10, -32]) == BLUE
 
 
 # ---------------------------------------------------------------- every kind
@@ -440,16 +441,17 @@ def test_every_kind_can_be_drawn(kind, shape, num_probes):
     live = RNG.random(map_shape)
     for step, maps in enumerate((live, 0 * live, 0 * live + 2, broken, NAN * live)):
         found = pictures.draw(report(maps, step, signed_maps=np.float32(-maps), others={"x": maps}))
-        tags = {_tags.CONTACT_SHEET, _tags.FILMSTRIP}
-        tags |= {f"{tag}/x" for tag in tags} | {_tags.probe_tag(name) for name in probes.names}
-        assert found.keys() == tags
-        sizes = {found[_tags.probe_tag(name)].shape for name in probes.names}
+        expected = {tags.CONTACT_SHEET, tags.FILMSTRIP}
+        expected |= {f"{tag}/x" for tag in expected}
+        expected |= {tags.probe_tag(name) for name in probes.names}
+        assert found.keys() == expected
+        sizes = {found[tags.probe_tag(name)].shape for name in probes.names}
         assert len(sizes) == 1
         for picture in found.values():
             assert picture.dtype == np.uint8
             assert picture.ndim == 3
             assert pictures.encoded(picture)
-    assert NOT_A_NUMBER in all_colors(found[_tags.FILMSTRIP])
+    assert NOT_A_NUMBER in all_colors(found[tags.FILMSTRIP])
     assert all(pictures.configuration().values())
 
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_saliency.effects import (
+from keras_saliency.detection.effects import (
     FLIPS,
     FURTHER,
     MIN_RECIPIENTS,

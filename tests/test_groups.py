@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_saliency.groups import (
+from keras_saliency.metrics.groups import (
     group_gap,
     group_gap_p_value,
     group_means,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from keras_saliency import heatmaps
-from keras_saliency.heatmaps import (
+from keras_saliency.data.blocks import thumbnails
+from keras_saliency.rendering import heatmaps
+from keras_saliency.rendering.heatmaps import (
     NOT_A_NUMBER,
     SCALES,
     check_colormap,
@@ -20,10 +21,9 @@ from keras_saliency.heatmaps import (
     overlay,
     scaled,
     statement,
-    thumbnails,
     value_range,
 )
-from keras_saliency.sheets import (
+from keras_saliency.rendering.layouts import (
     BACKGROUND,
     GAP,
     LINE,

@@ -8,9 +8,9 @@ from PIL import Image
 from test_reader import images, report, written
 
 import keras_saliency as ks
-from keras_saliency.heatmaps import colorize, displayed, overlay
-from keras_saliency.history import animation, caption, filmstrip, save_animation
-from keras_saliency.sinks.pictures import Pictures
+from keras_saliency.app.film import animation, caption, filmstrip, save_animation
+from keras_saliency.rendering.heatmaps import colorize, displayed, overlay
+from keras_saliency.tensorboard.pictures import Pictures
 
 MAPS = np.float32([[[[0, 1], [2, 4]], [[1, 0], [0, 0]]], [[[8, 0], [0, 0]], [[0, 0], [2, 0]]]])
 """Of two evaluations and two probes, 2 x 2 pixels; multiples of their limits' 252nds."""

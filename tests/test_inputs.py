@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_saliency import ProbeSet
-from keras_saliency.inputs import KINDS, has_channels, map_axes
+from keras_saliency.data.inputs import KINDS, has_channels, map_axes
 
 SHAPES = {
     "image": (3, 4, 5, 2),

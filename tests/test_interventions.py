@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_saliency import ProbeSet
-from keras_saliency.interventions import MAX_RECIPIENTS, THIN_AREA, intervene
+from keras_saliency.detection.interventions import MAX_RECIPIENTS, THIN_AREA, intervene
 
 SIDE, COUNT = 20, 60
 TARGETS = np.arange(COUNT) % 3

@@ -19,8 +19,8 @@ from test_callback import fit, probes
 from test_tensorboard import events
 
 import keras_saliency as ks
-from keras_saliency.sinks.layout import TAG, layout
-from keras_saliency.summary import KINDS
+from keras_saliency.metrics.catalog import KINDS
+from keras_saliency.tensorboard.custom_scalars import TAG, layout
 
 OF_A_REGION = {
     *("enrichment", "enrichment_ratio", "largest_class_enrichment_ratio"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_saliency.localization import (
+from keras_saliency.metrics.localization import (
     enrichment,
     enrichment_ratio,
     enrichments,

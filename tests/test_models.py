@@ -10,9 +10,9 @@ import tensorflow as tf
 from keras import layers
 
 import keras_saliency as ks
-from keras_saliency import ProbeSet, SaliencyMonitor, scores
-from keras_saliency._explainer import uses_half_precision
-from keras_saliency.attributions import grad_cam
+from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency.attributions import grad_cam, scores
+from keras_saliency.engine.explainer import uses_half_precision
 
 RNG = np.random.default_rng(0)
 PICTURES, OTHERS, AGES = (

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_saliency import ProbeSet, SaliencyMonitor, saliency_maps
-from keras_saliency.interventions import intervene
+from keras_saliency.detection.interventions import intervene
 from keras_saliency.monitor import check_method_and_score
 
 ROOT = Path(__file__).parents[1]

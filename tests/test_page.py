@@ -14,7 +14,7 @@ from browser import eventually, matrix_cell, opened
 from page_logs import CLASS_NAMES, EPOCHS, KINDS, METHODS, Expected
 from test_plugin import serving, tensorboard
 
-from keras_saliency import standalone
+from keras_saliency.app import html_report
 
 STEPS = [-1, *range(EPOCHS)]
 RUN = "cue/saliency"
@@ -63,7 +63,7 @@ def python_board(logs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def file(logs, tmp_path_factory):
     path = tmp_path_factory.mktemp("file") / "page.html"
-    path.write_text(standalone.page(logs), "utf-8")
+    path.write_text(html_report.page(logs), "utf-8")
     return path.as_uri()
 
 

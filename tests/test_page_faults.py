@@ -10,10 +10,11 @@ from page_logs import Expected, report
 from test_plugin import blobs, scalar, serving, tensorboard, write, writing
 
 import keras_saliency as ks
-from keras_saliency import _tags, standalone
-from keras_saliency.blobs import packed
-from keras_saliency.reports import Alert, Effect, Example, Interventions, Verdict
-from keras_saliency.sinks.records import Records
+from keras_saliency.app import html_report
+from keras_saliency.data.reports import Alert, Effect, Example, Interventions, Verdict
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import packed
+from keras_saliency.log.encoder import Records
 
 MARKUP = "<img src=x onerror=window.pwned=1>"
 CLOSING = "</script><script>window.pwned=1</script>"
@@ -98,18 +99,18 @@ def spoiled_header(elements, **fields):
     return [json.dumps(json.loads(elements[0]) | fields).encode(), *elements[1:]]
 
 
-TAG = _tags.maps_tag("saliency")
+TAG = tags.maps_tag("saliency")
 DAMAGE = {
-    1: (_tags.REPORTS, lambda found: [found[0].replace(b'"step":1', b'"step":NaN')]),
-    2: (_tags.REPORTS, lambda found: spoiled_header(found, format=2)),
-    3: (_tags.REPORTS, lambda found: [found[0][:-9]]),
+    1: (tags.REPORTS, lambda found: [found[0].replace(b'"step":1', b'"step":NaN')]),
+    2: (tags.REPORTS, lambda found: spoiled_header(found, format=2)),
+    3: (tags.REPORTS, lambda found: [found[0][:-9]]),
     4: (TAG, lambda found: [*found[:2], found[2][:20]]),
     5: (TAG, lambda found: packed({}, {"thumbnails": None, "maps": np.zeros((2, *MAP), np.uint8)})),
     6: (TAG, lambda found: None),
     7: (TAG, lambda found: found[:1]),
     8: (TAG, lambda found: [*found[:2], b"no array at all"]),
-    9: (_tags.REPORTS, lambda found: [b'{"format": 1, "content": "report", "arrays": []}']),
-    10: (_tags.REPORTS, lambda found: spoiled_header(found, targets=[0], predictions=None)),
+    9: (tags.REPORTS, lambda found: [b'{"format": 1, "content": "report", "arrays": []}']),
+    10: (tags.REPORTS, lambda found: spoiled_header(found, targets=[0], predictions=None)),
 }
 """By step, a tag and what becomes of its elements; None: nothing is written. Others are good."""
 
@@ -125,9 +126,9 @@ def write_damaged(run):
                 if found is not None:
                     write(writer, tag, step, blobs(*found))
         write(
-            writer, _tags.FINDINGS, 0, blobs(b'{"format": 1, "content": "findings", "arrays": []}')
+            writer, tags.FINDINGS, 0, blobs(b'{"format": 1, "content": "findings", "arrays": []}')
         )
-        write(writer, _tags.FINDINGS, 11, blobs(b'{"format": 1'))
+        write(writer, tags.FINDINGS, 11, blobs(b'{"format": 1'))
 
 
 def write_odd_probes(run, spoil):
@@ -158,7 +159,7 @@ def logs(chromium, tmp_path_factory):
 
 
 def all_read(board):
-    return len(board.index()) == 7 and len(board.index()["damaged"][_tags.REPORTS]) == 12
+    return len(board.index()) == 7 and len(board.index()["damaged"][tags.REPORTS]) == 12
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def board(logs, tmp_path_factory):
 def door(request, logs, tmp_path):
     if request.param == "file":
         path = tmp_path / "page.html"
-        path.write_text(standalone.page(logs), "utf-8")
+        path.write_text(html_report.page(logs), "utf-8")
         return path.as_uri()
     return f"{request.getfixturevalue('board')}/data/plugin_entry.html?name=saliency"
 

@@ -23,15 +23,16 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from keras_saliency import _tags, plugin
+from keras_saliency import plugin
+from keras_saliency.log import tags
 from keras_saliency.plugin.loader import ALL_STEPS, SaliencyLoader
-from keras_saliency.plugin.log import LARGEST_HEADER, Log, Texts, header_text
+from keras_saliency.plugin.runs import LARGEST_HEADER, Log, Texts, header_text
 
 STEPS = range(-1, 60)
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
-MAPS = _tags.maps_tag("gradient")
+MAPS = tags.maps_tag("gradient")
 MARKUP = "<img src=x onerror=alert(1)>"
 HEAVY = {"keras", "matplotlib", "numpy", "scipy", "tensorflow"}
 HOSTILE = "saliency_log/maps/../<script>alert(1)</script>?&#%2e"
@@ -51,7 +52,7 @@ def scalar(number):
     return tensor(types_pb2.DT_FLOAT, [], float_val=[number])
 
 
-def write(writer, tag, step, what, *, plugin=_tags.PLUGIN, wall_time=None, data_class=3):
+def write(writer, tag, step, what, *, plugin=tags.PLUGIN, wall_time=None, data_class=3):
     metadata = summary_pb2.SummaryMetadata(
         data_class=data_class,
         plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin),
@@ -413,7 +414,7 @@ def test_a_number_of_the_users_own_is_respected(logs, tmp_path):
     """By way of the command, which hands it on."""
     own = ["--", "--samples_per_plugin", "saliency=5,images=3"]
     code = (
-        "import sys; from keras_saliency.cli import main; "
+        "import sys; from keras_saliency.app.cli import main; "
         f"sys.exit(main(['tensorboard', {str(logs)!r}, *sys.argv[1:], *{own}]))"
     )
 
@@ -444,7 +445,7 @@ def test_without_tensorflow_and_without_data_the_other_tabs_work(plain_logs, tmp
         assert board.index() == {}
 
 
-@pytest.mark.parametrize("missing", ["keras_saliency._tags", "keras_saliency.plugin.log"])
+@pytest.mark.parametrize("missing", ["keras_saliency.log.tags", "keras_saliency.plugin.runs"])
 def test_an_import_that_fails_costs_nothing_but_the_tab(logs, tmp_path, missing):
     def all_read(board):
         return board.losses("saliency")[-1][0] == 59
@@ -458,7 +459,7 @@ def test_an_import_that_fails_costs_nothing_but_the_tab(logs, tmp_path, missing)
 
 def test_a_blob_is_found_before_anyone_asks_for_the_index(logs):
     """As after a restart of TensorBoard under an open page."""
-    multiplexer = EventMultiplexer(tensor_size_guidance={_tags.PLUGIN: ALL_STEPS})
+    multiplexer = EventMultiplexer(tensor_size_guidance={tags.PLUGIN: ALL_STEPS})
     multiplexer.AddRunsFromDirectory(str(logs))
     multiplexer.Reload()
     provider = MultiplexerDataProvider(multiplexer, str(logs))
@@ -491,7 +492,7 @@ def test_the_headers_asked_for_last_are_kept():
 
 def test_tensorboard_finds_the_loader_which_imports_nothing_heavy():
     (found,) = (
-        point for point in entry_points(group="tensorboard_plugins") if point.name == _tags.PLUGIN
+        point for point in entry_points(group="tensorboard_plugins") if point.name == tags.PLUGIN
     )
     assert found.load() is SaliencyLoader
     code = (

@@ -19,11 +19,11 @@ from test_callback import fit, linear, network, probes
 from test_tensorboard import tagged_probes, train
 
 import keras_saliency as ks
-from keras_saliency import _tags
-from keras_saliency.blobs import packed
-from keras_saliency.heatmaps import colorize, displayed
-from keras_saliency.reader import read_blobs, read_log
-from keras_saliency.sinks.tensorboard import last_step
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import packed
+from keras_saliency.log.reader import read_blobs, read_log
+from keras_saliency.rendering.heatmaps import colorize, displayed
+from keras_saliency.tensorboard.sink import last_step
 
 
 def report(maps, step=0, **more):
@@ -145,7 +145,7 @@ def test_large_maps_are_block_means_and_masks_follow_the_majority(tmp_path):
 
 def test_thumbnails_are_block_means_with_the_maps_own_limit(tmp_path):
     """Read from the blobs themselves: 80 pixels become 40."""
-    from keras_saliency.blobs import unpacked, values
+    from keras_saliency.log.blobs import unpacked, values
 
     maps = images(2, 80, 80)[..., 0]
     written(tmp_path, ks.ProbeSet(images(2, 80, 80), [0, 0]), report(maps))
@@ -228,7 +228,7 @@ def test_maps_of_other_kinds_keep_their_shape(kind, shape, map_shape, tmp_path):
 )
 def test_places_are_where_the_stock_pictures_show_the_map(kind, shape):
     """Against the drawing of the map itself, in gray."""
-    from keras_saliency.sinks.canvases import PANEL, canvas, seen
+    from keras_saliency.rendering.renderers import PANEL, canvas, seen
 
     rng = np.random.default_rng(0)
     given = ks.ProbeSet(rng.random(shape), [0, 0], kind=kind)
@@ -247,7 +247,7 @@ def test_places_are_where_the_stock_pictures_show_the_map(kind, shape):
 
 
 def test_places_of_tokens_are_where_their_words_stand():
-    from keras_saliency.sinks.canvases import PANEL, canvas
+    from keras_saliency.rendering.renderers import PANEL, canvas
 
     given = ks.ProbeSet(np.array([[5, 6, 7], [7, 7, 7]]), [0, 0], kind="tokens")
     drawn = canvas(given, np.arange(2), PANEL)
@@ -402,7 +402,7 @@ def test_peaks_are_those_of_the_whole_maps(tmp_path):
     maps = np.zeros((1, 8, 8), np.float32)
     maps[0, 3, 3] = 1
     written(tmp_path, ks.ProbeSet(images(1, 8, 8), [0]), report(maps), map_size=4)
-    told = header_of(tmp_path, _tags.REPORTS)["methods"]["saliency"]
+    told = header_of(tmp_path, tags.REPORTS)["methods"]["saliency"]
     assert told["limits"] == [0.25]  # a block's mean
     assert told["peaks"] == [1]
 
@@ -411,7 +411,7 @@ def test_what_a_map_has_to_say_for_itself_is_kept(tmp_path):
     maps = np.zeros((3, 2, 2), np.float32)
     maps[1], maps[2, 0, 0] = 3, np.inf
     written(tmp_path, ks.ProbeSet(images(3, 2, 2), [0] * 3), report(maps))
-    said = header_of(tmp_path, _tags.REPORTS)["methods"]["saliency"]["said"]
+    said = header_of(tmp_path, tags.REPORTS)["methods"]["saliency"]["said"]
     assert said == ["zero map", "constant map", "not a number"]
 
 
@@ -438,9 +438,9 @@ def test_pictures_of_large_images_are_block_means(tmp_path):
 def test_of_one_step_written_twice_the_later_counts_whatever_its_files_name(tmp_path):
     written(tmp_path, ks.ProbeSet(images(1, 2, 2), [0]), report(images(1, 2, 2)[..., 0]))
     for suffix, time, score in (("z", 1e10, 1), ("a", 2e10, 2)):
-        header = header_of(tmp_path, _tags.REPORTS) | {"scores": [score]}
+        header = header_of(tmp_path, tags.REPORTS) | {"scores": [score]}
         blobs = packed({name: v for name, v in header.items() if name != "arrays"}, {})
-        write_blobs(tmp_path / "saliency", _tags.REPORTS, 0, blobs, suffix=suffix, time=time)
+        write_blobs(tmp_path / "saliency", tags.REPORTS, 0, blobs, suffix=suffix, time=time)
     assert read_log(tmp_path)["saliency"].reports[0].scores == [2]
 
 
@@ -464,7 +464,7 @@ def header_of(log_dir, tag):
 
 def write_blobs(directory, tag, step, blobs, *, suffix="", time=1):
     value = Summary.Value(tag=tag)
-    value.metadata.plugin_data.plugin_name = _tags.PLUGIN
+    value.metadata.plugin_data.plugin_name = tags.PLUGIN
     value.tensor.string_val.extend(blobs)
     writer = EventFileWriter(str(directory), filename_suffix=f".{step}{suffix}")
     writer.add_event(Event(step=step, wall_time=time, summary=Summary(value=[value])))
@@ -483,7 +483,7 @@ def write_blobs(directory, tag, step, blobs, *, suffix="", time=1):
 )
 def test_a_broken_step_is_told_and_the_others_are_read(blobs, said, tmp_path):
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=1)
-    write_blobs(tmp_path / "saliency", _tags.REPORTS, 7, blobs)
+    write_blobs(tmp_path / "saliency", tags.REPORTS, 7, blobs)
     log = read_log(tmp_path)["saliency"]
     assert [one.step for one in log.reports] == [-1, 0]
     (problem,) = log.problems
@@ -492,7 +492,7 @@ def test_a_broken_step_is_told_and_the_others_are_read(blobs, said, tmp_path):
 
 def test_a_run_without_readable_probes_is_left_out_if_others_can_be_read(tmp_path):
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=1)
-    write_blobs(tmp_path / "broken", _tags.PROBES, 0, [b"{}"])
+    write_blobs(tmp_path / "broken", tags.PROBES, 0, [b"{}"])
     assert list(read_log(tmp_path)) == ["saliency"]
     shutil.rmtree(tmp_path / "saliency")
     with pytest.raises(ValueError, match="broken: its header has no format"):
@@ -500,7 +500,7 @@ def test_a_run_without_readable_probes_is_left_out_if_others_can_be_read(tmp_pat
 
 
 def test_the_colours_of_the_tab_are_matplotlibs(tmp_path):
-    from keras_saliency.blobs import unpacked
+    from keras_saliency.log.blobs import unpacked
 
     written(
         tmp_path,
@@ -508,7 +508,7 @@ def test_the_colours_of_the_tab_are_matplotlibs(tmp_path):
         report(images(1, 2, 2)[..., 0]),
         colormap="cividis",
     )
-    header, _ = unpacked(read_blobs(tmp_path)["saliency"][_tags.PROBES][0][1])
+    header, _ = unpacked(read_blobs(tmp_path)["saliency"][tags.PROBES][0][1])
     assert header["colormap"] == "cividis"
     assert header["diverging"] == "RdBu_r"
     assert {"cividis", "hot", "inferno", "viridis", "RdBu_r"} <= header["colormaps"].keys()

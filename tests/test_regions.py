@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_saliency.regions import (
+from keras_saliency.detection.proposals import (
     OUTER,
     WINDOW_AREA,
     Window,

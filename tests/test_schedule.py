@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from keras_saliency.schedule import MOVED, MOVED_ACCURACY, has_moved, is_log_spaced
+from keras_saliency.detection.schedule import MOVED, MOVED_ACCURACY, has_moved, is_log_spaced
 
 NAN = math.nan
 

@@ -10,9 +10,9 @@ import pytest
 from test_reader import images, report, written
 
 import keras_saliency as ks
-from keras_saliency.reader import read_blobs
-from keras_saliency.reports import Alert, Interventions
-from keras_saliency.standalone import STATIC, page, script, show
+from keras_saliency.app.html_report import STATIC, page, script, show
+from keras_saliency.data.reports import Alert, Interventions
+from keras_saliency.log.reader import read_blobs
 
 DATA = re.compile(
     r'<script type="application/json" id="keras-saliency-data">(.*?)</script>', re.DOTALL

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_saliency.statistics import (
+from keras_saliency.metrics.maps import (
     dead_maps,
     defined_mean,
     entropy,

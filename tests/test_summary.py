@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from keras_saliency import groups, localization, statistics
-from keras_saliency.probes import ProbeSet
-from keras_saliency.reports import SaliencyReport
-from keras_saliency.summary import KINDS, LOGGED, description, is_logged, summarize
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.metrics import groups, localization, maps
+from keras_saliency.metrics.catalog import KINDS, LOGGED, description, is_logged, summarize
 
 RNG = np.random.default_rng(0)
 COUNT = 12
@@ -151,10 +151,10 @@ def test_the_values_are_those_of_the_functions():
         "gradient_norm": NOW.gradient_norms.mean(dtype=np.float64),
         "confidence": NOW.confidences.mean(),
         "probe_accuracy": correct.mean(),
-        "map_similarity": statistics.map_similarity(NOW.maps, PREVIOUS.maps),
-        "similarity_to_start": statistics.map_similarity(NOW.maps, BEFORE.maps),
-        "gini": statistics.gini(NOW.maps),
-        "entropy": statistics.entropy(NOW.maps),
+        "map_similarity": maps.map_similarity(NOW.maps, PREVIOUS.maps),
+        "similarity_to_start": maps.map_similarity(NOW.maps, BEFORE.maps),
+        "gini": maps.gini(NOW.maps),
+        "entropy": maps.entropy(NOW.maps),
         "frame_enrichment": localization.frame_enrichment(NOW.maps),
         "group_accuracy/day": correct[:6].mean(),
         "group_accuracy/night": correct[6:].mean(),
@@ -193,9 +193,9 @@ def test_similarities_are_those_of_the_reports_at_hand():
     reports = [report(seed) for seed in range(8)]
     for i, j in [(0, 1), (1, 2), (7, 0), (0, 1), (3, 4), (5, 6), (6, 5), (0, 7), (1, 0)]:
         found = summarize(reports[i], everything(), previous=reports[j], before=reports[0])
-        expected = statistics.map_similarity(reports[i].maps, reports[j].maps)
+        expected = maps.map_similarity(reports[i].maps, reports[j].maps)
         assert found["map_similarity"] == pytest.approx(expected, rel=1e-12)
-        expected = statistics.map_similarity(reports[i].maps, reports[0].maps)
+        expected = maps.map_similarity(reports[i].maps, reports[0].maps)
         assert found["similarity_to_start"] == pytest.approx(expected, rel=1e-12)
 
 

@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from test_callback import CLASSES, SIDE, TAG, fit, linear, network, probes, tagged_probes, train
 
 import keras_saliency as ks
-from keras_saliency.sheets import GAP
-from keras_saliency.sinks.tensorboard import TensorBoardSink, last_step
-from keras_saliency.summary import description
+from keras_saliency.metrics.catalog import description
+from keras_saliency.rendering.layouts import GAP
+from keras_saliency.tensorboard.sink import TensorBoardSink, last_step
 
 SCALARS = {
     f"saliency/{name}"
@@ -128,7 +128,7 @@ def test_large_images_become_jpeg_close_to_the_map(tmp_path):
     sink.write(report)
     tensor = events(tmp_path / "saliency")["saliency_probe/000 class 0"][0][0]
     assert tensor.string_val[2][:2] == b"\xff\xd8"
-    from keras_saliency.heatmaps import colorize
+    from keras_saliency.rendering.heatmaps import colorize
 
     heat = colorize(report.maps[:1], limits=report.maps[:1].max(axis=(1, 2)))[0]
     difference = np.abs(pixels(tensor)[:120, 268:].astype(int) - heat)
@@ -242,7 +242,7 @@ def test_a_zero_map_is_said_to_be_one(tmp_path):
     report = ks.SaliencyMonitor(model, ks.ProbeSet(probes().images[:2], [1, 1])).evaluate(0)
     ks.TensorBoardSink(tmp_path, ks.ProbeSet(probes().images[:2], [1, 1])).write(report)
     found = events(tmp_path / "saliency")
-    from keras_saliency.sheets import WRONG
+    from keras_saliency.rendering.layouts import WRONG
 
     for tag in ("saliency/contact_sheet", "saliency/filmstrip", "saliency_probe/000 class 1"):
         picture = pixels(found[tag][0][0]).reshape(-1, 3)

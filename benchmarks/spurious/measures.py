@@ -11,7 +11,7 @@ from scipy.stats import beta, rankdata
 
 from benchmarks.spurious.levels import DOES_NOT, onset, verdict
 from benchmarks.spurious.replay import POLICIES, Replayed, replay
-from keras_saliency.alerts import RULES, kind
+from keras_saliency.detection.alerts import RULES, kind
 
 Record = dict[str, Any]
 

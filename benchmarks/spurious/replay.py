@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keras_saliency.alerts import ALERT, Streak, judge
-from keras_saliency.reports import Effect, Interventions
+from keras_saliency.data.reports import Effect, Interventions
+from keras_saliency.detection.alerts import ALERT, Streak, judge
 
 
 @dataclass(frozen=True)

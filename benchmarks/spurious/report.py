@@ -15,7 +15,7 @@ from benchmarks.spurious.figure import draw
 from benchmarks.spurious.measures import Case, Rate, Record
 from benchmarks.spurious.plan import Run
 from benchmarks.spurious.replay import POLICIES, agrees
-from keras_saliency.alerts import RULES
+from keras_saliency.detection.alerts import RULES
 
 Table = list[list[str]]
 

@@ -14,10 +14,11 @@ import tensorflow as tf
 
 import keras_saliency as ks
 from benchmarks.spurious.plan import Run
-from keras_saliency import attributions, effects, interventions
+from keras_saliency import attributions
 from keras_saliency.attributions import ScoreFn
-from keras_saliency.reports import Array, Effect
-from keras_saliency.scores import Tensor
+from keras_saliency.attributions.scores import Tensor
+from keras_saliency.data.reports import Array, Effect
+from keras_saliency.detection import effects, interventions
 
 NOT_KEPT = ("examples",)
 """Fields of `Effect` that are too large for a results file."""

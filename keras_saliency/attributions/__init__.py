@@ -9,16 +9,16 @@ traced inside a `tf.function`; none runs in a Python loop over inputs, draws or 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
-import numpy as np
-
 from keras_saliency.attributions.differentiation import LayerCall, ModelScore, ScoreFn
 from keras_saliency.attributions.gradients import gradient, input_x_gradient
 from keras_saliency.attributions.layers import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
+from keras_saliency.attributions.methods import (
+    METHODS,
+    REFUSED,
+    Method,
+    check_method,
+    method_name,
+)
 from keras_saliency.attributions.noise import smoothgrad, vargrad
 from keras_saliency.attributions.occlusion import occlusion
 from keras_saliency.attributions.paths import (
@@ -27,7 +27,6 @@ from keras_saliency.attributions.paths import (
     integrated_gradients,
 )
 from keras_saliency.attributions.reductions import REDUCTIONS, norm
-from keras_saliency.scores import Tensor
 
 __all__ = [
     "METHODS",
@@ -53,81 +52,3 @@ __all__ = [
     "smoothgrad",
     "vargrad",
 ]
-
-Method = str | Callable[[Any, Tensor], Tensor]
-"""A key of `METHODS`, or a function `(score_fn, inputs) -> attribution`."""
-
-METHODS: dict[str, Callable[..., Tensor]] = {
-    "gradient": gradient,
-    "input_x_gradient": input_x_gradient,
-    "smoothgrad": smoothgrad,
-    "smoothgrad_squared": partial(smoothgrad, average="squared"),
-    "vargrad": vargrad,
-    "integrated_gradients": integrated_gradients,
-    "expected_gradients": expected_gradients,
-    "grad_cam": grad_cam,
-    "grad_cam_plus_plus": grad_cam_plus_plus,
-    "layer_cam": layer_cam,
-    "hires_cam": hires_cam,
-    "occlusion": occlusion,
-}
-"""The methods known by name."""
-
-_UNFIT = (
-    "it recovers the image, whatever class is explained (Nie et al., arXiv:1805.07039), and fails "
-    "the test in which the model's last layers are made random (Adebayo et al., arXiv:1810.03292). "
-    "Use 'smoothgrad' for maps with less speckle"
-)
-
-REFUSED = dict.fromkeys(
-    ("deconvnet", "guided_backprop", "guided_backpropagation", "guided_grad_cam"), _UNFIT
-)
-"""Methods that people ask for and that are not here, with the reason."""
-
-
-def check_method(method: object) -> None:
-    """Checks what is given as a method.
-
-    Raises:
-        TypeError: Neither a string nor callable.
-        ValueError: An unknown name, or one that is refused.
-    """
-    if callable(method):
-        return
-    listed = ", ".join(map(repr, METHODS))
-    if not isinstance(method, str):
-        raise TypeError(
-            f"method: expected one of {listed}, or a callable (score_fn, inputs) -> attribution, "
-            f"received {method!r}."
-        )
-    if method in REFUSED:
-        raise ValueError(f"method={method!r} is not offered: {REFUSED[method]}.")
-    if method not in METHODS:
-        raise ValueError(
-            f"method: expected one of {listed}, or a callable (score_fn, inputs) -> attribution, "
-            f"received {method!r}."
-        )
-
-
-def method_name(method: Method) -> str:
-    """What a method is called in pictures and logs: its name, and the settings that were chosen.
-
-    Example:
-        >>> method_name("grad_cam"), method_name(partial(smoothgrad, num_samples=50))
-        ('grad_cam', 'smoothgrad(num_samples=50)')
-    """
-    if isinstance(method, str):
-        return method
-    if not isinstance(method, partial):
-        return getattr(method, "__name__", type(method).__name__)
-    settings = [f"{name}={_short(value)}" for name, value in method.keywords.items()]
-    return f"{method_name(method.func)}({', '.join(settings)})"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_short, value))}]"
-    if getattr(value, "shape", None) is None:
-        return repr(value)
-    digest = hashlib.blake2b(np.asarray(value).tobytes(), digest_size=2).hexdigest()
-    return f"array{tuple(value.shape)}#{digest}"

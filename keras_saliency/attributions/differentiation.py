@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.reports import Array
-from keras_saliency.scores import Tensor
+from keras_saliency.attributions.scores import Tensor
+from keras_saliency.data.reports import Array
 
 ScoreFn = Callable[[Tensor], Tensor]
 """From inputs `(batch, ...)` to their scores `(batch,)`: any function, or a `ModelScore`."""

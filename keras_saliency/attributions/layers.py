@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions.differentiation import LayerCall, ModelScore, ScoreFn, along
-from keras_saliency.reports import Array
-from keras_saliency.scores import Tensor, behind
+from keras_saliency.attributions.scores import Tensor, behind
+from keras_saliency.data.reports import Array
 
 _POOLS = {"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D", "MaxPoolV2"}
 _PADS = {"MirrorPad", "Pad", "PadV2"}  # their places are shifted against the image's

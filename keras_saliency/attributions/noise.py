@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency.attributions.differentiation import ScoreFn, check_number, check_seed, repeat
 from keras_saliency.attributions.gradients import gradient
-from keras_saliency.scores import Tensor
+from keras_saliency.attributions.scores import Tensor
+from keras_saliency.data.checks import check_choice, check_positive_int
 
 AVERAGES = ("signed", "absolute", "squared")
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency._checks import check_positive_int
 from keras_saliency.attributions.differentiation import ScoreFn, per_probe, repeat
 from keras_saliency.attributions.paths import baselines
-from keras_saliency.reports import Array
-from keras_saliency.scores import Tensor
+from keras_saliency.attributions.scores import Tensor
+from keras_saliency.data.checks import check_positive_int
+from keras_saliency.data.reports import Array
 
 
 def occlusion(

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
-from keras_saliency._checks import check_choice, check_positive_int
 from keras_saliency.attributions.differentiation import ScoreFn, along, check_seed, repeat
 from keras_saliency.attributions.gradients import gradient
-from keras_saliency.reports import Array
-from keras_saliency.scores import Tensor
+from keras_saliency.attributions.scores import Tensor
+from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.reports import Array
 
 BASELINES = ("zero", "flat", "blurred", "mean")
 """Baselines by name: zeros; the input's own mean colour everywhere; the input blurred, by a

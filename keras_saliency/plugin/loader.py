@@ -32,7 +32,7 @@ class SaliencyLoader(base_plugin.TBLoader):
             flags: TensorBoard's parsed command line, which is changed.
         """
         try:
-            from keras_saliency._tags import PLUGIN
+            from keras_saliency.log.tags import PLUGIN
 
             flags.samples_per_plugin.setdefault(PLUGIN, ALL_STEPS)
             flags.samples_per_plugin.setdefault("images", IMAGES)

@@ -24,8 +24,8 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug.wrappers import Request, Response
 
-from keras_saliency._tags import FORMAT, PLUGIN
-from keras_saliency.plugin.log import Log
+from keras_saliency.log.tags import FORMAT, PLUGIN
+from keras_saliency.plugin.runs import Log
 
 _LOGGER = logging.getLogger("tensorboard")
 

@@ -1,0 +1,180 @@
+"""The SALIENCY tab without TensorBoard: one file that opens from disk, or a cell of a notebook."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keras_saliency.data.blocks import evenly
+from keras_saliency.data.checks import check_positive_int
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import BlobError, read_header
+from keras_saliency.log.reader import Blobs, read_blobs
+
+STATIC = Path(__file__).parents[1] / "plugin" / "static"
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>
+{style}
+</style>
+</head>
+<body>
+<script type="application/json" id="keras-saliency-data">{data}</script>
+<script type="module">
+{script}
+render();
+</script>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A log that a notebook shows.
+
+    Attributes:
+        page: The viewer and the log, in HTML.
+        height: What the cell takes, in pixels.
+    """
+
+    page: str = field(repr=False)
+    height: int
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.page)}" width="100%" height="{self.height}" '
+            'style="border: 0"></iframe>'
+        )
+
+
+def show(log_dir: str | Path, *, most_steps: int | None = None, height: int = 800) -> Viewer:
+    """The SALIENCY tab in a notebook, without TensorBoard: the log as it is now.
+
+    Args:
+        log_dir: The log directory of `SaliencyCallback`.
+        most_steps: As in `page`.
+        height: Of the cell, in pixels.
+
+    Returns:
+        What a notebook shows if it is the last line of a cell.
+
+    Raises:
+        TypeError: `log_dir` is no path.
+        ValueError: It is no directory, or holds no log of `SaliencyCallback`.
+    """
+    check_positive_int("height", height, mend="It counts pixels.")
+    return Viewer(page(log_dir, most_steps=most_steps), height)
+
+
+def page(log_dir: str | Path, *, most_steps: int | None = None) -> str:
+    """The SALIENCY tab and all of its data as one HTML file, which asks no server for anything.
+
+    Args:
+        log_dir: The log directory of `SaliencyCallback`.
+        most_steps: Keep so many steps of each run, evenly spaced, and those with a new alert; the
+            file gets smaller. Default: all.
+
+    Returns:
+        The file's text.
+
+    Raises:
+        TypeError: `log_dir` is no path.
+        ValueError: It is no directory, or holds no log of `SaliencyCallback`.
+    """
+    if most_steps is not None:
+        check_positive_int("most_steps", most_steps, mend="It counts the steps to keep.")
+    runs = read_blobs(log_dir)
+    if not runs:
+        raise ValueError(
+            f"log_dir: expected a log of SaliencyCallback in {log_dir}, found none. Give the "
+            "directory that the callback got as log_dir. (With map_size=None it keeps no such log.)"
+        )
+    if most_steps is not None:
+        runs = {run: _thinned(blobs, most_steps) for run, blobs in runs.items()}
+    data = json.dumps(_data(runs), allow_nan=False, separators=(",", ":"))
+    return _PAGE.format(
+        title=html.escape(f"Saliency: {Path(log_dir).resolve().name}"),
+        style="\n".join(path.read_text("utf-8") for path in sorted(STATIC.glob("*.css"))),
+        data=data.replace("<", "\\u003c"),  # nothing in it can end the script element
+        script=script(),
+    )
+
+
+def script() -> str:
+    """All modules of the page as one: browsers load no modules from disk."""
+    sources = {path.name: path.read_text("utf-8") for path in STATIC.glob("*.js")}
+    text = "\n".join(sources[name] for name in _in_order("index.js", sources, []))
+    return re.sub(r"^export ", "", _IMPORT.sub("", text), flags=re.MULTILINE)
+
+
+_IMPORT = re.compile(r'^import .* from "\./(.*)";\n', re.MULTILINE)
+
+
+def _in_order(name: str, sources: dict[str, str], done: list[str]) -> list[str]:
+    """The names of a module and of all that it imports, each after those that it needs."""
+    for needed in _IMPORT.findall(sources[name]):
+        if needed not in done:
+            _in_order(needed, sources, done)
+    done.append(name)
+    return done
+
+
+def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
+    """What the page would get of TensorBoard: index, headers, and arrays by key."""
+    index: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
+    arrays: dict[str, str] = {}
+    for run, by_tag in runs.items():
+        for tag, steps in by_tag.items():
+            entries = []
+            for step, (wall_time, blobs) in steps.items():
+                first = len(arrays)
+                keys = [str(first + place) for place in range(len(blobs))]
+                arrays.update(zip(keys, map(_text, blobs), strict=True))
+                written = wall_time if math.isfinite(wall_time) else None
+                entries.append([step, written, keys])
+                if not tag.startswith(tags.MAPS):  # whose headers the page does not ask for
+                    told = headers.setdefault(run, {}).setdefault(tag, [])
+                    told.append({"step": step, "wall_time": written, **_header(blobs)})
+            index.setdefault(run, {})[tag] = entries
+    return {"index": {"format": tags.FORMAT, "runs": index}, "headers": headers, "blobs": arrays}
+
+
+def _text(blob: bytes) -> str:
+    return base64.b64encode(blob).decode()
+
+
+def _header(blobs: list[bytes]) -> dict[str, Any]:
+    try:
+        return {"header": read_header(blobs[0] if blobs else b"")}
+    except BlobError as error:
+        sentence = str(error)
+        return {"error": f"{sentence[0].upper()}{sentence[1:]}."}
+
+
+def _thinned(blobs: Blobs, most_steps: int) -> Blobs:
+    logged = list(blobs.get(tags.REPORTS, {}))
+    kept = {logged[place] for place in evenly(len(logged), most_steps)} if logged else set()
+    for step, (_, content) in blobs.get(tags.FINDINGS, {}).items():
+        header = _header(content).get("header", {})
+        if header.get("alerts"):
+            kept.add(step)
+    return {
+        tag: {step: found for step, found in steps.items() if tag == tags.PROBES or step in kept}
+        for tag, steps in blobs.items()
+    }

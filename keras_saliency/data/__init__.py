@@ -1,0 +1,1 @@
+"""Probes, reports and their checks: frozen records of arrays. Imports NumPy only."""

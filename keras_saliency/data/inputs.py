@@ -1,0 +1,139 @@
+"""The kinds of input a model can take, and the checks of their arrays.
+
+An image has two spatial axes and a channel axis; there are series, volumes, plain features and
+tokens besides. A saliency map has one value for each place: the axes of the input, without the
+channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_saliency.data.reports import Array
+
+KINDS = {
+    "image": ("height", "width", "channels"),
+    "series": ("steps", "channels"),
+    "volume": ("depth", "height", "width", "channels"),
+    "features": ("features",),
+    "tokens": ("tokens",),
+}
+"""The kinds of input by name, and the axes of one. Tokens are integers."""
+
+
+def map_axes(kind: str) -> tuple[str, ...]:
+    """The axes of a saliency map: those of the input, without the channels.
+
+    Example:
+        >>> map_axes("image"), map_axes("features")
+        (('height', 'width'), ('features',))
+    """
+    return tuple(axis for axis in KINDS[kind] if axis != "channels")
+
+
+def has_channels(kind: str) -> bool:
+    """Whether an input has a channel axis, the last."""
+    return KINDS[kind][-1] == "channels"
+
+
+def checked_images(images: Any, kind: str) -> Array:
+    """A copy of the inputs, of the rank and dtype that their kind has.
+
+    Args:
+        images: `(num_probes, *axes)`, finite numbers.
+        kind: A key of `KINDS`.
+
+    Raises:
+        TypeError: No numbers, or tokens that are no integers.
+        ValueError: Another rank, no probe, or values that are not finite.
+    """
+    try:
+        array = np.array(images)
+    except ValueError as error:
+        raise ValueError(f"images: expected images of one shape, received: {error}.") from error
+    if kind == "tokens" and array.dtype.kind not in "iu":
+        raise TypeError(f"images: expected integers as tokens, received dtype {array.dtype}.")
+    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+        raise TypeError(f"images: expected an array of numbers, received dtype {array.dtype}.")
+    axes = KINDS[kind]
+    if array.ndim != len(axes) + 1:
+        others = [name for name, known in KINDS.items() if len(known) + 1 == array.ndim]
+        mend = ""
+        if kind == "image":
+            mend = (
+                " Add an axis with images[np.newaxis] for a single image, with "
+                "images[..., np.newaxis] for gray images."
+            )
+        if others:
+            kinds = " or ".join(map(repr, others))
+            mend += f" For other inputs of rank {array.ndim} pass kind={kinds}."
+        raise ValueError(
+            f"images: expected rank {len(axes) + 1}, (num_probes, {', '.join(axes)}), received "
+            f"shape {array.shape}.{mend}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"images: expected at least one probe, received shape {array.shape}.")
+    broken = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
+    if broken.size:
+        raise ValueError(
+            f"images: expected finite numbers, received nan or infinity in probe {broken[0]} "
+            f"({broken.size} of {len(array)} probes). Leave these images out."
+        )
+    return array
+
+
+def checked_held(
+    held: Any, input_name: str | int | None, num_probes: int
+) -> Mapping[str | int, Array]:
+    """Copies of the inputs that are held, read-only.
+
+    Raises:
+        TypeError: No dict of arrays; names are neither all strings nor all positions.
+        ValueError: An input has another number of rows; it is not said which input is explained.
+    """
+    if held is None:
+        held = {}
+    if not isinstance(held, Mapping):
+        raise TypeError(
+            f"held: expected a dict from an input's name to its values, received "
+            f"{type(held).__name__}."
+        )
+    if held and input_name is None:
+        raise ValueError(
+            f"input_name: expected the name of the input that is explained, beside those held "
+            f"({', '.join(map(repr, held))}), received None."
+        )
+    names = [*held] if input_name is None else [input_name, *held]
+    if len({type(name) for name in names}) > 1 or not all(type(n) in (str, int) for n in names):
+        raise TypeError(
+            "input_name, held: expected names (strings), or positions in the model's list of "
+            f"inputs (integers), received {', '.join(map(repr, names))}."
+        )
+    if len({*names}) < len(names):
+        raise ValueError(f"held: {input_name!r} is the input that is explained; leave it out.")
+    positions = [name for name in names if isinstance(name, int)]
+    if positions and sorted(positions) != [*range(len(positions))]:
+        raise ValueError(
+            f"input_name, held: expected the positions 0..{len(positions) - 1} once each, received "
+            f"{', '.join(map(repr, positions))}."
+        )
+    checked = {}
+    for name, values in held.items():
+        array = np.array(values)
+        if array.dtype == object and all(isinstance(one, str | bytes) for one in array.flat):
+            array = np.array(array, dtype="S" if isinstance(array.flat[0], bytes) else "U")
+        if array.ndim == 0 or len(array) != num_probes:
+            raise ValueError(
+                f"held[{name!r}]: expected one row per probe, ({num_probes}, ...), received shape "
+                f"{array.shape}."
+            )
+        if array.dtype.kind not in "iufbUS":
+            raise TypeError(f"held[{name!r}]: expected numbers or strings, got {array.dtype}.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"held[{name!r}]: expected finite numbers, received nan or infinity.")
+        array.setflags(write=False)
+        checked[name] = array
+    return checked

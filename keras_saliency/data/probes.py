@@ -1,0 +1,373 @@
+"""`ProbeSet`: the fixed inputs that are asked about at every evaluation.
+
+Arrays, everywhere in this module: images are `(num_probes, height, width, channels)`, channels
+last, on the scale the model is trained on; targets are `(num_probes,)` class indices; masks are
+bool, `True` on the object. Where the input is no image, `images` has the shape of its kind, and
+masks and regions the shape of its saliency map; see `keras_saliency.data.inputs.KINDS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.inputs import KINDS, checked_held, checked_images, map_axes
+from keras_saliency.data.reports import Array
+from keras_saliency.data.sampling import draw
+
+FEW = 4
+"""Fewer probes of a class than these are said, unless they were asked for."""
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class ProbeSet:
+    """Labelled images that are explained again and again while a model trains.
+
+    Everything is checked once, here, copied, and read-only from then on. Choose probes from
+    where the training data come from, best a validation split: a tag that gives the class away can
+    only be caught on images that carry it. To add masks or regions later, use
+    `dataclasses.replace(probes, regions=...)`.
+
+    Args:
+        images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as the model
+            is fed in training. Of another `kind`: its axes instead.
+        targets: `(num_probes,)` integers, the class explained for each probe; its label is the
+            usual choice.
+            `None`: the model's prediction at the first evaluation, from then on fixed.
+        masks: `(num_probes, height, width)` bool, where the object is.
+        regions: Named places, each bool `(height, width)` (the same for all probes) or
+            `(num_probes, height, width)`: a suspect tag, a border. Kept with one mask per probe.
+        groups: `(num_probes,)` integers or strings, a label per probe for worst-group numbers.
+        class_names: A name for every class, in the order of the class indices.
+        names: A name for every probe, all different; they become TensorBoard tags. Default:
+            the index, and the class where it is known.
+        kind: What is explained, a key of `keras_saliency.data.inputs.KINDS`.
+        data_format: How the model takes its input: `"channels_last"` or `"channels_first"`.
+            `images` have their channels last in any case.
+        held: Of a model with several inputs, those that are not explained but held as they are:
+            `(num_probes, ...)` each, by the model's name for it (the key, where the model takes a
+            dict), or by its position where the model takes a list.
+        input_name: Of such a model, which input `images` are: a name, or a position.
+        vocabulary: Of tokens, what each stands for, in the order of their numbers.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has the wrong shape, length or values.
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.random.default_rng(0).random((2, 8, 8, 1))
+        >>> probes = ProbeSet(images, [1, 0], class_names=["cat", "dog"])
+        >>> probes.names
+        ('000 dog', '001 cat')
+    """
+
+    images: Array
+    targets: Array | None
+    masks: Array | None
+    regions: Mapping[str, Array]
+    groups: Array | None
+    class_names: tuple[str, ...] | None
+    names: tuple[str, ...]
+    kind: str
+    data_format: str
+    held: Mapping[str | int, Array]
+    input_name: str | int | None
+    vocabulary: tuple[str, ...] | None
+
+    def __init__(
+        self,
+        images: ArrayLike,
+        targets: ArrayLike | None = None,
+        *,
+        masks: ArrayLike | None = None,
+        regions: Mapping[str, ArrayLike] | None = None,
+        groups: ArrayLike | None = None,
+        class_names: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        kind: str = "image",
+        data_format: str = "channels_last",
+        held: Mapping[Any, ArrayLike] | None = None,
+        input_name: str | int | None = None,
+        vocabulary: Sequence[str] | None = None,
+    ) -> None:
+        check_choice("kind", kind, KINDS)
+        check_choice("data_format", data_format, ("channels_last", "channels_first"))
+        pixels = checked_images(images, kind)
+        shape = pixels.shape[: len(map_axes(kind)) + 1]
+        classes = _checked_class_names(class_names)
+        labels = _checked_targets(targets, len(pixels), classes)
+        checked = {
+            "images": pixels,
+            "targets": labels,
+            "masks": None if masks is None else _checked_mask("masks", masks, [shape]),
+            "regions": _checked_regions({} if regions is None else regions, shape),
+            "groups": _checked_groups(groups, len(pixels)),
+            "class_names": classes,
+            "names": _checked_names(names, labels, classes, len(pixels)),
+            "kind": kind,
+            "data_format": data_format,
+            "held": checked_held(held, input_name, len(pixels)),
+            "input_name": input_name,
+            "vocabulary": _checked_vocabulary(vocabulary, kind),
+        }
+        for name, value in checked.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        """Says how many probes of which shape; never their values."""
+        return f"ProbeSet({len(self)} probes of shape {self.images.shape[1:]}, {self.fingerprint})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ProbeSet:
+        """Itself: it can't change, and copied arrays could."""
+        return self
+
+    def __len__(self) -> int:
+        """The number of probes."""
+        return len(self.images)
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, or its index as text where no name was given."""
+        names = self.class_names or ()
+        return names[index] if 0 <= index < len(names) else str(index)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change whenever images or targets do."""
+        digest = hashlib.blake2b(self.images.tobytes(), digest_size=8)
+        for values in (self.targets, *self.held.values()):
+            if values is not None:
+                digest.update(values.tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        per_class: int | None = None,
+        seed: int = 0,
+        class_names: Sequence[str] | None = None,
+        kind: str = "image",
+        data_format: str = "channels_last",
+        input_name: str | int | None = None,
+    ) -> ProbeSet:
+        """Draws the same number of probes of every class from a data set.
+
+        The draw depends on `seed` and on the images alone, not on their order: a data set that
+        is shuffled anew at each pass gives the same probes. (One that augments at random does
+        not: draw before the augmentation.) An image that occurs twice in a class is drawn once.
+        One pass over the data is made.
+
+        Args:
+            dataset: A finite `tf.data.Dataset` of `(images, labels)`, batched or not; a pair of
+                arrays `(images, labels)`; or a `keras.utils.PyDataset`. Sample weights are
+                ignored. Labels are class indices (whole-numbered floats and a trailing axis of
+                length 1 are fine) or one-hot rows.
+            per_class: Probes of each class. A class with fewer gives all it has, with a warning.
+                Default: what makes about 128 in all, from 4 to 32 of each class; tests of what
+                the model uses see little with fewer than 8.
+            seed: Another seed, another draw.
+            class_names: As in `ProbeSet`; default: the data set's own `class_names`, if any.
+            kind: As in `ProbeSet`.
+            data_format: As in `ProbeSet`, and that of the data set.
+            input_name: Where the data set has several inputs, a dict or a tuple, the one that is
+                explained; the others are held.
+
+        Returns:
+            Probes sorted by class.
+
+        Raises:
+            TypeError: The data set or its elements are of another kind.
+            ValueError: The data set is empty or endless, or the labels are no classes.
+
+        Example:
+            >>> import numpy as np
+            >>> images = np.random.default_rng(0).random((20, 8, 8, 1))
+            >>> labels = np.arange(20) % 2
+            >>> ProbeSet.from_dataset((images, labels), per_class=3).targets.tolist()
+            [0, 0, 0, 1, 1, 1]
+        """
+        if per_class is not None:
+            check_positive_int("per_class", per_class, mend="Give the number of probes per class.")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"seed: expected an integer, received {seed!r}.")
+        if class_names is None:
+            class_names = getattr(dataset, "class_names", None)
+        check_choice("kind", kind, KINDS)
+        drawn = draw(
+            dataset,
+            lambda classes: per_class or _per_class(classes),
+            seed,
+            input_name=input_name,
+            kind=kind,
+        )
+        if not drawn:
+            raise ValueError("dataset: expected at least one batch, received an empty data set.")
+        wanted = per_class or FEW
+        short = {label: len(kept) for label, kept in sorted(drawn.items()) if len(kept) < wanted}
+        if short:
+            warnings.warn(
+                f"per_class={wanted}: fewer different images were found of "
+                f"{', '.join(f'class {label} ({count})' for label, count in short.items())}.",
+                stacklevel=2,
+            )
+        rows = [row for label in sorted(drawn) for row in drawn[label]]
+        targets = [label for label in sorted(drawn) for _ in drawn[label]]
+        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        images = inputs.pop(input_name)
+        if data_format == "channels_first":
+            images = np.moveaxis(images, 1, -1)
+        return cls(
+            images,
+            np.asarray(targets),
+            class_names=class_names,
+            kind=kind,
+            data_format=data_format,
+            held={name: values for name, values in inputs.items() if name is not None},
+            input_name=input_name,
+        )
+
+
+def _per_class(classes: int) -> int:
+    """As many probes of each class as make some 128 in all."""
+    return max(FEW, min(32, 128 // classes))
+
+
+class _DefaultNames(tuple[str, ...]):
+    """Names that nobody gave: `dataclasses.replace` makes them anew, to fit new targets."""
+
+
+def _checked_targets(
+    targets: Any, num_probes: int, class_names: tuple[str, ...] | None
+) -> Array | None:
+    if targets is None:
+        return None
+    array = np.array(targets)
+    if array.ndim == 2 and array.shape[1] > 1:
+        raise ValueError(
+            f"targets: expected class indices of shape ({num_probes},), received shape "
+            f"{array.shape}. For one-hot rows pass np.argmax(targets, axis=-1)."
+        )
+    if array.shape != (num_probes,):
+        raise ValueError(
+            f"targets: expected one class index per probe, shape ({num_probes},), received shape "
+            f"{array.shape}."
+        )
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"targets: expected integers, received dtype {array.dtype}. Class indices stored as "
+            "floats can be passed as targets.astype(int)."
+        )
+    array = array.astype(np.int64)
+    highest = None if class_names is None else len(class_names) - 1
+    outside = (array < 0) | (array > (np.iinfo(np.int32).max if highest is None else highest))
+    if outside.any():
+        probe = int(np.flatnonzero(outside)[0])
+        expected = (
+            "0 or more"
+            if highest is None
+            else f"0..{highest} (there are {highest + 1} class_names)"
+        )
+        raise ValueError(
+            f"targets: expected class indices {expected}, received {array[probe]} for probe "
+            f"{probe}."
+        )
+    return array
+
+
+def _checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) -> Array:
+    array = np.array(mask)
+    if array.dtype != np.bool_:
+        raise TypeError(
+            f"{argument}: expected dtype bool (True inside), received {array.dtype}. Pass, for "
+            "instance, mask > 0."
+        )
+    if array.shape not in shapes:
+        expected = " or ".join(str(shape) for shape in shapes)
+        raise ValueError(f"{argument}: expected shape {expected}, received {array.shape}.")
+    return array
+
+
+def _checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array]:
+    if not isinstance(regions, Mapping):
+        raise TypeError(
+            f"regions: expected a dict from name to mask, received {type(regions).__name__}."
+        )
+    checked = {}
+    for name, mask in regions.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"regions: expected non-empty strings as names, received {name!r}.")
+        array = _checked_mask(f"regions[{name!r}]", mask, [shape[1:], shape])
+        if not array.any():
+            raise ValueError(f"regions[{name!r}]: expected at least one pixel that is True.")
+        checked[name] = np.broadcast_to(array, shape)
+    return checked
+
+
+def _checked_groups(groups: Any, num_probes: int) -> Array | None:
+    if groups is None:
+        return None
+    array = np.array(groups)
+    if array.dtype.kind not in "iuU":
+        raise TypeError(f"groups: expected integers or strings, received dtype {array.dtype}.")
+    if array.shape != (num_probes,):
+        raise ValueError(
+            f"groups: expected one label per probe, shape ({num_probes},), received {array.shape}."
+        )
+    return array
+
+
+def _checked_class_names(class_names: Any) -> tuple[str, ...] | None:
+    if class_names is None:
+        return None
+    names = _strings("class_names", class_names)
+    if not names:
+        raise ValueError("class_names: expected at least one name, received none.")
+    return names
+
+
+def _checked_names(
+    names: Any, targets: Array | None, class_names: tuple[str, ...] | None, num_probes: int
+) -> tuple[str, ...]:
+    if names is None or isinstance(names, _DefaultNames):
+        labels = [""] * num_probes
+        if targets is not None:
+            labels = [f" {class_names[t] if class_names else f'class {t}'}" for t in targets]
+        return _DefaultNames(f"{index:03d}{label}" for index, label in enumerate(labels))
+    checked = _strings("names", names)
+    if len(checked) != num_probes:
+        raise ValueError(f"names: expected {num_probes} names, received {len(checked)}.")
+    twice = sorted({name for name in checked if checked.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"names: expected a different name for every probe, received {twice[0]!r} more than "
+            "once (of two pictures of one name TensorBoard keeps one)."
+        )
+    return checked
+
+
+def _checked_vocabulary(vocabulary: Any, kind: str) -> tuple[str, ...] | None:
+    if vocabulary is None:
+        return None
+    if kind != "tokens":
+        raise ValueError(f"vocabulary: expected None with kind={kind!r}; tokens have one.")
+    return _strings("vocabulary", vocabulary, may_be_empty=True)  # as padding is, in Keras
+
+
+def _strings(argument: str, values: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
+    is_sequence = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    if not is_sequence or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{argument}: expected a list of strings, received {values!r}.")
+    if not may_be_empty and not all(values):
+        raise ValueError(f"{argument}: expected non-empty strings, received {list(values)!r}.")
+    return tuple(str(value) for value in values)

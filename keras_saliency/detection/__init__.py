@@ -1,0 +1,1 @@
+"""What the model relies on: interventions, tests, alerts. Imports NumPy and SciPy only."""

@@ -1,0 +1,179 @@
+"""Regions that nobody named: the frame, and the small windows that saliency maps propose.
+
+A proposal is a guess, to be tested by an intervention on other probes than those it was made
+from. Maps are `(num_probes, height, width)`, non-negative; dead ones are left out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from keras_saliency.data.reports import Array
+from keras_saliency.metrics.maps import mean_map, shares
+
+WINDOW_AREA = 0.026
+"""A proposed window's share of the image, at most: smallness is the evidence, for no small fixed
+place of a natural object decides much."""
+
+OUTER = 0.2
+"""A window is an outer one if its centre lies so near to a border, as a share of the side."""
+
+
+class Window(NamedTuple):
+    """A rectangle, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def frame(height: int, width: int, share: float) -> Array:
+    """The outer frame of an image.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        share: How wide the frame is on each side, as a share of the shorter side; it is one pixel
+            wide at least.
+
+    Returns:
+        bool `(height, width)`.
+
+    Example:
+        >>> frame(4, 4, 0.25).astype(int).sum()
+        np.int64(12)
+    """
+    thick = max(1, round(share * min(height, width)))
+    mask = np.ones((height, width), bool)
+    mask[thick : height - thick, thick : width - thick] = False
+    return mask
+
+
+def weighed(maps: Array, images: Array) -> Array:
+    """Maps in which saliency counts as far as there is something to see.
+
+    The gradient says where a change would matter, also in a place where nothing is; a cue that
+    an image carries differs from what surrounds it. So the maps are multiplied by each pixel's
+    distance from the mean of its surroundings, in the channel where that is largest.
+
+    Args:
+        maps: `(num_probes, height, width)`.
+        images: `(num_probes, height, width, channels)`.
+
+    Returns:
+        The shape of `maps`.
+    """
+    side = 2 * window_side(*maps.shape[1:]) + 1
+    means = uniform_filter(images.astype(np.float32), (0, side, side, 0), mode="reflect")
+    result: Array = maps * np.abs(images - means).max(axis=-1)
+    return result
+
+
+def window_mask(window: Window, height: int, width: int) -> Array:
+    """A window as a mask, bool `(height, width)`."""
+    mask = np.zeros((height, width), bool)
+    mask[window.top : window.top + window.height, window.left : window.left + window.width] = True
+    return mask
+
+
+def window_side(height: int, width: int) -> int:
+    """The side of a proposed window in an image of this size, in pixels."""
+    return max(1, min(height, width, int((WINDOW_AREA * height * width) ** 0.5)))
+
+
+def _window_sums(maps: Array) -> Array:
+    """Each map's sum within every proposable window, by the window's top left corner."""
+    side = window_side(*maps.shape[1:])
+    sums = np.pad(maps, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
+    below, above = sums[:, side:], sums[:, :-side]
+    inside: Array = below[:, :, side:] - below[:, :, :-side] - above[:, :, side:]
+    inside += above[:, :, :-side]
+    return inside
+
+
+def _hottest(sums: Array, side: int) -> Window:
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
+    return Window(int(top), int(left), side, side)
+
+
+def hot_window(maps: Array) -> Window | None:
+    """The small window that holds most of the mean map; `None` if all maps are dead.
+
+    A cue that sits in one place in all images, as a tag in a corner, makes it.
+    """
+    mean = mean_map(maps)
+    if not np.isfinite(mean).all():
+        return None
+    return _hottest(_window_sums(mean[np.newaxis])[0], window_side(*mean.shape))
+
+
+def class_hot_window(maps: Array, targets: Array) -> tuple[int, Window] | None:
+    """The class and the small window in which its mean map exceeds that of the rest the most.
+
+    A cue that one class alone carries vanishes in the mean of all; here it stands out.
+
+    Returns:
+        `None` where fewer than two classes have a live map.
+    """
+    means = {int(target): mean_map(maps[targets == target]) for target in np.unique(targets)}
+    live = {target: mean for target, mean in means.items() if np.isfinite(mean).all()}
+    if len(live) < 2:
+        return None
+    classes, stack = list(live), np.stack(list(live.values()))
+    rest = (stack.sum(axis=0) - stack) / (len(stack) - 1)
+    sums = _window_sums(stack - rest)
+    index = int(sums.max(axis=(1, 2)).argmax())
+    return classes[index], _hottest(sums[index], window_side(*maps.shape[1:]))
+
+
+def own_hot_windows(maps: Array, *, outer: bool) -> Array:
+    """Each map's own hottest small window near the border, or away from it.
+
+    A cue that is somewhere else in every image makes it. Of a map without saliency there, the
+    first such window is taken.
+
+    Args:
+        maps: `(num_probes, height, width)`.
+        outer: Whether the windows' centres lie within `OUTER` of a border, or all others do.
+
+    Returns:
+        bool, the shape of `maps`.
+    """
+    _, height, width = maps.shape
+    side = window_side(height, width)
+    sums = _window_sums(np.nan_to_num(shares(maps)))
+    centres = [np.arange(size - side + 1) + side / 2 for size in (height, width)]
+    rows, columns = (
+        (centre > OUTER * size) & (centre < (1 - OUTER) * size)
+        for centre, size in zip(centres, (height, width), strict=True)
+    )
+    is_inner = rows[:, np.newaxis] & columns
+    candidates = np.where(is_inner != outer, sums, -1)
+    corners = candidates.reshape(len(maps), -1).argmax(axis=1)
+    tops, lefts = np.unravel_index(corners, sums.shape[1:])
+    places = zip(tops, lefts, strict=True)
+    return np.stack([window_mask(Window(y, x, side, side), height, width) for y, x in places])
+
+
+def elsewhere(mask: Array, seed: int) -> Array | None:
+    """A region of the same shape somewhere else: moved at random, wrapped around the borders.
+
+    Of 64 random moves that which overlaps the region least is taken.
+
+    Args:
+        mask: bool `(height, width)`, or `(num_probes, height, width)`, moved as one.
+        seed: Of the draw.
+
+    Returns:
+        bool, same shape; `None` where every move leaves more than half of the region in place.
+    """
+    generator = np.random.default_rng(seed)
+    moves = generator.integers(mask.shape[-2:], size=(64, 2))
+    moved = [np.roll(mask, tuple(move), axis=(-2, -1)) for move in moves]
+    overlaps = [(mask & other).sum() for other in moved]
+    best = int(np.argmin(overlaps))
+    return None if 2 * overlaps[best] > mask.sum() else moved[best]

@@ -1,0 +1,1 @@
+"""A live Keras model in, arrays out, and the model as it was before."""

@@ -1,0 +1,336 @@
+"""`Explainer`: the compiled functions on the live model, run chunk by chunk. Arrays in and out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_saliency.attributions import METHODS, REDUCTIONS, Method, norm, scores
+from keras_saliency.attributions.differentiation import LayerCall, ModelScore, downstream
+from keras_saliency.attributions.paths import completeness, integrated_gradients
+from keras_saliency.attributions.scores import Tensor
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array
+from keras_saliency.engine.forward import Subject
+from keras_saliency.engine.state_guard import Written, own_seed_generator
+
+LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
+"""Tried in this order for models that compute in float16, until a probe's gradients are finite."""
+
+
+_STATEFUL_DRAWS = {
+    "Multinomial",
+    "RandomGamma",
+    "RandomPoissonV2",
+    "RandomShuffle",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "RandomUniformInt",
+    "TruncatedNormal",
+}
+
+
+class Explainer:
+    """Runs methods on a model as it is: no clone, no changed layer, `training=False`.
+
+    One `tf.function` is traced here, for a fixed number of probes; a second one, for answers
+    without gradients, when it is first asked. All methods share the pass at the probes themselves.
+
+    Args:
+        subject: The model.
+        probes: What to explain.
+        methods: By their names.
+        reduction: A key of `REDUCTIONS`.
+        batch_size: Probes per pass, at most.
+        jit_compile: Whether XLA compiles the functions.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        probes: ProbeSet,
+        methods: Mapping[str, Method],
+        *,
+        reduction: str,
+        batch_size: int,
+        jit_compile: bool,
+    ) -> None:
+        self.head: scores.Head | None = None
+        self._subject, self._probes, self._methods = subject, probes, methods
+        self._reduction, self._batch_size, self._jit = reduction, batch_size, jit_compile
+        num_chunks = -(-len(probes) // batch_size)
+        self.chunk_size = -(-len(probes) // num_chunks)
+        self._scales = uses_half_precision(subject.model)
+        self._known_background: Any = None
+        self._function = tf.function(
+            self._explain_chunk, autograph=False, jit_compile=jit_compile or None
+        )
+        with own_seed_generator() as self._seed_generator, _traceable(subject.model):
+            self._explain = self._function.get_concrete_function(
+                self._specs(self.chunk_size, with_scale=self._scales)
+            )
+        _warn_of_draws(self._explain.graph)
+        self._written = Written(self._explain)
+        self._answer: Any = None  # traced when it is first asked
+
+    @property
+    def trace_count(self) -> int:
+        """How often the model has been traced for maps: 1."""
+        return int(self._function.experimental_get_tracing_count())
+
+    def explain(self, targets: Array, *, with_ends: bool = False) -> dict[str, Array]:
+        """Explains the first `len(targets)` probes.
+
+        Args:
+            targets: The class of each.
+            with_ends: Whether the model's outputs and logits are wanted, too; of a segmentation
+                they are large.
+
+        Returns:
+            By name, with one row for each: `"scores"`; `"predictions"` and `"confidences"`, -1 and
+            `nan` where there are no classes; `"outputs"` and `"logits"` if wanted; and
+            for each method `"maps/<method>"`, `"norms/<method>"` and, of integrated gradients,
+            `"completeness/<method>"`, as `completeness` gives it.
+        """
+        size, total = self.chunk_size, len(targets)
+        with self._written.kept():
+            chunks = [
+                self._kept(
+                    self._explained(self._chunk(range(start, start + size), targets)), with_ends
+                )
+                for start in range(0, total, size)
+            ]
+        return {
+            name: np.concatenate([chunk[name] for chunk in chunks])[:total] for name in chunks[0]
+        }
+
+    def _kept(self, results: Mapping[str, Tensor], with_ends: bool) -> dict[str, Array]:
+        left_out = () if with_ends else ("outputs", "logits")
+        return {name: v.numpy() for name, v in results.items() if name not in left_out}
+
+    def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
+        """The predictions and scores of some images, `batch_size` at most.
+
+        Args:
+            images: `(count, ...)`, instead of the probes'.
+            recipients: `(count,)`, the probes whose targets and held inputs go with them.
+            targets: `(num_probes,)`, of all probes.
+        """
+        if self._answer is None:
+            function = tf.function(
+                self._answer_chunk, autograph=False, jit_compile=self._jit or None
+            )
+            with own_seed_generator() as self._answer_seed_generator:
+                self._answer = function.get_concrete_function(self._specs(self._batch_size))
+            self._answer_written = Written(self._answer)
+        index = np.minimum(np.arange(self._batch_size), len(images) - 1)  # pads with the last
+        chunk = self._chunk(recipients[index], targets) | {"images": tf.constant(images[index])}
+        with self._answer_written.kept():
+            predictions, values = self._answer(chunk)
+        return predictions.numpy()[: len(images)], values.numpy()[: len(images)]
+
+    def _specs(self, size: int, *, with_scale: bool = False) -> dict[str, Any]:
+        def spec(array: Array) -> Any:
+            dtype = tf.string if array.dtype.kind in "US" else tf.as_dtype(array.dtype)
+            return tf.TensorSpec((size, *array.shape[1:]), dtype)
+
+        scale = {"scale": tf.TensorSpec((size,), tf.float32)} if with_scale else {}
+        return {
+            "images": spec(self._probes.images),
+            "held": {str(name): spec(values) for name, values in self._probes.held.items()},
+            "targets": tf.TensorSpec((size,), tf.int32),
+            **scale,
+        }
+
+    def _chunk(self, index: Sequence[int] | Array, targets: Array) -> dict[str, Any]:
+        """Some probes, by index; indices past the last mean the last."""
+        chosen = np.minimum(index, len(targets) - 1)
+        return {
+            "images": tf.constant(self._probes.images[chosen]),
+            "held": {
+                str(name): tf.constant(values[chosen]) for name, values in self._probes.held.items()
+            },
+            "targets": tf.constant(targets[chosen], tf.int32),
+        }
+
+    def _explained(self, chunk: dict[str, Any]) -> Mapping[str, Tensor]:
+        if not self._scales:
+            return self._explain(chunk)  # type: ignore[no-any-return]
+        is_done, scales = np.zeros(self.chunk_size, bool), np.zeros(self.chunk_size, np.float32)
+        for scale in LOSS_SCALES:
+            scales[~is_done] = scale
+            results = self._explain(chunk | {"scale": tf.constant(scales)})
+            norms = [values for name, values in results.items() if name.startswith("norms/")]
+            is_done = np.isfinite(norms).all(axis=0) | ~np.isfinite(results["scores"])
+            if is_done.all():
+                break
+        return results  # type: ignore[no-any-return]
+
+    def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
+        held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
+        explained, place, dtype = images, None, images.dtype
+        if self._probes.kind == "tokens":
+            _, values, calls = self._subject.record(images, held, targets)
+            place, explained = _embedding(calls, values, images)
+            dtype = explained.dtype
+        if dtype in (tf.float16, tf.bfloat16):  # which hold no small attribution
+            explained = tf.cast(explained, tf.float32)
+
+        def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
+            fed = tf.cast(inputs, dtype)
+            if place is None:
+                head, values, calls = self._subject.record(fed, held, targets)
+            else:
+                head, values, calls = self._subject.record(images, held, targets, {place: fed})
+            if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
+                self.head = head
+            return values, calls
+
+        score_fn = ModelScore(
+            forward,
+            background=None if place else self._background,
+            loss_scale=chunk.get("scale"),
+            data_format=self._probes.data_format,
+            is_of_places=scores.is_of_places(self._subject.score),
+        )
+        results = {"scores": score_fn(explained)}
+        for name, method in self._methods.items():
+            function = METHODS[method] if isinstance(method, str) else method
+            attribution = _checked(function(score_fn, explained), explained, name)
+            results[f"maps/{name}"] = self._reduced(attribution)
+            results[f"norms/{name}"] = norm(attribution)
+            if getattr(function, "func", function) is integrated_gradients:
+                settings = {k: v for k, v in _settings(function).items() if k == "baseline"}
+                both = completeness(score_fn, explained, attribution, **settings)
+                results[f"completeness/{name}"] = both
+        if self.head is None or self.head.outputs.shape.rank != 2:
+            nothing = tf.zeros(self.chunk_size)
+            results |= {
+                "predictions": tf.cast(nothing - 1, tf.int64),
+                "confidences": nothing + float("nan"),
+            }
+        else:
+            predictions, confidences = scores.predict(self.head)
+            results |= {"predictions": predictions, "confidences": confidences}
+        if self.head is not None:
+            results |= {"outputs": self.head.outputs, "logits": self.head.logits}
+        return results
+
+    def _answer_chunk(self, chunk: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        targets = chunk["targets"]
+        head, values = self._subject.ask(chunk["images"], chunk["held"], targets)
+        if head is None or head.outputs.shape.rank != 2:
+            return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
+        return scores.predict(head)[0], values
+
+    def _reduced(self, attribution: Tensor) -> Tensor:
+        if self._probes.kind == "features":
+            attribution = attribution[..., tf.newaxis]
+        return REDUCTIONS[self._reduction](attribution)
+
+    def _background(self) -> Tensor:
+        """The probes, copied to the device when a method first asks for them."""
+        if self._known_background is None:
+            with tf.init_scope():
+                self._known_background = tf.constant(self._probes.images)
+        return self._known_background
+
+
+@contextmanager
+def _traceable(model: Any) -> Iterator[None]:
+    """Within, a model is traced; says so where one that is run eagerly can't be."""
+    try:
+        yield
+    except (AttributeError, NotImplementedError, tf.errors.OperatorNotAllowedInGraphError) as error:
+        if not getattr(model, "run_eagerly", False):
+            raise
+        raise RuntimeError(
+            "model: expected one whose call can be traced by tf.function, as it is explained by a "
+            "compiled pass; this one is compiled with run_eagerly=True, and tracing it fails: "
+            f"{error} Use TensorFlow or keras.ops in call in place of NumPy and .numpy()."
+        ) from error
+
+
+def _warn_of_draws(graph: Any) -> None:
+    """Warns of layers that draw from a state which no one can put back."""
+    operations = graph.get_operations()
+    drawn = [one.name for one in operations if one.type in _STATEFUL_DRAWS]
+    if any(one.type.endswith("PartitionedCall") for one in operations):
+        for function in graph.as_graph_def().library.function:
+            drawn += [node.name for node in function.node_def if node.op in _STATEFUL_DRAWS]
+    if drawn:
+        warnings.warn(
+            f"model: {drawn[0]!r} draws random numbers at inference with a stateful TensorFlow "
+            "operation: its maps differ from one evaluation to the next though the model is the "
+            "same. Draw with keras.random and a keras.random.SeedGenerator instead.",
+            stacklevel=2,
+        )
+
+
+def uses_half_precision(model: Any) -> bool:
+    """Whether a layer computes in float16, of which gradients leave the range."""
+    layers = model._flatten_layers()  # Keras has no public name for all layers within layers
+    return any(getattr(layer, "compute_dtype", None) == "float16" for layer in layers)
+
+
+def _settings(function: Any) -> Mapping[str, Any]:
+    return getattr(function, "keywords", {})
+
+
+def _embedding(
+    calls: Sequence[LayerCall], values: Tensor, tokens: Tensor
+) -> tuple[tuple[str, int], Tensor]:
+    """Where tokens become vectors: the first call that gives one for each, and its output.
+
+    A call is named by the path of its layer, and by how many of that layer came before.
+
+    Raises:
+        ValueError: There is none that the score depends on.
+    """
+    length, after = tokens.shape[1], downstream(tokens)
+    places = [
+        (index, call)
+        for index, call in enumerate(calls)
+        if call.output.dtype.is_floating
+        and call.output.shape.rank == 3
+        and call.output.shape[1] == length
+        and call.output.op in after
+    ]
+    found = tf.gradients(values, [call.output for _, call in places]) if places else []
+    for (index, call), gradient in zip(places, found, strict=True):
+        if gradient is not None:
+            nth = sum(other.path == call.path for other in calls[:index])
+            return (call.path, nth), call.output
+    raise ValueError(
+        f"model: expected a layer that gives a vector for each of the {length} tokens, such as an "
+        "Embedding, and a score that depends on it; found none. For inputs that are no tokens "
+        "choose another kind in ProbeSet(kind=...)."
+    )
+
+
+def _checked(attribution: Any, inputs: Tensor, name: str) -> Tensor:
+    """An attribution of the form that maps are made of; a map without channels has one."""
+    if isinstance(attribution, np.ndarray):
+        raise TypeError(
+            f"method={name!r}: expected a tensor, received a NumPy array, which would be the same "
+            "for all probes and epochs: the method is traced. Compute it with TensorFlow."
+        )
+    shape = getattr(attribution, "shape", None)
+    if tf.is_tensor(attribution) and inputs.shape.rank > 2 and shape == inputs.shape[:-1]:
+        attribution = attribution[..., tf.newaxis]
+        shape = attribution.shape
+    one_channel = [*inputs.shape[:-1], 1] if inputs.shape.rank > 2 else None
+    if not tf.is_tensor(attribution) or list(shape or ()) not in ([*inputs.shape], one_channel):
+        received = type(attribution).__name__ if shape is None else f"shape {tuple(shape)}"
+        raise ValueError(
+            f"method={name!r}: expected an attribution of the inputs' shape {tuple(inputs.shape)}, "
+            f"with a single channel or without one, received {received}."
+        )
+    if not attribution.dtype.is_floating:
+        raise TypeError(f"method={name!r}: expected floats, received {attribution.dtype.name}.")
+    return attribution

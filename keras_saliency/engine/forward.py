@@ -1,0 +1,227 @@
+"""How a model is asked: what it is fed, what its layers give, which output becomes the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_saliency.attributions import scores
+from keras_saliency.attributions.differentiation import LayerCall
+from keras_saliency.attributions.scores import Score, Tensor
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array
+from keras_saliency.engine.models import fed_shape, input_shapes
+
+
+class Subject:
+    """A model, with the questions that are put to it.
+
+    Args:
+        model: A built Keras model, channels first or last.
+        probes: What it is asked about; their kind of input, its name, the inputs that are held.
+        score: What is differentiated.
+        output: Of a model with several outputs, the name (a dict's key, or the output's) or the
+            position of the one that is explained.
+    """
+
+    def __init__(
+        self, model: Any, probes: ProbeSet, score: Score, output: str | int | None
+    ) -> None:
+        self.model, self.score = model, score
+        self._probes, self._output = probes, output
+
+    def ask(
+        self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
+    ) -> tuple[scores.Head | None, Tensor]:
+        """The model's end, where it has one output of classes, and the scores `(batch,)`.
+
+        Args:
+            images: `(batch, ...)`, channels last.
+            held: `(batch, ...)` each, by their names as text.
+            targets: `(batch,)`.
+        """
+        if self._probes.data_format == "channels_first":
+            last = images.shape.rank - 1
+            images = tf.transpose(images, [0, last, *range(1, last)])
+        inputs = _fed(self.model, self._probes.input_name, images, held)
+        return self._scored(self.model(inputs, training=False), targets)
+
+    def record(
+        self,
+        images: Tensor,
+        held: Mapping[str, Tensor],
+        targets: Tensor,
+        replaced: Mapping[tuple[str, int], Tensor] | None = None,
+    ) -> tuple[scores.Head | None, Tensor, Sequence[LayerCall]]:
+        """As `ask`, and what every layer gave.
+
+        Args:
+            images: As in `ask`.
+            held: As in `ask`.
+            targets: As in `ask`.
+            replaced: As in `recorded`.
+        """
+        with recorded(self.model, replaced or {}) as calls:
+            head, values = self.ask(images, held, targets)
+        return head, values, calls
+
+    def _chosen(self, outputs: Any) -> Any:
+        """The output that is explained; all of them where none is named."""
+        if self._output is None:
+            return outputs
+        known = output_names(self.model, outputs)
+        place = known.index(self._output) if self._output in known else self._output
+        if isinstance(place, int) and 0 <= place < len(known):
+            is_named = isinstance(outputs, Mapping)
+            return outputs[known[place]] if is_named else tf.nest.flatten(outputs)[place]
+        raise ValueError(
+            f"output: expected one of {', '.join(map(repr, known))}, received {self._output!r}."
+        )
+
+    def _scored(self, outputs: Any, targets: Tensor) -> tuple[scores.Head | None, Tensor]:
+        outputs = self._chosen(outputs)
+        single = tf.nest.flatten(outputs)
+        head = None
+        if len(single) == 1 and (single[0].shape.rank or 0) >= 2:
+            head = scores.find_head(single[0], scores.known_name(self.score) or "")
+        known = scores.known(self.score)
+        if known is None:
+            flat = head is not None and head.outputs.shape.rank == 2
+            return head if flat else None, _own_score(self.score, outputs, targets)
+        is_of_places = scores.is_of_places(self.score)
+        if is_of_places and self._probes.data_format == "channels_first":
+            raise ValueError(
+                "score='segmentation': expected a model with its channels last. End it in a "
+                "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
+            )
+        is_spatial = head is not None and head.outputs.shape.rank > 2
+        if head is None or (is_spatial and not is_of_places):
+            shapes = ", ".join(str(output.shape) for output in single)
+            names = ", ".join(map(repr, output_names(self.model, outputs)))
+            several = f" Choose one with output=: {names}." if len(single) > 1 else ""
+            several += " For one that labels every pixel: score='segmentation'." * is_spatial
+            raise ValueError(
+                f"score={scores.score_name(self.score)!r}: expected a model with one output "
+                f"(batch, classes), received {shapes}.{several} Or pass a callable "
+                "(outputs, targets) -> (num_probes,)."
+            )
+        return head, known(head, targets)
+
+
+def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any]) -> Any:
+    """What a model takes: the input that is explained, among those that are held."""
+    if name is None:
+        return images
+    if isinstance(name, int):
+        others = [held[str(position)] for position in range(len(held) + 1) if position != name]
+        return [*others[:name], images, *others[name:]]
+    inputs, struct = {name: images, **held}, getattr(model, "_inputs_struct", None)
+    if struct is None or isinstance(struct, Mapping):
+        return inputs
+    several = [inputs[known] for known in input_shapes(model)]
+    return several if isinstance(struct, list | tuple) else several[0]
+
+
+def build(model: Any, probes: ProbeSet) -> None:
+    """Builds a model that has seen no input yet, on the shapes of the probes; no value is used."""
+    specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
+    images = _spec(fed_shape(probes), probes.images)
+    model(_fed(model, probes.input_name, images, specs))
+
+
+def _spec(shape: Sequence[int], values: Array) -> Any:
+    dtype = "string" if values.dtype.kind in "US" else values.dtype.name
+    return keras.KerasTensor((None, *shape[1:]), dtype)
+
+
+def _own_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:
+    values = score(outputs, targets)
+    if values is None:
+        raise TypeError(
+            "score: expected a callable that returns one number per probe, received None. "
+            "Does it lack a return?"
+        )
+    values = tf.convert_to_tensor(values)
+    if values.shape.as_list() != targets.shape.as_list():
+        raise ValueError(
+            "score: expected a callable that returns one number per probe, shape "
+            f"(num_probes,) = {tuple(targets.shape)}, received shape {values.shape}."
+        )
+    return values
+
+
+def output_names(model: Any, outputs: Any) -> list[Any]:
+    """The names of a model's outputs; their positions where it has none."""
+    if isinstance(outputs, Mapping):
+        return list(outputs)
+    count = len(tf.nest.flatten(outputs))
+    names = list(getattr(model, "output_names", None) or [])
+    return names if len({*names}) == count else list(range(count))
+
+
+@contextmanager
+def recorded(model: Any, replaced: Mapping[tuple[str, int], Tensor]) -> Iterator[list[LayerCall]]:
+    """Within, every call of a layer of the model is noted; the layers are then as before.
+
+    Args:
+        model: The model.
+        replaced: By the path of a layer and the number of its call, from 0: what is given in
+            place of the output.
+
+    Yields:
+        The calls with a single tensor as output, in order.
+    """
+    calls: list[LayerCall] = []
+    seen: dict[str, int] = {}
+
+    def noting(path: str, call: Any) -> Any:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            nth = seen[path] = seen.get(path, -1) + 1
+            output = replaced[path, nth] if (path, nth) in replaced else call(*args, **kwargs)
+            if tf.is_tensor(output):
+                calls.append(LayerCall(path, output))
+            return output
+
+        return noted
+
+    layers = [*_layers(model, "")]
+    own = [vars(layer).get("call") for layer, _ in layers]  # of the instance, as a rule none
+    try:
+        for layer, path in layers:
+            object.__setattr__(layer, "call", noting(path, layer.call))
+        yield calls
+    finally:
+        for (layer, _), before in zip(layers, own, strict=True):
+            if before is None:
+                object.__delattr__(layer, "call")
+            else:
+                object.__setattr__(layer, "call", before)
+
+
+def _layers(layer: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """All layers within a layer, once each, with the names of those around them."""
+    found: dict[int, tuple[Any, str]] = {}
+    waiting = [(inner, path) for inner in _inner(layer)]
+    while waiting:
+        inner, around = waiting.pop(0)
+        if id(inner) not in found:
+            name = f"{around}{inner.name}"
+            found[id(inner)] = (inner, name)
+            waiting += [(deeper, f"{name}/") for deeper in _inner(inner)]
+    yield from found.values()
+
+
+def _inner(layer: Any) -> list[Any]:
+    """The layers that a layer holds, as Keras tracks them, and a functional model's operations.
+
+    An operation is what `x + y` becomes: the end of a residual block may be one.
+    """
+    if not hasattr(layer, "_flatten_layers"):
+        return []
+    held = list(layer._flatten_layers(include_self=False, recursive=False))
+    known = {id(one) for one in held}
+    return held + [one for one in getattr(layer, "operations", ()) if id(one) not in known]

@@ -1,0 +1,180 @@
+"""What a model has to be to be explained, and what of it a trace depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_saliency.data.probes import ProbeSet
+
+
+def check_keras(model: Any) -> None:
+    """Checks that a model is one of Keras 3 on TensorFlow, and built.
+
+    Raises:
+        RuntimeError: Keras runs on another backend than TensorFlow.
+        TypeError: `model` is no Keras 3 model.
+        ValueError: The model is not built.
+    """
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            "keras_saliency: expected Keras on the TensorFlow backend, received "
+            f"{keras.config.backend()!r}. Set the environment variable KERAS_BACKEND=tensorflow "
+            "before Keras is imported."
+        )
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        legacy = any(base.__module__.startswith("tf_keras") for base in type(model).__mro__)
+        mend = " Build it with Keras 3: tf_keras (Keras 2) is not supported." if legacy else ""
+        raise TypeError(f"model: expected a keras.Model of Keras 3, received {kind}.{mend}")
+    if not model.built:
+        raise ValueError(
+            "model: expected a built model, received one without weights. Give it a keras.Input, "
+            "or call it on a batch once."
+        )
+
+
+def check_fit(model: Any, probes: ProbeSet) -> None:
+    """Checks that probes are what a model takes, as far as that shows without a run.
+
+    Raises:
+        TypeError: The images are integers.
+        ValueError: An input lacks, or has another shape.
+    """
+    if probes.images.dtype.kind in "iu" and probes.kind != "tokens":
+        raise TypeError(
+            f"images: expected floating point, as a gradient needs, received "
+            f"{probes.images.dtype}. Convert them as the training data are, for instance "
+            "images.astype('float32')."
+        )
+    _check_inputs(model, probes)
+
+
+def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
+    """The probes as `fit` and `predict` hand them to the model.
+
+    A keras-hub task preprocesses what it is given in `fit` and `predict`, and does not where it is
+    called; to be explained on what it sees, its probes go through its preprocessor here.
+
+    Raises:
+        ValueError: The preprocessor makes something else than images of them.
+    """
+    preprocess = getattr(model, "preprocess_samples", None)
+    if probes.kind != "image" or preprocess is None or getattr(model, "preprocessor", None) is None:
+        return probes
+    seen = keras.tree.map_structure(np.asarray, preprocess(probes.images))
+    if not isinstance(seen, np.ndarray):
+        raise ValueError(
+            "images: expected what this model's preprocessor makes one array of; it makes several "
+            "inputs. Pass them through it first, and give them to the ProbeSet by their names: "
+            "input_name=..., held={...}."
+        )
+    if np.array_equal(seen, probes.images):
+        return probes
+    if seen.shape[:-1] != probes.images.shape[:-1] and (probes.masks is not None or probes.regions):
+        raise ValueError(
+            f"masks, regions: the model's preprocessor makes images of shape {seen.shape[1:]} of "
+            f"these, {probes.images.shape[1:]}. Pass images of that size, and masks that fit them."
+        )
+    return dataclasses.replace(probes, images=seen)
+
+
+def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
+    """The shapes of a model's inputs by name, in the model's order; empty where it has none.
+
+    The name is the key, where the model takes a dict; else that of the `keras.Input`.
+    """
+    struct = getattr(model, "_inputs_struct", None)  # a subclassed model has none
+    if struct is None:
+        struct = list(getattr(model, "inputs", None) or [])
+    if not isinstance(struct, Mapping | list | tuple):
+        struct = [struct]
+    inputs = list(struct.values()) if isinstance(struct, Mapping) else list(struct)
+    if not all(hasattr(tensor, "shape") for tensor in inputs):
+        raise ValueError(
+            "model: expected inputs in a list or a dict, received lists or dicts within one. Wrap "
+            "the model in one that takes a flat dict."
+        )
+    names = list(struct) if isinstance(struct, Mapping) else [tensor.name for tensor in inputs]
+    return {name: tensor.shape for name, tensor in zip(names, inputs, strict=True)}
+
+
+def _check_inputs(model: Any, probes: ProbeSet) -> None:
+    """Checks that the probes give every input, in its shape."""
+    known = input_shapes(model)
+    if not known:
+        return
+    listed = ", ".join(map(repr, known))
+    name = probes.input_name
+    if name is None and len(known) > 1:
+        raise ValueError(
+            f"model: expected one input, received a model with {len(known)}. Say in the ProbeSet "
+            f"which one is explained, and give the others: input_name=..., held={{...}}. They are: "
+            f"{listed}."
+        )
+    given: dict[Any, tuple[int, ...]] = {name: fed_shape(probes)}
+    given |= {other: values.shape for other, values in probes.held.items()}
+    if isinstance(name, str) and {*given} != {*known}:
+        raise ValueError(
+            f"input_name, held: expected the model's inputs {listed}, received "
+            f"{', '.join(map(repr, given))}."
+        )
+    if len(given) != len(known):
+        raise ValueError(
+            f"held: expected the model's {len(known)} inputs in all, received {len(given)}."
+        )
+    for place, values in given.items():
+        expected = known[place] if isinstance(place, str) else [*known.values()][place or 0]
+        argument = "images" if place == name else f"held[{place!r}]"
+        fits = len(expected) == len(values) and all(
+            want in (None, have) for want, have in zip(expected[1:], values[1:], strict=True)
+        )
+        if not fits and not (place != name and tuple(expected[1:]) == (1,) and len(values) == 1):
+            raise ValueError(
+                f"{argument}: expected shape {('num_probes', *expected[1:])}, as the model's "
+                f"input, received {tuple(values)}."
+            )
+
+
+def fed_shape(probes: ProbeSet) -> tuple[int, ...]:
+    """The shape of the explained input as the model takes it, the channels where it has them."""
+    shape = probes.images.shape
+    is_moved = probes.data_format == "channels_first"
+    return (shape[0], shape[-1], *shape[1:-1]) if is_moved else shape
+
+
+def structure(model: Any) -> tuple[list[int], str]:
+    """What a trace depends on: the weights themselves, and how the layers are configured.
+
+    The configuration is compared as text, since it may hold arrays; it is empty where a model,
+    or a layer of somebody's own, has none.
+    """
+    try:
+        configuration = repr(model.get_config())
+    except (NotImplementedError, AttributeError, TypeError, ValueError):
+        configuration = ""
+    return weights(model), configuration
+
+
+def weights(model: Any) -> list[int]:
+    """Which weights a model has, whatever their values."""
+    return [id(weight) for weight in model.weights]
+
+
+def place(operation: Any, model: Any) -> str:
+    """An operation's name by the layers' own names, without the numbers that a graph appends."""
+    known = _layer_names(model)
+    parts = operation.name.split("/")
+    plain = [part.rpartition("_")[0] for part in parts]
+    return "/".join(
+        short if short in known and part not in known else part
+        for part, short in zip(parts, plain, strict=True)
+    )
+
+
+def _layer_names(layer: Any) -> set[str]:
+    return {layer.name}.union(*(_layer_names(inner) for inner in getattr(layer, "layers", [])))

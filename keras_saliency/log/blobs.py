@@ -1,0 +1,160 @@
+"""Blobs: headers, arrays and maps as the bytes of the SALIENCY tab's log, and back.
+
+The format is described in `docs/log_format.md`. Pure functions; no files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from keras_saliency.data.reports import Array
+from keras_saliency.log import tags
+from keras_saliency.rendering.heatmaps import shades
+
+LARGEST_ARRAY = 2**30
+"""In bytes; whatever claims to be larger is not read."""
+
+
+class BlobError(ValueError):
+    """What was read is no blob of this format; says why."""
+
+
+def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
+    """Maps as one byte for each value.
+
+    Args:
+        maps: `(num_probes, ...)`.
+        limits: `(num_probes,)`, each map's largest size; 0 of a map that is 0 everywhere.
+        signed: Whether maps may be below 0.
+
+    Returns:
+        uint8 of the maps' shape, off by half of 1 / 252 of the limit at most (signed: 1 / 126);
+        `tags.NOT_FINITE` where a value is not finite.
+
+    Example:
+        >>> codes(np.array([[0.0, 1.0, 2.0, np.nan]]), limits=np.array([2.0])).tolist()
+        [[0, 126, 252, 255]]
+    """
+    wide = maps.astype(np.result_type(maps, np.float32), copy=False)  # float16 is too coarse
+    values, finite = shades(wide, limits, signed)
+    half = tags.LEVELS // 2
+    found: Array = np.rint(values * half + half if signed else values * tags.LEVELS)
+    found = found.astype(np.uint8)
+    found[~finite] = tags.NOT_FINITE
+    return found
+
+
+def values(codes: Array, *, limits: Array, signed: bool = False) -> Array:
+    """Maps from their codes: float32, `nan` where they were not finite.
+
+    Example:
+        >>> values(np.array([[0, 126, 252, 255]], np.uint8), limits=np.array([2.0])).tolist()
+        [[0.0, 1.0, 2.0, nan]]
+    """
+    half = tags.LEVELS // 2
+    levels = codes.astype(np.float64)
+    shares = (levels - half) / half if signed else levels / tags.LEVELS
+    shares[codes == tags.NOT_FINITE] = math.nan
+    result: Array = shares * np.asarray(limits, np.float64).reshape(-1, *(1,) * (codes.ndim - 1))
+    return result.astype(np.float32)
+
+
+def packed(header: Mapping[str, Any], arrays: Mapping[str, Array | None]) -> list[bytes]:
+    """A header and arrays as a list of blobs.
+
+    Args:
+        header: Whatever JSON can say, and NumPy's numbers and arrays; what is not finite becomes
+            `null`.
+        arrays: uint8 or int32, by name; `None` takes its place as an empty blob.
+    """
+    whole = {"format": tags.FORMAT, **header, "arrays": list(arrays)}
+    text = json.dumps(_plain(whole), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return [text.encode(), *map(_deflated, arrays.values())]
+
+
+def unpacked(blobs: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The header and the arrays of a list of blobs; arrays that were left out are not in it.
+
+    Raises:
+        BlobError: They are truncated, broken, or of a newer format.
+    """
+    header = read_header(blobs[0] if blobs else b"")
+    names = header["arrays"]
+    if len(names) != len(blobs) - 1:
+        raise BlobError(f"expected {len(names)} arrays, received {len(blobs) - 1}")
+    arrays = {n: _inflated(n, blob) for n, blob in zip(names, blobs[1:], strict=True) if blob}
+    return header, arrays
+
+
+def read_header(blob: bytes) -> dict[str, Any]:
+    """The header of a list of blobs, its first one.
+
+    Raises:
+        BlobError: It is truncated, broken, or of a newer format.
+    """
+    try:
+        header = json.loads(blob, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise BlobError(f"its header is no JSON: {error}") from error
+    version = header.get("format") if isinstance(header, dict) else None
+    if type(version) is not int or version < 1:
+        raise BlobError("its header has no format")
+    if version > tags.FORMAT:
+        raise BlobError(
+            f"it was written by a newer keras_saliency (format {version}); this one reads format "
+            f"{tags.FORMAT}: update it"
+        )
+    names = header.get("arrays")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BlobError("its header names no arrays")
+    return dict(header)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number there")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can say it; float32 in as few digits as tell it from its neighbours."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.floating) and value.dtype.itemsize <= 4:
+        value = float(str(value))
+    elif isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _deflated(array: Array | None) -> bytes:
+    if array is None:
+        return b""
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0))
+    return zlib.compress(file.getbuffer(), 1)
+
+
+def _inflated(name: str, blob: bytes) -> Array:
+    try:
+        inflating = zlib.decompressobj()
+        file = io.BytesIO(inflating.decompress(blob, LARGEST_ARRAY))
+        if not inflating.eof:
+            raise ValueError(f"it is truncated, or larger than {LARGEST_ARRAY >> 20} MB")
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except (zlib.error, ValueError, EOFError, MemoryError, OverflowError) as error:
+        raise BlobError(f"its array {name!r} can't be read: {error}") from error

@@ -1,0 +1,1 @@
+"""From saliency maps to numbers. Imports NumPy and SciPy only."""

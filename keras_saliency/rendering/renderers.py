@@ -1,0 +1,385 @@
+"""Canvases: how the inputs of each kind and their maps are drawn, all behind one face.
+
+A canvas is made for some probes once and draws their maps at every evaluation. `canvas` is where
+the kinds of input part; what uses a canvas does not know of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from keras_saliency.data.blocks import evenly, thumbnails
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array
+from keras_saliency.rendering import drawings, layouts
+from keras_saliency.rendering.heatmaps import (
+    colorize,
+    displayed,
+    enlarged,
+    factor_for,
+    overlay,
+    shades,
+    value_range,
+)
+
+PANEL, FRAME = "panel", "frame"
+"""The sizes of a canvas: of one probe's picture, of the filmstrip."""
+
+
+_STRIPS = {PANEL: (192, 256, 96), FRAME: (64, 96, 32)}
+"""Of series and features: the width reached by enlarging, that not passed by taking neighbours
+together, and the height."""
+
+_GAP = 2
+"""Pixels between the slices of a volume."""
+
+
+class Canvas(Protocol):
+    """Draws maps of the probes that it was made for.
+
+    Attributes:
+        originals: uint8 `(num_probes, height, width, 3)`, the inputs alone.
+        factor: By which pictures are to be enlarged where they are shown in full.
+        max_cell: The longer side that a picture on the contact sheet is not to pass.
+        lossless: Whether pictures are of few colours, to be kept exactly.
+        has_clusters: Whether maps can be compared place by place.
+        places: int32 `(num_probes or 1, height, width)`, which place of what `seen` gives, counted
+            in C order, each pixel of `originals` shows; -1 for none. `None`: maps and `originals`
+            are of one shape.
+        ink: uint8 `(num_probes, height, width)`, text or lines to stay readable on the maps'
+            colours; `None` where there are none.
+    """
+
+    originals: Array
+    factor: int
+    max_cell: int
+    lossless: bool
+    has_clusters: bool
+
+    @property
+    def ink(self) -> Array | None:
+        """See above."""
+
+    @property
+    def places(self) -> Array | None:
+        """See above."""
+
+    def reduced(self, maps: Array) -> Array:
+        """Maps as they are shown, `(num_maps, ...)`; their limits are to be taken of these."""
+
+    def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        """The maps alone, of any number, in pictures as large as `originals`."""
+
+    def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        """The maps with the inputs, of all probes in order."""
+
+    def configuration(self) -> dict[str, str]:
+        """What is shown, for the Text tab."""
+
+
+def canvas(probes: ProbeSet, chosen: Array, size: str) -> Canvas:
+    """A canvas for some probes.
+
+    Args:
+        probes: All of them.
+        chosen: Indices of those that are drawn.
+        size: `PANEL` or `FRAME`.
+    """
+    values = probes.images[chosen]
+    if probes.kind == "tokens":
+        return _Tokens(values, size, probes.vocabulary)
+    return _KINDS[probes.kind](values, size)
+
+
+def seen(drawn: Canvas, reduced: Array) -> Array:
+    """Of reduced maps, what a canvas shows: of volumes some slices, of all others everything."""
+    if isinstance(drawn, _Volumes):
+        return reduced[:, drawn.chosen]
+    return reduced[:, 0] if isinstance(drawn, _Series) else reduced
+
+
+class _Images:
+    """Smaller ones are enlarged by a whole factor, larger ones averaged over whole blocks."""
+
+    max_cell = 112
+    has_clusters = True
+    places = None
+    ink = None
+    _sides: Mapping[str, tuple[int, int]] = {PANEL: (96, 512), FRAME: (32, 64)}
+
+    def __init__(self, images: Array, size: str) -> None:
+        at_least, self._at_most = self._sides[size]
+        self._shape, self._range = images.shape[1:3], value_range(images)
+        self.originals = thumbnails(displayed(images), self._at_most).astype(np.uint8)
+        self.factor = factor_for(max(self.originals.shape[1:3]), at_least)
+        self.lossless = self.factor > 1
+
+    def reduced(self, maps: Array) -> Array:
+        return thumbnails(maps, self._at_most)
+
+    def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        return colorize(reduced, limits=limits, colormap=colormap, signed=signed)
+
+    def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        return overlay(self.originals, reduced, limits=limits, colormap=colormap, signed=signed)
+
+    def configuration(self) -> dict[str, str]:
+        height, width = self._shape
+        block = _block(max(height, width), self._at_most)
+        resized = _resized(f"{block} x {block} pixels" if block > 1 else "", self.factor)
+        return {
+            "maps": f"{height} x {width} pixels, {resized}",
+            "pixel values": _black_and_white(self._range),
+        }
+
+
+class _Volumes:
+    """Some slices, evenly spaced in depth, each drawn as an image."""
+
+    factor = 1
+    max_cell = 224
+    has_clusters = False
+    ink = None
+    _sides: Mapping[str, tuple[int, int]] = {PANEL: (192, 512), FRAME: (64, 96)}  # of the montage
+    _slices: Mapping[str, int] = {PANEL: 9, FRAME: 4}
+
+    def __init__(self, volumes: Array, size: str) -> None:
+        at_least, at_most = self._sides[size]
+        self._shape, self._range = volumes.shape[1:4], value_range(volumes)
+        self.chosen = evenly(volumes.shape[1], self._slices[size])
+        columns = drawings.montage_columns(len(self.chosen))
+        self._at_most = at_most // columns
+        slices = displayed(volumes[:, self.chosen], *self._range)
+        self._images = self._smaller(slices).astype(np.uint8)
+        self._factor = factor_for(columns * max(self._images.shape[2:4]), at_least)
+        self.lossless = self._factor > 1
+        self.originals = self._montage(self._images)
+
+    def _smaller(self, slices: Array) -> Array:
+        flat = thumbnails(slices.reshape(-1, *slices.shape[2:]), self._at_most)
+        return flat.reshape(*slices.shape[:2], *flat.shape[1:])
+
+    def _montage(self, pictures: Array) -> Array:
+        return drawings.montage(enlarged(pictures, self._factor), gap=_GAP)
+
+    @property
+    def places(self) -> Array:
+        slices = _numbered(1, len(self.chosen), *self._images.shape[2:4])
+        large = slices.repeat(self._factor, axis=-1).repeat(self._factor, axis=-2)
+        return drawings.montage(large[..., np.newaxis], gap=_GAP, paper=-1)[..., 0]
+
+    def reduced(self, maps: Array) -> Array:
+        return self._smaller(maps)
+
+    def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        slices = reduced[:, self.chosen]
+        return self._montage(colorize(slices, limits=limits, colormap=colormap, signed=signed))
+
+    def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        slices = reduced[:, self.chosen]
+        return self._montage(
+            overlay(self._images, slices, limits=limits, colormap=colormap, signed=signed)
+        )
+
+    def configuration(self) -> dict[str, str]:
+        depth, height, width = self._shape
+        block = _block(max(height, width), self._at_most)
+        resized = _resized(f"{block} x {block} pixels" if block > 1 else "", self._factor)
+        slices = ", ".join(map(str, self.chosen))
+        return {
+            "maps": f"{depth} slices of {height} x {width} pixels, {resized}",
+            "slices": f"{slices}, in lines from the upper left",
+            "voxel values": _black_and_white(self._range),
+        }
+
+
+class _Series:
+    """The channels' lines, over columns in the colours of their steps."""
+
+    factor = 1
+    max_cell = 384
+    lossless = True
+    has_clusters = True
+    _sizes = _STRIPS
+
+    def __init__(self, series: Array, size: str) -> None:
+        at_least, self._at_most, height = self._sizes[size]
+        _, self._steps, self._channels = series.shape
+        self._block = _block(self._steps, self._at_most)
+        self._wide = factor_for(_block(self._steps, self._block), at_least)
+        self.ink = drawings.lines(series, height=height, block=self._block, wide=self._wide)
+        paper = np.full((*self.ink.shape, 3), drawings.PAPER, np.uint8)
+        self.originals = drawings.inked(paper, self.ink)
+
+    @property
+    def places(self) -> Array:
+        columns = _numbered(_block(self._steps, self._block)).repeat(self._wide)
+        return np.broadcast_to(columns, (1, self.ink.shape[1], len(columns)))
+
+    def reduced(self, maps: Array) -> Array:
+        return thumbnails(maps[:, np.newaxis], self._at_most)
+
+    def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
+        return drawings.stretched(colors, self.ink.shape[1], self._wide)
+
+    def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        heat = self.heat(reduced, limits=limits, colormap=colormap, signed=signed)
+        return drawings.inked(heat, self.ink)
+
+    def configuration(self) -> dict[str, str]:
+        resized = _resized(f"{self._block} steps" if self._block > 1 else "", self._wide)
+        return {
+            "maps": f"{self._steps} steps, {resized}",
+            "channels": f"{self._channels}, the first on top; each line from its smallest to its "
+            "largest value in all probes",
+        }
+
+
+class _Features:
+    """Bars, as long as saliency is large: of a few features with their values, of many without."""
+
+    factor = 1
+    max_cell = 256
+    lossless = True
+    has_clusters = False
+    _sizes = _STRIPS
+    _labelled: Mapping[str, int] = {PANEL: 32, FRAME: 0}  # at most so many get a line of their own
+    _text, _bar = 104, 136
+
+    def __init__(self, features: Array, size: str) -> None:
+        at_least, self._at_most, self._height = self._sizes[size]
+        self._count = features.shape[1]
+        self._ink: Array | None = None
+        if self._count <= self._labelled[size]:
+            texts = [[f"{i}: {value:.4g}" for i, value in enumerate(row)] for row in features]
+            self._ink = drawings.labels(texts, self._text)
+        self._block = _block(self._count, self._at_most)
+        self._wide = factor_for(_block(self._count, self._block), at_least)
+        values = thumbnails(drawings.spread(features)[:, np.newaxis], self._at_most)[:, 0]
+        plain = np.full((*values.shape, 3), drawings.PLAIN, np.uint8)
+        self.originals = self._bars(values, plain, signed=False)
+
+    def _bars(self, shares: Array, colors: Array, *, signed: bool) -> Array:
+        if self._ink is None:
+            bars = drawings.bars(
+                shares, colors, thick=self._wide, length=self._height, signed=signed
+            )
+            return drawings.upright(bars)
+        bars = drawings.bars(shares, colors, thick=layouts.LINE, length=self._bar, signed=signed)
+        paper = np.full((*self._ink.shape, 3), drawings.PAPER, np.uint8)
+        return np.concatenate([drawings.inked(paper, self._ink), bars], axis=2)
+
+    @property
+    def places(self) -> Array:
+        bars = _numbered(_block(self._count, self._block))
+        height, width = self.originals.shape[1:3]
+        if self._ink is None:
+            return np.broadcast_to(bars.repeat(self._wide), (1, height, width))
+        rows = bars.repeat(layouts.LINE)[np.newaxis, :, np.newaxis]
+        return np.broadcast_to(rows, (1, height, width))
+
+    @property
+    def ink(self) -> Array | None:
+        return None if self._ink is None else np.pad(self._ink, ((0, 0), (0, 0), (0, self._bar)))
+
+    def reduced(self, maps: Array) -> Array:
+        return drawings.extremes(maps, self._at_most)
+
+    def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
+        if self._ink is None:
+            return drawings.stretched(colors[:, np.newaxis], self._height, self._wide)
+        full = np.ones(reduced.shape)
+        return drawings.bars(full, colors, thick=layouts.LINE, length=self._text + self._bar)
+
+    def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
+        values, _ = shades(reduced, limits, signed)
+        return self._bars(values, colors, signed=signed)
+
+    def configuration(self) -> dict[str, str]:
+        several = f", of each {self._block} neighbours the largest" if self._block > 1 else ""
+        return {
+            "maps": f"{self._count} features{several}",
+            "bars": "of the originals, from each feature's smallest to its largest value in all "
+            "probes; of the maps, from 0 to the end of the scale",
+        }
+
+
+class _Tokens:
+    """Words on their colours; maps alone are cells in reading order, alike for all probes."""
+
+    factor = 1
+    max_cell = 320
+    lossless = True
+    has_clusters = False
+    _sizes: Mapping[str, tuple[int, int]] = {PANEL: (320, 48), FRAME: (96, 2)}  # width, lines
+    _box = (52, 52, 52)
+
+    def __init__(self, tokens: Array, size: str, vocabulary: tuple[str, ...] | None) -> None:
+        width, max_lines = self._sizes[size]
+        self._count = tokens.shape[1]
+        texts = [[_word(int(token), vocabulary) for token in row] for row in tokens]
+        self.ink, self.places = drawings.words(texts, width=width, max_lines=max_lines)
+        plain = np.full((*tokens.shape, 3), self._box, np.uint8)
+        self.originals = drawings.inked(drawings.on_places(plain, self.places), self.ink)
+
+    def reduced(self, maps: Array) -> Array:
+        return maps
+
+    def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        _, height, width = self.ink.shape
+        shown = drawings.extremes(reduced, height * width // 4)
+        colors = colorize(shown, limits=limits, colormap=colormap, signed=signed)
+        return drawings.cells(colors, height=height, width=width)
+
+    def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
+        colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
+        return drawings.inked(drawings.on_places(colors, self.places), self.ink)
+
+    def configuration(self) -> dict[str, str]:
+        shown = len(np.unique(self.places[self.places >= 0]))
+        fewer = f", the first {shown} as text at most" if shown < self._count else ""
+        return {"maps": f"{self._count} tokens{fewer}; the map alone as cells in reading order"}
+
+
+_KINDS: Mapping[str, Callable[[Array, str], Canvas]] = {
+    "image": _Images,
+    "series": _Series,
+    "volume": _Volumes,
+    "features": _Features,
+}
+
+
+def _word(token: int, vocabulary: tuple[str, ...] | None) -> str:
+    """What a token stands for, if that is known and can be drawn; else its number."""
+    if vocabulary is None or not 0 <= token < len(vocabulary):
+        return str(token)
+    word = vocabulary[token]
+    if not layouts.is_drawable(word):
+        return f"#{token}"
+    return word if word.strip() else "␣"
+
+
+def _numbered(*shape: int) -> Array:
+    """The places of a map of this shape, numbered in C order; int32."""
+    return np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+
+
+def _block(total: int, at_most: int) -> int:
+    """Into how many things a block must be taken together, so that there are not too many."""
+    return -(-total // at_most)
+
+
+def _resized(averaged: str, factor: int) -> str:
+    done = [f"averaged over {averaged}"] if averaged else []
+    done += [f"enlarged {factor} times"] if factor > 1 else []
+    return f"shown {', '.join(done) or 'not resized'}"
+
+
+def _black_and_white(shown: tuple[float, float]) -> str:
+    return f"{shown[0]:g} is shown black, {shown[1]:g} white"

@@ -1,1 +1,0 @@
-"""Sinks: where reports go. They write and never see the model."""

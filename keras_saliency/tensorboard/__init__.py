@@ -1,0 +1,1 @@
+"""Writes reports to TensorBoard: the stock tabs and the SALIENCY tab."""

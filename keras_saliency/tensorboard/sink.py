@@ -1,0 +1,370 @@
+"""`TensorBoardSink`: reports to TensorBoard, its stock tabs and the tab SALIENCY."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, SummaryMetadata
+from tensorboard.plugins.image.metadata import create_summary_metadata
+
+from keras_saliency import __version__
+from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array, SaliencyReport
+from keras_saliency.detection.alerts import subject
+from keras_saliency.log import tags
+from keras_saliency.log.encoder import Record, Records
+from keras_saliency.log.reader import events
+from keras_saliency.metrics.catalog import description
+from keras_saliency.rendering.evidence import evidence
+from keras_saliency.rendering.heatmaps import SCALES, check_colormap
+from keras_saliency.tensorboard import custom_scalars
+from keras_saliency.tensorboard.pictures import Pictures
+
+
+class TensorBoardSink:
+    """Writes reports as pictures, scalars and text, below one log directory.
+
+    Nothing is created before the first report; every report is on disk when `write` returns.
+    Event files that are there already are never touched and never overruled. After opening, the
+    first report decides: where the run's last step lies before its own, and the run is about the
+    same probes, method and score, it goes on in that run (a resumed training); else the run gets
+    a number, `saliency_2`, `saliency_3`, ...
+
+    Args:
+        log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`.
+        probes: What the reports are about.
+        run: The run's name below `log_dir`.
+        subject: Name and value of what makes runs different, such as `"method"` and `"score"`.
+        notes: Name and value of what else is worth telling in the Text tab.
+        scale: One of `keras_saliency.rendering.heatmaps.SCALES`.
+        colormap: The name of a matplotlib colormap.
+        map_size: The longer side in pixels of the maps that the SALIENCY tab gets: those of larger
+            images are averaged over blocks. `None`: it gets none.
+        unit: What steps count, `"epoch"` or `"batch"`.
+
+    Raises:
+        TypeError: `log_dir` is no path; an argument has the wrong type.
+        ValueError: `log_dir` is a file; `scale`, `colormap`, `map_size` or `unit` is not
+            offered.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | Path,
+        probes: ProbeSet,
+        *,
+        run: str = tags.EPOCH_RUN,
+        subject: Mapping[str, str] | None = None,
+        notes: Mapping[str, str] | None = None,
+        scale: str = "epoch",
+        colormap: str = "hot",
+        map_size: int | None = 112,
+        unit: str = "epoch",
+    ) -> None:
+        self.log_dir = check_log_dir(log_dir)
+        check_choice("scale", scale, SCALES)
+        check_colormap(colormap)
+        self.run = self._first_run = run
+        self._probes = probes
+        self._subject = dict(subject or {}) | {"probes": f"{len(probes)}, {probes.fingerprint}"}
+        self._notes = dict(notes or {}) | {
+            "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
+            f"tensorflow {tf.__version__}"
+        }
+        self._new_pictures = partial(Pictures, probes, scale, colormap)
+        self._unit = check_choice("unit", unit, ("epoch", "batch"))
+        size = check_map_size(map_size)
+        self._subject["map_size"] = str(size)
+        self._records = None if size is None else Records(probes, size, scale, colormap)
+        self._pictures = self._new_pictures()
+        self._is_told = False
+        self._last_step: int | None = None  # in the run, on disk
+        self._drawn_step: int | None = None
+        self._written: frozenset[str] = frozenset()  # statistics of the latest step
+        self._found_step: int | None = None  # the latest whose findings are on disk
+        self._writer: Any = None
+
+    def write(self, report: SaliencyReport, *, again: bool = False) -> None:
+        """Writes one report. Steps must increase from call to call, until `close`.
+
+        Args:
+            report: What to write.
+            again: Whether the last report on disk may show this very state, as at the start of
+                a resumed training: if it has the same step, it is not written twice.
+
+        Raises:
+            OSError: The directory or the event file can't be made, read or written.
+        """
+        try:
+            self._write_once(report, again)
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
+
+    def _write_once(self, report: SaliencyReport, again: bool) -> None:
+        if self._writer is None:
+            self._open(report.step, again)
+        if report.step == self._drawn_step:
+            if report.interventions is not None and self._found_step != report.step:
+                self._write_findings(report)  # they came after the rest
+            return
+        drawn = self._pictures.draw(report)
+        self._drawn_step = report.step
+        if report.step == self._last_step:
+            return
+        try:
+            self._write(report, drawn)
+        except tf.errors.OpError:
+            self._writer = None  # a new event file, next time
+            raise
+        self._last_step = report.step
+
+    def _open(self, step: int, again: bool) -> None:
+        is_next = self._last_step is not None and (
+            self._last_step < step or (again and self._last_step == step)
+        )
+        if not is_next:
+            self.run, self._last_step = self._choose_run(step, again)
+            self._pictures = self._new_pictures()
+            self._is_told = False
+            self._drawn_step = self._found_step = None
+        self._writer = tf.summary.create_file_writer(str(self.log_dir / self.run))
+
+    def _choose_run(self, step: int, again: bool) -> tuple[str, int | None]:
+        """The first run that a report of this step may follow, and its last step so far."""
+        name, number = self._first_run, 1
+        while True:
+            last, text = last_step(self.log_dir / name)
+            is_ours = all(_row(item) in text for item in self._subject.items())
+            if last is None or (is_ours and (last < step or (again and last == step))):
+                return name, last
+            number += 1
+            name = f"{self._first_run}_{number}"
+
+    def _settings(self) -> dict[str, str]:
+        return self._subject | self._notes | self._pictures.configuration()
+
+    def _configuration(self) -> str:
+        settings = self._settings()
+        table = [_row(("setting", "value")), _row(("---", "---")), *map(_row, settings.items())]
+        columns = ("probe", "target", "group", "picture")
+        probes = [_row(columns), _row(["---"] * len(columns))]
+        for index, name in enumerate(self._probes.names):
+            targets, groups = self._probes.targets, self._probes.groups
+            target = "first prediction" if targets is None else str(targets[index])
+            if targets is not None and self._probes.class_names:
+                target += f" {self._probes.class_name(targets[index])}"
+            group = "" if groups is None else str(groups[index])
+            picture = "yes" if self._pictures.is_drawn(index) else "no"
+            probes.append(_row((name, target, group, picture)))
+        return "\n".join([*table, "", *probes])
+
+    def close(self) -> None:
+        """Closes the event file; a later `write` goes on, by the rule above."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self, report: SaliencyReport, drawn: dict[str, Array]) -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's encoders release Python's lock
+            contents = list(pool.map(self._pictures.encoded, drawn.values()))
+        # Another callback may have left a condition on recording active; ours always records.
+        with self._writer.as_default(step=report.step), tf.summary.record_if(True):
+            self._write_scalars(report.statistics)
+            for (tag, picture), content in zip(drawn.items(), contents, strict=True):
+                self._write_picture(tag, picture, content, self._pictures.description(tag))
+            if not self._is_told:
+                tf.summary.text(tags.CONFIGURATION, self._configuration())
+                tf.summary.write(
+                    custom_scalars.TAG,
+                    custom_scalars.layout(report.statistics),
+                    metadata=custom_scalars.METADATA,
+                )
+            self._writer.flush()
+        self._write_for_tab(partial(self._recorded, report), report.step)
+        self._is_told = True
+        if report.interventions is not None:
+            self._write_findings(report)
+
+    def _recorded(self, report: SaliencyReport) -> list[Record]:
+        """What the SALIENCY tab gets of a report."""
+        if self._records is None:
+            return []
+        records = self._records.of_report(report)
+        if not self._is_told:
+            records.insert(0, self._records.of_probes(self._settings(), unit=self._unit))
+        return records
+
+    def _write_for_tab(self, make: Callable[[], list[Record]], step: int) -> None:
+        """Writes what the SALIENCY tab gets, after the stock set: no fault in it costs that."""
+        try:
+            records = make()
+        except Exception as error:
+            self._records = None
+            warnings.warn(
+                f"saliency: the SALIENCY tab gets no more data, from step {step} on: {error!r}. "
+                "TensorBoard's stock tabs go on. Please report this.",
+                stacklevel=2,
+            )
+            return
+        with self._writer.as_default(step=step), tf.summary.record_if(True):
+            for record in records:
+                write_record(record)
+            self._writer.flush()
+
+    def _write_scalars(self, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            if not math.isnan(value):
+                tag = tags.statistic_tag(name)
+                tf.summary.scalar(tag, value, description=description(name))
+        self._written = frozenset(numbers)
+
+    def _write_findings(self, report: SaliencyReport) -> None:
+        """Writes what the interventions found, which may come after the rest of a report."""
+        with self._writer.as_default(step=report.step), tf.summary.record_if(True):
+            late = report.statistics.keys() - self._written
+            self._write_scalars({name: report.statistics[name] for name in sorted(late)})
+            for verdict in report.verdicts:
+                tf.summary.scalar(tags.alert_tag(verdict.effect.test), float(verdict.active))
+            tf.summary.text(tags.ALERTS, self._findings(report))
+            # Of groups there is no image to exchange.
+            pictures = [
+                evidence(self._probes, report, alert) if alert.examples else None
+                for alert in report.alerts
+            ]
+            for alert, picture in zip(report.alerts, pictures, strict=True):
+                if picture is not None:
+                    content = self._pictures.encoded(picture)
+                    tag = tags.evidence_tag(alert.rule)
+                    self._write_picture(tag, picture, content, _row([alert.sentence]))
+            self._writer.flush()
+        records = self._records
+        if records is not None:
+            self._write_for_tab(lambda: [records.of_findings(report, pictures)], report.step)
+        self._found_step = report.step
+
+    def _findings(self, report: SaliencyReport) -> str:
+        found = report.interventions
+        if found is None:
+            return ""
+        columns = ("test", "effect", "net flips", "p", "floor", "control", "at the start", "says")
+        rows = [_row(columns), _row(["---"] * len(columns))]
+        for verdict in report.verdicts:
+            effect = verdict.effect
+            numbers = (
+                effect.effect,
+                effect.flip,
+                verdict.p_value,
+                verdict.floor,
+                effect.control,
+                verdict.start,
+            )
+            said = f"**{verdict.status}**" if verdict.status == "fires" else verdict.status
+            said += f": {verdict.reason}" if verdict.reason else ""
+            said += " (alert)" if verdict.active else ""
+            rows.append(
+                _row((subject(effect, self._probes.class_name), *map(_number, numbers), said))
+            )
+        sentences = [f"{alert.level}: {alert.sentence}\n" for alert in report.alerts]
+        notes = [f"No alert yet: {found.gate}.\n"] if found.gate else []
+        notes += [f"{found.note}.\n"] if found.note else []
+        notes.append(f"Effects in {found.unit}; {found.passes} forward passes.\n")
+        return "\n".join([*sentences, *notes, *rows])
+
+    def _write_picture(self, tag: str, picture: Array, content: bytes, description: str) -> None:
+        height, width, _ = picture.shape
+        tf.summary.write(
+            tag,
+            tf.constant([str(width).encode(), str(height).encode(), content]),
+            metadata=create_summary_metadata(display_name=None, description=_cut(description)),
+        )
+
+
+def _cut(description: str) -> str:
+    """As much as 127 bytes hold: ClearML silently loses a picture that has a longer one."""
+    encoded = description.encode()
+    return description if len(encoded) < 128 else encoded[:124].decode(errors="ignore") + "…"
+
+
+def write_record(record: Record) -> None:
+    """Writes a record with the event file and at the step that are now TensorFlow's default."""
+    tag, blobs = record
+    metadata = SummaryMetadata(data_class=DATA_CLASS_BLOB_SEQUENCE)
+    metadata.plugin_data.plugin_name = tags.PLUGIN
+    tf.summary.write(tag, tf.constant(blobs), metadata=metadata)
+
+
+def _row(cells: Iterable[str]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', '&#124;') for cell in cells)} |"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2g}"
+
+
+def check_log_dir(log_dir: object) -> Path:
+    """Returns the path.
+
+    Raises:
+        TypeError: Not a path.
+        ValueError: A file, or below one.
+    """
+    if not isinstance(log_dir, str | Path):
+        raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
+    path = Path(log_dir)
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"log_dir: expected a directory, received {path}; {place} is a file.")
+    return path
+
+
+def check_map_size(map_size: object) -> int | None:
+    """The longer side of a map in pixels, or `None`.
+
+    Raises:
+        TypeError: Not an integer.
+        ValueError: Not positive.
+    """
+    if map_size is None:
+        return None
+    return check_positive_int("map_size", map_size, mend="It counts pixels; None keeps no maps.")
+
+
+def check_run(name: object) -> str:
+    """Returns the name of a run, a directory.
+
+    Raises:
+        TypeError: Not a string.
+        ValueError: Empty, or more than one directory.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected a string, received {name!r}.")
+    if not name or set(name) & set("/\\") or name in (".", ".."):
+        raise ValueError(f"name: expected the name of a directory, without slashes, got {name!r}.")
+    return name
+
+
+def last_step(directory: Path) -> tuple[int | None, str]:
+    """The largest step in the event files of a run, and the run's configuration.
+
+    Returns:
+        `(None, "")` where there is no event.
+    """
+    last, text = None, ""
+    for path in sorted(directory.glob("*tfevents*")):
+        for event in events(path):
+            for value in event.summary.value:
+                last = event.step if last is None else max(last, event.step)
+                if value.tag == tags.CONFIGURATION:
+                    text = value.tensor.string_val[0].decode()
+    return last, text
