@@ -43,7 +43,7 @@ def floor(model: keras.Model, images: Array, targets: Array, passes: int) -> Way
 
 
 def ours(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways:
-    """This library: what `SaliencyMonitor.evaluate` does but for its statistics."""
+    """This library: what `SaliencyMonitor.evaluate` does but for its metrics."""
     import keras_saliency as ks
     from keras_saliency.attributions import METHODS
 

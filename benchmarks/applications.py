@@ -136,7 +136,7 @@ def explain(model: keras.Model, images: Array) -> tuple[dict[str, Array], dict[s
     monitor = ks.SaliencyMonitor(model, ks.ProbeSet(images, TARGETS), method=[*methods.values()])
     report = monitor.evaluate(step=0)
     maps = [report.maps, *report.others.values()]
-    notes["gap"] = next(v for k, v in report.statistics.items() if k.startswith("completeness_gap"))
+    notes["gap"] = next(v for k, v in report.metrics.items() if k.startswith("completeness_gap"))
     return dict(zip(methods, maps, strict=True)), notes
 
 
@@ -144,7 +144,7 @@ def gap(model: keras.Model, images: Array, steps: int) -> float:
     """The completeness gap of integrated gradients with so many steps."""
     method = partial(METHODS["integrated_gradients"], num_steps=steps)
     monitor = ks.SaliencyMonitor(model, ks.ProbeSet(images, TARGETS), method=method)
-    return monitor.evaluate(step=0).statistics["completeness_gap"]
+    return monitor.evaluate(step=0).metrics["completeness_gap"]
 
 
 def difference(found: Array, expected: Array) -> float:
@@ -175,7 +175,7 @@ def verdict(found: Array, expected: Array, wrong: str) -> str:
     return f"pass ({flat.sum()} dead)"
 
 
-def examine(name: str, most_steps: int) -> dict[str, str]:
+def examine(name: str, max_steps: int) -> dict[str, str]:
     """The row of one architecture; steps are added until integrated gradients are complete."""
     keras.utils.set_random_seed(0)
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -193,7 +193,7 @@ def examine(name: str, most_steps: int) -> dict[str, str]:
     wrong = {n: f"differs by {d:.0e}" if d > TOLERANCE else "" for n, d in off.items()}
     gaps, steps = f"gap {notes['gap']:.1%}", 4
     last = notes["gap"]
-    while last > COMPLETE and steps < most_steps:
+    while last > COMPLETE and steps < max_steps:
         steps *= 4
         last = gap(model, images, steps)
     if steps > 4:
@@ -208,10 +208,10 @@ def examine(name: str, most_steps: int) -> dict[str, str]:
     return {"input": side, **row, "largest difference": f"{largest:.0e}"}
 
 
-def row_of(name: str, most_steps: int) -> list[str]:
+def row_of(name: str, max_steps: int) -> list[str]:
     """The row of one architecture, from a process of its own."""
     command = [sys.executable, "-m", "benchmarks.applications", "--row", name]
-    command += ["--most-steps", str(most_steps)]
+    command += ["--max-steps", str(max_steps)]
     ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode == 0:
         return [name, *json.loads(ran.stdout.splitlines()[-1]).values()]
@@ -226,7 +226,7 @@ def main() -> int:
     parser.add_argument("--only", metavar="NAMES", help="these, separated by commas")
     parser.add_argument("--subset", choices=["all", "ci"], default="all", help="ci: seven of them")
     parser.add_argument(
-        "--most-steps",
+        "--max-steps",
         type=int,
         default=256,
         metavar="N",
@@ -235,7 +235,7 @@ def main() -> int:
     parser.add_argument("--row", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.row:
-        print(json.dumps(examine(arguments.row, arguments.most_steps)))
+        print(json.dumps(examine(arguments.row, arguments.max_steps)))
         return 0
     names = CI if arguments.subset == "ci" else sorted(applications())
     names = arguments.only.split(",") if arguments.only else names
@@ -244,7 +244,7 @@ def main() -> int:
     header = ["architecture", "input", *COLUMNS, "largest difference"]
     rows: list[list[str]] = []
     for name in names:
-        rows = sorted([*rows, row_of(name, arguments.most_steps)])
+        rows = sorted([*rows, row_of(name, arguments.max_steps)])
         fails = sum(cell.startswith("FAIL") for row in rows for cell in row)
         said = f"{len(rows)} architectures, random weights, 2 probes: {fails} fails. {machine()}"
         text = f"{said}\n\n{table(header, rows)}"

@@ -61,7 +61,7 @@ from PIL import Image
 
 import keras_saliency as ks
 from keras_saliency.metrics.catalog import summarize
-from keras_saliency.tensorboard.pictures import Pictures
+from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -272,7 +272,7 @@ class Parts:
         self._probes = probes
         self._first = self._before = self._now = end.report()
         self._monitor = ks.SaliencyMonitor(saliency.model, probes)
-        self._pictures = Pictures(probes, saliency.scale, saliency.colormap)
+        self._pictures = PictureWriter(probes, saliency.scale, saliency.colormap)
         self._sink = TensorBoardSink(log_dir, probes)
         self._step = 0
         for _ in range(EPOCHS_BEFORE):
@@ -285,7 +285,7 @@ class Parts:
             "evaluate": timed(
                 lambda: self._monitor.evaluate(0, previous=self._before, before=self._first)
             ),
-            "statistics": self.statistics,
+            "metrics": self.statistics,
             "draw": self.draw,
             "write": self.write,
         }
@@ -402,8 +402,8 @@ def summarized(times: Times) -> dict[str, dict[str, float]]:
     seconds, cpu_seconds = times.seconds, times.cpu_seconds
     floor, end = seconds["floor"], seconds["epoch end"]
     parts = {
-        "gradient": difference(seconds["evaluate"], seconds["statistics"]),
-        "statistics": seconds["statistics"],
+        "gradient": difference(seconds["evaluate"], seconds["metrics"]),
+        "metrics": seconds["metrics"],
         "drawing": seconds["draw"],
         "encoding and writing": difference(seconds["write"], seconds["draw"]),
     }

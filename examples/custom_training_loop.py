@@ -48,8 +48,8 @@ for epoch in range(3):
     report = monitor.intervene(report)  # tests what the model uses; as often as you like
     sink.write(report)
     print(
-        f"epoch {epoch}: {report.statistics['probe_accuracy']:.0%} of the probes right, "
-        f"similarity to the maps before {report.statistics['map_similarity']:.2f}"
+        f"epoch {epoch}: {report.metrics['probe_accuracy']:.0%} of the probes right, "
+        f"similarity to the maps before {report.metrics['map_similarity']:.2f}"
     )
     for alert in report.alerts:  # a warning first, an alert if it fires again
         print(f"{alert.level}: {alert}")

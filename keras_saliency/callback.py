@@ -17,7 +17,7 @@ from keras_saliency.attributions.scores import Score, score_name
 from keras_saliency.data.checks import check_bool, check_choice, check_positive_int
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
-from keras_saliency.detection.alerts import ALERT, WARN, SaliencyAlertWarning, in_short
+from keras_saliency.detection.alerts import ALERT, WARNING, SaliencyAlertWarning, in_short
 from keras_saliency.detection.calibration import Baseline, check_baseline
 from keras_saliency.detection.interventions import what_is_tested
 from keras_saliency.detection.schedule import check_update_freq, has_moved, is_log_spaced
@@ -74,7 +74,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         batch_size: Probes per pass, at most; bounds the memory.
         jit_compile: Whether XLA compiles the passes; `"auto"` decides by the device.
         interventions: When to test what the model uses: `"auto"`, at the first evaluation, at
-            epochs ever further apart, at the last one, after a warning, and when a statistic has
+            epochs ever further apart, at the last one, after a warning, and when a metric has
             moved; `"epoch"`, at each evaluation at an epoch's end; `None`, never.
         baseline: What effects have to exceed for an alert: a file of `keras_saliency.calibrate`,
             or a dict from test to floor. Where a rule's own floor is higher, that holds.
@@ -85,7 +85,7 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     Attributes:
         history: A dict of lists of one length: `"fit"` (1 for the first one with this callback),
-            `"run"`, `"step"`, and every statistic.
+            `"run"`, `"step"`, and every metric.
         report: The latest `SaliencyReport`; `None` before the first.
         alerts: What was caught: a list of `Alert`s, each of a rule that fired at two tests in a
             row; see `keras_saliency.detection.alerts.RULES`.
@@ -150,14 +150,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.jit_compile = check_compilation(jit_compile)
         self.name = check_run(name)
         self.saliency_freq = check_positive_int(
-            "saliency_freq", saliency_freq, mend="It counts epochs; 1 is every epoch."
+            "saliency_freq", saliency_freq, hint="It counts epochs; 1 is every epoch."
         )
         self.update_freq = check_update_freq(update_freq)
         self.scale = check_choice("scale", scale, SCALES)
         self.colormap = check_colormap(colormap)
         self.map_size = check_map_size(map_size)
         self.batch_size = check_positive_int(
-            "batch_size", batch_size, mend="It is the number of probes per pass."
+            "batch_size", batch_size, hint="It is the number of probes per pass."
         )
         if interventions is not None:
             check_choice("interventions", interventions, ("auto", "epoch"))
@@ -232,7 +232,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             self._evaluate(tags.batch_run(self.name), self._batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Explains the model after an epoch; the statistics join Keras' `logs`."""
+        """Explains the model after an epoch; the metrics join Keras' `logs`."""
         self._last_epoch = epoch
         is_last = epoch == (self.params or {}).get("epochs", 0) - 1 or self.model.stop_training
         if epoch % self.saliency_freq and not is_last:
@@ -241,7 +241,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         report = self._evaluate(self.name, epoch, last=is_last)
         self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
         if logs is not None:
-            numbers = {name: v for name, v in report.statistics.items() if is_logged(name)}
+            numbers = {name: v for name, v in report.metrics.items() if is_logged(name)}
             if self._tested is not None:
                 numbers["alert"] = float(any(v.active for v in self._tested.verdicts))
             keyed = {tags.log_key(name, self.name): value for name, value in numbers.items()}
@@ -321,12 +321,12 @@ class SaliencyCallback(keras.callbacks.Callback):
             last
             or is_log_spaced(self._evaluations)
             or any(verdict.status == "fires" for verdict in self._tested.verdicts)
-            or has_moved(report.statistics, self._tested.statistics)
+            or has_moved(report.metrics, self._tested.metrics)
         )
 
     def _remember(self, run: str, report: SaliencyReport, again: bool) -> None:
         """Adds a row to the history, or replaces its last one by the same state seen again."""
-        row = {"fit": self._fits, "run": run, "step": report.step, **report.statistics}
+        row = {"fit": self._fits, "run": run, "step": report.step, **report.metrics}
         place = list(zip(self.history["run"], self.history["step"], strict=True))
         if again and place[-1:] == [(run, report.step)]:
             before = {name: column.pop() for name, column in self.history.items()}
@@ -342,7 +342,7 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _tell(self, report: SaliencyReport) -> None:
         """Hands on what is new in a report: to lists, to the user, to `on_alert`."""
         alerts = [alert for alert in report.alerts if alert.level == ALERT]
-        warned = [alert for alert in report.alerts if alert.level == WARN]
+        warned = [alert for alert in report.alerts if alert.level == WARNING]
         self.alerts += alerts
         self.warnings += warned
         if warned and self.verbose:

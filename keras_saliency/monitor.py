@@ -19,7 +19,7 @@ from keras_saliency.detection.calibration import check_floors
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.engine.compilation import check_compilation, compiled
 from keras_saliency.engine.explainer import Explainer
-from keras_saliency.engine.forward import Subject
+from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.models import as_seen, check_fit, check_keras, place, structure, weights
 from keras_saliency.metrics.catalog import completeness_gap, summarize
 
@@ -91,7 +91,7 @@ class SaliencyMonitor:
         floors: Mapping[str, float] | None = None,
     ) -> None:
         self.methods, self.score = check_method_and_score(method, score)
-        check_positive_int("batch_size", batch_size, mend="Give the number of probes per pass.")
+        check_positive_int("batch_size", batch_size, hint="Give the number of probes per pass.")
         if not isinstance(probes, ProbeSet):
             raise TypeError(f"probes: expected a ProbeSet, received {type(probes).__name__}.")
         check_keras(model)
@@ -146,7 +146,7 @@ class SaliencyMonitor:
             confidences=found["confidences"],
             scores=found["scores"],
             gradient_norms=found[f"norms/{first}"],
-            statistics={},
+            metrics={},
             method=first,
             signed_maps=found[f"maps/{first}"] if is_signed else None,
             others={name: found[f"maps/{name}"] for name in further},
@@ -158,7 +158,7 @@ class SaliencyMonitor:
             if f"completeness/{name}" in found:
                 number = "completeness_gap" if name == first else f"completeness_gap/{name}"
                 numbers[number] = completeness_gap(found[f"completeness/{name}"])
-        return dataclasses.replace(report, statistics=numbers)
+        return dataclasses.replace(report, metrics=numbers)
 
     @property
     def score_source(self) -> str:
@@ -190,10 +190,10 @@ class SaliencyMonitor:
 
     def _trace(self) -> None:
         """Traces the model as it is built now, and checks that it can be explained."""
-        subject = Subject(self.model, self.probes, self.score, self._output)
+        forward_pass = ForwardPass(self.model, self.probes, self.score, self._output)
         make = partial(
             Explainer,
-            subject,
+            forward_pass,
             self.probes,
             self.methods,
             reduction=self.reduction,
@@ -222,7 +222,7 @@ class SaliencyMonitor:
         if before is not None and before.is_same_state(report):
             return dataclasses.replace(  # one state is no two tests in a row
                 report,
-                statistics={**before.statistics, **report.statistics},
+                metrics={**before.metrics, **report.metrics},
                 interventions=before.interventions,
                 verdicts=before.verdicts,
             )
@@ -236,11 +236,11 @@ class SaliencyMonitor:
             chunk_size=self._batch_size,
             seed=seed,
         )
-        if "group_gap" in report.statistics:
+        if "group_gap" in report.metrics:
             gap = Effect(
                 "groups",
-                effect=report.statistics["group_gap"],
-                p_value=report.statistics["group_gap_p_value"],
+                effect=report.metrics["group_gap"],
+                p_value=report.metrics["group_gap_p_value"],
                 num_probes=len(self.probes),
             )
             found = dataclasses.replace(found, effects=(*found.effects, gap))
@@ -255,7 +255,7 @@ class SaliencyMonitor:
             self._start = {effect.test: effect.effect for effect in found.effects}
         self._tested = dataclasses.replace(
             report,
-            statistics={**report.statistics, **alerts.numbers(found)},
+            metrics={**report.metrics, **alerts.numbers(found)},
             interventions=found,
             verdicts=verdicts,
             alerts=raised,

@@ -11,7 +11,7 @@ from test_plugin import blobs, write, writing
 import keras_saliency as ks
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import unpacked
-from keras_saliency.log.encoder import Records
+from keras_saliency.log.encoder import Encoder
 from keras_saliency.log.reader import read_blobs
 
 HEIGHT, WIDTH = 48, 60  # of the images; the matrix shows their maps at half of that
@@ -91,7 +91,7 @@ def report(step, maps, **more):
         "confidences": rng.random(count, np.float32),
         "scores": rng.normal(size=count).astype(np.float32),
         "gradient_norms": rng.random(count, np.float32),
-        "statistics": {"gini": float(rng.random())},
+        "metrics": {"gini": float(rng.random())},
     }
     return ks.SaliencyReport(step=step, maps=np.abs(maps), **(usual | more))
 
@@ -141,7 +141,7 @@ def write_many(run):
     """300 probes at 120 steps, as `TensorBoardSink` writes them, but without stock pictures."""
     count, steps = MANY
     rng = np.random.default_rng(2)
-    records = Records(
+    records = Encoder(
         ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), 112, "epoch", "hot"
     )
     with writing(run) as writer:

@@ -4,21 +4,21 @@ import math
 import numpy as np
 import pytest
 
-from keras_saliency.data.reports import Effect, Example, Interventions
+from keras_saliency.data.reports import Effect, Example, InterventionResults
 from keras_saliency.detection.alerts import (
     ALERT,
     ALPHA,
     FINDING,
     RULES,
     SCORE_FLOORS,
-    WARN,
+    WARNING,
     Streak,
     announce,
     holm,
     in_short,
     judge,
-    kind,
     numbers,
+    rule_name,
     sentence,
     subject,
 )
@@ -43,8 +43,8 @@ def effect(test="region/tag", value=0.9, p_value=SURE, **fields):
     return Effect(test, effect=value, p_value=p_value, **(defaults | fields))
 
 
-def found(*effects, gate="", unit="accuracy"):
-    return Interventions(effects, gate, unit, 100, "")
+def found(*effects, blocked_because="", unit="accuracy"):
+    return InterventionResults(effects, blocked_because, unit, 100, "")
 
 
 def status(single, **kwargs):
@@ -108,7 +108,7 @@ def test_each_rule_wants_a_small_p_value(rule):
 def test_the_p_value_is_that_of_all_tests_together():
     """0.004 would do alone, and among two; not among three."""
     for others, expected in ((0, "fires"), (1, "fires"), (2, "quiet")):
-        effects = [effect("frame", 0.0, 1.0), effect("tint", 0.0, 1.0)][:others]
+        effects = [effect("border", 0.0, 1.0), effect("tint", 0.0, 1.0)][:others]
         verdicts, _ = judge(found(effect("region/tag", p_value=0.004), *effects))
         assert verdicts[0].status == expected
         assert verdicts[0].p_value == pytest.approx(0.004 * (others + 1))
@@ -118,7 +118,7 @@ def test_tests_that_could_not_be_made_do_not_count():
     """Neither those that say why, nor those without a number."""
     others = [
         Effect("hot_window", untestable="no map is alive"),
-        effect("frame", 0.9, 1e-3, untestable="it spoils the images"),
+        effect("border", 0.9, 1e-3, untestable="it spoils the images"),
         effect("groups", NAN, NAN),
     ]
     for place in range(4):
@@ -130,9 +130,9 @@ def test_tests_that_could_not_be_made_do_not_count():
         assert by_test["region/tag"].p_value == 0.004
         assert by_test["tint"].p_value == 0.004
         assert by_test["tint"].status == by_test["region/tag"].status == "fires"
-        assert [by_test[t].status for t in ("hot_window", "frame")] == ["untestable"] * 2
-        assert by_test["frame"].reason == "it spoils the images"
-        assert math.isnan(by_test["frame"].p_value)
+        assert [by_test[t].status for t in ("hot_window", "border")] == ["untestable"] * 2
+        assert by_test["border"].reason == "it spoils the images"
+        assert math.isnan(by_test["border"].p_value)
         assert by_test["groups"].status == "quiet"
 
 
@@ -150,7 +150,7 @@ def test_a_baseline_raises_the_floor_and_never_lowers_it():
     assert status(effect(value=0.6), floors=high) == "fires"
     assert status(effect(value=0.14), floors=low) == "quiet"
     assert status(effect("region/other", 0.2), floors=high) == "fires"
-    verdicts, _ = judge(found(effect(), effect("region/other")), floors=high | {"frame": 0.9})
+    verdicts, _ = judge(found(effect(), effect("region/other")), floors=high | {"border": 0.9})
     assert [verdict.floor for verdict in verdicts] == [0.6, RULES["region"].floor]
 
 
@@ -164,7 +164,7 @@ WITHOUT = [rule for rule in RULES if RULES[rule].control == ""]
 def test_every_rule_has_one_of_these_controls():
     assert sorted([*RELATIVE, *ELSEWHERE, *WITHOUT]) == sorted(RULES)
     assert {"region", "hot_window", "class_hot_spot"} <= set(ELSEWHERE)
-    assert "frame" in RELATIVE
+    assert "border" in RELATIVE
 
 
 @pytest.mark.parametrize("rule", RELATIVE)
@@ -182,15 +182,15 @@ def test_an_effect_outweighs_its_control_by_a_factor(rule):
     sure = {"control": control, "control_p_value": SURE, "margin_p_value": SURE}
     assert status(effect(test, enough, **sure)) == "fires"
     below = status(effect(test, np.nextafter(enough, 0), **sure))
-    assert below == ("suppressed" if rule in ELSEWHERE else "finding")
+    assert below == "finding"
 
 
 @pytest.mark.parametrize("rule", ELSEWHERE)
-def test_an_alert_whose_control_fires_is_suppressed_and_said_so(rule):
+def test_a_test_whose_control_fires_is_a_finding(rule):
     test, floor = TESTS[rule], RULES[rule].floor
     bad = {"control": floor, "control_p_value": SURE, "margin_p_value": UNSURE}
     (verdict,), _ = judge(found(effect(test, 0.9, **bad)))
-    assert verdict.status == "suppressed"
+    assert verdict.status == "finding"
     assert verdict.reason == f"the same shape elsewhere has an effect of {floor:.2f}"
     for change in (
         {"control": np.nextafter(floor, 0)},
@@ -220,21 +220,23 @@ def course(*effects, gates=None, floors=None):
     for step, single in enumerate(effects):
         gate = gates[step] if gates else ""
         before = streaks
-        verdicts, streaks = judge(found(single, gate=gate), floors=floors, streaks=before)
+        verdicts, streaks = judge(
+            found(single, blocked_because=gate), floors=floors, streaks=before
+        )
         alerts = announce(verdicts, before, step, "accuracy", str)
         told.append((*(alert.level for alert in alerts), verdicts[0].active))
     return told
 
 
 def test_the_first_warns_and_the_second_in_a_row_is_an_alert():
-    assert course(FIRES, FIRES, FIRES) == [(WARN, False), (ALERT, True), (True,)]
+    assert course(FIRES, FIRES, FIRES) == [(WARNING, False), (ALERT, True), (True,)]
 
 
 def test_one_quiet_evaluation_between_two_starts_anew():
     assert course(FIRES, QUIET, FIRES, FIRES) == [
-        (WARN, False),
+        (WARNING, False),
         (False,),
-        (WARN, False),
+        (WARNING, False),
         (ALERT, True),
     ]
 
@@ -244,10 +246,10 @@ def test_an_alert_stays_until_two_in_a_row_are_quiet():
     stands = [row[-1] for row in told]
     assert stands == [False, True, True, True, True, False, False, False, True]
     assert told[3] == (True,)  # it stands already
-    assert [row[:-1] for row in told[7:]] == [(WARN,), (ALERT,)]  # it comes back
+    assert [row[:-1] for row in told[7:]] == [(WARNING,), (ALERT,)]  # it comes back
 
 
-def test_findings_and_suppressed_alerts_are_quiet():
+def test_findings_are_quiet():
     bad = effect(control=0.9, control_p_value=SURE, margin_p_value=1.0)
     for calm in (bad, FINDS):
         told = course(FIRES, FIRES, calm, calm, floors={"region/tag": 0.5})
@@ -256,7 +258,7 @@ def test_findings_and_suppressed_alerts_are_quiet():
 
 
 def test_what_can_not_be_tested_neither_fires_nor_calms():
-    assert course(FIRES, CANT, FIRES) == [(WARN, False), (False,), (ALERT, True)]
+    assert course(FIRES, CANT, FIRES) == [(WARNING, False), (False,), (ALERT, True)]
     told = course(FIRES, FIRES, QUIET, CANT, CANT, QUIET)
     assert [row[-1] for row in told] == [False, True, True, True, True, False]
 
@@ -264,23 +266,25 @@ def test_what_can_not_be_tested_neither_fires_nor_calms():
 def test_while_the_gate_is_closed_nothing_is_testable_and_nothing_is_forgotten():
     gates = ["too low", "", "too low", "", "too low", ""]
     told = course(FIRES, FIRES, FIRES, FIRES, QUIET, QUIET, gates=gates)
-    assert told == [(False,), (WARN, False), (False,), (ALERT, True), (True,), (True,)]
+    assert told == [(False,), (WARNING, False), (False,), (ALERT, True), (True,), (True,)]
     for single in (FIRES, QUIET, FINDS, CANT):
         given = {"region/tag": Streak(1, 0)}
-        (verdict,), streaks = judge(found(single, gate="the accuracy is 0.1"), streaks=given)
+        (verdict,), streaks = judge(
+            found(single, blocked_because="the accuracy is 0.1"), streaks=given
+        )
         assert (verdict.status, verdict.reason) == ("untestable", "the accuracy is 0.1")
         assert streaks == given
 
 
 def test_each_test_has_a_streak_of_its_own():
-    streaks = {"region/tag": Streak(1, 0), "frame": Streak(0, 1, True), "tint": Streak(1, 0, True)}
+    streaks = {"region/tag": Streak(1, 0), "border": Streak(0, 1, True), "tint": Streak(1, 0, True)}
     given = dict(streaks)
-    effects = effect("region/tag"), effect("region/other"), effect("frame", 0.0, 1.0)
+    effects = effect("region/tag"), effect("region/other"), effect("border", 0.0, 1.0)
     _, after = judge(found(*effects), streaks=streaks)
     assert after == {
         "region/tag": Streak(2, 0, True),
         "region/other": Streak(1, 0),
-        "frame": Streak(0, 2),
+        "border": Streak(0, 2),
         "tint": Streak(1, 0, True),
     }
     assert streaks == given
@@ -399,13 +403,13 @@ def test_an_alert_is_what_was_found():
     single = effect(
         "class_hot_spot", 0.7, window=(3, 4, 2, 5), target=2, examples=(example,), control=0.05
     )
-    other = effect("frame", 0.0, 1.0)
+    other = effect("border", 0.0, 1.0)
     (alert,) = told(single, other, start={"class_hot_spot": -0.02})
     fields = {field.name: getattr(alert, field.name) for field in dataclasses.fields(alert)}
     assert fields.pop("sentence") == str(alert)
     assert fields == {
-        "level": WARN,
-        "epoch": 7,
+        "level": WARNING,
+        "step": 7,
         "rule": "class_hot_spot",
         "assumption": RULES["class_hot_spot"].assumption,
         "effect": 0.7,
@@ -421,16 +425,16 @@ def test_an_alert_is_what_was_found():
 
 
 def test_the_largest_effect_comes_first():
-    effects = [effect("tint", 0.5), effect("region/a", 0.9), effect("frame", 0.7)]
-    assert [alert.rule for alert in told(*effects)] == ["region/a", "frame", "tint"]
+    effects = [effect("tint", 0.5), effect("region/a", 0.9), effect("border", 0.7)]
+    assert [alert.rule for alert in told(*effects)] == ["region/a", "border", "tint"]
 
 
 def test_a_standing_alert_is_not_told_again():
-    before = {"tint": Streak(3, 0, True), "frame": Streak(1, 0)}
-    effects = [effect("tint", 0.9), effect("frame", 0.7), effect("region/a", 0.5)]
+    before = {"tint": Streak(3, 0, True), "border": Streak(1, 0)}
+    effects = [effect("tint", 0.9), effect("border", 0.7), effect("region/a", 0.5)]
     assert [(alert.rule, alert.level) for alert in told(*effects, before=before)] == [
-        ("frame", ALERT),
-        ("region/a", WARN),
+        ("border", ALERT),
+        ("region/a", WARNING),
     ]
 
 
@@ -530,9 +534,9 @@ def test_subjects():
 
 
 def test_in_short():
-    alerts = told(effect("tint", 0.5), effect("region/a", 0.9), effect("frame", 0.7))
+    alerts = told(effect("tint", 0.5), effect("region/a", 0.9), effect("border", 0.7))
     assert in_short(alerts[:1]) == alerts[0].sentence
-    assert in_short(alerts) == f"{alerts[0].sentence} Also: frame, tint."
+    assert in_short(alerts) == f"{alerts[0].sentence} Also: border, tint."
 
 
 # ---------------------------------------------------------------- numbers
@@ -561,4 +565,4 @@ def test_numbers_are_named():
 
 
 def test_kinds():
-    assert [kind(test) for test in ("region/a/b", "frame")] == ["region", "frame"]
+    assert [rule_name(test) for test in ("region/a/b", "border")] == ["region", "border"]

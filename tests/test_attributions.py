@@ -183,7 +183,7 @@ def test_a_flat_score_has_the_gradient_zero():
     report = explained(model)
     np.testing.assert_array_equal(report.maps, np.zeros((5, 3, 2)))
     np.testing.assert_array_equal(report.gradient_norms, np.zeros(5))
-    assert report.statistics["dead_maps"] == 1.0
+    assert report.metrics["dead_maps"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ NAN = math.nan
 
 
 def history(steps, **effects):
-    """A history, of which `effect_frame` becomes `effect/frame`."""
+    """A history, of which `effect_border` becomes `effect/border`."""
     return {"step": steps, "fit": [1] * len(steps)} | {
         name.replace("_", "/", 1): values for name, values in effects.items()
     }
@@ -25,11 +25,11 @@ def test_a_floor_is_the_quantile_over_all_evaluations_of_all_runs():
     generator = np.random.default_rng(0)
     first, second, tint = (list(generator.normal(size=size)) for size in (7, 40, 40))
     runs = [
-        history(list(range(7)), effect_frame=first),
-        history(list(range(40)), effect_frame=second, effect_tint=tint),
+        history(list(range(7)), effect_border=first),
+        history(list(range(40)), effect_border=second, effect_tint=tint),
     ]
     expected = {
-        "frame": np.quantile(first + second, 0.99),
+        "border": np.quantile(first + second, 0.99),
         "tint": np.quantile(tint, 0.99),
     }
     assert calibrate(runs) == pytest.approx(expected, abs=1e-6)
@@ -38,22 +38,22 @@ def test_a_floor_is_the_quantile_over_all_evaluations_of_all_runs():
 def test_a_floor_by_hand():
     """Of 0 .. 100 the 99 % quantile is 99, whatever their order."""
     values = [float(value) for value in np.random.default_rng(0).permutation(101)]
-    assert calibrate([history(list(range(101)), effect_frame=values)]) == {"frame": 99.0}
+    assert calibrate([history(list(range(101)), effect_border=values)]) == {"border": 99.0}
 
 
 def test_the_state_before_training_and_what_was_not_tested_do_not_count():
     steps = [-1, 0, 1, 2, 3]
     runs = [
-        history(steps, effect_frame=[9.0, 0.1, NAN, 0.3, math.inf], effect_tint=[1.0] + [NAN] * 4)
+        history(steps, effect_border=[9.0, 0.1, NAN, 0.3, math.inf], effect_tint=[1.0] + [NAN] * 4)
     ]
-    assert calibrate(runs) == {"frame": pytest.approx(0.1 + 0.99 * 0.2)}
+    assert calibrate(runs) == {"border": pytest.approx(0.1 + 0.99 * 0.2)}
 
 
 def test_only_effects_of_known_tests_count():
     columns = {
         "gini": [0.5, 0.6],
-        "p_value/frame": [0.5, 0.6],
-        "flip/frame": [0.5, 0.6],
+        "p_value/border": [0.5, 0.6],
+        "flip/border": [0.5, 0.6],
         "effect/nobody_knows": [0.5, 0.6],
         "effect/region/top/left": [0.2, 0.2],
         "effect/groups": [0.3, 0.3],
@@ -63,19 +63,19 @@ def test_only_effects_of_known_tests_count():
 
 
 def test_callbacks_are_as_good_as_their_histories():
-    columns = history([0, 1], effect_frame=[0.1, 0.2])
+    columns = history([0, 1], effect_border=[0.1, 0.2])
     assert calibrate([SimpleNamespace(history=columns)]) == calibrate([columns])
 
 
 def test_a_history_that_was_kept_as_json():
-    columns = history([-1, 0, 1], effect_frame=[0.4, NAN, 0.2])
-    assert calibrate([json.loads(json.dumps(columns))]) == {"frame": 0.2}
+    columns = history([-1, 0, 1], effect_border=[0.4, NAN, 0.2])
+    assert calibrate([json.loads(json.dumps(columns))]) == {"border": 0.2}
 
 
 @pytest.mark.parametrize("kind", [str, lambda path: path], ids=["string", "path"])
 def test_a_file_gives_back_what_was_written(tmp_path, kind):
     path = kind(tmp_path / "null.json")
-    runs = [history([0, 1, 2], effect_frame=[0.1, 0.2, 1 / 3], **{"effect_region/a": [0.5] * 3})]
+    runs = [history([0, 1, 2], effect_border=[0.1, 0.2, 1 / 3], **{"effect_region/a": [0.5] * 3})]
     floors = calibrate(runs * 3, path)
     assert check_baseline(path) == floors
     written = json.loads((tmp_path / "null.json").read_text("utf-8"))
@@ -88,17 +88,17 @@ def test_a_file_gives_back_what_was_written(tmp_path, kind):
         ([], ValueError, "runs: .*at least one run with interventions, received 0 runs without"),
         ([history([0, 1])], ValueError, "received 1 run without.*interventions='auto'"),
         (
-            [history([-1, 0], effect_frame=[0.5, NAN])] * 2,
+            [history([-1, 0], effect_border=[0.5, NAN])] * 2,
             ValueError,
             "received 2 runs without.*probes of two classes",
         ),
-        ([{"effect/frame": [0.1]}], TypeError, "runs: expected SaliencyCallbacks.*received dict"),
+        ([{"effect/border": [0.1]}], TypeError, "runs: expected SaliencyCallbacks.*received dict"),
         ([7], TypeError, "runs: .*received int"),
         ([SimpleNamespace(history=[1, 2])], TypeError, "runs: .*received SimpleNamespace"),
         (["null.json"], TypeError, "runs: .*received str"),
-        (history([0], effect_frame=[0.5]), TypeError, "runs: expected a list of runs.*dict"),
+        (history([0], effect_border=[0.5]), TypeError, "runs: expected a list of runs.*dict"),
         (
-            SimpleNamespace(history=history([0], effect_frame=[0.5])),
+            SimpleNamespace(history=history([0], effect_border=[0.5])),
             TypeError,
             "runs: expected a list of runs, received SimpleNamespace",
         ),
@@ -116,42 +116,44 @@ def test_runs_refused(runs, error, message, tmp_path):
 def test_floors_as_a_dict():
     assert check_baseline(None) == {}
     assert check_baseline({}) == {}
-    floors = check_baseline({"frame": 1, "region/anything": 0.25})
-    assert floors == {"frame": 1.0, "region/anything": 0.25}
+    floors = check_baseline({"border": 1, "region/anything": 0.25})
+    assert floors == {"border": 1.0, "region/anything": 0.25}
     assert all(type(floor) is float for floor in floors.values())
 
 
 def test_the_floors_are_a_copy():
-    mine = {"frame": 0.5}
+    mine = {"border": 0.5}
     floors = check_baseline(mine)
-    mine["frame"] = 0.0
-    assert floors == {"frame": 0.5}
+    mine["border"] = 0.0
+    assert floors == {"border": 0.5}
 
 
-@pytest.mark.parametrize("floors", [{"frame": "0.5"}, {"frame": True}, {3: 0.5}, [0.5], 0.5, True])
+@pytest.mark.parametrize(
+    "floors", [{"border": "0.5"}, {"border": True}, {3: 0.5}, [0.5], 0.5, True]
+)
 def test_what_is_no_baseline(floors):
     with pytest.raises(TypeError, match="baseline: expected a dict .*calibrate gives, received"):
         check_baseline(floors)
 
 
 def test_a_floor_of_an_unknown_test():
-    with pytest.raises(ValueError, match=f"tests of {', '.join(RULES)}, received 'border/x'"):
-        check_baseline({"frame": 0.5, "border/x": 0.5})
+    with pytest.raises(ValueError, match=f"tests of {', '.join(RULES)}, received 'vignette/x'"):
+        check_baseline({"border": 0.5, "vignette/x": 0.5})
 
 
 @pytest.mark.parametrize("floor", [NAN, -0.01, 1.01, math.inf, -math.inf])
 def test_a_floor_that_no_effect_can_be_held_against(floor):
     with pytest.raises(ValueError, match=f"baseline: .* from 0 to 1, received {floor} for 'tint'"):
-        check_baseline({"frame": 0.5, "tint": floor})
+        check_baseline({"border": 0.5, "tint": floor})
     with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'tint'"):
-        check_floors("floors", {"frame": 0.5, "tint": floor})
+        check_floors("floors", {"border": 0.5, "tint": floor})
 
 
 def test_the_ends_are_floors():
-    assert check_baseline({"frame": 0, "tint": 1}) == {"frame": 0.0, "tint": 1.0}
+    assert check_baseline({"border": 0, "tint": 1}) == {"border": 0.0, "tint": 1.0}
 
 
-GOOD = {"format": 1, "quantile": 0.99, "runs": 1, "floors": {"frame": 0.3}}
+GOOD = {"format": 1, "quantile": 0.99, "runs": 1, "floors": {"border": 0.3}}
 
 
 @pytest.mark.parametrize(
@@ -181,11 +183,11 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_a_file_with_wrong_floors(tmp_path):
     path = tmp_path / "null.json"
-    path.write_text(json.dumps({**GOOD, "floors": {"frame": "high"}}))
+    path.write_text(json.dumps({**GOOD, "floors": {"border": "high"}}))
     with pytest.raises(TypeError, match="baseline: expected"):
         check_baseline(path)
-    path.write_text(json.dumps({**GOOD, "floors": {"border": 0.3}}))
-    with pytest.raises(ValueError, match="received 'border'"):
+    path.write_text(json.dumps({**GOOD, "floors": {"vignette": 0.3}}))
+    with pytest.raises(ValueError, match="received 'vignette'"):
         check_baseline(path)
     path.write_text(json.dumps(GOOD))
-    assert check_baseline(path) == {"frame": 0.3}
+    assert check_baseline(path) == {"border": 0.3}

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_saliency as ks
+from keras_saliency.detection.alerts import RULES
 from keras_saliency.metrics.maps import map_similarity
 
 CLASSES = 3
@@ -116,10 +117,10 @@ def test_each_epoch_and_the_state_before_are_explained(tmp_path):
     assert saliency.history["step"] == [-1, 0, 1, 2]
     assert saliency.history["run"] == ["saliency"] * 4
     assert saliency.history["fit"] == [1] * 4
-    statistics = {"gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity"}
-    keys = {f"saliency_{name}" for name in statistics} | {"saliency_alert"}
+    metrics = {"gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity"}
+    keys = {f"saliency_{name}" for name in metrics} | {"saliency_alert"}
     assert {key for key in logs if key != "loss"} == keys
-    for name in statistics:
+    for name in metrics:
         np.testing.assert_array_equal(logs[f"saliency_{name}"], saliency.history[name][1:])
     assert np.isnan(saliency.history["map_similarity"][0])
     assert saliency.report.step == 2
@@ -316,7 +317,7 @@ def test_a_model_that_broke_down_predicts_nothing(tmp_path):
     assert saliency.history["step"] == [-1, 0]
 
 
-def test_early_stopping_can_watch_a_statistic():
+def test_early_stopping_can_watch_a_metric():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     stop = keras.callbacks.EarlyStopping("saliency_dead_maps", mode="min", patience=1)
     fit([saliency, stop], epochs=6)
@@ -337,7 +338,7 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     assert tests.startswith(
         "saliency: tests what the model uses, often at first, then ever less: none; "
     )
-    assert "frame (" in tests  # of two probes a class not one test can be made
+    assert "border (" in tests  # of two probes a class not one test can be made
     assert re.fullmatch(r"saliency: \S+ s an evaluation, [\d.]+% of the epoch before it", second)
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
     assert capsys.readouterr().out == ""
@@ -389,7 +390,12 @@ BAD = [
     ("log_dir", 3, TypeError, "log_dir: expected a path, received 3"),
     ("interventions", "always", ValueError, "interventions: expected one of 'auto', 'epoch'"),
     ("interventions", 3, TypeError, "interventions: expected one of 'auto', 'epoch'"),
-    ("baseline", {"border": 1.0}, ValueError, "baseline: expected tests of .*received 'border'"),
+    (
+        "baseline",
+        {"vignette": 1.0},
+        ValueError,
+        "baseline: expected tests of .*received 'vignette'",
+    ),
     ("baseline", 0.3, TypeError, "baseline: expected a dict from test to floor"),
     ("baseline", "none.json", ValueError, "baseline: expected a JSON file"),
     ("on_alert", "print", TypeError, "on_alert: expected a function of an alert"),
@@ -502,22 +508,22 @@ def test_a_cue_in_a_named_region_is_caught():
     assert alert.level == "alert"
     # The warning came at the test before.
     warning = next(other for other in saliency.warnings if other.rule == "region/tag")
-    assert (warning.level, warning.epoch) == ("warn", alert.epoch - 1)
+    assert (warning.level, warning.step) == ("warning", alert.step - 1)
     # One warning for the alerts of an epoch, in which the first is told in full.
-    epochs = sorted({alert.epoch for alert in saliency.alerts})
+    epochs = sorted({alert.step for alert in saliency.alerts})
     assert len(warned) == len(epochs)
     for message, epoch in zip(warned, epochs, strict=True):
         assert message.category is ks.SaliencyAlertWarning
         assert issubclass(message.category, UserWarning)
-        of_epoch = [alert for alert in saliency.alerts if alert.epoch == epoch]
+        of_epoch = [alert for alert in saliency.alerts if alert.step == epoch]
         assert f"saliency: alert: {of_epoch[0].sentence}" in str(message.message)
         for other in of_epoch[1:]:
             assert other.rule in str(message.message)
     assert logs["saliency_alert"] == [float(epoch >= epochs[0]) for epoch in range(5)]
     # The number is that of the history, and of the effects kept.
-    row = saliency.history["step"].index(alert.epoch)
+    row = saliency.history["step"].index(alert.step)
     assert saliency.history["effect/region/tag"][row] == alert.effect > 0.3
-    kept = {effect.test: effect for effect in dict(saliency.effects)[alert.epoch]}
+    kept = {effect.test: effect for effect in dict(saliency.effects)[alert.step]}
     assert kept["region/tag"].effect == alert.effect
     assert kept["region/tag"].examples == ()
     assert alert.num_probes == 36
@@ -533,18 +539,18 @@ def test_without_the_cue_nothing_is_said():
     assert (saliency.alerts, saliency.warnings, told) == ([], [], [])
     assert logs["saliency_alert"] == [0.0] * 8
     assert saliency.history["probe_accuracy"][-1] > 0.6  # the gate was open
-    assert saliency.report.interventions.gate == ""
+    assert saliency.report.interventions.blocked_because == ""
 
 
 def test_an_alert_can_stop_the_training():
     callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, stop_on_alert=True, verbose=0)
     with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         fitted = train([callback], epochs=30)
-    assert fitted.epoch[-1] == callback.alerts[0].epoch < 10
+    assert fitted.epoch[-1] == callback.alerts[0].step < 10
 
 
 def test_a_baseline_keeps_what_is_usual_quiet():
-    usual = dict.fromkeys(["region/tag", *ks.alerts.RULES], 1.0)
+    usual = dict.fromkeys(["region/tag", *RULES], 1.0)
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, baseline=usual, verbose=0)
     train([saliency])
     assert (saliency.alerts, saliency.warnings) == ([], [])
@@ -614,7 +620,7 @@ def reading_the_tag(weight=1.0):
     return [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
 
 
-def test_a_statistic_that_moved_is_tested():
+def test_a_metric_that_moved_is_tested():
     """At epoch 8, which is not due, the model suddenly knows the tag."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
     model = linear(rate=0.0)
@@ -629,10 +635,10 @@ def test_a_statistic_that_moved_is_tested():
     assert steps_tested(saliency) == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
     # Fires at 8 for the first time, and so 9 is tested and alerts.
     by_rule = {alert.rule: alert for alert in saliency.alerts}
-    assert by_rule["region/tag"].epoch == 9
+    assert by_rule["region/tag"].step == 9
     assert by_rule["region/tag"].effect == 1
     assert by_rule["region/tag"].flip == 1
-    assert {w.epoch for w in saliency.warnings if w.rule == "region/tag"} == {8}
+    assert {w.step for w in saliency.warnings if w.rule == "region/tag"} == {8}
 
 
 def test_a_last_epoch_that_a_later_callback_made_the_last_is_tested():
@@ -663,7 +669,7 @@ def test_one_state_of_a_model_is_no_two_in_a_row():
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
     model = linear(rate=0.0)
     train([saliency, weighing(0, 1, 1)], epochs=3, model=model)
-    levels = [(w.rule, w.epoch) for w in saliency.warnings if w.rule == "region/tag"]
+    levels = [(w.rule, w.step) for w in saliency.warnings if w.rule == "region/tag"]
     assert levels == [("region/tag", 1)]
     train([saliency], epochs=4, initial_epoch=3, model=model)
     train([saliency], epochs=3, model=model)  # its first state is at step -1
@@ -674,7 +680,7 @@ def test_one_state_of_a_model_is_no_two_in_a_row():
     assert saliency.history["effect/region/tag"][2:] == [1.0] * 7
     with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         train([saliency, weighing(2)], epochs=4, initial_epoch=3, model=model)
-    assert {alert.epoch for alert in saliency.alerts} == {3}
+    assert {alert.step for alert in saliency.alerts} == {3}
     assert "region/tag" in {alert.rule for alert in saliency.alerts}
 
 
@@ -684,7 +690,7 @@ def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     model = linear(rate=0.0)
     with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         train([saliency, weighing(1, 2)], epochs=2, model=model)
-    assert {alert.epoch for alert in saliency.alerts} == {1}
+    assert {alert.step for alert in saliency.alerts} == {1}
     told = len(saliency.alerts), len(saliency.warnings)
     model.set_weights([np.zeros((SIDE * SIDE, CLASSES)), np.zeros(CLASSES)])
     logs = train([saliency], epochs=2, model=model).history
@@ -697,8 +703,8 @@ def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     model.set_weights(reading_the_tag(3))
     train([saliency], epochs=1, model=model)  # the first test of these weights warns
     assert len(saliency.alerts) == told[0]
-    assert saliency.warnings[told[1] :][0].epoch == -1
+    assert saliency.warnings[told[1] :][0].step == -1
     with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         train([saliency, weighing(4)], epochs=1, model=model)
     again = [alert for alert in saliency.alerts[told[0] :] if alert.rule == "region/tag"]
-    assert [(alert.epoch, alert.level, alert.start) for alert in again] == [(0, "alert", 1)]
+    assert [(alert.step, alert.level, alert.start) for alert in again] == [(0, "alert", 1)]

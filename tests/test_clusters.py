@@ -12,7 +12,7 @@ from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
 from keras_saliency.rendering import layouts
-from keras_saliency.tensorboard.pictures import CLUSTERS_TITLE, MIN_CLUSTERED, Pictures
+from keras_saliency.tensorboard.pictures import CLUSTERS_TITLE, MIN_CLUSTERED, PictureWriter
 
 
 def spots(counts, side=24, seed=0):
@@ -120,7 +120,7 @@ def drawn(maps, targets, class_names=("cat", "dog", "cow")):
     probes = ProbeSet(images, targets, class_names=class_names)
     many = np.ones(len(maps))
     report = SaliencyReport(0, maps, targets, targets, many, many, many, {})
-    pictures = Pictures(probes, "epoch", "hot")
+    pictures = PictureWriter(probes, "epoch", "hot")
     return pictures, pictures.draw(report)
 
 

@@ -74,10 +74,8 @@ def test_each_channel_gets_the_mean_and_contrast_of_the_donor(dtype):
         batch[..., :3] = batch[..., :3] * np.array(scale, dtype) + np.array([0.4, 0.5, 0.3], dtype)
         batch[:, 0, 0, 3], batch[:, 0, 1, 3] = -9, 9
     made = swap_tint(recipients, donors)
-    for statistic in (np.mean, np.std):
-        found, wanted = (
-            statistic(x[..., :3].astype(np.float64), axis=(1, 2)) for x in (made, donors)
-        )
+    for metric in (np.mean, np.std):
+        found, wanted = (metric(x[..., :3].astype(np.float64), axis=(1, 2)) for x in (made, donors))
         np.testing.assert_allclose(found, wanted, rtol=1e-6 if dtype is np.float32 else 1e-12)
     # All else is kept: the correlation with the recipient is 1.
     for i, channel in np.ndindex(3, 3):

@@ -26,7 +26,7 @@ from keras_saliency.rendering.drawings import (
 )
 from keras_saliency.rendering.heatmaps import NOT_A_NUMBER
 from keras_saliency.rendering.layouts import GAP, LINE
-from keras_saliency.tensorboard.pictures import Pictures
+from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
 
 RNG = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def report(maps, step=0, **more):
 def drawn(values, maps, kind, *, scale="epoch", colormap="hot", vocabulary=None, signed=None):
     probes = ProbeSet(values, np.zeros(len(values), int), kind=kind, vocabulary=vocabulary)
     signed_maps = None if signed is None else np.asarray(signed, np.float32)
-    return Pictures(probes, scale, colormap).draw(report(maps, signed_maps=signed_maps))
+    return PictureWriter(probes, scale, colormap).draw(report(maps, signed_maps=signed_maps))
 
 
 def panels(picture, height, width):
@@ -348,7 +348,7 @@ def test_the_users_diverging_colormap_stays():
 
 def test_a_signed_scale_of_a_run_holds_the_largest_size():
     probes = ProbeSet(np.zeros((1, 1, 2, 1)), [0])
-    pictures = Pictures(probes, "probe", "bwr")
+    pictures = PictureWriter(probes, "probe", "bwr")
     for step, peak in enumerate((-4, 1)):
         signed = np.float32([[[peak, 0]]])
         found = pictures.draw(report(np.abs(signed), step, signed_maps=signed))
@@ -385,7 +385,7 @@ def test_a_negative_constant_map_is_said_to_be_constant():
 
 def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
     probes = ProbeSet(np.zeros((2, 1, 2, 1)), [0, 0])
-    pictures, alone = (Pictures(probes, "shared", "hot") for _ in range(2))
+    pictures, alone = (PictureWriter(probes, "shared", "hot") for _ in range(2))
     for step, size in enumerate((8, 2)):
         maps = np.float32([[[size, 0]], [[1, size]]])
         others = 1000 * maps[::-1] + np.float32([[[1, 500]]])
@@ -406,9 +406,9 @@ def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
 
 def test_further_methods_of_signed_maps_are_signed():
     maps = np.float32([[[2, 0]]])
-    pictures = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
+    pictures = PictureWriter(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
     found = pictures.draw(report(maps, signed_maps=-maps, others={"x": maps}))
-    alone = Pictures(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
+    alone = PictureWriter(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
     expected = alone.draw(report(maps, signed_maps=maps))
     for tag in (tags.CONTACT_SHEET, tags.FILMSTRIP):
         np.testing.assert_array_equal(found[f"{tag}/x"], expected[tag])
@@ -434,7 +434,7 @@ def test_every_kind_can_be_drawn(kind, shape, num_probes):
     """Live, zero, constant and broken maps, of any shape: a picture per probe, sheet and strip."""
     values = RNG.integers(0, 99, (num_probes, *shape))
     probes = ProbeSet(values, np.zeros(num_probes, int), kind=kind)
-    pictures = Pictures(probes, "probe", "hot")
+    pictures = PictureWriter(probes, "probe", "hot")
     map_shape = num_probes, *shape[: len(map_axes(kind))]
     broken = np.ones(map_shape)
     broken.flat[0] = NAN
@@ -467,7 +467,7 @@ def test_a_probes_picture_ignores_its_neighbours_maps(kind, shape):
 
 def test_what_is_shown_is_told():
     def told(values, kind):
-        return Pictures(ProbeSet(values, kind=kind), "epoch", "hot").configuration()
+        return PictureWriter(ProbeSet(values, kind=kind), "epoch", "hot").configuration()
 
     assert told(np.zeros((1, 10_000, 2)), "series")["maps"] == (
         "10000 steps, shown averaged over 40 steps"

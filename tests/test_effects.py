@@ -8,9 +8,9 @@ from keras_saliency.detection.effects import (
     FURTHER,
     MIN_RECIPIENTS,
     NUM_EXAMPLES,
-    Asker,
     Pairs,
     Question,
+    SwapExperiment,
     balanced,
     draw_pairs,
     required_accuracy,
@@ -247,13 +247,13 @@ def answer(images, recipients):
 
 
 def asker(chunk_size=100, by_score=False):
-    return Asker(IMAGES, TARGETS, OWN, answer, chunk_size, by_score)
+    return SwapExperiment(IMAGES, TARGETS, OWN, answer, chunk_size, by_score)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 8, 100])
 def test_an_effect_in_accuracy_by_hand(chunk_size):
     asked = asker(chunk_size)
-    effect = asked.effect(Question("frame", both, None, PAIRS), 1.0)
+    effect = asked.effect(Question("border", both, None, PAIRS), 1.0)
     # Right with the same class: 1 0 1 1; with another: 0 1 0 0.
     assert effect.effect == 0.5
     assert effect.keep == 0.75
@@ -265,7 +265,7 @@ def test_an_effect_in_accuracy_by_hand(chunk_size):
 
 
 def test_an_effect_in_the_score_by_hand():
-    effect = asker(by_score=True).effect(Question("frame", both, None, PAIRS), 4.0)
+    effect = asker(by_score=True).effect(Question("border", both, None, PAIRS), 4.0)
     # Moved by another class: 5 3 7 0; by the same: 1 0 1 2; the differences are 4 3 6 -2.
     assert effect.effect == 11 / 4 / 4
     assert effect.keep == 1 - 1 / 4
@@ -282,7 +282,7 @@ def test_the_control_is_asked_of_the_same_pairs():
         return both(recipients, recipients ^ 1)
 
     asked = asker()
-    effect = asked.effect(Question("frame", both, control, PAIRS), 1.0)
+    effect = asked.effect(Question("border", both, control, PAIRS), 1.0)
     assert seen == [(0, 1), (1, 0), (2, 3), (3, 2), (0, 2), (1, 3), (2, 0), (3, 1)]
     assert effect.control == 0
     assert effect.control_p_value == 1
@@ -292,7 +292,7 @@ def test_the_control_is_asked_of_the_same_pairs():
 
 def test_the_margin_is_of_the_differences_probe_by_probe():
     """Against itself an effect has no margin; against its opposite it has twice its own."""
-    same = asker().effect(Question("frame", both, both, PAIRS), 1.0)
+    same = asker().effect(Question("border", both, both, PAIRS), 1.0)
     assert (same.control, same.margin_p_value) == (0.5, 1)
     assert same.control_p_value == same.p_value
 
@@ -307,9 +307,9 @@ def test_what_spoils_the_images_can_not_be_tested():
     """Kept is 0.75; of two classes 0.6 is needed. With one more that is lost, 0.5."""
     asked = asker()
     assert asked.gate(many(PAIRS), TARGETS)[0] == ""
-    assert asked.effect(Question("frame", both, None, many(PAIRS)), 1.0).untestable == ""
+    assert asked.effect(Question("border", both, None, many(PAIRS)), 1.0).untestable == ""
     few = many(Pairs(PAIRS.recipients[:2], PAIRS.same[:2], PAIRS.other[:2]))
-    effect = asked.effect(Question("frame", both, None, few), 1.0)
+    effect = asked.effect(Question("border", both, None, few), 1.0)
     assert effect.untestable == (
         "exchanging it spoils the images: with donors of the same class 0.50 is kept"
     )
@@ -327,11 +327,11 @@ def test_few_probes_can_prove_nothing():
     nine = Pairs(nine.recipients[:9], nine.same[:9], nine.other[:9])
     asked = asker()
     asked.gate(PAIRS, TARGETS)
-    effect = asked.effect(Question("frame", both, None, nine), 1.0)
+    effect = asked.effect(Question("border", both, None, nine), 1.0)
     assert effect.untestable == "9 probes can't prove an effect, it takes 10"
     assert 0 < effect.effect < 1  # the number is there, for what it is
     lost = Pairs(*(part[[0, 1] * 4] for part in (PAIRS.recipients, PAIRS.same, PAIRS.other)))
-    effect = asked.effect(Question("frame", both, None, lost), 1.0)
+    effect = asked.effect(Question("border", both, None, lost), 1.0)
     assert effect.keep == 0.5  # of what is both few and spoiled, the number of probes is said
     assert effect.untestable == "8 probes can't prove an effect, it takes 10"
 
@@ -340,7 +340,7 @@ def test_the_gate_of_accuracy():
     assert asker().gate(PAIRS, np.array([0, 0, 1, 0])) == ("", 1.0)
     closed, _ = asker().gate(PAIRS, np.array([0, 1, 1, 0]))
     assert closed == "the accuracy on the probes is 0.50, below 0.60"
-    lopsided = Asker(IMAGES, np.array([0, 0, 0, 1]), OWN, answer, 9, False)
+    lopsided = SwapExperiment(IMAGES, np.array([0, 0, 0, 1]), OWN, answer, 9, False)
     closed, _ = lopsided.gate(PAIRS, np.array([0, 0, 0, 0]))  # as good as always the same
     assert closed == "the accuracy on the probes is 0.75, below 0.85"
 
@@ -354,17 +354,19 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
         return np.full(len(batch), -1), batch[:, 0, 0, 0]
 
     pairs = draw_pairs(targets, np.arange(40), num_donors=4, seed=0)
-    asked = Asker(images, targets, images[:, 0, 0, 0], pixel, 100, True)
+    asked = SwapExperiment(images, targets, images[:, 0, 0, 0], pixel, 100, True)
     gate, scale = asked.gate(pairs, np.full(40, -1))
     assert gate == ""
     assert 7 <= scale <= 8
-    blind = Asker(images, targets, np.zeros(40), lambda x, _: (x, np.zeros(len(x))), 100, True)
+    blind = SwapExperiment(
+        images, targets, np.zeros(40), lambda x, _: (x, np.zeros(len(x))), 100, True
+    )
     gate, scale = blind.gate(pairs, np.full(40, -1))
     assert gate == "the scores tell the probes' classes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
-    effect = blind.effect(Question("frame", lambda a, b: images[a], None, pairs), scale)
+    effect = blind.effect(Question("border", lambda a, b: images[a], None, pairs), scale)
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
-    broken = Asker(images, targets, np.full(40, np.nan), pixel, 100, True)
+    broken = SwapExperiment(images, targets, np.full(40, np.nan), pixel, 100, True)
     gate, scale = broken.gate(pairs, np.full(40, -1))
     assert gate == "the scores tell the probes' classes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
@@ -388,7 +390,7 @@ def test_the_gate_of_scores_counts_pairs(moved, gate):
         foreign = targets[donors] != targets[asked]
         return np.full(len(batch), -1), 4.0 * (foreign & ((donors - 1) % 40 < moved))
 
-    asked = Asker(images, targets, np.zeros(40), answer, 100, True)
+    asked = SwapExperiment(images, targets, np.zeros(40), answer, 100, True)
     closed, scale = asked.gate(pairs, np.full(40, -1))
     words = f"the scores tell the probes' classes apart in {gate} of pairs, below 0.70"
     assert closed == (words if gate else "")
@@ -401,7 +403,7 @@ def test_uneven_classes_can_open_the_gate():
     pairs = draw_pairs(targets, np.arange(40), num_donors=1, seed=0)
     for errors, gate in ((0, ""), (1, ""), (2, "the accuracy on the probes is 0.95, below 0.97")):
         predictions = np.where(np.arange(40) < errors, 1, targets)
-        asked = Asker(np.zeros((40, 1, 1, 1)), targets, np.zeros(40), answer, 9, False)
+        asked = SwapExperiment(np.zeros((40, 1, 1, 1)), targets, np.zeros(40), answer, 9, False)
         assert asked.gate(pairs, predictions) == (gate, 1.0)
 
 
@@ -409,7 +411,7 @@ def test_the_gate_is_over_the_probes_that_are_tested():
     """Of 40 zeros, whom nobody asks about, all are known; of the tested half is."""
     targets = np.concatenate([np.repeat([0, 1], 10), np.zeros(40, int)])
     pairs = draw_pairs(targets, np.arange(20), num_donors=2, seed=0)
-    asked = Asker(np.zeros((60, 1, 1, 1)), targets, np.zeros(60), answer, 9, False)
+    asked = SwapExperiment(np.zeros((60, 1, 1, 1)), targets, np.zeros(60), answer, 9, False)
     closed, _ = asked.gate(pairs, np.zeros(60, int))
     assert closed == "the accuracy on the probes is 0.50, below 0.60"
     wrong_elsewhere = np.concatenate([targets[:20], np.ones(40, int)])
@@ -435,16 +437,16 @@ def test_p_values_do_not_depend_on_probes_that_are_not_tested():
 
         everyone = np.concatenate([targets, np.full(more, 2)])
         for by_score in (False, True):
-            asked = Asker(
+            asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), everyone, np.zeros(count), reads, 99, by_score
             )
-            found.append(asked.effect(Question("frame", edit, None, pairs), 1.0).p_value)
+            found.append(asked.effect(Question("border", edit, None, pairs), 1.0).p_value)
     assert found == found[:2] * 4
     assert 1e-4 < found[0] < 0.5  # enough flips are as large to tell one draw from another
 
 
 def test_examples_are_the_pairs_that_changed_most_of_different_classes():
-    effect = asker().effect(Question("frame", both, None, PAIRS), 1.0)
+    effect = asker().effect(Question("border", both, None, PAIRS), 1.0)
     # The differences are 1 -1 1 1: first of each class 0 and 2, then 3, then 1.
     found = [(e.recipient, e.donor, e.prediction, e.same_class_prediction) for e in effect.examples]
     assert found == [(0, 2, 1, 0), (2, 0, 2, 1), (3, 1, 0, 1), (1, 3, 0, 1)]
@@ -459,8 +461,8 @@ def test_an_example_shows_a_donor_that_made_the_difference():
     def half(images, targets):
         return np.array([said[divmod(int(v), 10)] for v in images.ravel()]), np.zeros(len(images))
 
-    effect = Asker(IMAGES, TARGETS, OWN, half, 9, False).effect(
-        Question("frame", both, None, pairs), 1.0
+    effect = SwapExperiment(IMAGES, TARGETS, OWN, half, 9, False).effect(
+        Question("border", both, None, pairs), 1.0
     )
     (example,) = effect.examples
     assert (example.donor, example.prediction, example.same_class_prediction) == (2, 1, 0)
@@ -475,8 +477,8 @@ def test_there_are_a_few_examples_of_many_pairs():
     def wrong_from_class_4_on(batch, asked):
         return np.where(asked < 4, asked, asked - 1), np.zeros(len(batch))
 
-    effect = Asker(images, targets, np.zeros(24), wrong_from_class_4_on, 99, False).effect(
-        Question("frame", lambda a, b: images[a], None, pairs), 1.0
+    effect = SwapExperiment(images, targets, np.zeros(24), wrong_from_class_4_on, 99, False).effect(
+        Question("border", lambda a, b: images[a], None, pairs), 1.0
     )
     assert len(effect.examples) == NUM_EXAMPLES
     assert len({int(targets[example.recipient]) for example in effect.examples}) == NUM_EXAMPLES
@@ -507,7 +509,7 @@ def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as
             rows, columns = np.divmod(images.ravel().astype(int), 40)
             return said[rows, columns], np.zeros(len(images))
 
-        asked = Asker(indices, targets, np.zeros(40), reads, 10**6, False)
+        asked = SwapExperiment(indices, targets, np.zeros(40), reads, 10**6, False)
         edit = Question("region/x", lambda a, b: 40 * indices[a] + indices[b], None, pairs)
         effect = asked.effect(edit, 1.0)
         p_values.append(effect.p_value)
@@ -543,7 +545,9 @@ def test_what_other_donors_might_have_carried_is_no_evidence():
             def edit(recipients, donors, count=count):
                 return (count * recipients + donors).astype(float).reshape(-1, 1, 1, 1)
 
-            asked = Asker(np.zeros((count, 1, 1, 1)), targets, np.zeros(count), reads, 9**9, False)
+            asked = SwapExperiment(
+                np.zeros((count, 1, 1, 1)), targets, np.zeros(count), reads, 9**9, False
+            )
             question = Question("region/x", edit, None, pairs)
             p_values.append(asked.effect(question, 1.0).p_value)
         assert (np.array(p_values) < 0.05).mean() <= 0.07, (classes, per_class)

@@ -18,9 +18,9 @@ from keras_saliency.rendering.heatmaps import (
     enlarged,
     factor_for,
     limits,
+    map_defect,
     overlay,
     scaled,
-    statement,
     value_range,
 )
 from keras_saliency.rendering.layouts import (
@@ -236,9 +236,9 @@ def test_statements():
         "": [[0, 0], [0, 1e-45]],
     }
     for text, values in said.items():
-        assert statement(np.float32(values)) == text
+        assert map_defect(np.float32(values)) == text
     for value in (NAN, INF):
-        assert statement(np.float32([[1, value]])) == "not a number"
+        assert map_defect(np.float32([[1, value]])) == "not a number"
 
 
 # ---------------------------------------------------------------- overlay
@@ -355,8 +355,8 @@ def test_statements_of_signed_maps():
         "": [[-3, 0], [0, 0]],
     }
     for text, values in said.items():
-        assert statement(np.float32(values)) == text
-    assert statement(np.float32([[-1, 1]])) == ""
+        assert map_defect(np.float32(values)) == text
+    assert map_defect(np.float32([[-1, 1]])) == ""
 
 
 def test_the_overlay_of_a_signed_map_is_opaque_on_either_side():

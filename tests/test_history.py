@@ -10,7 +10,7 @@ from test_reader import images, report, written
 import keras_saliency as ks
 from keras_saliency.app.film import animation, caption, filmstrip, save_animation
 from keras_saliency.rendering.heatmaps import colorize, displayed, overlay
-from keras_saliency.tensorboard.pictures import Pictures
+from keras_saliency.tensorboard.pictures import PictureWriter
 
 MAPS = np.float32([[[[0, 1], [2, 4]], [[1, 0], [0, 0]]], [[[8, 0], [0, 0]], [[0, 0], [2, 0]]]])
 """Of two evaluations and two probes, 2 x 2 pixels; multiples of their limits' 252nds."""
@@ -186,7 +186,7 @@ def test_without_labels_no_prediction_is_wrong(tmp_path):
         assert predicted.wrong == (targets is not None)
         (line,) = (
             line
-            for line in Pictures(probes, "epoch", "hot")._caption(moved, maps, 0)
+            for line in PictureWriter(probes, "epoch", "hot")._caption(moved, maps, 0)
             if "dog" in line.text
         )
         assert line.wrong == (targets is not None)

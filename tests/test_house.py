@@ -169,7 +169,7 @@ def test_an_arrow_that_is_not_allowed_is_seen(module: str, statement: str, targe
     [
         ("callback", "from keras_saliency.monitor import SaliencyMonitor"),
         ("app.cli", "from keras_saliency import __version__"),
-        ("tensorboard.sink", "from keras_saliency.tensorboard.pictures import Pictures"),
+        ("tensorboard.sink", "from keras_saliency.tensorboard.pictures import PictureWriter"),
         ("attributions.scores", "import numpy as np, tensorflow as tf"),
     ],
 )

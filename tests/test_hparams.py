@@ -1,4 +1,4 @@
-"""The HParams tab compares runs by our statistics, with nothing but its own `hp.Metric`."""
+"""The HParams tab compares runs by our metrics, with nothing but its own `hp.Metric`."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from test_layout import both_loaders, tensorboard
 import keras_saliency as ks
 
 RATE = hp.HParam("rate", hp.Discrete([0.001, 0.01]))
-METRICS = ("saliency/probe_accuracy", "saliency/gini", "saliency/effect/frame")
+METRICS = ("saliency/probe_accuracy", "saliency/gini", "saliency/effect/border")
 
 
 def search(log_dir):

@@ -14,10 +14,10 @@ LOWEST = 1 / 10_000
 """The smallest p-value."""
 
 OBJECT, TAG, RING, INNER = (11, 12), (4, 15), (0, 7), (1, 7)
-"""Pixels: in the middle; off the middle and off the frame; in both frames; in the wide one only."""
+"""Pixels: in the middle; off the middle and the border; in both borders; in the wide one only."""
 
 TESTS = {
-    *("frame", "thin_frame", "tint", "high_frequency"),
+    *("border", "thin_border", "tint", "high_frequency"),
     *("own_hot_spot", "hot_window", "class_hot_spot"),
 }
 
@@ -101,24 +101,24 @@ def test_a_model_that_reads_a_named_region_only():
     found = examined(ProbeSet(coded(TAG, OBJECT), TARGETS, regions=regions), reads(*TAG))
     effects = by_name(found)
     assert set(effects) == TESTS | {"region/tag", "region/other", "region/object"}
-    assert (found.gate, found.unit, found.note) == ("", "accuracy", "")
+    assert (found.blocked_because, found.unit, found.note) == ("", "accuracy", "")
     assert_full(effects["region/tag"])
     assert_all(effects["region/tag"], control=0, control_p_value=1, margin_p_value=LOWEST)
     for name in ("region/other", "region/object", "own_hot_spot", "hot_window", "class_hot_spot"):
         assert_none(effects[name])
-    for name in ("frame", "thin_frame"):
+    for name in ("border", "thin_border"):
         assert_none(effects[name])
-    assert_all(effects["frame"], control=1, control_p_value=LOWEST, margin_p_value=1)
+    assert_all(effects["border"], control=1, control_p_value=LOWEST, margin_p_value=1)
     for effect in found.effects[:3]:
         assert (effect.num_probes, effect.num_donors) == (60, 4)
 
 
 @pytest.mark.parametrize(("pixel", "thin"), [(RING, 1), (INNER, 0)])
-def test_a_model_that_reads_the_frame_only(pixel, thin):
+def test_a_model_that_reads_the_border_only(pixel, thin):
     effects = by_name(examined(ProbeSet(coded(pixel, OBJECT), TARGETS), reads(*pixel)))
-    assert_full(effects["frame"])
-    assert_all(effects["frame"], control=0, control_p_value=1, margin_p_value=LOWEST)
-    assert_all(effects["thin_frame"], effect=thin, flip=thin, keep=1)
+    assert_full(effects["border"])
+    assert_all(effects["border"], control=0, control_p_value=1, margin_p_value=LOWEST)
+    assert_all(effects["thin_border"], effect=thin, flip=thin, keep=1)
     for name in ("hot_window", "class_hot_spot"):
         assert_none(effects[name])
 
@@ -127,17 +127,17 @@ def test_a_model_that_reads_the_frame_only(pixel, thin):
     ("side", "share"),
     [(8, 28 / 64), (12, 44 / 144), (14, 52 / 196), (15, 56 / 225), (20, 76 / 400)],
 )
-def test_a_frame_of_a_small_image_is_not_thin(side, share):
+def test_a_border_of_a_small_image_is_not_thin(side, share):
     """It is one pixel wide, which is more than a quarter of the area up to 14 pixels."""
     images = noise()[:, :side, :side]
     images[:, side // 2, side // 2, 0] = TARGETS
     maps = np.ones((COUNT, side, side))
     effects = by_name(examined(ProbeSet(images, TARGETS), reads(side // 2, side // 2), maps))
     assert set(effects) == TESTS
-    assert_none(effects["frame"])
-    thin = effects["thin_frame"]
+    assert_none(effects["border"])
+    thin = effects["thin_border"]
     if share > THIN_AREA == 0.25:
-        assert thin.untestable == "of so small an image a frame is too much"
+        assert thin.untestable == "of so small an image a border is too much"
         assert np.isnan([thin.effect, thin.flip, thin.keep, thin.p_value]).all()
         assert (thin.num_probes, thin.examples) == (0, ())
     else:
@@ -158,7 +158,7 @@ def test_a_model_that_knows_and_reads_nothing():
     assert set(by_name(found)) == TESTS | {"region/tag", "background"}
     for effect in found.effects:
         assert_none(effect)
-    assert found.gate == ""
+    assert found.blocked_because == ""
 
 
 def test_a_model_that_reads_part_of_the_time():
@@ -226,14 +226,14 @@ def test_the_background_of_a_model_that_reads_the_background():
 
 
 def test_a_cue_that_is_somewhere_else_in_each_image():
-    """In row 3: near the border, and off the frame."""
+    """In row 3: near the border, and off the border."""
     images, masks = scattered(3, 4)
     regions = {"cue": masks}
     effects = by_name(examined(ProbeSet(images, TARGETS, regions=regions), brightest, masks * 1.0))
     assert_full(effects["own_hot_spot"])
     assert_full(effects["region/cue"])
-    assert_none(effects["thin_frame"])
-    assert_none(effects["frame"])
+    assert_none(effects["thin_border"])
+    assert_none(effects["border"])
     without = by_name(examined(ProbeSet(images, TARGETS), brightest, heat((17, 10))))
     assert_none(without["own_hot_spot"])
 
@@ -315,7 +315,7 @@ def test_dead_maps_propose_nothing():
     for name in ("hot_window", "class_hot_spot"):
         assert effects[name].untestable == "too few maps are alive"
         assert np.isnan([effects[name].effect, effects[name].p_value]).all()
-    assert_none(effects["frame"])
+    assert_none(effects["border"])
 
 
 # ---------------------------------------------------------------- what is not a place
@@ -381,12 +381,12 @@ def test_shares_of_a_score():
     }
     probes = ProbeSet(coded(TAG, OBJECT), TARGETS, regions=regions)
     found = examined(probes, linear(tag=3.0, object=1.0), by_score=True)
-    assert (found.unit, found.gate) == ("score", "")
+    assert (found.unit, found.blocked_because) == ("score", "")
     effects = by_name(found)
     expected = {"region/tag": 0.75, "region/object": 0.25, "region/all": 1, "region/none": 0}
     for name, share in expected.items():
         assert_all(effects[name], effect=share, keep=1, p_value=LOWEST if share else 1)
-    assert_all(effects["frame"], effect=0, control=1)
+    assert_all(effects["border"], effect=0, control=1)
     assert np.isnan([effect.flip for effect in found.effects]).all()
 
 
@@ -404,7 +404,10 @@ def test_scores_that_tell_no_class_apart_close_the_gate():
         return np.full(len(images), -1), images.sum(axis=(1, 2, 3))
 
     found = examined(ProbeSet(noise(), TARGETS), norm, by_score=True)
-    assert found.gate == "the scores tell the probes' classes apart in 0.52 of pairs, below 0.70"
+    assert (
+        found.blocked_because
+        == "the scores tell the probes' classes apart in 0.52 of pairs, below 0.70"
+    )
 
 
 # ---------------------------------------------------------------- what can't be tested
@@ -412,7 +415,7 @@ def test_scores_that_tell_no_class_apart_close_the_gate():
 
 def test_a_model_that_knows_nothing_closes_the_gate():
     found = examined(ProbeSet(coded(OBJECT), TARGETS), lambda x, t: (0 * t, np.zeros(len(x))))
-    assert found.gate == "the accuracy on the probes is 0.33, below 0.60"
+    assert found.blocked_because == "the accuracy on the probes is 0.33, below 0.60"
 
 
 def test_a_model_that_every_change_confuses():
@@ -425,7 +428,7 @@ def test_a_model_that_every_change_confuses():
         return np.array(said), np.zeros(len(batch))
 
     found = examined(ProbeSet(images, TARGETS), by_heart)
-    assert found.gate == ""
+    assert found.blocked_because == ""
     assert len(found.effects) == len(TESTS)
     for effect in found.effects:
         if effect.test == "class_hot_spot" and effect.target == 0:
@@ -440,11 +443,11 @@ def test_a_model_that_every_change_confuses():
 
 def test_probes_without_targets_or_of_one_class():
     found = examined(ProbeSet(noise()), reads(*OBJECT))
-    assert (found.effects, found.gate) == ((), "the probes have no targets")
+    assert (found.effects, found.blocked_because) == ((), "the probes have no targets")
     for targets in (np.zeros(60, int), np.arange(60)):
         found = examined(ProbeSet(noise(), targets), reads(*OBJECT))
         assert found.effects == ()
-        assert found.gate == "it takes two classes, and two probes of one"
+        assert found.blocked_because == "it takes two classes, and two probes of one"
         assert found.passes == 0
 
 
@@ -454,9 +457,9 @@ def test_two_probes_of_each_class_are_too_few_to_halve():
     effects = by_name(found)
     for name in ("hot_window", "class_hot_spot"):
         assert effects[name].untestable == "it takes two classes with three probes each"
-    assert effects["frame"].num_probes == 4
-    assert effects["frame"].effect == 0
-    assert effects["frame"].p_value == pytest.approx(1)
+    assert effects["border"].num_probes == 4
+    assert effects["border"].effect == 0
+    assert effects["border"].p_value == pytest.approx(1)
     six = np.arange(6) % 2
     found = examined(ProbeSet(coded(OBJECT, targets=six), six), reads(*OBJECT))
     assert by_name(found)["hot_window"].num_probes == 4
@@ -479,7 +482,7 @@ def test_classes_of_a_single_probe_are_left_out_and_named():
     probes = ProbeSet(coded(RING, targets=targets), targets, class_names=names)
     found = examined(probes, reads(*RING))
     assert found.note == "classes with a single probe are not tested: emu, fox"
-    effect = by_name(found)["frame"]
+    effect = by_name(found)["border"]
     assert effect.num_probes == 18
     assert_all(effect, effect=1, flip=1, keep=1)
 
@@ -487,7 +490,7 @@ def test_classes_of_a_single_probe_are_left_out_and_named():
 def test_of_many_probes_some_are_tested():
     targets = np.repeat([0, 1, 2], [300, 20, 100])
     found = examined(ProbeSet(coded(RING, targets=targets), targets), reads(*RING))
-    effect = by_name(found)["frame"]
+    effect = by_name(found)["border"]
     assert (effect.num_probes, effect.num_donors) == (MAX_RECIPIENTS, 1)
     assert_all(effect, effect=1, flip=1)
 
@@ -496,7 +499,7 @@ def test_of_many_probes_some_are_tested():
 def test_the_number_of_passes_is_bounded(count, donors):
     targets = np.arange(count) % 2
     found = examined(ProbeSet(coded(RING, targets=targets), targets), reads(*RING))
-    effect = by_name(found)["frame"]
+    effect = by_name(found)["border"]
     assert (effect.num_probes, effect.num_donors) == (count, donors)
 
 
@@ -513,11 +516,11 @@ def contents(found):
             for e in fields.pop("examples")
         ]
         rows.append((repr(fields), examples))
-    return rows, found.gate, found.unit, found.passes, found.note
+    return rows, found.blocked_because, found.unit, found.passes, found.note
 
 
 def wavering(images, targets):
-    """Reads the tag and the frame, and is thrown off by the rest."""
+    """Reads the tag and the border, and is thrown off by the rest."""
     values = images[:, 4, 15, 0] + images[:, 0, 7, 0] + np.sin(40 * images.sum(axis=(1, 2, 3)))
     return np.clip(np.rint(values / 2), 0, 2).astype(int), values
 
@@ -556,7 +559,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
 
 
 def test_the_model_is_asked_for_the_recipient_s_own_target():
-    """The recipient's first pixel leaves with the frame alone, and with all but another thing."""
+    """The recipient's first pixel leaves with the border alone, and with all but another thing."""
     images = coded(RING)
     probes = ProbeSet(images, TARGETS, regions={"tag": region(TAG)})
     asked = []

@@ -19,7 +19,7 @@ from test_callback import fit, probes
 from test_tensorboard import events
 
 import keras_saliency as ks
-from keras_saliency.metrics.catalog import KINDS
+from keras_saliency.metrics.catalog import METRICS
 from keras_saliency.tensorboard.custom_scalars import TAG, layout
 
 OF_A_REGION = {
@@ -29,7 +29,7 @@ OF_A_REGION = {
 
 
 def rich_probes():
-    """With an object mask, a region and groups: these have all statistics."""
+    """With an object mask, a region and groups: these have all metrics."""
     corner = np.zeros((8, 8), bool)
     corner[:4, :4] = True
     plain = probes()
@@ -55,14 +55,14 @@ def patterns(found):
 
 
 def tags_of(kind):
-    """A tag of a kind of statistic, as README's table has it."""
+    """A tag of a kind of metric, as README's table has it."""
     of_group = kind in ("group_accuracy", "object_group_enrichment")
     named = {"group_enrichment": "/corner/a"} | dict.fromkeys(OF_A_REGION, "/corner")
     return f"saliency/{kind}{'/a' if of_group else named.get(kind, '')}"
 
 
 def test_every_kind_of_curve_has_one_chart():
-    tags = [tags_of(kind) for kind in KINDS]
+    tags = [tags_of(kind) for kind in METRICS]
     tags += [f"saliency/{kind}/region/corner" for kind in ("effect", "flip", "p_value")]
     tags += ["saliency_alert/region/corner"]
     found = patterns(charts(layout(tag.removeprefix("saliency/") for tag in tags)))
@@ -72,7 +72,7 @@ def test_every_kind_of_curve_has_one_chart():
 
 
 def test_a_category_that_would_stay_empty_is_left_out():
-    assert charts(layout(["gini", "frame_enrichment"])) == {
+    assert charts(layout(["gini", "border_enrichment"])) == {
         "Saliency: what the model uses": {
             "Effects: what exchanging a thing costs; chance: 0": ["saliency/effect/.*$"],
             "Flips: how often the answer follows; chance: 0": ["saliency/flip/.*$"],
@@ -81,7 +81,7 @@ def test_a_category_that_would_stay_empty_is_left_out():
         },
         "Saliency: where it looks": {
             "Enrichment; chance: 1": [
-                "saliency/(frame_enrichment|object_enrichment|enrichment/.*)$"
+                "saliency/(border_enrichment|object_enrichment|enrichment/.*)$"
             ],
         },
         "Saliency: health": {

@@ -189,7 +189,7 @@ def test_interventions_hold_the_recipients_other_inputs():
     )
     monitor = SaliencyMonitor(model, probes, batch_size=7)
     report = monitor.evaluate(0)
-    assert report.statistics["probe_accuracy"] == 1
+    assert report.metrics["probe_accuracy"] == 1
     found = monitor.intervene(report).interventions
     effect = next(e for e in found.effects if e.test == "region/pixel")
     # With a donor of either kind the pixel's sign is that of its class times its own age: in half
@@ -236,7 +236,7 @@ def test_a_regression_is_explained_as_it_is(struct, age):
     outputs = model(PICTURES)["age"] if struct == "dict" else model(PICTURES)[1]
     np.testing.assert_allclose(report.scores, outputs[:, 0], rtol=1e-5)
     assert report.predictions.tolist() == [-1, -1, -1]  # it has no classes
-    assert "probe_accuracy" not in report.statistics
+    assert "probe_accuracy" not in report.metrics
 
 
 def test_a_regression_without_targets():
@@ -364,7 +364,7 @@ def test_a_score_with_settings_is_the_score_that_it_is():
     monitor = SaliencyMonitor(segmentation_model("softmax"), probes, score=score)
     report = monitor.intervene(monitor.evaluate(0))
     assert report.interventions.unit == "score"
-    assert "probe_accuracy" not in report.statistics
+    assert "probe_accuracy" not in report.metrics
     model = ends_in_classes((8, 8, 3), layers.Flatten())
     np.testing.assert_array_equal(maps(model, probes, score=scores.logit), maps(model, probes))
 
@@ -430,7 +430,10 @@ def test_every_kind_of_input(kind, shape, body, tmp_path):
     saliency = ks.SaliencyCallback(probes, log_dir=tmp_path, verbose=0)
     model.fit(values, TARGETS, epochs=1, verbose=0, callbacks=[saliency])
     assert saliency.report.maps.shape == probes.images.shape[: len(shape) + (kind == "features")]
-    assert saliency.report.interventions.gate == f"tests are made with images, not with {kind}"
+    assert (
+        saliency.report.interventions.blocked_because
+        == f"tests are made with images, not with {kind}"
+    )
 
 
 def token_model(**settings):
@@ -464,7 +467,7 @@ def test_tokens_are_explained_at_their_vectors(tmp_path):
         model, probes, method=["gradient", "integrated_gradients", "smoothgrad"]
     ).evaluate(0)
     close(found.maps, np.linalg.norm(gradients, axis=-1))
-    assert found.statistics["completeness_gap/integrated_gradients"] < 0.01
+    assert found.metrics["completeness_gap/integrated_gradients"] < 0.01
     assert (found.others["smoothgrad"] > 0).all()
     model.compile("sgd", "sparse_categorical_crossentropy")
     saliency = ks.SaliencyCallback(probes, log_dir=tmp_path, verbose=0)

@@ -69,9 +69,9 @@ def by_eager_tape(model, images=IMAGES, targets=TARGETS):
 
 
 def contents(report):
-    """A report's arrays as bytes, and its statistics with nan made equal to itself."""
+    """A report's arrays as bytes, and its metrics with nan made equal to itself."""
     arrays = {n: v.tobytes() for n, v in vars(report).items() if isinstance(v, np.ndarray)}
-    return arrays, {name: repr(value) for name, value in report.statistics.items()}
+    return arrays, {name: repr(value) for name, value in report.metrics.items()}
 
 
 # ---------------------------------------------------------------- values
@@ -93,7 +93,7 @@ def test_compiled_equals_eager():
     np.testing.assert_allclose(report.confidences, confidences, rtol=1e-5)
 
 
-def test_statistics_are_those_of_the_report():
+def test_metrics_are_those_of_the_report():
     model = small_net()
     kernel = model.layers[0].kernel.numpy()
     later = kernel + 0.1 * np.sign(kernel)
@@ -133,12 +133,12 @@ def test_statistics_are_those_of_the_report():
         "enrichment/corner": inside.mean() / (4 / 30),
         "enrichment_ratio/corner": inside.mean() / inside_before.mean(),
     }
-    assert set(expected) <= set(report.statistics) == set(first.statistics)
+    assert set(expected) <= set(report.metrics) == set(first.metrics)
     for name, value in expected.items():
-        assert report.statistics[name] == pytest.approx(value, rel=1e-5), name
-        assert type(report.statistics[name]) is float
-    assert report.statistics["map_similarity"] < 0.9999
-    assert np.isnan(first.statistics["map_similarity"])
+        assert report.metrics[name] == pytest.approx(value, rel=1e-5), name
+        assert type(report.metrics[name]) is float
+    assert report.metrics["map_similarity"] < 0.9999
+    assert np.isnan(first.metrics["map_similarity"])
 
 
 def test_mean_gradient_norm_of_large_gradients():
@@ -150,7 +150,7 @@ def test_mean_gradient_norm_of_large_gradients():
     images = np.zeros_like(IMAGES)
     report = SaliencyMonitor(model, ProbeSet(images, TARGETS)).evaluate(step=0)
     np.testing.assert_array_equal(report.gradient_norms, np.full(COUNT, np.float32(2e38)))
-    assert report.statistics["gradient_norm"] == pytest.approx(2e38, rel=1e-6)
+    assert report.metrics["gradient_norm"] == pytest.approx(2e38, rel=1e-6)
 
 
 def test_weights_are_live():
@@ -240,7 +240,7 @@ def test_without_targets_the_first_prediction_stays():
     report = monitor.evaluate(step=-1)
     np.testing.assert_array_equal(report.targets, first)
     np.testing.assert_array_equal(report.predictions, first)
-    assert "probe_accuracy" not in report.statistics
+    assert "probe_accuracy" not in report.metrics
     kernel = -dense.kernel.numpy()
     dense.kernel.assign(kernel)
     report = monitor.evaluate(step=0)
@@ -585,7 +585,7 @@ def test_images_of_another_float(dtype):
     kernel = model.layers[-1].kernel.numpy().astype(dtype)
     expected = np.abs(kernel.T[TARGETS].reshape(images.shape)).max(axis=-1)
     np.testing.assert_array_equal(report.maps, expected)
-    assert report.statistics["map_similarity"] == pytest.approx(1.0, abs=1e-12)
+    assert report.metrics["map_similarity"] == pytest.approx(1.0, abs=1e-12)
 
 
 def test_bfloat16_images():
@@ -907,7 +907,7 @@ def found_by(monitor, step=0):
     for effect in found.effects:
         examples = [(e.recipient, e.donor, e.image.tobytes()) for e in effect.examples]
         rows.append((repr(dataclasses.replace(effect, examples=())), examples))
-    return rows, found.gate, found.unit, found.passes
+    return rows, found.blocked_because, found.unit, found.passes
 
 
 def test_interventions_are_those_of_the_pure_function_asked_by_predict():
@@ -931,8 +931,8 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
         seed=3,
     )
     found = with_found.interventions
-    assert (found.gate, found.unit, found.passes) == (
-        expected.gate,
+    assert (found.blocked_because, found.unit, found.passes) == (
+        expected.blocked_because,
         expected.unit,
         expected.passes,
     )
@@ -946,10 +946,10 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
     assert corner.effect > 0.1
     # The report is the same but for what was found.
     assert contents(with_found)[0] == contents(report)[0]
-    assert with_found.statistics["effect/region/corner"] == corner.effect
-    assert with_found.statistics["p_value/region/corner"] == corner.p_value
-    for name, value in report.statistics.items():
-        assert repr(with_found.statistics[name]) == repr(value)
+    assert with_found.metrics["effect/region/corner"] == corner.effect
+    assert with_found.metrics["p_value/region/corner"] == corner.p_value
+    for name, value in report.metrics.items():
+        assert repr(with_found.metrics[name]) == repr(value)
     assert [verdict.effect.test for verdict in with_found.verdicts] == [
         effect.test for effect in found.effects
     ]
@@ -1082,7 +1082,7 @@ def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
         "fires",
         False,
         pytest.approx(np.nan, nan_ok=True),
-        ["warn"],
+        ["warning"],
     )
     assert of_corner(reports[1]) == (1.0, "fires", True, 0.5, ["alert"])
     assert of_corner(reports[2]) == (1.0, "fires", True, 0.5, [])
@@ -1099,7 +1099,7 @@ def test_the_same_state_twice_is_no_two_in_a_row():
         assert again.verdicts is first.verdicts
         assert again.interventions is first.interventions
         assert again.alerts == ()
-        assert again.statistics["effect/region/corner"] == 0.5
+        assert again.metrics["effect/region/corner"] == 0.5
     assert of_corner(evaluated_at(monitor, model, 3, 4))[2:] == (True, 0.5, ["alert"])
     assert of_corner(evaluated_at(monitor, model, 4, 0))[1:3] == ("quiet", True)
     assert of_corner(evaluated_at(monitor, model, 5, 0))[1:3] == ("quiet", True)  # nor is it calmer
@@ -1113,8 +1113,8 @@ def test_another_bias_is_another_state_though_the_maps_are_the_same():
     model.layers[-1].bias.assign([100.0, 0.0, 0.0])
     second = monitor.intervene(monitor.evaluate(1))
     np.testing.assert_array_equal(first.maps, second.maps)
-    assert first.interventions.gate == ""
-    assert second.interventions.gate.startswith("the accuracy on the probes is 0.3")
+    assert first.interventions.blocked_because == ""
+    assert second.interventions.blocked_because.startswith("the accuracy on the probes is 0.3")
 
 
 def test_a_monitor_that_forgets_starts_anew():
@@ -1125,17 +1125,17 @@ def test_a_monitor_that_forgets_starts_anew():
     monitor.forget()
     unknown = pytest.approx(np.nan, nan_ok=True)
     again = monitor.intervene(monitor.evaluate(2))  # the very state that was tested before
-    assert of_corner(again) == (1.0, "fires", False, unknown, ["warn"])
+    assert of_corner(again) == (1.0, "fires", False, unknown, ["warning"])
     assert again.verdicts[0].floor == 0.3
     assert of_corner(evaluated_at(monitor, model, 3, 2)) == (0.5, "fires", True, 1.0, ["alert"])
 
 
 @pytest.mark.parametrize("floor", [np.nan, -0.1, 1.5])
 def test_floors_refused(floor):
-    with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'frame'"):
-        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"frame": floor})
+    with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'border'"):
+        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"border": floor})
     with pytest.raises(TypeError, match="floors: expected a dict"):
-        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"frame": "0.5"})
+        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"border": "0.5"})
 
 
 def one_number(outputs, targets):
@@ -1180,11 +1180,11 @@ def test_a_share_of_a_score_of_one_s_own():
     monitor = SaliencyMonitor(model, probes, score=one_number)
     report = monitor.intervene(monitor.evaluate(0))
     effects = {effect.test: effect for effect in report.interventions.effects}
-    assert report.interventions.gate == ""
+    assert report.interventions.blocked_because == ""
     assert effects["region/corner"].effect == pytest.approx(0.2, rel=1e-5)
     assert effects["region/all"].effect == pytest.approx(1, rel=1e-5)
     assert effects["region/all"].keep == pytest.approx(1)
-    assert "flip/region/all" not in report.statistics
+    assert "flip/region/all" not in report.metrics
     verdicts = {verdict.effect.test: verdict for verdict in report.verdicts}
     assert [verdicts[f"region/{name}"].floor for name in ("corner", "all")] == [0.3, 0.3]
 
@@ -1194,12 +1194,12 @@ def test_one_unit_is_measured_in_accuracy():
     model, probes = signs("sigmoid")
     monitor = SaliencyMonitor(model, probes)
     report = monitor.intervene(monitor.evaluate(0))
-    assert (report.interventions.unit, report.interventions.gate) == ("accuracy", "")
+    assert (report.interventions.unit, report.interventions.blocked_because) == ("accuracy", "")
     effects = {effect.test: effect for effect in report.interventions.effects}
     for name, value in (("corner", 0), ("all", 1)):
         effect = effects[f"region/{name}"]
         assert (effect.effect, effect.flip, effect.keep) == (value, value, 1)
-    assert report.statistics["flip/region/all"] == 1
+    assert report.metrics["flip/region/all"] == 1
     assert {verdict.floor for verdict in report.verdicts if "region" in verdict.effect.test} == {
         0.15
     }
@@ -1217,12 +1217,12 @@ def test_groups_that_fare_differently_are_an_effect_of_their_own():
     verdict = next(v for v in report.verdicts if v.effect.test == "groups")
     assert verdict.effect.effect == 1
     assert verdict.effect.num_probes == 30
-    assert verdict.effect.p_value == report.statistics["group_gap_p_value"] == 0.0005
+    assert verdict.effect.p_value == report.metrics["group_gap_p_value"] == 0.0005
     assert verdict.status == "fires"
 
 
 def test_interventions_without_targets():
     monitor = SaliencyMonitor(linear_net(activation="softmax"), ProbeSet(MANY))
     report = monitor.intervene(monitor.evaluate(0))
-    assert report.interventions.gate == "the probes have no targets"
+    assert report.interventions.blocked_because == "the probes have no targets"
     assert (report.interventions.effects, report.verdicts, report.alerts) == ((), (), ())

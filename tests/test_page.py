@@ -645,14 +645,12 @@ def test_alerts_are_those_of_the_log_with_their_evidence(tab, expected, logs):
         for alert in raised:
             if alert.level != "alert":
                 continue
-            where = f'[data-rule="{alert.rule}"][data-step="{alert.epoch}"][data-level="alert"]'
+            where = f'[data-rule="{alert.rule}"][data-step="{alert.step}"][data-level="alert"]'
             card = page.frame.locator(f'[data-testid="alert-card"]{where}')
             card.scroll_into_view_if_needed()
             card.get_by_test_id("evidence").wait_for()
             (found,) = page.pixels(f'{where} [data-testid="evidence"]')
-            np.testing.assert_array_equal(
-                found[..., :3], pictures[alert.epoch, alert.rule, "alert"]
-            )
+            np.testing.assert_array_equal(found[..., :3], pictures[alert.step, alert.rule, "alert"])
 
 
 @pytest.mark.parametrize("rule", ["region/tag", "hot_window"])
@@ -668,7 +666,7 @@ def test_an_alert_leads_to_its_place_on_the_maps(rule, tab, expected):
             f'[data-testid="alert-card"][data-rule="{rule}"][data-level="alert"]'
         )
         card.get_by_test_id("show-alert").click()
-        assert {cell["step"] for cell in page.cells(alert.epoch)} == {alert.epoch}
+        assert {cell["step"] for cell in page.cells(alert.step)} == {alert.step}
         chosen = page.frame.locator(".cells .outlines path.chosen")
         assert chosen.count() == 36
         path = chosen.first.get_attribute("d")

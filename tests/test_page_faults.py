@@ -11,10 +11,10 @@ from test_plugin import blobs, scalar, serving, tensorboard, write, writing
 
 import keras_saliency as ks
 from keras_saliency.app import html_report
-from keras_saliency.data.reports import Alert, Effect, Example, Interventions, Verdict
+from keras_saliency.data.reports import Alert, Effect, Example, InterventionResults, Verdict
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import packed
-from keras_saliency.log.encoder import Records
+from keras_saliency.log.encoder import Encoder
 
 MARKUP = "<img src=x onerror=window.pwned=1>"
 CLOSING = "</script><script>window.pwned=1</script>"
@@ -84,7 +84,7 @@ def write_hostile(log_dir):
     for step in range(3):
         more = {"others": {MARKUP: maps(step + 5)}}
         if step == 1:
-            found = Interventions((effect,), MARKUP, "accuracy", 7, CLOSING)
+            found = InterventionResults((effect,), MARKUP, "accuracy", 7, CLOSING)
             more |= {"interventions": found, "verdicts": (verdict,), "alerts": (alert,)}
         sink.write(report(step, maps(step), **more))
     sink.close()
@@ -92,7 +92,7 @@ def write_hostile(log_dir):
 
 def records_of(step):
     """The elements of a report's records by tag, for spoiling."""
-    return dict(Records(probes(), 112, "epoch", "hot").of_report(report(step, maps(step))))
+    return dict(Encoder(probes(), 112, "epoch", "hot").of_report(report(step, maps(step))))
 
 
 def spoiled_header(elements, **fields):
@@ -117,7 +117,7 @@ DAMAGE = {
 
 def write_damaged(run):
     with writing(run) as writer:
-        tag, elements = Records(probes(), 112, "epoch", "hot").of_probes({}, unit="epoch")
+        tag, elements = Encoder(probes(), 112, "epoch", "hot").of_probes({}, unit="epoch")
         write(writer, tag, 0, blobs(*elements))
         for step in range(12):
             for tag, good in records_of(step).items():
@@ -134,7 +134,7 @@ def write_damaged(run):
 def write_odd_probes(run, spoil):
     """A log whose probes are spoiled."""
     with writing(run) as writer:
-        tag, elements = Records(
+        tag, elements = Encoder(
             probes(masks=np.ones((COUNT, *MAP), bool)), 112, "epoch", "hot"
         ).of_probes({}, unit="epoch")
         found = spoil(elements)

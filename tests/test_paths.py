@@ -166,16 +166,16 @@ def test_the_completeness_gap_of_a_monitor():
     shares = WEIGHTS * IMAGES.astype(np.float64) ** 3
     np.testing.assert_allclose(report.maps, np.abs(0.75 * shares).max(axis=-1), rtol=1e-4)
     # Every share is missed by a quarter, or a sixteenth, of it.
-    assert report.statistics["completeness_gap"] == pytest.approx(1 / 4, rel=1e-4)
-    finer = report.statistics["completeness_gap/integrated_gradients(num_steps=2)"]
+    assert report.metrics["completeness_gap"] == pytest.approx(1 / 4, rel=1e-4)
+    finer = report.metrics["completeness_gap/integrated_gradients(num_steps=2)"]
     assert finer == pytest.approx(1 / 16, rel=1e-4)
-    assert "completeness_gap/gradient" not in report.statistics
+    assert "completeness_gap/gradient" not in report.metrics
 
 
 def test_the_completeness_gap_knows_the_baseline():
     method = partial(integrated_gradients, num_steps=2, rule="gauss_legendre", baseline="mean")
     report = cubic_monitor(IMAGES, method=method).evaluate(step=0)
-    assert report.statistics["completeness_gap"] < 1e-5
+    assert report.metrics["completeness_gap"] < 1e-5
 
 
 # ---------------------------------------------------------------- baselines

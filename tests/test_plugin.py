@@ -26,7 +26,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from keras_saliency import plugin
 from keras_saliency.log import tags
 from keras_saliency.plugin.loader import ALL_STEPS, SaliencyLoader
-from keras_saliency.plugin.runs import LARGEST_HEADER, Log, Texts, header_text
+from keras_saliency.plugin.runs import LARGEST_HEADER, Runs, Texts, header_text
 
 STEPS = range(-1, 60)
 PIXEL = base64.b64decode(
@@ -463,8 +463,8 @@ def test_a_blob_is_found_before_anyone_asks_for_the_index(logs):
     multiplexer.AddRunsFromDirectory(str(logs))
     multiplexer.Reload()
     provider = MultiplexerDataProvider(multiplexer, str(logs))
-    entry = Log(provider).index({})["saliency"][MAPS][7]
-    assert Log(provider).blob({}, entry.keys[0]) == (encoded(header(6)), 1e9 + 6)
+    entry = Runs(provider).index({})["saliency"][MAPS][7]
+    assert Runs(provider).blob({}, entry.keys[0]) == (encoded(header(6)), 1e9 + 6)
 
 
 def test_a_header_has_a_bounded_size():

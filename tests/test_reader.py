@@ -29,7 +29,7 @@ from keras_saliency.tensorboard.sink import last_step
 def report(maps, step=0, **more):
     count = len(maps)
     ones = np.ones(count, np.float32)
-    usual = {"confidences": ones.copy(), "scores": ones, "gradient_norms": ones, "statistics": {}}
+    usual = {"confidences": ones.copy(), "scores": ones, "gradient_norms": ones, "metrics": {}}
     return ks.SaliencyReport(
         step=step,
         maps=np.abs(maps),
@@ -80,10 +80,8 @@ def test_a_training_is_read_back(tmp_path):
         for name in ("targets", "predictions", "confidences", "scores", "gradient_norms"):
             np.testing.assert_array_equal(getattr(read, name), getattr(kept, name))
             assert getattr(read, name).dtype.kind == getattr(kept, name).dtype.kind
-        assert read.statistics.keys() == kept.statistics.keys()
-        np.testing.assert_array_equal(
-            list(read.statistics.values()), list(kept.statistics.values())
-        )
+        assert read.metrics.keys() == kept.metrics.keys()
+        np.testing.assert_array_equal(list(read.metrics.values()), list(kept.metrics.values()))
 
 
 def test_the_probes_are_read_back(tmp_path):
@@ -178,15 +176,15 @@ def test_what_is_not_a_number_is_nan_again(tmp_path):
         ks.ProbeSet(images(2, 1, 2), [0, 0]),
         report(
             maps,
-            statistics={"gini": math.nan, "entropy": 0.5},
+            metrics={"gini": math.nan, "entropy": 0.5},
             confidences=np.float32([math.nan, 1]),
         ),
     )
     (read,) = log.reports
     assert np.isnan(read.maps[0]).all()
     assert read.maps[1].tolist() == [[1, 2]]
-    assert math.isnan(read.statistics["gini"])
-    assert read.statistics["entropy"] == 0.5
+    assert math.isnan(read.metrics["gini"])
+    assert read.metrics["entropy"] == 0.5
     assert np.isnan(read.confidences).tolist() == [True, False]
 
 
@@ -228,16 +226,16 @@ def test_maps_of_other_kinds_keep_their_shape(kind, shape, map_shape, tmp_path):
 )
 def test_places_are_where_the_stock_pictures_show_the_map(kind, shape):
     """Against the drawing of the map itself, in gray."""
-    from keras_saliency.rendering.renderers import PANEL, canvas, seen
+    from keras_saliency.rendering.renderers import PANEL, renderer
 
     rng = np.random.default_rng(0)
     given = ks.ProbeSet(rng.random(shape), [0, 0], kind=kind)
-    drawn = canvas(given, np.arange(2), PANEL)
+    drawn = renderer(given, np.arange(2), PANEL)
     axes = shape[1:-1] if kind != "features" else shape[1:]
     reduced = drawn.reduced(rng.random((2, *axes)).astype(np.float32))
     ends = np.ones(2)
     heat = drawn.heat(reduced, limits=ends, colormap="gray", signed=False)
-    shown = seen(drawn, reduced)
+    shown = drawn.shown(reduced)
     levels = colorize(shown, limits=ends, colormap="gray")[..., 0].reshape(2, -1)
     places = drawn.places[0]
     inside = places >= 0
@@ -247,10 +245,10 @@ def test_places_are_where_the_stock_pictures_show_the_map(kind, shape):
 
 
 def test_places_of_tokens_are_where_their_words_stand():
-    from keras_saliency.rendering.renderers import PANEL, canvas
+    from keras_saliency.rendering.renderers import PANEL, renderer
 
     given = ks.ProbeSet(np.array([[5, 6, 7], [7, 7, 7]]), [0, 0], kind="tokens")
-    drawn = canvas(given, np.arange(2), PANEL)
+    drawn = renderer(given, np.arange(2), PANEL)
     maps = np.float32([[0, 0.5, 1], [1, 0.5, 0]])
     over = drawn.over(maps, limits=np.ones(2), colormap="gray", signed=False)
     for place, color in enumerate(colorize(maps, limits=np.ones(2), colormap="gray")[0]):
@@ -358,7 +356,7 @@ def test_a_file_damaged_in_its_middle_is_told(tmp_path):
         assert 1 <= len(read_log(tmp_path)["saliency"].reports) < 3
 
 
-def test_statistics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
+def test_metrics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     """A callback after ours ends the training at epoch 4, where tests were not due."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
     stop = keras.callbacks.LambdaCallback(
@@ -368,11 +366,11 @@ def test_statistics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     last = read_log(tmp_path)["saliency"].reports[-1]
     assert last.step == 4
     assert last.interventions is not None
-    assert "effect/frame" in last.statistics
-    assert last.statistics.keys() == saliency.report.statistics.keys()
+    assert "effect/border" in last.metrics
+    assert last.metrics.keys() == saliency.report.metrics.keys()
     np.testing.assert_array_equal(
-        [last.statistics[name] for name in saliency.report.statistics],
-        list(saliency.report.statistics.values()),
+        [last.metrics[name] for name in saliency.report.metrics],
+        list(saliency.report.metrics.values()),
     )
 
 
@@ -449,7 +447,7 @@ def test_a_fault_in_what_the_tab_gets_costs_neither_training_nor_the_stock_set(t
     maps = images(1, 2, 2)[..., 0]
     sink = ks.TensorBoardSink(tmp_path, ks.ProbeSet(images(1, 2, 2), [0]))
     with pytest.warns(UserWarning, match="the SALIENCY tab gets no more data, from step 0 on"):
-        sink.write(report(maps, statistics=odd))
+        sink.write(report(maps, metrics=odd))
     sink.write(report(maps, step=1))
     sink.close()
     assert read_blobs(tmp_path) == {}

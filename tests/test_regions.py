@@ -6,14 +6,14 @@ from keras_saliency.detection.proposals import (
     WINDOW_AREA,
     Window,
     class_hot_window,
+    contrast_weighted,
     elsewhere,
-    frame,
     hot_window,
     own_hot_windows,
-    weighed,
     window_mask,
     window_side,
 )
+from keras_saliency.metrics.localization import border
 
 SIZES = [(1, 3), (3, 3), (6, 6), (8, 8), (13, 13), (20, 20), (20, 37), (64, 9), (5, 100), (97, 60)]
 
@@ -53,10 +53,10 @@ def is_outer(window, height, width):
     )
 
 
-# ---------------------------------------------------------------- the frame
+# ---------------------------------------------------------------- the border
 
 
-def test_a_frame_by_hand():
+def test_a_border_by_hand():
     """A fifth of the shorter side, 5, is one pixel."""
     expected = [
         [1, 1, 1, 1, 1, 1, 1],
@@ -65,17 +65,17 @@ def test_a_frame_by_hand():
         [1, 0, 0, 0, 0, 0, 1],
         [1, 1, 1, 1, 1, 1, 1],
     ]
-    np.testing.assert_array_equal(frame(5, 7, 0.2), expected)
-    np.testing.assert_array_equal(frame(7, 5, 0.2), np.transpose(expected))
+    np.testing.assert_array_equal(border(5, 7, 0.2), expected)
+    np.testing.assert_array_equal(border(7, 5, 0.2), np.transpose(expected))
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("share", [0.05, 0.12, 0.25])
-def test_a_frame_is_as_near_to_the_border_as_it_says(size, share):
+def test_a_border_is_as_near_to_the_border_as_it_says(size, share):
     rows, columns = np.indices(size)
     distance = np.minimum.reduce([rows, columns, size[0] - 1 - rows, size[1] - 1 - columns])
     thick = max(1, round(share * min(size)))
-    np.testing.assert_array_equal(frame(*size, share), distance < thick)
+    np.testing.assert_array_equal(border(*size, share), distance < thick)
 
 
 # ---------------------------------------------------------------- windows
@@ -241,7 +241,7 @@ def test_saliency_counts_by_what_there_is_to_see():
     expected[1:4, 2:5] = 1
     expected[2, 3] = 8
     maps = random_maps(1, 6, 6)
-    np.testing.assert_allclose(weighed(maps, images)[0], maps[0] * expected, atol=1e-5)
+    np.testing.assert_allclose(contrast_weighted(maps, images)[0], maps[0] * expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(6, 6), (20, 20), (20, 37), (64, 9)])
@@ -254,11 +254,13 @@ def test_surroundings_are_a_square_twice_as_wide_as_a_window(size):
     squares = np.lib.stride_tricks.sliding_window_view(wide, (side, side), axis=(1, 2))
     differences = np.abs(images - squares.mean(axis=(-2, -1))).max(axis=-1)
     maps = random_maps(2, *size)
-    np.testing.assert_allclose(weighed(maps, images), maps * differences, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        contrast_weighted(maps, images), maps * differences, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_a_flat_image_proposes_nothing():
-    maps = weighed(random_maps(2, 20, 20), np.full((2, 20, 20, 1), 0.5))
+    maps = contrast_weighted(random_maps(2, 20, 20), np.full((2, 20, 20, 1), 0.5))
     assert hot_window(maps) is None
 
 

@@ -20,7 +20,7 @@ def test_twice_as_long_costs_two_more():
     assert {after - before for before, after in itertools.pairwise(counts)} == {2}
 
 
-@pytest.mark.parametrize("name", ["enrichment/tag", "frame_enrichment", "object_enrichment"])
+@pytest.mark.parametrize("name", ["enrichment/tag", "border_enrichment", "object_enrichment"])
 def test_an_enrichment_has_moved_by_a_factor(name):
     for before in (1e-3, 1.0, 40.0):
         for now, moved in (

@@ -476,8 +476,8 @@ def test_callable_on_dense_outputs():
     np.testing.assert_allclose(report.scores, IMAGES[:, 1, 2] @ kernel[:, 3], **CLOSE)
     assert report.predictions.tolist() == [-1] * 6
     assert np.isnan(report.confidences).all()
-    assert "probe_accuracy" not in report.statistics
-    assert np.isnan(report.statistics["confidence"])
+    assert "probe_accuracy" not in report.metrics
+    assert np.isnan(report.metrics["confidence"])
 
 
 def test_callable_on_several_outputs():

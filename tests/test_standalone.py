@@ -11,7 +11,7 @@ from test_reader import images, report, written
 
 import keras_saliency as ks
 from keras_saliency.app.html_report import STATIC, page, script, show
-from keras_saliency.data.reports import Alert, Interventions
+from keras_saliency.data.reports import Alert, InterventionResults
 from keras_saliency.log.reader import read_blobs
 
 DATA = re.compile(
@@ -50,7 +50,7 @@ def test_the_file_carries_the_logs_blobs_as_they_are(log_dir):
 
 
 def test_fewer_steps_are_evenly_spaced_with_the_first_and_the_last(log_dir):
-    index = data(page(log_dir, most_steps=4))["index"]["runs"]["saliency"]
+    index = data(page(log_dir, max_steps=4))["index"]["runs"]["saliency"]
     for tag in ("saliency_log/reports", "saliency_log/maps/saliency"):
         assert [entry[0] for entry in index[tag]] == [-1, 2, 5, 8]
     assert [entry[0] for entry in index["saliency_log/probes"]] == [-1]
@@ -61,13 +61,13 @@ def test_steps_with_a_new_alert_are_kept_beside_the_chosen_ones(tmp_path):
         *("alert", 3, "frame", "a sentence", "an assumption"),
         *(0.5, 0.1, 0.001, 0.0, 0.0, 2, None, None, ()),
     )
-    found = Interventions((), "", "accuracy", 10, "")
+    found = InterventionResults((), "", "accuracy", 10, "")
     maps = images(2, 3, 3)[..., 0]
     reports = [report(maps, step) for step in range(9)]
     reports[3] = dataclasses.replace(reports[3], interventions=found, alerts=(alert,))
     reports[5] = dataclasses.replace(reports[5], interventions=found)
     written(tmp_path, ks.ProbeSet(images(2, 3, 3), [0, 0]), *reports)
-    index = data(page(tmp_path, most_steps=3))["index"]["runs"]["saliency"]
+    index = data(page(tmp_path, max_steps=3))["index"]["runs"]["saliency"]
     assert [entry[0] for entry in index["saliency_log/reports"]] == [0, 3, 4, 8]
     assert [entry[0] for entry in index["saliency_log/findings"]] == [3]
 
@@ -75,8 +75,8 @@ def test_steps_with_a_new_alert_are_kept_beside_the_chosen_ones(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"most_steps": 0}, "most_steps: expected a positive integer, received 0"),
-        ({"most_steps": True}, "most_steps: expected a positive integer, received True"),
+        ({"max_steps": 0}, "max_steps: expected a positive integer, received 0"),
+        ({"max_steps": True}, "max_steps: expected a positive integer, received True"),
         ({"height": "1px"}, "height: expected a positive integer, received '1px'"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.metrics import groups, localization, maps
-from keras_saliency.metrics.catalog import KINDS, LOGGED, description, is_logged, summarize
+from keras_saliency.metrics.catalog import LOGGED, METRICS, description, is_logged, summarize
 
 RNG = np.random.default_rng(0)
 COUNT = 12
@@ -23,7 +23,7 @@ ALWAYS = {
     "similarity_to_start",
     "gini",
     "entropy",
-    "frame_enrichment",
+    "border_enrichment",
 }
 OF_PLACES = {
     "enrichment",
@@ -52,7 +52,7 @@ def report(seed, step=0):
         confidences=rng.random(COUNT),
         scores=rng.random(COUNT),
         gradient_norms=rng.random(COUNT).astype(np.float32),
-        statistics={},
+        metrics={},
     )
 
 
@@ -102,7 +102,7 @@ def test_the_names_do_not_depend_on_earlier_reports():
 
 def test_every_name_has_a_kind_and_a_description():
     for name in summarize(NOW, everything()):
-        kind = KINDS[name.split("/")[0]]
+        kind = METRICS[name.split("/")[0]]
         said = description(name)
         assert kind.shows[1:] in said
         assert f"Chance: {kind.chance}." in said
@@ -115,13 +115,13 @@ def test_every_name_has_a_kind_and_a_description():
 
 def test_a_description_is_as_short_as_trackers_need_it():
     # Of 128 bytes and on, the length of a field is no UTF-8, as which ClearML reads it.
-    for kind in (*KINDS, "effect", "flip", "p_value"):
+    for kind in (*METRICS, "effect", "flip", "p_value"):
         assert 50 < len(description(kind).encode()) <= 127, kind
 
 
 def test_health_lines_propose_nothing():
-    health = {name for name, kind in KINDS.items() if not kind.may_propose}
-    assert health == ALWAYS - {"frame_enrichment"} | {"probe_accuracy", "completeness_gap"}
+    health = {name for name, kind in METRICS.items() if not kind.may_propose}
+    assert health == ALWAYS - {"border_enrichment"} | {"probe_accuracy", "completeness_gap"}
 
 
 def test_what_goes_to_the_logs():
@@ -136,7 +136,7 @@ def test_what_goes_to_the_logs():
         "object_enrichment",
         "enrichment/tag a/b {}",
     }
-    assert KINDS.keys() >= LOGGED
+    assert METRICS.keys() >= LOGGED
 
 
 # ---------------------------------------------------------------- values
@@ -155,7 +155,7 @@ def test_the_values_are_those_of_the_functions():
         "similarity_to_start": maps.map_similarity(NOW.maps, BEFORE.maps),
         "gini": maps.gini(NOW.maps),
         "entropy": maps.entropy(NOW.maps),
-        "frame_enrichment": localization.frame_enrichment(NOW.maps),
+        "border_enrichment": localization.border_enrichment(NOW.maps),
         "group_accuracy/day": correct[:6].mean(),
         "group_accuracy/night": correct[6:].mean(),
         "group_gap": abs(correct[:6].mean() - correct[6:].mean()),

@@ -21,7 +21,7 @@ SCALARS = {
     f"saliency/{name}"
     for name in (
         *("gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity"),
-        *("similarity_to_start", "gini", "entropy", "frame_enrichment"),
+        *("similarity_to_start", "gini", "entropy", "border_enrichment"),
     )
 }
 NAMES = {"000 class 0", "001 class 0", "002 class 1", "003 class 1", "004 class 2", "005 class 2"}
@@ -55,11 +55,11 @@ def test_tags_and_steps_are_exactly_these(tmp_path):
     for tag in ("saliency/map_similarity", "saliency/similarity_to_start"):
         expected[tag] = [0, 1, 2]  # undefined before there is another map
     expected["saliency/configuration"] = expected["custom_scalars__config__"] = [-1]
-    made = {"frame", "tint", "high_frequency", "own_hot_spot"}
+    made = {"border", "tint", "high_frequency", "own_hot_spot"}
     for name in itertools.product(("effect", "flip", "p_value"), made):
         expected[f"saliency/{'/'.join(name)}"] = [-1, 0, 1, 2]
-    # Two probes are too few for windows; of images of 8 x 8 no frame is thin.
-    for test in made | {"hot_window", "class_hot_spot", "thin_frame"}:
+    # Two probes are too few for windows; of images of 8 x 8 no border is thin.
+    for test in made | {"hot_window", "class_hot_spot", "thin_border"}:
         expected[f"saliency_alert/{test}"] = [-1, 0, 1, 2]
     expected["saliency/alerts"] = [-1, 0, 1, 2]
     expected["saliency_log/probes"] = [-1]
@@ -416,7 +416,7 @@ def test_a_rule_s_curve_is_0_and_then_1(tmp_path):
     assert {tag for tag in found if tag.startswith("saliency_alert/")} == {
         f"saliency_alert/{test}" for test in tests
     }
-    assert scalars(found["saliency_alert/frame"]) == dict.fromkeys(range(-1, 4), 0)
+    assert scalars(found["saliency_alert/border"]) == dict.fromkeys(range(-1, 4), 0)
     for name in ("effect", "flip", "p_value"):
         values = scalars(found[f"saliency/{name}/region/tag"])
         expected = zip(
@@ -435,7 +435,7 @@ def test_the_table_tells_every_test_in_words(tmp_path):
     assert "No alert yet: the accuracy on the probes is 0.33, below 0.60." in texts[0]
     warning = next(w for w in saliency.warnings if w.rule == "region/tag")
     (alert,) = (a for a in saliency.alerts if a.rule == "region/tag")
-    assert f"warn: {warning.sentence}" in texts[1]
+    assert f"warning: {warning.sentence}" in texts[1]
     assert f"alert: {alert.sentence}" in texts[2]
     assert alert.sentence not in texts[3]
     passes = saliency.report.interventions.passes
@@ -490,9 +490,9 @@ def test_findings_of_an_epoch_that_a_later_callback_made_the_last(tmp_path):
     train([saliency, stop], epochs=20, model=linear(rate=0.0))
     found = events(tmp_path / "saliency")
     every = list(range(-1, 5))
-    for tag in ("effect/frame", "p_value/frame", "flip/frame", "effect/region/tag"):
+    for tag in ("effect/border", "p_value/border", "flip/border", "effect/region/tag"):
         assert list(found[f"saliency/{tag}"]) == every  # evaluation 5, at epoch 4, was not due
-    assert list(found["saliency_alert/frame"]) == list(found["saliency/alerts"]) == every
+    assert list(found["saliency_alert/border"]) == list(found["saliency/alerts"]) == every
     for tag, by_step in found.items():
         assert {len(tensors) for tensors in by_step.values()} == {1}, tag
     assert list(found["saliency/gini"]) == every
@@ -503,7 +503,7 @@ def test_epochs_without_tests_have_no_findings(tmp_path):
     train([saliency], epochs=9, model=linear(rate=0.0))
     found = events(tmp_path / "saliency")
     due = [-1, 0, 1, 2, 3, 5, 7, 8]
-    for tag in ("saliency/effect/frame", "saliency_alert/frame", "saliency/alerts"):
+    for tag in ("saliency/effect/border", "saliency_alert/border", "saliency/alerts"):
         assert list(found[tag]) == due
     assert list(found["saliency/gini"]) == list(range(-1, 9))
     assert not any(tag.startswith("saliency_evidence") for tag in found)
@@ -522,7 +522,7 @@ def test_groups_alert_without_a_picture(tmp_path):
     found = events(tmp_path / "saliency")
     (warning,) = (w for w in saliency.warnings if w.rule == "groups")
     (alert,) = (a for a in saliency.alerts if a.rule == "groups")
-    assert (warning.epoch, alert.epoch, alert.effect, alert.examples) == (1, 2, 1.0, ())
+    assert (warning.step, alert.step, alert.effect, alert.examples) == (1, 2, 1.0, ())
     assert scalars(found["saliency_alert/groups"]) == {-1: 0, 0: 0, 1: 0, 2: 1, 3: 1}
     assert scalars(found["saliency/group_gap"])[3] == 1
     (text,) = found["saliency/alerts"][2]

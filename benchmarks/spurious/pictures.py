@@ -1,4 +1,4 @@
-"""`Pictures`: images that carry no artefact yet, and where their object is.
+"""`PictureWriter`: images that carry no artefact yet, and where their object is.
 
 Everywhere in this benchmark images are float32 `(n, height, width, channels)` in 0..1, labels and
 codes are int64 `(n,)`, masks are bool `(n, height, width)`, `True` on the object.
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class PictureWriter:
     """Images, and all that is needed to plant an artefact into each of them.
 
     Attributes:
@@ -37,9 +37,9 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, index: Array) -> Pictures:
+    def take(self, index: Array) -> PictureWriter:
         """The pictures at these places, in this order."""
-        return Pictures(
+        return PictureWriter(
             self.images[index],
             self.labels[index],
             self.objects[index],
@@ -47,7 +47,7 @@ class Pictures:
             self.classes,
         )
 
-    def labelled(self, labels: Array) -> Pictures:
+    def labelled(self, labels: Array) -> PictureWriter:
         """The same pictures under other labels."""
         return dataclasses.replace(self, labels=labels)
 
@@ -56,12 +56,12 @@ class Pictures:
 class Split:
     """What a run trains on, is asked about, and is judged by; no picture is in two of them."""
 
-    train: Pictures
-    probes: Pictures
-    test: Pictures
+    train: PictureWriter
+    probes: PictureWriter
+    test: PictureWriter
 
 
-def split(pictures: Pictures, num_train: int, per_class: int, seed: int) -> Split:
+def split(pictures: PictureWriter, num_train: int, per_class: int, seed: int) -> Split:
     """Draws the training images, then so many probes of each class; the rest is the test.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keras_saliency.data.reports import Effect, Interventions
+from keras_saliency.data.reports import Effect, InterventionResults
 from keras_saliency.detection.alerts import ALERT, Streak, judge
 
 
@@ -94,13 +94,13 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
             for effect in map(_effect, row["effects"])
             if _kind(effect) not in policy.leaves_out
         )
-        found = Interventions(effects, row["gate"], "accuracy", 0, "")
+        found = InterventionResults(effects, row["blocked_because"], "accuracy", 0, "")
         verdicts, streaks = judge(found, streaks=streaks)
         for verdict in verdicts:
             effect = verdict.effect
             if policy.counts_only not in ("", _kind(effect)):
                 continue
-            if not row["gate"] and not effect.untestable:
+            if not row["blocked_because"] and not effect.untestable:
                 height = effect.effect / verdict.floor
                 heights[effect.test] = max(height, heights.get(effect.test, height))
             if verdict.status == "fires":
@@ -112,7 +112,7 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
         return None
     return Replayed(
         steps=tuple(row["step"] for row in rows),
-        open=tuple(not row["gate"] for row in rows),
+        open=tuple(not row["blocked_because"] for row in rows),
         effects=tuple(tested),
         fired=tuple(fired),
         heights=heights,
@@ -138,7 +138,7 @@ def agrees(record: dict[str, Any]) -> bool:
         for row in rows:
             effects = tuple(map(_effect, row["effects"]))
             before = streaks
-            found = Interventions(effects, row["gate"], "accuracy", 0, "")
+            found = InterventionResults(effects, row["blocked_because"], "accuracy", 0, "")
             _, streaks = judge(found, streaks=before)
             now = {
                 test

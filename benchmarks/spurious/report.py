@@ -23,7 +23,7 @@ FAILS = "NO"
 """What the table of gates says of one that does not hold."""
 
 PROPOSED = ("own_hot_spot", "class_hot_spot", "hot_window")
-TOUCHED = {"control": tuple(RULES), "gate": tuple(RULES), "halves": PROPOSED[1:]}
+TOUCHED = {"control": tuple(RULES), "blocked_because": tuple(RULES), "halves": PROPOSED[1:]}
 """The tests that feel it if a part is left out; of other maps, those that maps propose."""
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the data: what the models train on, with the masks that the probes get."""
+"""PictureWriter of the data: what the models train on, with the masks that the probes get."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ class Watch(ks.SaliencyCallback):
         row = {
             "step": report.step,
             "seconds": round(seconds, 4),
-            "accuracy": report.statistics["probe_accuracy"],
-            "gate": report.interventions.gate,
+            "accuracy": report.metrics["probe_accuracy"],
+            "blocked_because": report.interventions.blocked_because,
             "effects": [_kept(effect) for effect in report.interventions.effects],
             "alerts": [[alert.level, alert.rule, alert.window] for alert in report.alerts],
         }
@@ -132,7 +132,7 @@ def crippled(run: Run) -> Iterator[None]:
     parts = {
         "control": (interventions, "draw_pairs", uncontrolled_pairs),
         "halves": (interventions, "split_halves", lambda targets, among, seed: (among, among)),
-        "gate": (effects, "required_accuracy", lambda chance: 0.0),
+        "blocked_because": (effects, "required_accuracy", lambda chance: 0.0),
     }
     methods = {"noise": noise, "coarse": coarse}
     with contextlib.ExitStack() as stack:

@@ -282,9 +282,9 @@ def _report(options: argparse.Namespace) -> None:
     if not out.absolute().parent.is_dir():
         raise ValueError(f"--out: the directory {out.parent} does not exist.")
     if options.steps is not None:
-        check_positive_int("--steps", options.steps, mend="It counts the steps to keep.")
+        check_positive_int("--steps", options.steps, hint="It counts the steps to keep.")
     if not draws:
-        out.write_text(page(options.log_dir, most_steps=options.steps), "utf-8")
+        out.write_text(page(options.log_dir, max_steps=options.steps), "utf-8")
         print(f"{out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser, or send it on.")
         return
     log: Log = _one_of(read_log(options.log_dir), options.name)

@@ -26,8 +26,8 @@ from keras_saliency.rendering.heatmaps import (
     enlarged,
     factor_for,
     limits,
+    map_defect,
     overlay,
-    statement,
 )
 from keras_saliency.rendering.layouts import Line
 
@@ -311,7 +311,7 @@ def explain(
     factor = factor_for(max(images.shape[1:3]), MIN_PANEL)
     explained = []
     for index in range(len(images)):
-        said = statement(report.maps[index])
+        said = map_defect(report.maps[index])
         prediction, of = report.predictions[index], subject.class_name(report.targets[index])
         predicts = f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}"
         lines = [

@@ -20,8 +20,8 @@ from keras_saliency.rendering.heatmaps import (
     enlarged,
     factor_for,
     limits,
+    map_defect,
     overlay,
-    statement,
 )
 from keras_saliency.rendering.layouts import Line
 
@@ -190,5 +190,5 @@ def caption(log: Log, report: SaliencyReport, probe: int) -> list[Line]:
     if prediction >= 0:
         said = f"predicts {report.confidences[probe]:.2f} {name(prediction)}"
         lines.append(Line(said, wrong=has_labels and prediction != target))
-    said = statement(report.maps[probe])
+    said = map_defect(report.maps[probe])
     return [*lines, Line(said, wrong=True)]

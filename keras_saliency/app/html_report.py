@@ -62,12 +62,12 @@ class Viewer:
         )
 
 
-def show(log_dir: str | Path, *, most_steps: int | None = None, height: int = 800) -> Viewer:
+def show(log_dir: str | Path, *, max_steps: int | None = None, height: int = 800) -> Viewer:
     """The SALIENCY tab in a notebook, without TensorBoard: the log as it is now.
 
     Args:
         log_dir: The log directory of `SaliencyCallback`.
-        most_steps: As in `page`.
+        max_steps: As in `page`.
         height: Of the cell, in pixels.
 
     Returns:
@@ -77,16 +77,16 @@ def show(log_dir: str | Path, *, most_steps: int | None = None, height: int = 80
         TypeError: `log_dir` is no path.
         ValueError: It is no directory, or holds no log of `SaliencyCallback`.
     """
-    check_positive_int("height", height, mend="It counts pixels.")
-    return Viewer(page(log_dir, most_steps=most_steps), height)
+    check_positive_int("height", height, hint="It counts pixels.")
+    return Viewer(page(log_dir, max_steps=max_steps), height)
 
 
-def page(log_dir: str | Path, *, most_steps: int | None = None) -> str:
+def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
     """The SALIENCY tab and all of its data as one HTML file, which asks no server for anything.
 
     Args:
         log_dir: The log directory of `SaliencyCallback`.
-        most_steps: Keep so many steps of each run, evenly spaced, and those with a new alert; the
+        max_steps: Keep so many steps of each run, evenly spaced, and those with a new alert; the
             file gets smaller. Default: all.
 
     Returns:
@@ -96,16 +96,16 @@ def page(log_dir: str | Path, *, most_steps: int | None = None) -> str:
         TypeError: `log_dir` is no path.
         ValueError: It is no directory, or holds no log of `SaliencyCallback`.
     """
-    if most_steps is not None:
-        check_positive_int("most_steps", most_steps, mend="It counts the steps to keep.")
+    if max_steps is not None:
+        check_positive_int("max_steps", max_steps, hint="It counts the steps to keep.")
     runs = read_blobs(log_dir)
     if not runs:
         raise ValueError(
             f"log_dir: expected a log of SaliencyCallback in {log_dir}, found none. Give the "
             "directory that the callback got as log_dir. (With map_size=None it keeps no such log.)"
         )
-    if most_steps is not None:
-        runs = {run: _thinned(blobs, most_steps) for run, blobs in runs.items()}
+    if max_steps is not None:
+        runs = {run: _thinned(blobs, max_steps) for run, blobs in runs.items()}
     data = json.dumps(_data(runs), allow_nan=False, separators=(",", ":"))
     return _PAGE.format(
         title=html.escape(f"Saliency: {Path(log_dir).resolve().name}"),
@@ -167,9 +167,9 @@ def _header(blobs: list[bytes]) -> dict[str, Any]:
         return {"error": f"{sentence[0].upper()}{sentence[1:]}."}
 
 
-def _thinned(blobs: Blobs, most_steps: int) -> Blobs:
+def _thinned(blobs: Blobs, max_steps: int) -> Blobs:
     logged = list(blobs.get(tags.REPORTS, {}))
-    kept = {logged[place] for place in evenly(len(logged), most_steps)} if logged else set()
+    kept = {logged[place] for place in evenly(len(logged), max_steps)} if logged else set()
     for step, (_, content) in blobs.get(tags.FINDINGS, {}).items():
         header = _header(content).get("header", {})
         if header.get("alerts"):

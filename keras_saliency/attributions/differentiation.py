@@ -55,7 +55,7 @@ class ModelScore:
         loss_scale: `(batch,)`, powers of two by which scores are multiplied before the backward
             pass and gradients divided after it; exact, and out of the reach of float16's limits.
         data_format: How the model takes its input, `"channels_last"` or `"channels_first"`.
-        is_of_places: Whether the score is of a model that labels every place.
+        is_segmentation: Whether the score is of a model that labels every place.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class ModelScore:
         background: Callable[[], Tensor] | None = None,
         loss_scale: Tensor | None = None,
         data_format: str = "channels_last",
-        is_of_places: bool = False,
+        is_segmentation: bool = False,
     ) -> None:
         self._forward = forward
         self._passes: list[_Pass] = []
         self._background = background
         self._loss_scale = loss_scale
         self.data_format = data_format
-        self.is_of_places = is_of_places
+        self.is_segmentation = is_segmentation
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The scores, `(batch,)`; a tape around the call finds their gradient to the inputs."""

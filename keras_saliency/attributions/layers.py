@@ -1,4 +1,4 @@
-"""Class activation maps: what a layer sees, weighed by what the score makes of it.
+"""Class activation maps: what a layer sees, weighted by what the score makes of it.
 
 All are taken at the output of one layer, with a spatial map for each of its channels, and enlarged
 to the size of the input, linear between the centres of its places. Only what speaks for the class
@@ -26,11 +26,11 @@ _UNEVEN = 2.0
 
 
 def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Which places of a layer speak for the class, each channel weighed by its mean gradient.
+    """Which places of a layer speak for the class, each channel weighted by its mean gradient.
 
     High where channels are active that raise the score, wherever in the image they do. Coarse: as
     fine as the layer. Its unit is that of the score, for each place of the layer. A model that
-    learned nothing gives a map of the layer's activity, its channels weighed at random, or zero
+    learned nothing gives a map of the layer's activity, its channels weighted at random, or zero
     everywhere. About one forward pass.
 
     Args:
@@ -70,7 +70,7 @@ def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> 
 
 
 def grad_cam_plus_plus(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Grad-CAM with the places weighed, too: several objects of a class count alike.
+    """Grad-CAM with the places weighted, too: several objects of a class count alike.
 
     High and low, and what a model that learned nothing gives, as in `grad_cam`, with positive
     gradients alone. Its size says nothing: it does not grow with the score's scale as gradients
@@ -104,7 +104,7 @@ def grad_cam_plus_plus(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None =
 
 
 def layer_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Each place weighed by its own positive gradient: fine also at layers near the input.
+    """Each place weighted by its own positive gradient: fine also at layers near the input.
 
     High where a channel is active and more of it, there, would raise the score; what a model that
     learned nothing gives is as speckled as its gradient. Its unit is that of the score. The
@@ -131,7 +131,7 @@ def layer_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) ->
 
 
 def hires_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Each place weighed by its own gradient: what the model computed there, and nothing else.
+    """Each place weighted by its own gradient: what the model computed there, and nothing else.
 
     High where what the layer gives at a place adds to the score. Where a single linear layer
     follows, the places' values before negative ones are cut off sum to the score, less its bias;
@@ -283,7 +283,7 @@ def _default(
             "layer: expected a model with a layer whose output has spatial axes and a gradient; "
             f"found {_listed(places)}. Class activation maps need one: choose another method."
         )
-    if score_fn.is_of_places:
+    if score_fn.is_segmentation:
         areas = [np.prod(_sizes(call, score_fn, inputs)) for call, _ in found]
         found = [place for place, area in zip(found, areas, strict=True) if area == min(areas)]
     call, gradient = found[-1]
@@ -313,9 +313,9 @@ def _listed(places: Sequence[tuple[LayerCall, Tensor]]) -> str:
     return ", ".join(shown) or "none"
 
 
-def _enlarged(weighed: Tensor, inputs: Tensor) -> Tensor:
+def _enlarged(weighted: Tensor, inputs: Tensor) -> Tensor:
     """The sum over channels, negative values cut off, at the inputs' size: `(..., 1)`."""
-    cam = tf.nn.relu(tf.reduce_sum(weighed, axis=-1, keepdims=True))
+    cam = tf.nn.relu(tf.reduce_sum(weighted, axis=-1, keepdims=True))
     for axis in range(1, inputs.shape.rank - 1):
         cam = along(cam, axis, _resizing(int(cam.shape[axis]), int(inputs.shape[axis])))
     return tf.cast(cam, inputs.dtype)

@@ -93,7 +93,7 @@ def _windows(
     """Where windows begin, `(count, axes)`, and their size along each axis."""
     for name, value in (("window", window), ("stride", stride)):
         if value is not None:
-            check_positive_int(name, value, mend="It counts places of the input.")
+            check_positive_int(name, value, hint="It counts places of the input.")
     if window is not None and window > max(axes):
         raise ValueError(
             f"window: expected {max(axes)} or less, as the input has {tuple(axes)} places, "

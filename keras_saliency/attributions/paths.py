@@ -22,7 +22,7 @@ BASELINES = ("zero", "flat", "blurred", "mean")
 """Baselines by name: zeros; the input's own mean colour everywhere; the input blurred, by a
 twentieth of its sides; the mean of the probes."""
 
-RULES = ("midpoint", "gauss_legendre")
+QUADRATURE_RULES = ("midpoint", "gauss_legendre")
 
 BLUR = 0.05
 """The standard deviation of the blur, as a share of each spatial axis."""
@@ -75,8 +75,8 @@ def integrated_gradients(
     Reference:
         Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks. arXiv:1703.01365.
     """
-    check_positive_int("num_steps", num_steps, mend="Give the number of steps on the path.")
-    check_choice("rule", rule, RULES)
+    check_positive_int("num_steps", num_steps, hint="Give the number of steps on the path.")
+    check_choice("rule", rule, QUADRATURE_RULES)
     starts = tf.stack(baselines(score_fn, inputs, baseline))
     alphas, weights = _nodes(num_steps, rule)
     count = starts.shape[0]
@@ -171,7 +171,7 @@ def expected_gradients(
         Erion, Janizek, Sturmfels, Lundberg, Lee: Improving performance of deep learning models
         with axiomatic attribution priors and expected gradients. arXiv:1906.10670.
     """
-    check_positive_int("num_samples", num_samples, mend="Give the number of draws.")
+    check_positive_int("num_samples", num_samples, hint="Give the number of draws.")
     check_seed(seed)
     others = _background(score_fn, inputs, background)
     count = others.shape[0]

@@ -261,7 +261,7 @@ def known(score: Score) -> Callable[..., Tensor] | None:
     return score if known_name(score) else None
 
 
-def is_of_places(score: Score) -> bool:
+def is_segmentation(score: Score) -> bool:
     """Whether a score is of a model that labels every place, and not the input as a whole."""
     return known_name(score) == "segmentation"
 

@@ -1,4 +1,4 @@
-"""Argument checks: what is wrong, what was expected, what came, how to mend it."""
+"""Argument checks: what is wrong, what was expected, what came, how to hint it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 
-def check_positive_int(argument: str, value: object, *, mend: str) -> int:
+def check_positive_int(argument: str, value: object, *, hint: str) -> int:
     """Returns `value` as an int >= 1; a bool is no int.
 
     Raises:
@@ -15,9 +15,9 @@ def check_positive_int(argument: str, value: object, *, mend: str) -> int:
         ValueError: `value` is below 1.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{argument}: expected a positive integer, received {value!r}. {mend}")
+        raise TypeError(f"{argument}: expected a positive integer, received {value!r}. {hint}")
     if value < 1:
-        raise ValueError(f"{argument}: expected a positive integer, received {value!r}. {mend}")
+        raise ValueError(f"{argument}: expected a positive integer, received {value!r}. {hint}")
     return int(value)
 
 

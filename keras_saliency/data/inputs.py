@@ -61,18 +61,18 @@ def checked_images(images: Any, kind: str) -> Array:
     axes = KINDS[kind]
     if array.ndim != len(axes) + 1:
         others = [name for name, known in KINDS.items() if len(known) + 1 == array.ndim]
-        mend = ""
+        hint = ""
         if kind == "image":
-            mend = (
+            hint = (
                 " Add an axis with images[np.newaxis] for a single image, with "
                 "images[..., np.newaxis] for gray images."
             )
         if others:
             kinds = " or ".join(map(repr, others))
-            mend += f" For other inputs of rank {array.ndim} pass kind={kinds}."
+            hint += f" For other inputs of rank {array.ndim} pass kind={kinds}."
         raise ValueError(
             f"images: expected rank {len(axes) + 1}, (num_probes, {', '.join(axes)}), received "
-            f"shape {array.shape}.{mend}"
+            f"shape {array.shape}.{hint}"
         )
     if 0 in array.shape:
         raise ValueError(f"images: expected at least one probe, received shape {array.shape}.")

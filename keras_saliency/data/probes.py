@@ -22,7 +22,7 @@ from keras_saliency.data.inputs import KINDS, checked_held, checked_images, map_
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import draw
 
-FEW = 4
+MIN_PER_CLASS = 4
 """Fewer probes of a class than these are said, unless they were asked for."""
 
 
@@ -198,7 +198,7 @@ class ProbeSet:
             [0, 0, 0, 1, 1, 1]
         """
         if per_class is not None:
-            check_positive_int("per_class", per_class, mend="Give the number of probes per class.")
+            check_positive_int("per_class", per_class, hint="Give the number of probes per class.")
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed: expected an integer, received {seed!r}.")
         if class_names is None:
@@ -213,7 +213,7 @@ class ProbeSet:
         )
         if not drawn:
             raise ValueError("dataset: expected at least one batch, received an empty data set.")
-        wanted = per_class or FEW
+        wanted = per_class or MIN_PER_CLASS
         short = {label: len(kept) for label, kept in sorted(drawn.items()) if len(kept) < wanted}
         if short:
             warnings.warn(
@@ -240,7 +240,7 @@ class ProbeSet:
 
 def _per_class(classes: int) -> int:
     """As many probes of each class as make some 128 in all."""
-    return max(FEW, min(32, 128 // classes))
+    return max(MIN_PER_CLASS, min(32, 128 // classes))
 
 
 class _DefaultNames(tuple[str, ...]):

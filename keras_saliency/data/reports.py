@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Window(NamedTuple):
+    """A rectangle of an image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +47,7 @@ class Effect:
     `nan` where a number is undefined, all of them where `untestable` says why.
 
     Attributes:
-        test: Which: `"region/<name>"`, `"background"`, `"frame"`, `"thin_frame"`, `"tint"`,
+        test: Which: `"region/<name>"`, `"background"`, `"border"`, `"thin_border"`, `"tint"`,
             `"high_frequency"`, `"own_hot_spot"`, `"class_hot_spot"`, `"hot_window"`, `"groups"`.
         effect: The region-swap effect: accuracy with the thing taken from a donor of the same
             class, minus accuracy with it taken from one of another class; in -1..1, 0 if the
@@ -49,13 +58,13 @@ class Effect:
             under a donor of the same class; in -1..1, 0 if the model does not use it.
         keep: Accuracy under donors of the same class, in 0..1: what the exchange spares.
         control: The effect of the control, with the same donors: of a region or window, the same
-            shape elsewhere; of frame, tint and finest detail, all but that; of own hot spots,
+            shape elsewhere; of border, tint and finest detail, all but that; of own hot spots,
             those away from the border; `nan` for other tests.
         margin_p_value: Of `effect` > `control`.
         control_p_value: Of `control` > 0.
         num_probes: How many probes were changed.
         num_donors: Donors of each kind, per probe.
-        window: `(top, left, height, width)` of a proposed window.
+        window: A proposed window, in pixels; `None` for other tests.
         target: The class of a proposal for one class.
         untestable: Why no test could be made; empty if it was.
         examples: Up to four of the pairs in which the answer changed most.
@@ -71,27 +80,27 @@ class Effect:
     control_p_value: float = math.nan
     num_probes: int = 0
     num_donors: int = 0
-    window: tuple[int, int, int, int] | None = None
+    window: Window | None = None
     target: int | None = None
     untestable: str = ""
     examples: tuple[Example, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, eq=False)
-class Interventions:
+class InterventionResults:
     """All interventions of one evaluation.
 
     Attributes:
         effects: One for each test.
-        gate: Why no alert may be raised yet (the model is about as good as chance); empty if
-            one may.
+        blocked_because: Why no alert can be raised yet (the model is hardly better than chance);
+            empty if one can.
         unit: What effects are measured in: `"accuracy"` or `"score"`.
         passes: How many images the model was asked about.
         note: What was left out, such as classes with too few probes; empty if nothing was.
     """
 
     effects: tuple[Effect, ...]
-    gate: str
+    blocked_because: str
     unit: str
     passes: int
     note: str
@@ -106,9 +115,8 @@ class Verdict:
         floor: What it has to reach.
         p_value: Of an effect > 0, by Holm's method over all tests of the evaluation.
         start: The effect at the first evaluation, as a rule before training; `nan` without one.
-        status: `"fires"`; `"suppressed"`: it would fire, but the control says that anything
-            would do; `"finding"`: a true effect that is no reason for an alert; `"quiet"`;
-            `"untestable"`.
+        status: `"fires"`; `"finding"`: a significant effect that raises no alert, for the reason
+            given; `"quiet"`; `"untestable"`.
         reason: For the status, in words; may be empty.
         active: Whether an alert of this rule stands.
     """
@@ -127,9 +135,9 @@ class Alert:
     """What a rule has to say, and what that rests on.
 
     Attributes:
-        level: `"warn"` when a rule fires, `"alert"` when it fires twice in a row.
-        epoch: The report's step: Keras' 0-based epoch, -1 before training.
-        rule: The name of the test, such as `"region/top-left"` or `"frame"`.
+        level: `"warning"` when a rule fires, `"alert"` when it fires twice in a row.
+        step: The report's step: Keras' 0-based epoch, -1 before training.
+        rule: The name of the test, such as `"region/top-left"` or `"border"`.
         sentence: All of it, in plain words.
         assumption: Under which it is a fault of the model, such as "your masks cover the object".
         effect: The region-swap effect, as in `Effect`.
@@ -138,13 +146,13 @@ class Alert:
         control: The effect of the control; `nan` without one.
         start: The effect at the first evaluation, as a rule before training; `nan` without one.
         num_probes: How many probes were changed.
-        window: `(top, left, height, width)` in pixels, of a window that the maps proposed.
+        window: The window that the maps proposed, in pixels; `None` for other tests.
         target: The class of a proposal for one class.
         examples: Pairs of probes to look at.
     """
 
     level: str
-    epoch: int
+    step: int
     rule: str
     sentence: str
     assumption: str
@@ -154,7 +162,7 @@ class Alert:
     control: float
     start: float
     num_probes: int
-    window: tuple[int, int, int, int] | None
+    window: Window | None
     target: int | None
     examples: tuple[Example, ...] = field(repr=False)
 
@@ -182,7 +190,7 @@ class SaliencyReport:
         scores: `(num_probes,)`, the scalar that was differentiated.
         gradient_norms: `(num_probes,)`, the L2 norm of each probe's attribution (of the gradient
             itself for `method="gradient"`): the magnitude that a map scaled for display lacks.
-        statistics: Named numbers computed from the above; `nan` where undefined. See
+        metrics: Named numbers computed from the above; `nan` where undefined. See
             `keras_saliency.metrics.catalog`.
         method: The name of what made `maps`.
         signed_maps: The same as `maps` with their signs, where the reduction keeps them; else
@@ -201,11 +209,11 @@ class SaliencyReport:
     confidences: Array
     scores: Array
     gradient_norms: Array
-    statistics: Mapping[str, float]
+    metrics: Mapping[str, float]
     method: str = "saliency"
     signed_maps: Array | None = None
     others: Mapping[str, Array] = field(default_factory=dict)
-    interventions: Interventions | None = None
+    interventions: InterventionResults | None = None
     verdicts: tuple[Verdict, ...] = ()
     alerts: tuple[Alert, ...] = ()
 

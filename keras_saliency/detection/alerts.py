@@ -3,7 +3,7 @@
 A test *fires* if its effect passes a floor, its p-value (Holm's, over all tests of the evaluation)
 is below `ALPHA`, the model knows the classes at all, and its control does not say that anything
 would do. The first evaluation at which a test fires warns; the second in a row is an alert, which
-stays until two in a row are quiet. No statistic of a map raises an alert by itself.
+stays until two in a row are quiet. No metric of a map raises an alert by itself.
 
 A model and its data alone cannot tell a shortcut from a feature. So each rule names the assumption
 under which its effect is a fault.
@@ -15,12 +15,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from keras_saliency.data.reports import Alert, Effect, Interventions, Verdict
+from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verdict, Window
 
 ALPHA = 0.01
 """The level of significance, for all tests of one evaluation together."""
 
-WARN, ALERT = "warn", "alert"
+WARNING, ALERT = "warning", "alert"
 """The levels of an alert: fired once; fired twice in a row."""
 
 
@@ -34,10 +34,6 @@ FINDING = 0.15
 
 class SaliencyAlertWarning(UserWarning):
     """The category of the Python warning that tells of alerts."""
-
-
-Window = tuple[int, int, int, int]
-"""`(top, left, height, width)`, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ _CONTROLS = {
     "rest": "all but it",
     "inside": "a place as small inside",
 }
-_FRAME_PRIOR = "objects do not reach the border (frame prior)"
+_BORDER_PRIOR = "objects do not reach the border (border prior)"
 _SIZE_PRIOR = "no place so small makes the class of a natural image (size prior)"
 _TINT_PRIOR = "brightness and contrast do not make the class (tint prior)"
 _DETAIL_PRIOR = "the finest detail does not make the class (detail prior)"
@@ -77,14 +73,14 @@ RULES: Mapping[str, Rule] = {
         0.15, "elsewhere", 1.5, "the region {name!r}", "a region you name should not decide"
     ),
     "background": Rule(0.15, "", 0.0, "the background", "your masks cover the object"),
-    "frame": Rule(0.25, "rest", 2.0, "the outer 12 % of each side", _FRAME_PRIOR),
-    "thin_frame": Rule(0.25, "rest", 2.0, "the outer 5 % of each side", _FRAME_PRIOR),
+    "border": Rule(0.25, "rest", 2.0, "the outer 12 % of each side", _BORDER_PRIOR),
+    "thin_border": Rule(0.25, "rest", 2.0, "the outer 5 % of each side", _BORDER_PRIOR),
     "tint": Rule(0.2, "rest", 1.0, "brightness and contrast", _TINT_PRIOR),
     "high_frequency": Rule(
         0.2, "rest", 1.0, "the finest detail (waves of three pixels or less)", _DETAIL_PRIOR
     ),
     "own_hot_spot": Rule(
-        0.25, "inside", 1.5, "one small place near the border of each image", _FRAME_PRIOR
+        0.25, "inside", 1.5, "one small place near the border of each image", _BORDER_PRIOR
     ),
     "class_hot_spot": Rule(0.25, "elsewhere", 1.5, "the small window {window}", _SIZE_PRIOR),
     "hot_window": Rule(0.25, "elsewhere", 1.5, "the small window {window}", _SIZE_PRIOR),
@@ -115,13 +111,13 @@ class Streak:
     """The window and the class of the latest firing: a proposal elsewhere begins a new streak."""
 
 
-def kind(test: str) -> str:
+def rule_name(test: str) -> str:
     """The part of a test's name that says which rule is for it: `"region"` of `"region/tag"`."""
     return test.partition("/")[0]
 
 
 def judge(
-    found: Interventions,
+    found: InterventionResults,
     *,
     floors: Mapping[str, float] | None = None,
     start: Mapping[str, float] | None = None,
@@ -145,15 +141,15 @@ def judge(
     verdicts = []
     after = dict(streaks or {})
     for effect in found.effects:
-        rule = RULES[kind(effect.test)]
+        rule = RULES[rule_name(effect.test)]
         before = (start or {}).get(effect.test, math.nan)
         floor = max(rule.floor, (floors or {}).get(effect.test, 0.0))
         if found.unit == "score":
             floor = min(1.0, max(SCORE_FLOORS * rule.floor, floor))
         p_value = adjusted.get(effect.test, math.nan)
         status, reason = _status(effect, rule, floor, p_value)
-        if found.gate:
-            status, reason = "untestable", found.gate
+        if found.blocked_because:
+            status, reason = "untestable", found.blocked_because
         elif found.unit == "score" and status == "fires":
             status, reason = _against_start(effect, floor, before, start is None)
         streak = after.get(effect.test, Streak())
@@ -197,7 +193,7 @@ def _status(effect: Effect, rule: Rule, floor: float, p_value: float) -> tuple[s
         return "finding", f"{_CONTROLS[rule.control]} has an effect of {_plain(effect.control)}"
     control_fires = effect.control >= floor and effect.control_p_value < ALPHA
     if rule.control == "elsewhere" and control_fires and not beats_control:
-        return "suppressed", f"{_CONTROLS[rule.control]} has an effect of {_plain(effect.control)}"
+        return "finding", f"{_CONTROLS[rule.control]} has an effect of {_plain(effect.control)}"
     return "fires", ""
 
 
@@ -235,7 +231,7 @@ def announce(
         verdicts: Of this evaluation.
         before: The streaks after the evaluation before.
         step: Of this evaluation.
-        unit: As in `Interventions`.
+        unit: As in `InterventionResults`.
         class_name: From a class index to its name.
     """
     alerts = []
@@ -244,12 +240,12 @@ def announce(
     for verdict in sorted(fired, key=lambda verdict: -verdict.effect.effect):
         if before.get(verdict.effect.test, Streak()).active:
             continue
-        level = ALERT if verdict.active else WARN
-        effect, rule = verdict.effect, RULES[kind(verdict.effect.test)]
+        level = ALERT if verdict.active else WARNING
+        effect, rule = verdict.effect, RULES[rule_name(verdict.effect.test)]
         alerts.append(
             Alert(
                 level=level,
-                epoch=step,
+                step=step,
                 rule=effect.test,
                 sentence=f"{when}: {sentence(verdict, unit, class_name)}",
                 assumption=rule.assumption,
@@ -273,7 +269,7 @@ def subject(effect: Effect, class_name: Callable[[int], str]) -> str:
     if effect.window is not None:
         top, left, height, width = effect.window
         window = f"at {_span('row', top, height)}, {_span('column', left, width)}"
-    words = RULES[kind(effect.test)].subject.format(
+    words = RULES[rule_name(effect.test)].subject.format(
         name=effect.test.partition("/")[2], window=window
     )
     if effect.target is not None:
@@ -288,9 +284,9 @@ def _span(name: str, first: int, count: int) -> str:
 def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> str:
     """What a verdict says, in plain words, with its numbers and its assumption."""
     effect = verdict.effect
-    rule = RULES[kind(effect.test)]
+    rule = RULES[rule_name(effect.test)]
     words = subject(effect, class_name)
-    if kind(effect.test) == "groups":
+    if rule_name(effect.test) == "groups":
         said = (
             f"the model fares worse on some groups, and not for their classes: the best group's "
             f"accuracy exceeds the worst one's by {effect.effect:.2f}"
@@ -306,8 +302,8 @@ def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> s
             f"{effect.effect:.2f} of accuracy"
         )
     else:
-        them = "them" if kind(effect.test) == "tint" else "it"
-        those = "those" if kind(effect.test) == "tint" else "that"
+        them = "them" if rule_name(effect.test) == "tint" else "it"
+        those = "those" if rule_name(effect.test) == "tint" else "that"
         said = (
             f"the model relies on {words}: replacing {them} by {those} of another class costs "
             f"{effect.effect:.2f} of accuracy"
@@ -318,7 +314,7 @@ def sentence(verdict: Verdict, unit: str, class_name: Callable[[int], str]) -> s
     if not math.isnan(verdict.start):
         numbers.append(f"at the start: {_plain(verdict.start)}")
     told = f"{said} ({'; '.join(numbers)}). A fault, assuming that {rule.assumption}."
-    if kind(effect.test) == "groups":
+    if rule_name(effect.test) == "groups":
         return told
     return f"{told} Validation data that share the cue do not show it."
 
@@ -334,12 +330,12 @@ def in_short(alerts: Sequence[Alert]) -> str:
     return alerts[0].sentence + (f" Also: {others}." if others else "")
 
 
-def numbers(found: Interventions) -> dict[str, float]:
-    """What the interventions found as named numbers, for `SaliencyReport.statistics`."""
+def numbers(found: InterventionResults) -> dict[str, float]:
+    """What the interventions found as named numbers, for `SaliencyReport.metrics`."""
     named = {}
     for effect in found.effects:
         named[f"effect/{effect.test}"] = effect.effect
-        if found.unit == "accuracy" and kind(effect.test) != "groups":
+        if found.unit == "accuracy" and rule_name(effect.test) != "groups":
             named[f"flip/{effect.test}"] = effect.flip
         named[f"p_value/{effect.test}"] = effect.p_value
     return named

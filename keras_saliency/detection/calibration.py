@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.detection.alerts import RULES, kind
+from keras_saliency.detection.alerts import RULES, rule_name
 
 Baseline = str | Path | Mapping[str, float] | None
 """A file of `calibrate`'s, its floors by test, or none."""
@@ -39,9 +39,9 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
         ValueError: There is no run, or none made interventions.
 
     Example:
-        >>> history = {"step": [-1, 0, 1], "effect/frame": [0.9, 0.1, 0.3]}
+        >>> history = {"step": [-1, 0, 1], "effect/border": [0.9, 0.1, 0.3]}
         >>> calibrate([history])
-        {'frame': 0.298}
+        {'border': 0.298}
     """
     if isinstance(runs, Mapping) or not isinstance(runs, Iterable):
         raise TypeError(f"runs: expected a list of runs, received {type(runs).__name__}.")
@@ -50,7 +50,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
     for history in histories:
         for name in history:
             prefix, _, test = name.partition("/")
-            if prefix != "effect" or kind(test) not in RULES:
+            if prefix != "effect" or rule_name(test) not in RULES:
                 continue
             pairs = zip(history["step"], history[name], strict=True)
             found = [value for step, value in pairs if step >= 0 and np.isfinite(value)]
@@ -128,7 +128,7 @@ def check_floors(argument: str, floors: Any) -> dict[str, float]:
             f"{argument}: expected a dict from test to floor, as keras_saliency.calibrate gives, "
             f"received {floors!r}."
         )
-    unknown = [test for test in floors if kind(test) not in RULES]
+    unknown = [test for test in floors if rule_name(test) not in RULES]
     if unknown:
         raise ValueError(
             f"{argument}: expected tests of {', '.join(RULES)}, received {unknown[0]!r}."

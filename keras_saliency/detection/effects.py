@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from keras_saliency.data.reports import Array, Effect, Example
+from keras_saliency.data.reports import Array, Effect, Example, Window
 
 Answer = Callable[[Array, Array], tuple[Array, Array]]
 """From images, and the indices of the probes that they were made of, to the classes predicted (-1
@@ -23,7 +23,7 @@ where that can't be told) and the scores of these probes' targets."""
 Edit = Callable[[Array, Array], Array]
 """From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
 
-FEW = 4
+MIN_CLASS_SIZE = 4
 """Where there are too many classes for so many probes of each, tests are made on some classes."""
 
 MIN_RECIPIENTS = 10
@@ -72,7 +72,7 @@ class Question:
     edit: Edit
     control: Edit | None
     pairs: Pairs
-    window: tuple[int, int, int, int] | None = None
+    window: Window | None = None
     target: int | None = None
 
 
@@ -89,12 +89,13 @@ class Answers:
 def balanced(targets: Array, among: Array, at_most: int, seed: int) -> Array:
     """So many of these probes at most, as evenly over the classes as there are any; sorted.
 
-    Of classes that would be left with fewer than `FEW` probes each, some are left out altogether.
+    Classes that would be left with fewer than `MIN_CLASS_SIZE` probes each are left out, some of
+    them, so that the others have enough.
     """
     generator = np.random.default_rng(seed)
     if len(among) <= at_most:
         return among
-    classes = generator.permutation(np.unique(targets[among]))[: max(2, at_most // FEW)]
+    classes = generator.permutation(np.unique(targets[among]))[: max(2, at_most // MIN_CLASS_SIZE)]
     shuffled = generator.permutation(among[np.isin(targets[among], classes)])
     rank = np.empty(len(shuffled), int)  # the first of each class, the second of each class, ...
     for target in classes:
@@ -197,7 +198,7 @@ def required_accuracy(chance: float) -> float:
     return min(max(chance + 0.1, min(2 * chance, 0.6)), (1 + chance) / 2)
 
 
-class Asker:
+class SwapExperiment:
     """Asks the model about counterfactual images and compares the answers."""
 
     def __init__(

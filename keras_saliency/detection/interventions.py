@@ -17,34 +17,34 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_saliency.data.probes import ProbeSet
-from keras_saliency.data.reports import Array, Effect, Interventions
+from keras_saliency.data.reports import Array, Effect, InterventionResults
 from keras_saliency.detection.edits import swap_high_frequency, swap_region, swap_tint
 from keras_saliency.detection.effects import (
     MIN_RECIPIENTS,
     Answer,
-    Asker,
     Edit,
     Pairs,
     Question,
+    SwapExperiment,
     balanced,
     draw_pairs,
     split_halves,
 )
 from keras_saliency.detection.proposals import (
     class_hot_window,
+    contrast_weighted,
     elsewhere,
-    frame,
     hot_window,
     own_hot_windows,
-    weighed,
     window_mask,
 )
+from keras_saliency.metrics.localization import border
 
-FRAME, THIN_FRAME = 0.12, 0.05
-"""How wide the tested frames are on each side, as a share of the shorter side."""
+BORDER, THIN_BORDER = 0.12, 0.05
+"""How wide the tested borders are on each side, as a share of the shorter side."""
 
 THIN_AREA = 0.25
-"""A frame of a larger share of the area is not thin any more."""
+"""A border of a larger share of the area is not thin any more."""
 
 MAX_RECIPIENTS = 256
 """So many probes are changed at most, the same number of each class as far as there are any."""
@@ -63,7 +63,7 @@ def intervene(
     by_score: bool,
     chunk_size: int,
     seed: int = 0,
-) -> Interventions:
+) -> InterventionResults:
     """Makes every test that these probes allow.
 
     Args:
@@ -79,15 +79,17 @@ def intervene(
     unit = "score" if by_score else "accuracy"
     targets = probes.targets
     if probes.kind != "image":
-        return Interventions((), f"tests are made with images, not with {probes.kind}", unit, 0, "")
+        return InterventionResults(
+            (), f"tests are made with images, not with {probes.kind}", unit, 0, ""
+        )
     if targets is None:
-        return Interventions((), "the probes have no targets", unit, 0, "")
+        return InterventionResults((), "the probes have no targets", unit, 0, "")
     everyone = balanced(targets, np.arange(len(targets)), MAX_RECIPIENTS, seed)
     pairs = draw_pairs(targets, everyone, num_donors=donors_for(everyone), seed=seed)
     if not len(pairs.recipients):
         few = "it takes two classes, and two probes of one"
-        return Interventions((), few, unit, 0, "")
-    asker = Asker(probes.images, targets, scores, answer, chunk_size, by_score)
+        return InterventionResults((), few, unit, 0, "")
+    asker = SwapExperiment(probes.images, targets, scores, answer, chunk_size, by_score)
     gate, scale = asker.gate(pairs, predictions)
     tests = [
         *_named(probes, pairs, seed),
@@ -95,7 +97,7 @@ def intervene(
     ]
     effects = [test if isinstance(test, Effect) else asker.effect(test, scale) for test in tests]
     note = _left_out(probes, targets, everyone, pairs)
-    return Interventions(tuple(effects), gate, unit, asker.passes, note)
+    return InterventionResults(tuple(effects), gate, unit, asker.passes, note)
 
 
 def _left_out(probes: ProbeSet, targets: Array, everyone: Array, pairs: Pairs) -> str:
@@ -109,7 +111,7 @@ def _left_out(probes: ProbeSet, targets: Array, everyone: Array, pairs: Pairs) -
     )
 
 
-def what_is_tested(found: Interventions | None, at_times: bool) -> str:
+def what_is_tested(found: InterventionResults | None, at_times: bool) -> str:
     """Which tests are made and which can't be, and what one round of them takes, in words.
 
     Args:
@@ -119,7 +121,7 @@ def what_is_tested(found: Interventions | None, at_times: bool) -> str:
     if found is None:
         return "no tests of what the model uses (interventions=None)"
     if not found.effects:
-        return f"no tests of what the model uses: {found.gate}"
+        return f"no tests of what the model uses: {found.blocked_because}"
     few = [effect for effect in found.effects if effect.num_probes < MIN_RECIPIENTS]
     tested = [effect.test for effect in found.effects if effect not in few]
     missing = [f"{effect.test} ({effect.untestable})" for effect in few]
@@ -177,15 +179,15 @@ def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question | Effect]
             return swap_region(images[recipients], images[donors], outside)
 
         questions.append(Question("background", background, None, pairs))
-    outer = _swap(images, frame(height, width, FRAME))
-    ring = frame(height, width, THIN_FRAME)
+    outer = _swap(images, border(height, width, BORDER))
+    ring = border(height, width, THIN_BORDER)
     narrow = _swap(images, ring)
-    thin = Question("thin_frame", narrow, _exchanged(narrow), pairs)
-    small = Effect("thin_frame", untestable="of so small an image a frame is too much")
+    thin = Question("thin_border", narrow, _exchanged(narrow), pairs)
+    small = Effect("thin_border", untestable="of so small an image a border is too much")
     tint, detail = _each(swap_tint, images), _each(swap_high_frequency, images)
     return [
         *questions,
-        Question("frame", outer, _exchanged(outer), pairs),
+        Question("border", outer, _exchanged(outer), pairs),
         small if ring.mean() > THIN_AREA else thin,
         Question("tint", tint, _exchanged(tint), pairs),
         Question("high_frequency", detail, _exchanged(detail), pairs),
@@ -200,7 +202,7 @@ def _proposed(
     Windows that are the same for all are chosen on one half of the probes and tested on the
     other; else a window would be tested by the very chance that it was chosen for.
     """
-    maps = weighed(maps, images)
+    maps = contrast_weighted(maps, images)
     outer, inner = (_swap(images, own_hot_windows(maps, outer=side)) for side in (True, False))
     own = Question("own_hot_spot", outer, inner, pairs)
     choosers, testers = split_halves(targets, everyone, seed)

@@ -1,4 +1,4 @@
-"""Regions that nobody named: the frame, and the small windows that saliency maps propose.
+"""Regions that nobody named: the border, and the small windows that saliency maps propose.
 
 A proposal is a guess, to be tested by an intervention on other probes than those it was made
 from. Maps are `(num_probes, height, width)`, non-negative; dead ones are left out.
@@ -6,12 +6,10 @@ from. Maps are `(num_probes, height, width)`, non-negative; dead ones are left o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from keras_saliency.data.reports import Array
+from keras_saliency.data.reports import Array, Window
 from keras_saliency.metrics.maps import mean_map, shares
 
 WINDOW_AREA = 0.026
@@ -22,38 +20,7 @@ OUTER = 0.2
 """A window is an outer one if its centre lies so near to a border, as a share of the side."""
 
 
-class Window(NamedTuple):
-    """A rectangle, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-def frame(height: int, width: int, share: float) -> Array:
-    """The outer frame of an image.
-
-    Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        share: How wide the frame is on each side, as a share of the shorter side; it is one pixel
-            wide at least.
-
-    Returns:
-        bool `(height, width)`.
-
-    Example:
-        >>> frame(4, 4, 0.25).astype(int).sum()
-        np.int64(12)
-    """
-    thick = max(1, round(share * min(height, width)))
-    mask = np.ones((height, width), bool)
-    mask[thick : height - thick, thick : width - thick] = False
-    return mask
-
-
-def weighed(maps: Array, images: Array) -> Array:
+def contrast_weighted(maps: Array, images: Array) -> Array:
     """Maps in which saliency counts as far as there is something to see.
 
     The gradient says where a change would matter, also in a place where nothing is; a cue that

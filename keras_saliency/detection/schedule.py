@@ -14,7 +14,7 @@ ACCURACIES = {"probe_accuracy", "worst_group_accuracy"}
 MOVED_ACCURACY = 0.1
 """These have moved if they changed by so much, ..."""
 
-ENRICHMENTS = {"enrichment", "object_enrichment", "frame_enrichment"}
+ENRICHMENTS = {"enrichment", "object_enrichment", "border_enrichment"}
 MOVED = 1.5
 """... and these, all of which may propose a region, if they changed by this factor."""
 
@@ -33,10 +33,10 @@ def is_log_spaced(count: int) -> bool:
 
 
 def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
-    """Whether a statistic that may propose a region changed much since the last test.
+    """Whether a metric that may propose a region changed much since the last test.
 
     Args:
-        now: Statistics, by name.
+        now: Metrics, by name.
         then: The same at the last test.
 
     Example:
@@ -67,5 +67,5 @@ def check_update_freq(update_freq: object) -> int | str:
         check_choice("update_freq", update_freq, ("epoch", "batch"))
         return "epoch" if update_freq == "epoch" else 1
     return check_positive_int(
-        "update_freq", update_freq, mend="It counts batches; 'epoch' is at epoch ends only."
+        "update_freq", update_freq, hint="It counts batches; 'epoch' is at epoch ends only."
     )

@@ -16,8 +16,8 @@ from keras_saliency.attributions.paths import completeness, integrated_gradients
 from keras_saliency.attributions.scores import Tensor
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
-from keras_saliency.engine.forward import Subject
-from keras_saliency.engine.state_guard import Written, own_seed_generator
+from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.state_guard import MutatedVariables, own_seed_generator
 
 LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
 """Tried in this order for models that compute in float16, until a probe's gradients are finite."""
@@ -42,7 +42,7 @@ class Explainer:
     without gradients, when it is first asked. All methods share the pass at the probes themselves.
 
     Args:
-        subject: The model.
+        forward_pass: The model.
         probes: What to explain.
         methods: By their names.
         reduction: A key of `REDUCTIONS`.
@@ -52,7 +52,7 @@ class Explainer:
 
     def __init__(
         self,
-        subject: Subject,
+        forward_pass: ForwardPass,
         probes: ProbeSet,
         methods: Mapping[str, Method],
         *,
@@ -61,21 +61,21 @@ class Explainer:
         jit_compile: bool,
     ) -> None:
         self.head: scores.Head | None = None
-        self._subject, self._probes, self._methods = subject, probes, methods
+        self._forward, self._probes, self._methods = forward_pass, probes, methods
         self._reduction, self._batch_size, self._jit = reduction, batch_size, jit_compile
         num_chunks = -(-len(probes) // batch_size)
         self.chunk_size = -(-len(probes) // num_chunks)
-        self._scales = uses_half_precision(subject.model)
+        self._scales = uses_half_precision(forward_pass.model)
         self._known_background: Any = None
         self._function = tf.function(
             self._explain_chunk, autograph=False, jit_compile=jit_compile or None
         )
-        with own_seed_generator() as self._seed_generator, _traceable(subject.model):
+        with own_seed_generator() as self._seed_generator, _traceable(forward_pass.model):
             self._explain = self._function.get_concrete_function(
                 self._specs(self.chunk_size, with_scale=self._scales)
             )
         _warn_of_draws(self._explain.graph)
-        self._written = Written(self._explain)
+        self._written = MutatedVariables(self._explain)
         self._answer: Any = None  # traced when it is first asked
 
     @property
@@ -98,7 +98,7 @@ class Explainer:
             `"completeness/<method>"`, as `completeness` gives it.
         """
         size, total = self.chunk_size, len(targets)
-        with self._written.kept():
+        with self._written.restored():
             chunks = [
                 self._kept(
                     self._explained(self._chunk(range(start, start + size), targets)), with_ends
@@ -127,10 +127,10 @@ class Explainer:
             )
             with own_seed_generator() as self._answer_seed_generator:
                 self._answer = function.get_concrete_function(self._specs(self._batch_size))
-            self._answer_written = Written(self._answer)
+            self._answer_written = MutatedVariables(self._answer)
         index = np.minimum(np.arange(self._batch_size), len(images) - 1)  # pads with the last
         chunk = self._chunk(recipients[index], targets) | {"images": tf.constant(images[index])}
-        with self._answer_written.kept():
+        with self._answer_written.restored():
             predictions, values = self._answer(chunk)
         return predictions.numpy()[: len(images)], values.numpy()[: len(images)]
 
@@ -175,7 +175,7 @@ class Explainer:
         held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
         explained, place, dtype = images, None, images.dtype
         if self._probes.kind == "tokens":
-            _, values, calls = self._subject.record(images, held, targets)
+            _, values, calls = self._forward.run_recorded(images, held, targets)
             place, explained = _embedding(calls, values, images)
             dtype = explained.dtype
         if dtype in (tf.float16, tf.bfloat16):  # which hold no small attribution
@@ -184,9 +184,11 @@ class Explainer:
         def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
             fed = tf.cast(inputs, dtype)
             if place is None:
-                head, values, calls = self._subject.record(fed, held, targets)
+                head, values, calls = self._forward.run_recorded(fed, held, targets)
             else:
-                head, values, calls = self._subject.record(images, held, targets, {place: fed})
+                head, values, calls = self._forward.run_recorded(
+                    images, held, targets, {place: fed}
+                )
             if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
                 self.head = head
             return values, calls
@@ -196,7 +198,7 @@ class Explainer:
             background=None if place else self._background,
             loss_scale=chunk.get("scale"),
             data_format=self._probes.data_format,
-            is_of_places=scores.is_of_places(self._subject.score),
+            is_segmentation=scores.is_segmentation(self._forward.score),
         )
         results = {"scores": score_fn(explained)}
         for name, method in self._methods.items():
@@ -223,7 +225,7 @@ class Explainer:
 
     def _answer_chunk(self, chunk: dict[str, Any]) -> tuple[Tensor, Tensor]:
         targets = chunk["targets"]
-        head, values = self._subject.ask(chunk["images"], chunk["held"], targets)
+        head, values = self._forward.run(chunk["images"], chunk["held"], targets)
         if head is None or head.outputs.shape.rank != 2:
             return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
         return scores.predict(head)[0], values

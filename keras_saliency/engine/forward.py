@@ -17,7 +17,7 @@ from keras_saliency.data.reports import Array
 from keras_saliency.engine.models import fed_shape, input_shapes
 
 
-class Subject:
+class ForwardPass:
     """A model, with the questions that are put to it.
 
     Args:
@@ -34,7 +34,7 @@ class Subject:
         self.model, self.score = model, score
         self._probes, self._output = probes, output
 
-    def ask(
+    def run(
         self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
     ) -> tuple[scores.Head | None, Tensor]:
         """The model's end, where it has one output of classes, and the scores `(batch,)`.
@@ -50,23 +50,23 @@ class Subject:
         inputs = _fed(self.model, self._probes.input_name, images, held)
         return self._scored(self.model(inputs, training=False), targets)
 
-    def record(
+    def run_recorded(
         self,
         images: Tensor,
         held: Mapping[str, Tensor],
         targets: Tensor,
         replaced: Mapping[tuple[str, int], Tensor] | None = None,
     ) -> tuple[scores.Head | None, Tensor, Sequence[LayerCall]]:
-        """As `ask`, and what every layer gave.
+        """As `run`, and what every layer gave.
 
         Args:
-            images: As in `ask`.
-            held: As in `ask`.
-            targets: As in `ask`.
+            images: As in `run`.
+            held: As in `run`.
+            targets: As in `run`.
             replaced: As in `recorded`.
         """
         with recorded(self.model, replaced or {}) as calls:
-            head, values = self.ask(images, held, targets)
+            head, values = self.run(images, held, targets)
         return head, values, calls
 
     def _chosen(self, outputs: Any) -> Any:
@@ -92,14 +92,14 @@ class Subject:
         if known is None:
             flat = head is not None and head.outputs.shape.rank == 2
             return head if flat else None, _own_score(self.score, outputs, targets)
-        is_of_places = scores.is_of_places(self.score)
-        if is_of_places and self._probes.data_format == "channels_first":
+        is_segmentation = scores.is_segmentation(self.score)
+        if is_segmentation and self._probes.data_format == "channels_first":
             raise ValueError(
                 "score='segmentation': expected a model with its channels last. End it in a "
                 "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
             )
         is_spatial = head is not None and head.outputs.shape.rank > 2
-        if head is None or (is_spatial and not is_of_places):
+        if head is None or (is_spatial and not is_segmentation):
             shapes = ", ".join(str(output.shape) for output in single)
             names = ", ".join(map(repr, output_names(self.model, outputs)))
             several = f" Choose one with output=: {names}." if len(single) > 1 else ""

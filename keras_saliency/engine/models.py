@@ -29,8 +29,8 @@ def check_keras(model: Any) -> None:
     if not isinstance(model, keras.Model):
         kind = f"{type(model).__module__}.{type(model).__qualname__}"
         legacy = any(base.__module__.startswith("tf_keras") for base in type(model).__mro__)
-        mend = " Build it with Keras 3: tf_keras (Keras 2) is not supported." if legacy else ""
-        raise TypeError(f"model: expected a keras.Model of Keras 3, received {kind}.{mend}")
+        hint = " Build it with Keras 3: tf_keras (Keras 2) is not supported." if legacy else ""
+        raise TypeError(f"model: expected a keras.Model of Keras 3, received {kind}.{hint}")
     if not model.built:
         raise ValueError(
             "model: expected a built model, received one without weights. Give it a keras.Input, "

@@ -38,7 +38,7 @@ def own_seed_generator() -> Iterator[keras.random.SeedGenerator]:
         global_state.set_global_attribute(_SEED_GENERATOR, before)
 
 
-class Written:
+class MutatedVariables:
     """The variables that a traced function may change, to be given back their values.
 
     In inference these are the states of seed generators (dropout that stays on, noise) and
@@ -65,7 +65,7 @@ class Written:
         ]
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def restored(self) -> Iterator[None]:
         """Within, the function may run; after it, the variables are what they were."""
         values = [variable.numpy() for variable in self._variables]
         _assign(self._seeds)

@@ -1,4 +1,4 @@
-"""`Records`: what the SALIENCY tab is made of, as tags and blobs. See `docs/log_format.md`."""
+"""`Encoder`: what the SALIENCY tab is made of, as tags and blobs. See `docs/log_format.md`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from keras_saliency.rendering.heatmaps import (
     displayed,
     diverging,
     limits,
-    statement,
+    map_defect,
     value_range,
 )
-from keras_saliency.rendering.renderers import PANEL, canvas, seen
+from keras_saliency.rendering.renderers import PANEL, renderer
 
 MAX_PICTURE = 224
 """The longer side of the images below the maps, in pixels: larger ones are averaged."""
@@ -39,7 +39,7 @@ Record = tuple[str, list[bytes]]
 """A tag and its blobs."""
 
 
-class Records:
+class Encoder:
     """Makes the records of one run.
 
     Args:
@@ -53,7 +53,7 @@ class Records:
         self._probes, self._map_size = probes, map_size
         self._scale, self._colormap = scale, colormap
         every = np.arange(len(probes))
-        self._canvas = None if probes.kind == "image" else canvas(probes, every, PANEL)
+        self._renderer = None if probes.kind == "image" else renderer(probes, every, PANEL)
 
     def of_probes(self, configuration: Mapping[str, str], *, unit: str) -> Record:
         """What does not change.
@@ -87,9 +87,9 @@ class Records:
             arrays["masks"] = self._smaller_masks(probes.masks)
         if probes.regions:
             arrays["regions"] = self._regions()
-        if self._canvas is not None:
-            arrays["places"] = self._canvas.places
-            arrays["ink"] = self._canvas.ink
+        if self._renderer is not None:
+            arrays["places"] = self._renderer.places
+            arrays["ink"] = self._renderer.ink
         return tags.PROBES, packed(header, arrays)
 
     def of_report(self, report: SaliencyReport) -> list[Record]:
@@ -102,12 +102,12 @@ class Records:
             maps = self._smaller(whole)
             ends = limits(maps, "epoch")
             small = None
-            if self._canvas is None and max(maps.shape[1:]) > MAX_THUMBNAIL:
+            if self._renderer is None and max(maps.shape[1:]) > MAX_THUMBNAIL:
                 small = codes(thumbnails(maps, MAX_THUMBNAIL), limits=ends, signed=is_signed)
             header = {"content": "maps", "step": report.step, "method": name}
             arrays = {"thumbnails": small, "maps": codes(maps, limits=ends, signed=is_signed)}
             records.append((tags.maps_tag(name), packed(header, arrays)))
-            said = [statement(one) for one in whole]
+            said = [map_defect(one) for one in whole]
             peaks = limits(whole, "epoch")
             told[name] = {"signed": is_signed, "limits": ends, "peaks": peaks, "said": said}
         header = {
@@ -119,7 +119,7 @@ class Records:
             "confidences": report.confidences,
             "scores": report.scores,
             "gradient_norms": report.gradient_norms,
-            "statistics": report.statistics,
+            "metrics": report.metrics,
         }
         return [*records, (tags.REPORTS, packed(header, {}))]
 
@@ -144,10 +144,10 @@ class Records:
             "content": "findings",
             "step": report.step,
             "unit": found.unit,
-            "gate": found.gate,
+            "blocked_because": found.blocked_because,
             "note": found.note,
             "passes": found.passes,
-            "statistics": alerts.numbers(found),
+            "metrics": alerts.numbers(found),
             "verdicts": [self._verdict(verdict) for verdict in report.verdicts],
             "alerts": raised,
         }
@@ -161,9 +161,9 @@ class Records:
 
     def _smaller(self, maps: Array) -> Array:
         """Maps as they are kept, `(num_probes, ...)`."""
-        if self._canvas is None:
+        if self._renderer is None:
             return thumbnails(maps, self._map_size)
-        return seen(self._canvas, self._canvas.reduced(maps))
+        return self._renderer.shown(self._renderer.reduced(maps))
 
     def _smaller_masks(self, masks: Array) -> Array:
         return (self._smaller(masks.astype(np.float32)) >= 0.5).astype(np.uint8)
@@ -176,8 +176,8 @@ class Records:
         return np.stack([self._smaller_masks(region) for region in regions])
 
     def _pictures(self) -> Array:
-        if self._canvas is not None:
-            return self._canvas.originals
+        if self._renderer is not None:
+            return self._renderer.originals
         images = self._probes.images
         black, white = value_range(images)
         return np.concatenate(

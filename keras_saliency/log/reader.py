@@ -13,7 +13,14 @@ from google.protobuf.message import DecodeError
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 
-from keras_saliency.data.reports import Alert, Array, Effect, Interventions, SaliencyReport, Verdict
+from keras_saliency.data.reports import (
+    Alert,
+    Array,
+    Effect,
+    InterventionResults,
+    SaliencyReport,
+    Verdict,
+)
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import BlobError, unpacked, values
 
@@ -85,7 +92,7 @@ class Log:
 
 
 def read_log(log_dir: str | Path) -> dict[str, Log]:
-    """The reports of all runs below a log directory, with their maps and statistics, in memory.
+    """The reports of all runs below a log directory, with their maps and metrics, in memory.
 
     A file that is damaged, or cut off, is read up to there, with a warning.
 
@@ -108,10 +115,10 @@ def read_log(log_dir: str | Path) -> dict[str, Log]:
         >>> sink.write(SaliencyReport(step=0, maps=np.array([[[0.0, 1.0], [2.0, 4.0]]]),
         ...                           targets=np.array([0]), predictions=np.array([0]),
         ...                           confidences=one, scores=one, gradient_norms=one,
-        ...                           statistics={"gini": 0.5}))
+        ...                           metrics={"gini": 0.5}))
         >>> sink.close()
         >>> log = read_log(log_dir)["saliency"]
-        >>> log.reports[0].maps.round(2).tolist(), log.reports[0].statistics
+        >>> log.reports[0].maps.round(2).tolist(), log.reports[0].metrics
         ([[[0.0, 1.0], [2.0, 4.0]]], {'gini': 0.5})
     """
     logs, broken = {}, []
@@ -251,7 +258,7 @@ def _report(step: int, content: list[bytes], blobs: Blobs, num_probes: int) -> S
     first, *others = maps
     is_signed = header["methods"][first]["signed"]
     found, verdicts, alerts, late = _findings(blobs.get(tags.FINDINGS, {}).get(step))
-    numbers = {**header["statistics"], **late}
+    numbers = {**header["metrics"], **late}
     return SaliencyReport(
         step=step,
         maps=np.abs(maps[first]),
@@ -260,7 +267,7 @@ def _report(step: int, content: list[bytes], blobs: Blobs, num_probes: int) -> S
         confidences=_floats(header["confidences"]),
         scores=_floats(header["scores"]),
         gradient_norms=_floats(header["gradient_norms"]),
-        statistics={name: _float(value) for name, value in numbers.items()},
+        metrics={name: _float(value) for name, value in numbers.items()},
         method=first,
         signed_maps=maps[first] if is_signed else None,
         others={name: maps[name] for name in others},
@@ -272,8 +279,8 @@ def _report(step: int, content: list[bytes], blobs: Blobs, num_probes: int) -> S
 
 def _findings(
     kept: tuple[float, list[bytes]] | None,
-) -> tuple[Interventions | None, tuple[Verdict, ...], tuple[Alert, ...], dict[str, Any]]:
-    """What the interventions found, and the statistics that came with it."""
+) -> tuple[InterventionResults | None, tuple[Verdict, ...], tuple[Alert, ...], dict[str, Any]]:
+    """What the interventions found, and the metrics that came with it."""
     if kept is None:
         return None, (), (), {}
     header, _ = unpacked(kept[1])
@@ -281,15 +288,15 @@ def _findings(
         _record(Verdict, row, effect=_record(Effect, row, p_value=_float(row["raw_p_value"])))
         for row in header["verdicts"]
     )
-    found = Interventions(
+    found = InterventionResults(
         tuple(verdict.effect for verdict in verdicts),
-        header["gate"],
+        header["blocked_because"],
         header["unit"],
         header["passes"],
         header["note"],
     )
     alerts = tuple(_record(Alert, row, examples=()) for row in header["alerts"])
-    return found, verdicts, alerts, header["statistics"]
+    return found, verdicts, alerts, header["metrics"]
 
 
 def _record(kind: Callable[..., Any], row: Mapping[str, Any], **more: Any) -> Any:

@@ -45,8 +45,8 @@ def evidence_tag(rule: str) -> str:
     return f"saliency_evidence/{rule}"
 
 
-def statistic_tag(name: str) -> str:
-    """Scalar tag of a statistic: `saliency/<statistic>`."""
+def metric_tag(name: str) -> str:
+    """Scalar tag of a metric: `saliency/<metric>`."""
     return f"saliency/{name}"
 
 
@@ -55,9 +55,9 @@ def probe_tag(name: str) -> str:
     return f"saliency_probe/{name}"
 
 
-def log_key(statistic: str, name: str = EPOCH_RUN) -> str:
-    """Key under which Keras' `logs` carry a statistic: `saliency_<statistic>`."""
-    return f"{name}_{statistic}"
+def log_key(metric: str, name: str = EPOCH_RUN) -> str:
+    """Key under which Keras' `logs` carry a metric: `saliency_<metric>`."""
+    return f"{name}_{metric}"
 
 
 PLUGIN = "saliency"

@@ -1,7 +1,7 @@
 """What there is to say of one evaluation in numbers, and what each number says.
 
-A statistic's *kind* is its name up to the first slash: `enrichment/top-left` is an `enrichment`.
-No statistic by itself ever raises an alert. Some may propose a region, which is then tested by
+A metric's *kind* is its name up to the first slash: `enrichment/top-left` is an `enrichment`.
+No metric by itself ever raises an alert. Some may propose a region, which is then tested by
 changing it; the others are health lines, to see that a run is what one thinks it is.
 """
 
@@ -29,8 +29,8 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What is to be known of a statistic before it is read.
+class Metric:
+    """What is to be known of a metric before it is read.
 
     Attributes:
         shows: What it shows, in one line.
@@ -61,37 +61,42 @@ _PLACES = {
     "group_enrichment": (_GROUPS, "1"),
 }
 
-KINDS: Mapping[str, Kind] = {
-    "gradient_norm": Kind(
+METRICS: Mapping[str, Metric] = {
+    "gradient_norm": Metric(
         "the mean L2 norm of the attribution: by default, of the gradient", "none"
     ),
-    "confidence": Kind("the mean probability of the predicted class", "1 / classes"),
-    "probe_accuracy": Kind("the share of probes that are predicted right", "1 / classes"),
-    "dead_maps": Kind("the share of maps that are zero or not a number", "0"),
-    "map_similarity": Kind("rank correlation with the maps before", "0"),
-    "similarity_to_start": Kind("rank correlation with the maps before training", "0"),
-    "gini": Kind("how unequally saliency is spread: 0 flat, 1 one pixel", "0.33 to 0.41"),
-    "entropy": Kind("how evenly saliency is spread: 1 flat, 0 one pixel", "near 1"),
-    "frame_enrichment": Kind(_ENRICHMENT.format("the outer tenth"), "1", True),
-    "completeness_gap": Kind(
+    "confidence": Metric("the mean probability of the predicted class", "1 / classes"),
+    "probe_accuracy": Metric("the share of probes that are predicted right", "1 / classes"),
+    "dead_maps": Metric("the share of maps that are zero or not a number", "0"),
+    "map_similarity": Metric("rank correlation with the maps before", "0"),
+    "similarity_to_start": Metric("rank correlation with the maps before training", "0"),
+    "gini": Metric("how unequally saliency is spread: 0 flat, 1 one pixel", "0.33 to 0.41"),
+    "entropy": Metric("how evenly saliency is spread: 1 flat, 0 one pixel", "near 1"),
+    "border_enrichment": Metric(_ENRICHMENT.format("the outer tenth"), "1", True),
+    "completeness_gap": Metric(
         "how far integrated gradients are from adding up, as a share of the score's change", "0"
     ),
-    "worst_group_accuracy": Kind(
+    "worst_group_accuracy": Metric(
         "the accuracy of the group that fares worst", "1 / classes", may_propose=True
     ),
-    "group_accuracy": Kind("the accuracy of one group of probes", "1 / classes", may_propose=True),
-    "group_gap": Kind(
+    "group_accuracy": Metric(
+        "the accuracy of one group of probes", "1 / classes", may_propose=True
+    ),
+    "group_gap": Metric(
         "the best group's accuracy minus the worst's",
         "above 0; see group_gap_p_value",
         may_propose=True,
     ),
-    "group_gap_p_value": Kind(
+    "group_gap_p_value": Metric(
         "how often shuffled group labels give a gap as large", "uniform in 0..1", may_propose=True
     ),
-    **{k: Kind(text.format("the region"), c, True) for k, (text, c) in _PLACES.items()},
-    **{f"object_{k}": Kind(text.format("the object"), c, True) for k, (text, c) in _PLACES.items()},
+    **{k: Metric(text.format("the region"), c, True) for k, (text, c) in _PLACES.items()},
+    **{
+        f"object_{k}": Metric(text.format("the object"), c, True)
+        for k, (text, c) in _PLACES.items()
+    },
 }
-"""All kinds of statistics, by name."""
+"""All kinds of metrics, by name."""
 
 _EFFECTS = {
     "effect": "What taking a thing from another class costs, in accuracy or score. Chance: 0. "
@@ -99,7 +104,7 @@ _EFFECTS = {
     "flip": "How much more often the answer then turns to that class. Chance: 0.",
     "p_value": "How likely such an effect is of a model that does not use the thing.",
 }
-"""What the interventions add to the statistics, by kind."""
+"""What the interventions add to the metrics, by kind."""
 
 LOGGED = frozenset(
     {
@@ -118,17 +123,17 @@ directory alone."""
 
 
 def is_logged(name: str) -> bool:
-    """Whether a statistic goes to Keras' `logs`, too.
+    """Whether a metric goes to Keras' `logs`, too.
 
     Example:
         >>> is_logged("enrichment/top-left"), is_logged("gini")
         (True, False)
     """
-    return _kind(name) in LOGGED
+    return _family(name) in LOGGED
 
 
 def description(name: str) -> str:
-    """What a statistic shows, in words; empty for one that this room does not make.
+    """What a metric shows, in words; empty for one that this room does not make.
 
     Never longer than 127 bytes: ClearML silently loses what has a longer description.
 
@@ -136,20 +141,20 @@ def description(name: str) -> str:
         >>> description("gini")[:76]
         'How unequally saliency is spread: 0 flat, 1 one pixel. Chance: 0.33 to 0.41.'
     """
-    if _kind(name) not in KINDS:
-        return _EFFECTS.get(_kind(name), "")
-    kind = KINDS[_kind(name)]
+    if _family(name) not in METRICS:
+        return _EFFECTS.get(_family(name), "")
+    kind = METRICS[_family(name)]
     use = "May propose a region" if kind.may_propose else "A health line"
     shows = f"{kind.shows[0].upper()}{kind.shows[1:]}"
     return f"{shows}. Chance: {kind.chance}. {use}; never an alert."
 
 
 def descriptions() -> dict[str, str]:
-    """What every kind of statistic shows, by kind."""
-    return {kind: description(kind) for kind in (*KINDS, *_EFFECTS)}
+    """What every kind of metric shows, by kind."""
+    return {kind: description(kind) for kind in (*METRICS, *_EFFECTS)}
 
 
-def _kind(name: str) -> str:
+def _family(name: str) -> str:
     return name.split("/")[0]
 
 
@@ -161,10 +166,10 @@ def summarize(
     before: SaliencyReport | None = None,
     predicts: bool = True,
 ) -> dict[str, float]:
-    """All statistics of a report.
+    """All metrics of a report.
 
     Args:
-        report: What an evaluation found; its own `statistics` are not looked at.
+        report: What an evaluation found; its own `metrics` are not looked at.
         probes: What it is about.
         previous: The report before, for `map_similarity`.
         before: The report of the state before training, for what is compared with that.
@@ -185,7 +190,7 @@ def summarize(
         "entropy": entropy(maps),
     }
     if probes.kind == "image":
-        numbers["frame_enrichment"] = localization.frame_enrichment(maps)
+        numbers["border_enrichment"] = localization.border_enrichment(maps)
     if probes.targets is not None and predicts:
         correct = report.predictions == probes.targets
         numbers["probe_accuracy"] = float(correct.mean())
@@ -238,7 +243,7 @@ def _of_groups(correct: Array, labels: Array, targets: Array) -> dict[str, float
 def _of_place(
     masks: Array, report: SaliencyReport, before: SaliencyReport | None, labels: Array | None
 ) -> dict[str, float]:
-    """The statistics of a region or of the objects, by kind, and by group where there are any."""
+    """The metrics of a region or of the objects, by kind, and by group where there are any."""
     maps, masks = in_planes(report.maps), in_planes(masks)
     now = localization.enrichments(maps, masks)
     start = np.full_like(now, NAN)

@@ -1,6 +1,6 @@
 """Saliency maps against masks: how much of them lies in a named place, and is that much by chance?
 
-Arrays as in `statistics`. A probe counts in none of these numbers if its map is dead or its mask
+Arrays as in `metrics`. A probe counts in none of these numbers if its map is dead or its mask
 empty. Each name carries its chance value: what a map that knows nothing of the mask scores.
 """
 
@@ -12,8 +12,8 @@ from scipy import fft
 from keras_saliency.data.reports import Array
 from keras_saliency.metrics.maps import by_probe, counts, defined_mean, mean_map, totals
 
-FRAME = 0.1
-"""The width of `frame`, as a share of the image's side."""
+BORDER = 0.1
+"""The width of the ring of `border_enrichment`, as a share of the image's shorter side."""
 
 
 def enrichments(maps: Array, masks: Array) -> Array:
@@ -180,9 +180,9 @@ def _points_inside(maps: Array, masks: Array) -> Array:
 
 
 def translated_mask_rank(maps: Array, masks: Array) -> float:
-    """The mask's rank among all places in the frame where it could lie: is any place as good?
+    """The mask's rank among all places in the image where it could lie: is any place as good?
 
-    The mask is moved, in its shape, to every place where its bounding box stays in the frame; the
+    The mask is moved, in its shape, to every place where its bounding box stays in the image; the
     rank is the share of these places, its own among them, that hold at least as much saliency as
     its own. 1 / number of places: no other place holds as much; 1: every one does. A map that
     knows nothing of the mask has any rank, 0.5 on the mean; a flat map has 1. Contrast alone gives
@@ -235,24 +235,29 @@ def _translated_rank(one_map: Array, mask: Array) -> float:
     return float((masses >= own - rounding).mean())
 
 
-def frame(height: int, width: int) -> Array:
-    """A ring along the border, a tenth of each side wide, and a pixel at least.
+def border(height: int, width: int, share: float) -> Array:
+    """A ring along the border of an image, equally wide on all sides.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        share: The ring's width as a share of the image's shorter side. It is at least one pixel.
 
     Returns:
-        bool `(height, width)`.
+        bool `(height, width)`, `True` in the ring.
 
     Example:
-        >>> frame(3, 4).astype(int).tolist()
+        >>> border(3, 4, 0.1).astype(int).tolist()
         [[1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]]
     """
-    down, right = max(1, round(FRAME * height)), max(1, round(FRAME * width))
+    thickness = max(1, round(share * min(height, width)))
     ring = np.ones((height, width), bool)
-    ring[down : height - down, right : width - right] = False
+    ring[thickness : height - thickness, thickness : width - thickness] = False
     return ring
 
 
-def frame_enrichment(maps: Array) -> float:
-    """`enrichment` of the `frame`: how much saliency lies along the border.
+def border_enrichment(maps: Array) -> float:
+    """`enrichment` of the `border`: how much saliency lies along the border.
 
     1 is chance, the value before training is near it; with objects in the centre it falls as a
     model learns. Where it stays while accuracy rises, ask what is at the border. The level is not
@@ -262,7 +267,8 @@ def frame_enrichment(maps: Array) -> float:
         0 or more; `nan` if all maps are dead.
 
     Example:
-        >>> frame_enrichment(np.ones((1, 10, 10)))
+        >>> border_enrichment(np.ones((1, 10, 10)))
         1.0
     """
-    return enrichment(maps, frame(*maps.shape[1:]))
+    _, height, width = maps.shape
+    return enrichment(maps, border(height, width, BORDER))

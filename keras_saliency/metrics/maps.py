@@ -1,10 +1,10 @@
-"""Statistics of saliency maps alone: pure NumPy, one function each.
+"""Metrics of saliency maps alone: pure NumPy, one function each.
 
 What they say of masks is in `localization`, of groups of probes in `groups`. None of these numbers
 shows that a model is right or wrong: they say how saliency is spread and whether it moves.
 
 Arrays, here and there: maps are `(num_probes, height, width)`, non-negative; masks are bool,
-`True` inside, and have that shape or `(height, width)`. A statistic that is undefined is `nan`,
+`True` inside, and have that shape or `(height, width)`. A metric that is undefined is `nan`,
 never 0. A map is *dead* if it is zero everywhere, or if its sum is not finite: it points nowhere.
 """
 

@@ -25,7 +25,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug.wrappers import Request, Response
 
 from keras_saliency.log.tags import FORMAT, PLUGIN
-from keras_saliency.plugin.runs import Log
+from keras_saliency.plugin.runs import Runs
 
 _LOGGER = logging.getLogger("tensorboard")
 
@@ -48,7 +48,7 @@ class SaliencyPlugin(base_plugin.TBPlugin):
     def __init__(self, context: Any) -> None:
         if context.data_provider is None:
             raise ValueError("expected a data provider; TensorBoard runs without one.")
-        self._log = Log(context.data_provider)
+        self._runs = Runs(context.data_provider)
         self._files: dict[str, Answer] = {
             f"/{path.name}": partial(
                 _respond, content=path.read_bytes(), content_type=CONTENT_TYPES[path.suffix]
@@ -71,17 +71,17 @@ class SaliencyPlugin(base_plugin.TBPlugin):
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Saliency")
 
     def _index(self, request: Request) -> Response:
-        index = {"format": FORMAT, "runs": self._log.index(request.environ)}
+        index = {"format": FORMAT, "runs": self._runs.index(request.environ)}
         return _fresh(request, json.dumps(index, separators=(",", ":")))
 
     def _headers(self, request: Request) -> Response:
         run, tag = (_parameter(request, name) for name in ("run", "tag"))
         after = _number(request, "after", int, "a whole number")
-        return _fresh(request, self._log.headers(request.environ, run, tag, after))
+        return _fresh(request, self._runs.headers(request.environ, run, tag, after))
 
     def _blob(self, request: Request) -> Response:
         expected = _number(request, "wall_time", float, "the wall time that the index gives")
-        content, wall_time = self._log.blob(request.environ, _parameter(request, "key"))
+        content, wall_time = self._runs.blob(request.environ, _parameter(request, "key"))
         # A key is the same in every log directory: without its time it could be another's.
         kept = BLOB_SECONDS if expected is not None and expected == wall_time else 0
         return _respond(request, content, "application/octet-stream", expires=kept)

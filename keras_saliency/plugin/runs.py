@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     keys: tuple[str, ...]
 
 
-class Log:
+class Runs:
     """The tab's data in a log directory.
 
     Args:

@@ -77,7 +77,7 @@ def limits(maps: Array, scale: str, before: Array | None = None) -> Array:
     return np.full_like(peaks, peaks.max()) if scale == "shared" else peaks
 
 
-def statement(saliency_map: Array) -> str:
+def map_defect(saliency_map: Array) -> str:
     """What a map has to say for itself where a picture alone would mislead; else empty.
 
     Returns:

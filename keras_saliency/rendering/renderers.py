@@ -1,7 +1,7 @@
-"""Canvases: how the inputs of each kind and their maps are drawn, all behind one face.
+"""Renderers: how the inputs of each kind and their maps are drawn, all behind one face.
 
-A canvas is made for some probes once and draws their maps at every evaluation. `canvas` is where
-the kinds of input part; what uses a canvas does not know of them.
+A renderer is made for some probes once and draws their maps at every evaluation. `renderer` picks
+the one for a kind of input; what uses it does not know the kinds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from keras_saliency.rendering.heatmaps import (
 )
 
 PANEL, FRAME = "panel", "frame"
-"""The sizes of a canvas: of one probe's picture, of the filmstrip."""
+"""The sizes of a renderer: of one probe's picture, of the filmstrip."""
 
 
 _STRIPS = {PANEL: (192, 256, 96), FRAME: (64, 96, 32)}
@@ -37,7 +37,7 @@ _GAP = 2
 """Pixels between the slices of a volume."""
 
 
-class Canvas(Protocol):
+class Renderer(Protocol):
     """Draws maps of the probes that it was made for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Canvas(Protocol):
         max_cell: The longer side that a picture on the contact sheet is not to pass.
         lossless: Whether pictures are of few colours, to be kept exactly.
         has_clusters: Whether maps can be compared place by place.
-        places: int32 `(num_probes or 1, height, width)`, which place of what `seen` gives, counted
+        places: int32 `(num_probes or 1, height, width)`, which place of what `shown` gives, counted
             in C order, each pixel of `originals` shows; -1 for none. `None`: maps and `originals`
             are of one shape.
         ink: uint8 `(num_probes, height, width)`, text or lines to stay readable on the maps'
@@ -70,6 +70,9 @@ class Canvas(Protocol):
     def reduced(self, maps: Array) -> Array:
         """Maps as they are shown, `(num_maps, ...)`; their limits are to be taken of these."""
 
+    def shown(self, reduced: Array) -> Array:
+        """The part of reduced maps that is drawn: of volumes some slices, else everything."""
+
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         """The maps alone, of any number, in pictures as large as `originals`."""
 
@@ -80,8 +83,8 @@ class Canvas(Protocol):
         """What is shown, for the Text tab."""
 
 
-def canvas(probes: ProbeSet, chosen: Array, size: str) -> Canvas:
-    """A canvas for some probes.
+def renderer(probes: ProbeSet, chosen: Array, size: str) -> Renderer:
+    """A renderer for some probes.
 
     Args:
         probes: All of them.
@@ -92,13 +95,6 @@ def canvas(probes: ProbeSet, chosen: Array, size: str) -> Canvas:
     if probes.kind == "tokens":
         return _Tokens(values, size, probes.vocabulary)
     return _KINDS[probes.kind](values, size)
-
-
-def seen(drawn: Canvas, reduced: Array) -> Array:
-    """Of reduced maps, what a canvas shows: of volumes some slices, of all others everything."""
-    if isinstance(drawn, _Volumes):
-        return reduced[:, drawn.chosen]
-    return reduced[:, 0] if isinstance(drawn, _Series) else reduced
 
 
 class _Images:
@@ -119,6 +115,9 @@ class _Images:
 
     def reduced(self, maps: Array) -> Array:
         return thumbnails(maps, self._at_most)
+
+    def shown(self, reduced: Array) -> Array:
+        return reduced
 
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         return colorize(reduced, limits=limits, colormap=colormap, signed=signed)
@@ -174,6 +173,9 @@ class _Volumes:
     def reduced(self, maps: Array) -> Array:
         return self._smaller(maps)
 
+    def shown(self, reduced: Array) -> Array:
+        return reduced[:, self.chosen]
+
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         slices = reduced[:, self.chosen]
         return self._montage(colorize(slices, limits=limits, colormap=colormap, signed=signed))
@@ -221,6 +223,9 @@ class _Series:
 
     def reduced(self, maps: Array) -> Array:
         return thumbnails(maps[:, np.newaxis], self._at_most)
+
+    def shown(self, reduced: Array) -> Array:
+        return reduced[:, 0]
 
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
@@ -289,6 +294,9 @@ class _Features:
     def reduced(self, maps: Array) -> Array:
         return drawings.extremes(maps, self._at_most)
 
+    def shown(self, reduced: Array) -> Array:
+        return reduced
+
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
         if self._ink is None:
@@ -331,6 +339,9 @@ class _Tokens:
     def reduced(self, maps: Array) -> Array:
         return maps
 
+    def shown(self, reduced: Array) -> Array:
+        return reduced
+
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         _, height, width = self.ink.shape
         shown = drawings.extremes(reduced, height * width // 4)
@@ -347,7 +358,7 @@ class _Tokens:
         return {"maps": f"{self._count} tokens{fewer}; the map alone as cells in reading order"}
 
 
-_KINDS: Mapping[str, Callable[[Array, str], Canvas]] = {
+_KINDS: Mapping[str, Callable[[Array, str], Renderer]] = {
     "image": _Images,
     "series": _Series,
     "volume": _Volumes,

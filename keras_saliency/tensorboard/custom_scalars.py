@@ -26,16 +26,16 @@ METADATA = create_summary_metadata()
 """What makes it one: the name of TensorBoard's plugin."""
 
 _USES = {
-    "Effects: what exchanging a thing costs; chance: 0": tags.statistic_tag("effect/.*"),
-    "Flips: how often the answer follows; chance: 0": tags.statistic_tag("flip/.*"),
-    "p-values, before correction": tags.statistic_tag("p_value/.*"),
+    "Effects: what exchanging a thing costs; chance: 0": tags.metric_tag("effect/.*"),
+    "Flips: how often the answer follows; chance: 0": tags.metric_tag("flip/.*"),
+    "p-values, before correction": tags.metric_tag("p_value/.*"),
     "Alerts: 1 while one stands": tags.alert_tag(".*"),
 }
 """The charts of what the tests found, which may come later: regular expression by title."""
 
 _CATEGORIES = {
     "where it looks": {
-        "Enrichment; chance: 1": "(frame_enrichment|object_enrichment|enrichment/.*)",
+        "Enrichment; chance: 1": "(border_enrichment|object_enrichment|enrichment/.*)",
     },
     "in objects and regions": {
         "Enrichment against the start; chance: 1": (
@@ -58,14 +58,14 @@ _CATEGORIES = {
         "Dead maps, completeness gap: 0 is good": "(dead_maps|completeness_gap)",
     },
 }
-"""The charts of statistics: regular expression of their names, by title, by category."""
+"""The charts of metrics: regular expression of their names, by title, by category."""
 
 
-def layout(statistics: Iterable[str]) -> bytes:
+def layout(metrics: Iterable[str]) -> bytes:
     """The layout of a run, a serialized `Layout`.
 
     Args:
-        statistics: The names of the run's statistics. A category of which the run has nothing is
+        metrics: The names of the run's metrics. A category of which the run has nothing is
             left out, as a whole: of charts that only some runs have, TensorBoard loses those of
             the third run and on.
 
@@ -76,12 +76,12 @@ def layout(statistics: Iterable[str]) -> bytes:
         >>> found.category[1].chart[3].multiline.tag
         ['saliency/(gini|entropy)$']
     """
-    names = list(statistics)
+    names = list(metrics)
     categories = {"what the model uses": _USES}
     for title, charts in _CATEGORIES.items():
         if any(re.fullmatch(pattern, name) for pattern in charts.values() for name in names):
             categories[title] = {
-                chart: tags.statistic_tag(pattern) for chart, pattern in charts.items()
+                chart: tags.metric_tag(pattern) for chart, pattern in charts.items()
             }
     found = Layout(category=[_category(title, charts) for title, charts in categories.items()])
     return bytes(found.SerializeToString())

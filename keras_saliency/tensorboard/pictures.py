@@ -1,4 +1,4 @@
-"""`Pictures`: one report's pictures, by tag: every probe, the sheets, the filmstrip."""
+"""`PictureWriter`: one report's pictures, by tag: every probe, the sheets, the filmstrip."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
 from keras_saliency.metrics.maps import mean_map
 from keras_saliency.rendering import layouts
-from keras_saliency.rendering.heatmaps import diverging, enlarged, factor_for, limits, statement
+from keras_saliency.rendering.heatmaps import diverging, enlarged, factor_for, limits, map_defect
 from keras_saliency.rendering.layouts import Line
-from keras_saliency.rendering.renderers import FRAME, PANEL, Canvas, canvas
+from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
 
 MAX_PROBES = 64
-"""Pictures are drawn of so many probes at most, evenly chosen; statistics are of all."""
+"""PictureWriter are drawn of so many probes at most, evenly chosen; metrics are of all."""
 
 MIN_CELL = 80
 """The longer side of the contact sheet's cells: smaller ones are enlarged by a whole factor."""
@@ -42,7 +42,7 @@ CLUSTERS_TITLE = "clusters of alike maps: for exploration, never an alert"
 _SHORT = {"zero map": "zero", "constant map": "constant", "not a number": "nan"}
 
 
-class Pictures:
+class PictureWriter:
     """Draws reports; keeps what pictures of a run need of earlier reports.
 
     Args:
@@ -55,15 +55,15 @@ class Pictures:
         self._probes, self._scale, self._colormap = probes, scale, colormap
         self._chosen = evenly(len(probes), MAX_PROBES)
         self._rows = evenly(len(probes), MAX_ROWS)
-        self._canvas = canvas(probes, self._chosen, PANEL)
-        self._frames = canvas(probes, self._rows, FRAME)
+        self._renderer = renderer(probes, self._chosen, PANEL)
+        self._frames = renderer(probes, self._rows, FRAME)
         self._signed = False
         self._limits: dict[str, Array] = {}
         self._films: dict[str, Filmstrip] = {}
 
     def encoded(self, picture: Array) -> bytes:
         """A picture as a file: of enlarged pixels, small and exact, as PNG; else as JPEG."""
-        return layouts.encoded(picture, lossless=self._canvas.lossless)
+        return layouts.encoded(picture, lossless=self._renderer.lossless)
 
     def draw(self, report: SaliencyReport) -> dict[str, Array]:
         """The report's pictures, uint8 `(height, width, 3)`, by their TensorBoard tags."""
@@ -78,8 +78,8 @@ class Pictures:
                 report.step, mean, maps[self._rows], signed=self._signed
             ),
         }
-        if self._canvas.has_clusters:
-            labels, _ = clusters(self._canvas.reduced(report.maps[self._chosen]))
+        if self._renderer.has_clusters:
+            labels, _ = clusters(self._renderer.reduced(report.maps[self._chosen]))
             if (labels >= 0).sum() >= MIN_CLUSTERED:
                 targets = report.targets[self._chosen]
                 drawn[tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
@@ -93,9 +93,9 @@ class Pictures:
             )
             drawn[tags.filmstrip_tag(method)] = strip
         for position, probe in enumerate(self._chosen):
-            panels = (self._canvas.originals[position], over[position], heat[position])
+            panels = (self._renderer.originals[position], over[position], heat[position])
             drawn[tags.probe_tag(self._probes.names[probe])] = layouts.captioned(
-                layouts.beside([enlarged(panel, self._canvas.factor) for panel in panels]),
+                layouts.beside([enlarged(panel, self._renderer.factor) for panel in panels]),
                 self._caption(report, maps, probe),
                 min_width=CAPTION_WIDTH,
             )
@@ -103,13 +103,13 @@ class Pictures:
 
     def _panels(self, method: str, maps: Array, signed: bool) -> tuple[Array, Array]:
         """Of every chosen probe, the map with the input, and the map alone."""
-        reduced = self._canvas.reduced(maps[self._chosen])
+        reduced = self._renderer.reduced(maps[self._chosen])
         shown = limits(reduced, self._scale, self._limits.get(method))
         self._limits[method] = shown
         colormap = diverging(self._colormap) if signed else self._colormap
         return (
-            self._canvas.over(reduced, limits=shown, colormap=colormap, signed=signed),
-            self._canvas.heat(reduced, limits=shown, colormap=colormap, signed=signed),
+            self._renderer.over(reduced, limits=shown, colormap=colormap, signed=signed),
+            self._renderer.heat(reduced, limits=shown, colormap=colormap, signed=signed),
         )
 
     def _film(self, method: str) -> Filmstrip:
@@ -141,7 +141,7 @@ class Pictures:
         shown = f"{colormap}, {self._scale}"
         if self._signed:
             shown += f"; means, without signs: {self._colormap}"
-        return self._canvas.configuration() | {"colormap, scale": shown}
+        return self._renderer.configuration() | {"colormap, scale": shown}
 
     def is_drawn(self, probe: int) -> bool:
         """Whether a probe has a picture of its own."""
@@ -152,7 +152,7 @@ class Pictures:
         return name if layouts.is_drawable(name) else f"class {index}"
 
     def _caption(self, report: SaliencyReport, maps: Array, probe: int) -> list[Line]:
-        said = statement(maps[probe])
+        said = map_defect(maps[probe])
         peak = "" if said == "not a number" else f"map peak {report.maps[probe].max():.2e}"
         return [
             Line(f"target {self._class(report.targets[probe])}"),
@@ -170,12 +170,12 @@ class Pictures:
 
     def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
         """The mean of all maps and every probe, small, with captions; all of one size."""
-        first = _heat(self._canvas, mean, self._colormap)
-        cells = thumbnails(np.concatenate([first, over]), self._canvas.max_cell)
+        first = _heat(self._renderer, mean, self._colormap)
+        cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
         cells = enlarged(
             (cells + 0.5).astype(np.uint8), factor_for(max(cells.shape[1:3]), MIN_CELL)
         )
-        said = [statement(maps[probe]) for probe in self._chosen]
+        said = [map_defect(maps[probe]) for probe in self._chosen]
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [
             [
@@ -219,15 +219,15 @@ class Filmstrip:
 
     Args:
         names: The probes' names.
-        canvas: Made for these probes.
-        scale: As in `Pictures`.
-        colormap: As in `Pictures`.
+        renderer: Made for these probes.
+        scale: As in `PictureWriter`.
+        colormap: As in `PictureWriter`.
     """
 
-    def __init__(self, names: list[str], canvas: Canvas, scale: str, colormap: str) -> None:
+    def __init__(self, names: list[str], renderer: Renderer, scale: str, colormap: str) -> None:
         self._names, self._scale, self._colormap = [ALL, *names], scale, colormap
-        self._canvas, self._signed = canvas, False
-        self._images = [layouts.blank(*canvas.originals.shape[1:3]), *canvas.originals]
+        self._renderer, self._signed = renderer, False
+        self._images = [layouts.blank(*renderer.originals.shape[1:3]), *renderer.originals]
         self._kept: list[tuple[int, Array, list[Array]]] = []
         self._stride, self._count = 1, 0
         self._limits: Array | None = None
@@ -242,10 +242,11 @@ class Filmstrip:
             signed: Whether maps are; the same for all columns.
         """
         self._signed = signed
-        small = self._canvas.reduced(maps)
+        small = self._renderer.reduced(maps)
         running = self._limits = limits(small, self._scale, self._limits)
         first = self._framed(
-            _heat(self._canvas, mean, self._colormap), [statement(self._canvas.reduced(mean[None]))]
+            _heat(self._renderer, mean, self._colormap),
+            [map_defect(self._renderer.reduced(mean[None]))],
         )
         columns = [*self._kept, (step, small, first + self._shown(small, running))]
         if self._scale != "epoch":  # the scale of earlier columns may have changed
@@ -266,18 +267,20 @@ class Filmstrip:
 
     def _shown(self, small: Array, running: Array) -> list[Array]:
         """The frames of a column's maps, in the scale as it is now."""
-        heat = self._canvas.heat(
+        heat = self._renderer.heat(
             small,
             limits=running,
             colormap=diverging(self._colormap) if self._signed else self._colormap,
             signed=self._signed,
         )
-        return self._framed(heat, [statement(one) for one in small])
+        return self._framed(heat, [map_defect(one) for one in small])
 
     def _framed(self, pictures: Iterable[Array], said: Iterable[str]) -> list[Array]:
         framed = []
         for picture, text in zip(pictures, said, strict=True):
-            frame = layouts.padded(enlarged(picture, self._canvas.factor), layouts.LINE, MIN_FRAME)
+            frame = layouts.padded(
+                enlarged(picture, self._renderer.factor), layouts.LINE, MIN_FRAME
+            )
             if text:
                 layouts.draw_line(frame, 0, 0, frame.shape[1], Line(_SHORT[text], wrong=True))
             framed.append(frame)
@@ -289,8 +292,8 @@ def _mean(maps: Array) -> Array:
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])
 
 
-def _heat(canvas: Canvas, one_map: Array, colormap: str) -> Array:
+def _heat(renderer: Renderer, one_map: Array, colormap: str) -> Array:
     """A map alone, by its own maximum."""
-    reduced = canvas.reduced(one_map[np.newaxis])
+    reduced = renderer.reduced(one_map[np.newaxis])
     ends = limits(reduced, "epoch")
-    return canvas.heat(reduced, limits=ends, colormap=colormap, signed=False)
+    return renderer.heat(reduced, limits=ends, colormap=colormap, signed=False)

@@ -22,13 +22,13 @@ from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import subject
 from keras_saliency.log import tags
-from keras_saliency.log.encoder import Record, Records
+from keras_saliency.log.encoder import Encoder, Record
 from keras_saliency.log.reader import events
 from keras_saliency.metrics.catalog import description
 from keras_saliency.rendering.evidence import evidence
 from keras_saliency.rendering.heatmaps import SCALES, check_colormap
 from keras_saliency.tensorboard import custom_scalars
-from keras_saliency.tensorboard.pictures import Pictures
+from keras_saliency.tensorboard.pictures import PictureWriter
 
 
 class TensorBoardSink:
@@ -81,16 +81,16 @@ class TensorBoardSink:
             "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
             f"tensorflow {tf.__version__}"
         }
-        self._new_pictures = partial(Pictures, probes, scale, colormap)
+        self._new_pictures = partial(PictureWriter, probes, scale, colormap)
         self._unit = check_choice("unit", unit, ("epoch", "batch"))
         size = check_map_size(map_size)
         self._subject["map_size"] = str(size)
-        self._records = None if size is None else Records(probes, size, scale, colormap)
+        self._records = None if size is None else Encoder(probes, size, scale, colormap)
         self._pictures = self._new_pictures()
         self._is_told = False
         self._last_step: int | None = None  # in the run, on disk
         self._drawn_step: int | None = None
-        self._written: frozenset[str] = frozenset()  # statistics of the latest step
+        self._written: frozenset[str] = frozenset()  # metrics of the latest step
         self._found_step: int | None = None  # the latest whose findings are on disk
         self._writer: Any = None
 
@@ -179,14 +179,14 @@ class TensorBoardSink:
             contents = list(pool.map(self._pictures.encoded, drawn.values()))
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
-            self._write_scalars(report.statistics)
+            self._write_scalars(report.metrics)
             for (tag, picture), content in zip(drawn.items(), contents, strict=True):
                 self._write_picture(tag, picture, content, self._pictures.description(tag))
             if not self._is_told:
                 tf.summary.text(tags.CONFIGURATION, self._configuration())
                 tf.summary.write(
                     custom_scalars.TAG,
-                    custom_scalars.layout(report.statistics),
+                    custom_scalars.layout(report.metrics),
                     metadata=custom_scalars.METADATA,
                 )
             self._writer.flush()
@@ -224,15 +224,15 @@ class TensorBoardSink:
     def _write_scalars(self, numbers: Mapping[str, float]) -> None:
         for name, value in numbers.items():
             if not math.isnan(value):
-                tag = tags.statistic_tag(name)
+                tag = tags.metric_tag(name)
                 tf.summary.scalar(tag, value, description=description(name))
         self._written = frozenset(numbers)
 
     def _write_findings(self, report: SaliencyReport) -> None:
         """Writes what the interventions found, which may come after the rest of a report."""
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
-            late = report.statistics.keys() - self._written
-            self._write_scalars({name: report.statistics[name] for name in sorted(late)})
+            late = report.metrics.keys() - self._written
+            self._write_scalars({name: report.metrics[name] for name in sorted(late)})
             for verdict in report.verdicts:
                 tf.summary.scalar(tags.alert_tag(verdict.effect.test), float(verdict.active))
             tf.summary.text(tags.ALERTS, self._findings(report))
@@ -275,7 +275,7 @@ class TensorBoardSink:
                 _row((subject(effect, self._probes.class_name), *map(_number, numbers), said))
             )
         sentences = [f"{alert.level}: {alert.sentence}\n" for alert in report.alerts]
-        notes = [f"No alert yet: {found.gate}.\n"] if found.gate else []
+        notes = [f"No alert yet: {found.blocked_because}.\n"] if found.blocked_because else []
         notes += [f"{found.note}.\n"] if found.note else []
         notes.append(f"Effects in {found.unit}; {found.passes} forward passes.\n")
         return "\n".join([*sentences, *notes, *rows])
@@ -337,7 +337,7 @@ def check_map_size(map_size: object) -> int | None:
     """
     if map_size is None:
         return None
-    return check_positive_int("map_size", map_size, mend="It counts pixels; None keeps no maps.")
+    return check_positive_int("map_size", map_size, hint="It counts pixels; None keeps no maps.")
 
 
 def check_run(name: object) -> str:

@@ -6,12 +6,12 @@ import { number } from "./format.js";
 import { markIcon, tidy, verdictAt } from "./verdicts.js";
 
 const REGION = "region/";
-const LEVELS_IN_WORDS = { alert: "Alert", warn: "Warning" };
+const LEVELS_IN_WORDS = { alert: "Alert", warning: "Warning" };
 
 /** A card, `<article data-testid="alert-card">`; its picture is fetched when it comes near. */
 export function createAlertCard(context, alert) {
   const { log } = context;
-  const { level, epoch: step, rule, sentence, assumption } = alert;
+  const { level, step, rule, sentence, assumption } = alert;
   const show = el("button", { type: "button", "data-testid": "show-alert", onclick: () => showAlert(context, alert) }, "Show on the maps");
   const words = el(
     "div",
@@ -19,7 +19,7 @@ export function createAlertCard(context, alert) {
     el(
       "header",
       {},
-      markIcon(level in LEVELS_IN_WORDS ? level : "warn"),
+      markIcon(level in LEVELS_IN_WORDS ? level : "warning"),
       el("strong", {}, LEVELS_IN_WORDS[level] ?? level),
       el("span", { class: "rule" }, rule),
       el("span", { class: "when-raised" }, log.stepLabel(step)),
@@ -38,17 +38,17 @@ export function createAlertCard(context, alert) {
 }
 
 /** Shows all probes at an alert's step with its region or window outlined, by the first method: the tests' own. */
-function showAlert(context, { epoch, rule, window: place }) {
+function showAlert(context, { step: raised, rule, window: place }) {
   const name = rule.startsWith(REGION) ? rule.slice(REGION.length) : null;
   const { steps, methods } = context.log;
-  const step = epoch === steps.at(-1) ? null : epoch;
+  const step = raised === steps.at(-1) ? null : raised;
   const { filter } = DEFAULTS;
   context.state.set({ step, method: methods[0], filter, region: place ?? name, view: "epoch", outlines: true });
 }
 
 function numbersOf(log, alert) {
-  const { effect, flip, p_value: p, control, start, num_probes: probes, epoch, rule } = alert;
-  const floor = verdictAt(log, epoch, rule)?.floor;
+  const { effect, flip, p_value: p, control, start, num_probes: probes, step, rule } = alert;
+  const floor = verdictAt(log, step, rule)?.floor;
   const rows = [
     ["effect", number(tidy(effect)), "What taking the thing from another class costs"],
     ["floor", number(floor), "What the effect has to reach"],

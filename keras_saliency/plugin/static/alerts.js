@@ -1,4 +1,4 @@
-/** View Alerts: what was caught, on what evidence; every test and every statistic, step by step. */
+/** View Alerts: what was caught, on what evidence; every test and every metric, step by step. */
 
 import { createAlertCard } from "./alertcard.js";
 import { createCurve } from "./curves.js";
@@ -19,7 +19,7 @@ class AlertsView {
   #earlierTitle = el("summary");
   #outgrown = el("details", { class: "outgrown" }, this.#earlierTitle, this.#earlier);
   #effects = el("div", { class: "curves", "data-testid": "effect-curves" });
-  #statistics = el("div", { class: "curves", "data-testid": "statistic-curves" });
+  #metrics = el("div", { class: "curves", "data-testid": "metric-curves" });
   #none = el("p", { class: "hint", hidden: true }, "No curve has this in its name.");
   #filter = el("input", {
     type: "search",
@@ -45,7 +45,7 @@ class AlertsView {
     this.#caught = part("What was caught", this.#cards, this.#outgrown);
     const filter = el("label", { class: "control" }, el("span", {}, "Curves with"), this.#filter);
     this.#measured = part("Effects of what was exchanged", this.#effects);
-    this.#numbers = part("Statistics of maps and model", this.#statistics);
+    this.#numbers = part("Metrics of maps and model", this.#metrics);
     this.element = el(
       "section",
       { class: "alerts-view", "data-testid": "alerts" },
@@ -74,22 +74,22 @@ class AlertsView {
     this.#shown = shown;
     this.#verdicts.build(log);
     const raised = testedSteps(log).flatMap((step) => log.findings(step).alerts);
-    raised.sort((one, other) => isAlert(other) - isAlert(one) || one.epoch - other.epoch);
-    const alerted = new Map(raised.filter(isAlert).map(({ rule, epoch }) => [rule, epoch])); // the last of each
-    const isOutgrown = (alert) => !isAlert(alert) && alert.epoch < (alerted.get(alert.rule) ?? -Infinity);
+    raised.sort((one, other) => isAlert(other) - isAlert(one) || one.step - other.step);
+    const alerted = new Map(raised.filter(isAlert).map(({ rule, step }) => [rule, step])); // the last of each
+    const isOutgrown = (alert) => !isAlert(alert) && alert.step < (alerted.get(alert.rule) ?? -Infinity);
     const outgrown = raised.filter(isOutgrown);
     replace(this.#cards, raised.filter((alert) => !isOutgrown(alert)).map((alert) => this.#card(alert)));
     replace(this.#earlier, outgrown.map((alert) => this.#card(alert)));
     this.#earlierTitle.textContent = `${counted(outgrown.length, "warning")} before these alerts`;
     this.#outgrown.hidden = !outgrown.length;
-    const names = statisticNames(log);
-    const [effects, statistics] = [
+    const names = metricNames(log);
+    const [effects, metrics] = [
       testNames(log).map((rule) => ({ name: rule, curve: createCurve(this.#context, effectOptions(log, rule)) })),
-      names.map((name) => ({ name, curve: createCurve(this.#context, statisticOptions(log, name)) })),
+      names.map((name) => ({ name, curve: createCurve(this.#context, metricOptions(log, name)) })),
     ];
-    this.#curves = [...effects, ...statistics];
+    this.#curves = [...effects, ...metrics];
     replace(this.#effects, effects.map(({ curve }) => curve.element));
-    replace(this.#statistics, statistics.map(({ curve }) => curve.element));
+    replace(this.#metrics, metrics.map(({ curve }) => curve.element));
     this.#tests.hidden = !effects.length;
     this.#caught.hidden = !raised.length;
     this.#sift();
@@ -117,7 +117,7 @@ class AlertsView {
     for (const { name, curve } of this.#curves) curve.element.hidden = !name.toLowerCase().includes(wanted);
     const isEmpty = (grid) => [...grid.children].every(({ hidden }) => hidden);
     this.#measured.hidden = isEmpty(this.#effects);
-    this.#numbers.hidden = isEmpty(this.#statistics);
+    this.#numbers.hidden = isEmpty(this.#metrics);
     this.#none.hidden = !wanted || !(this.#measured.hidden && this.#numbers.hidden);
   }
 
@@ -131,11 +131,11 @@ class AlertsView {
 function summaryOfTests(log) {
   const steps = testedSteps(log);
   if (!steps.length) {
-    return "This log has no tests of what the model uses: interventions=None makes none. Statistics of a map raise no alert by themselves.";
+    return "This log has no tests of what the model uses: interventions=None makes none. Metrics of a map raise no alert by themselves.";
   }
   const made = testNames(log).length;
   const tests = `${counted(made, "test")} at ${counted(steps.length, "step")}`;
-  if (!made) return `No test could be made: ${log.findings(steps.at(-1)).gate || log.findings(steps.at(-1)).note}.`;
+  if (!made) return `No test could be made: ${log.findings(steps.at(-1)).blocked_because || log.findings(steps.at(-1)).note}.`;
   const alerts = steps.flatMap((step) => log.findings(step).alerts);
   if (!alerts.length) return `Nothing was caught: ${tests}.`;
   const raised = alerts.filter(isAlert);
@@ -183,22 +183,22 @@ function effectOptions(log, rule) {
   };
 }
 
-/** The names of all statistics, those of a kind together; without the effects, which have curves of their own. */
-function statisticNames(log) {
+/** The names of all metrics, those of a kind together; without the effects, which have curves of their own. */
+function metricNames(log) {
   const tested = new Set(testNames(log).map((rule) => `effect/${rule}`));
-  const all = new Set(log.steps.flatMap((step) => Object.keys(log.statistics(step))));
+  const all = new Set(log.steps.flatMap((step) => Object.keys(log.metrics(step))));
   const names = [...all].filter((name) => !tested.has(name));
-  const kinds = [...new Set(names.map(kindOfStatistic))];
-  return kinds.flatMap((kind) => names.filter((name) => kindOfStatistic(name) === kind));
+  const kinds = [...new Set(names.map(kindOfMetric))];
+  return kinds.flatMap((kind) => names.filter((name) => kindOfMetric(name) === kind));
 }
 
-function statisticOptions(log, name) {
-  const points = log.steps.map((step) => [step, log.statistics(step)[name]]);
+function metricOptions(log, name) {
+  const points = log.steps.map((step) => [step, log.metrics(step)[name]]);
   const known = points.filter(([, value]) => value !== undefined); // of tests, at their steps
-  return { name, title: name, text: log.header.descriptions[kindOfStatistic(name)], series: [{ name: "", points: known }] };
+  return { name, title: name, text: log.header.descriptions[kindOfMetric(name)], series: [{ name: "", points: known }] };
 }
 
-function kindOfStatistic(name) {
+function kindOfMetric(name) {
   return name.split("/")[0];
 }
 

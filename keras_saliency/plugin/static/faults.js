@@ -9,8 +9,8 @@ const FORMAT = 1;
 /** The fields that this page counts on: lists, and objects. */
 const FIELDS = {
   [PROBES]: [["names", "regions", "arrays", "shape"], ["colormaps", "descriptions"]],
-  [REPORTS]: [["targets", "predictions", "confidences", "scores", "gradient_norms"], ["methods", "statistics"]],
-  [FINDINGS]: [["verdicts", "alerts", "arrays"], ["statistics"]],
+  [REPORTS]: [["targets", "predictions", "confidences", "scores", "gradient_norms"], ["methods", "metrics"]],
+  [FINDINGS]: [["verdicts", "alerts", "arrays"], ["metrics"]],
 };
 
 /** Why what was found under a tag can't be shown, in a sentence; `null` if it can. */

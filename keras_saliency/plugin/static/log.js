@@ -83,9 +83,9 @@ export class RunLog {
     return this.#findings.get(step)?.header;
   }
 
-  /** The statistics of a step, with those of its tests: a number by name. */
-  statistics(step) {
-    return { ...this.report(step)?.statistics, ...this.findings(step)?.statistics };
+  /** The metrics of a step, with those of its tests: a number by name. */
+  metrics(step) {
+    return { ...this.report(step)?.metrics, ...this.findings(step)?.metrics };
   }
 
   /** Whether a method's maps are signed. */

@@ -6,10 +6,9 @@ import { number } from "./format.js";
 /** The marks: in words, and as a path in a square of side 12. */
 const MARKS = {
   alert: { title: "alert: fired twice in a row", path: "M6 0L12 6L6 12L0 6z" },
-  warn: { title: "warning: fired once", path: "M6 1L12 11.5H0z" },
+  warning: { title: "warning: fired once", path: "M6 1L12 11.5H0z" },
   standing: { title: "an alert stands", path: "M6 1.5a4.5 4.5 0 1 0 .01 0z" },
   finding: { title: "finding: a true effect, no reason for an alert", path: "M2 2H10V10H2z" },
-  suppressed: { title: "suppressed: its control does as much", path: "M2 2H10V10H2zM2 10L10 2" },
   quiet: { title: "quiet", path: "M6 4.5a1.5 1.5 0 1 0 .01 0z" },
   untestable: { title: "untestable", path: "M2 6H10" },
 };
@@ -119,6 +118,6 @@ function markOf(log, step, rule) {
 
 function kindOf({ status, active }) {
   if (active) return "standing";
-  if (status === "fires") return "warn";
+  if (status === "fires") return "warning";
   return Object.hasOwn(MARKS, status) ? status : "untestable";
 }
