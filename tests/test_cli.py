@@ -296,13 +296,13 @@ def test_report_writes_the_page(log_dir, tmp_path, capsys):
 
 
 def test_report_writes_a_film_and_a_filmstrip_of_one_run(log_dir, tmp_path, capsys):
-    film, strip = tmp_path / "film.png", tmp_path / "strip.png"
+    movie, strip = tmp_path / "film.png", tmp_path / "strip.png"
     of_one = ["report", str(log_dir), "--run", "two/saliency"]
-    assert main([*of_one, "--out", str(film), "--animate", "001 class 1", "--steps", "2"]) == 0
-    assert capsys.readouterr().out == f"2 evaluations of the run 'two/saliency': {film}\n"
+    assert main([*of_one, "--out", str(movie), "--animate", "001 class 1", "--steps", "2"]) == 0
+    assert capsys.readouterr().out == f"2 evaluations of the run 'two/saliency': {movie}\n"
     assert main([*of_one, "--out", str(strip), "--filmstrip", "--colormap", "viridis"]) == 0
     log = ks.read_log(log_dir)["two/saliency"]
-    with Image.open(film) as frames:
+    with Image.open(movie) as frames:
         assert frames.n_frames == 2
         frames.seek(1)
         last = film.animation(log, "001 class 1")[-1]

@@ -66,7 +66,7 @@ def write_hostile(log_dir):
     verdict = Verdict(effect, 0.2, 0.002, 0.0, "fires", MARKUP, True)
     alert = Alert(
         level="alert",
-        epoch=1,
+        step=1,
         rule=test,
         sentence=MARKUP + CLOSING,
         assumption=CLOSING,
