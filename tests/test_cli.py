@@ -9,6 +9,7 @@ from PIL import Image
 from test_reader import images, report
 
 import keras_saliency as ks
+from keras_saliency.app import film
 from keras_saliency.app.cli import main
 from keras_saliency.app.explain import applications, load_application, read_image
 from keras_saliency.app.html_report import page
