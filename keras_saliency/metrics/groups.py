@@ -113,7 +113,7 @@ def group_gap_p_value(correct: Array, groups: Array, targets: Array, *, seed: in
     for target in np.unique(targets):
         inside = targets == target
         members = np.bincount(codes[inside], minlength=len(labels))
-        num_right = np.count_nonzero(correct[inside])
+        num_right = int(np.count_nonzero(correct[inside]))
         right += generator.multivariate_hypergeometric(members, num_right, size=PERMUTATIONS)
     gaps = np.ptp(right / sizes, axis=1)
     as_large = gaps >= group_gap(correct, groups) - 1e-9  # differences of fractions, rounded
