@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.data.blocks import thumbnails
+from keras_saliency.data.blocks import rounded, thumbnails
 from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport, Verdict
@@ -186,14 +186,7 @@ class Encoder:
         black, white = value_range(images)
         return np.concatenate(
             [
-                _rounded(
-                    thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE)
-                )
+                rounded(thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE))
                 for first in range(len(images))  # one at a time: copies in float64 are large
             ]
         )
-
-
-def _rounded(picture: Array) -> Array:
-    """Means of pixels to the nearest uint8; pixels stay."""
-    return picture if picture.dtype == np.uint8 else (picture + 0.5).astype(np.uint8)

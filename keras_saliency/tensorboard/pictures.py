@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_saliency.data.blocks import evenly, thumbnails
+from keras_saliency.data.blocks import evenly, rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.log import tags
@@ -172,9 +172,7 @@ class PictureWriter:
         """The mean of all maps and every probe, small, with captions; all of one size."""
         first = _heat(self._renderer, mean, self._colormap)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
-        cells = enlarged(
-            (cells + 0.5).astype(np.uint8), factor_for(max(cells.shape[1:3]), MIN_CELL)
-        )
+        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_CELL))
         said = [map_defect(maps[probe]) for probe in self._chosen]
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [
