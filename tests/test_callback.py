@@ -455,7 +455,7 @@ def test_without_the_cue_nothing_is_said():
 
 
 def test_an_alert_can_stop_the_training():
-    callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, stop_on_alert=True, verbose=0)
+    callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0, on_alert="stop")
     with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
         fitted = train([callback], epochs=30)
     assert fitted.epoch[-1] == callback.alerts[0].step < 10
@@ -463,7 +463,9 @@ def test_an_alert_can_stop_the_training():
 
 def test_a_baseline_keeps_what_is_usual_quiet():
     usual = dict.fromkeys(["region/tag", *RULES], 1.0)
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, baseline=usual, verbose=0)
+    saliency = ks.SaliencyCallback(
+        tagged_probes(), log_dir=None, verbose=0, interventions=ks.Interventions(floors=usual)
+    )
     train([saliency])
     assert (saliency.alerts, saliency.warnings) == ([], [])
     assert saliency.history["effect/region/tag"][-1] > 0.3

@@ -7,7 +7,7 @@ import scipy.special
 import scipy.stats
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, Interventions, ProbeSet, SaliencyMonitor
 from keras_saliency.detection.interventions import intervene
 from support.small_nets import (
     CORNER,
@@ -101,7 +101,7 @@ def test_mean_gradient_norm_of_large_gradients():
 
 def test_without_targets_the_first_prediction_stays():
     model = linear_net(activation="softmax")
-    monitor = SaliencyMonitor(model, ProbeSet(IMAGES), batch_size=3)
+    monitor = SaliencyMonitor(model, ProbeSet(IMAGES), compute=Compute(batch_size=3))
     dense = model.layers[-1]
     logits = IMAGES.reshape(COUNT, -1) @ dense.kernel.numpy()
     first = logits.argmax(axis=1)
@@ -163,7 +163,7 @@ def test_reports_are_read_only():
 
 def test_a_report_does_not_change_later():
     model = small_net()
-    monitor = SaliencyMonitor(model, PROBES, batch_size=3)
+    monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
     first = monitor.evaluate(step=0)
     before = contents(first)
     model.layers[-2].kernel.assign(-model.layers[-2].kernel.numpy())
@@ -187,7 +187,7 @@ def corner_net(activation="softmax"):
 
 def test_interventions_are_those_of_the_pure_function_asked_by_predict():
     model = corner_net()
-    monitor = SaliencyMonitor(model, MANY_PROBES, batch_size=8)
+    monitor = SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=8))
     report = monitor.evaluate(step=4)
     with_found = monitor.intervene(report, seed=3)
 
@@ -233,9 +233,9 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
 @pytest.mark.parametrize("batch_size", [1, 7, 30])
 def test_the_batch_size_changes_no_effect(batch_size):
     model = corner_net()
-    assert found_by(SaliencyMonitor(model, MANY_PROBES, batch_size=batch_size)) == found_by(
-        SaliencyMonitor(model, MANY_PROBES, batch_size=500)
-    )
+    assert found_by(
+        SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=batch_size))
+    ) == found_by(SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=500)))
 
 
 def test_interventions_see_the_weights_of_the_moment():
@@ -285,7 +285,9 @@ def evaluated_at(monitor, model, step, weight):
 
 def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
     model = linear_net(activation="softmax")
-    monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.2})
+    monitor = SaliencyMonitor(
+        model, two_cues(), interventions=Interventions(floors={"region/corner": 0.2})
+    )
     reports = [evaluated_at(monitor, model, step, weight) for step, weight in enumerate((2, 4, 5))]
     assert [report.verdicts[0].floor for report in reports] == [0.2] * 3
     assert of_corner(reports[0]) == (
@@ -330,7 +332,9 @@ def test_another_bias_is_another_state_though_the_maps_are_the_same():
 
 def test_a_monitor_that_forgets_starts_anew():
     model = linear_net(activation="softmax")
-    monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.3})
+    monitor = SaliencyMonitor(
+        model, two_cues(), interventions=Interventions(floors={"region/corner": 0.3})
+    )
     evaluated_at(monitor, model, 0, 2)
     assert of_corner(evaluated_at(monitor, model, 1, 4))[2:] == (True, 0.5, ["alert"])
     monitor.forget()
@@ -344,9 +348,13 @@ def test_a_monitor_that_forgets_starts_anew():
 @pytest.mark.parametrize("floor", [np.nan, -0.1, 1.5])
 def test_floors_refused(floor):
     with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'border'"):
-        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"border": floor})
+        SaliencyMonitor(
+            linear_net(), MANY_PROBES, interventions=Interventions(floors={"border": floor})
+        )
     with pytest.raises(TypeError, match="floors: expected a dict"):
-        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"border": "0.5"})
+        SaliencyMonitor(
+            linear_net(), MANY_PROBES, interventions=Interventions(floors={"border": "0.5"})
+        )
 
 
 def one_number(outputs, targets):

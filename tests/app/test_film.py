@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import keras_saliency as ks
+from keras_saliency import Pictures
 from keras_saliency.app.film import animation, caption, filmstrip, save_animation
 from keras_saliency.rendering.heatmaps import colorize, displayed, overlay
 from keras_saliency.tensorboard.pictures import PictureWriter
@@ -186,7 +187,7 @@ def test_without_labels_no_prediction_is_wrong(tmp_path):
         assert predicted.wrong == (targets is not None)
         (line,) = (
             line
-            for line in PictureWriter(probes, "epoch", "hot")._caption(moved, maps, 0)
+            for line in PictureWriter(probes, Pictures("epoch", "hot"))._caption(moved, maps, 0)
             if "dog" in line.text
         )
         assert line.wrong == (targets is not None)

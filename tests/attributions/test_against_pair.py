@@ -9,7 +9,7 @@ import saliency.core as pair
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import (
     gradient,
     integrated_gradients,
@@ -58,7 +58,9 @@ def answers(model):
 
 
 def maps_of(model, method, reduction="signed"):
-    monitor = SaliencyMonitor(model, ProbeSet(IMAGES, TARGETS), method=method, reduction=reduction)
+    monitor = SaliencyMonitor(
+        model, ProbeSet(IMAGES, TARGETS), method=method, compute=Compute(reduction=reduction)
+    )
     return monitor.evaluate(step=0).signed_maps
 
 

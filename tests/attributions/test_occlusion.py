@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import occlusion
 
 RNG = np.random.default_rng(0)
@@ -161,7 +161,9 @@ def test_of_a_linear_model(method, cover):
     dense = layers.Dense(3)
     model = keras.Sequential([keras.Input((8, 6, 2)), layers.Flatten(), dense])
     probes = ProbeSet(IMAGES, TARGETS)
-    monitor = SaliencyMonitor(model, probes, method=method, reduction="signed", batch_size=2)
+    monitor = SaliencyMonitor(
+        model, probes, method=method, compute=Compute(batch_size=2, reduction="signed")
+    )
     weights = dense.kernel.numpy().T[TARGETS].reshape(IMAGES.shape)
     shares = ((IMAGES - cover) * weights).sum(axis=-1)
     report = monitor.evaluate(step=0)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 from scipy.ndimage import gaussian_filter
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import (
     completeness,
     expected_gradients,
@@ -162,7 +162,9 @@ def test_the_completeness_gap_of_a_monitor():
         "integrated_gradients(num_steps=2)": partial(integrated_gradients, num_steps=2),
         "gradient": "gradient",
     }
-    report = cubic_monitor(IMAGES, method=list(methods.values()), batch_size=2).evaluate(step=0)
+    report = cubic_monitor(
+        IMAGES, method=list(methods.values()), compute=Compute(batch_size=2)
+    ).evaluate(step=0)
     shares = WEIGHTS * IMAGES.astype(np.float64) ** 3
     np.testing.assert_allclose(report.maps, np.abs(0.75 * shares).max(axis=-1), rtol=1e-4)
     # Every share is missed by a quarter, or a sixteenth, of it.
@@ -198,7 +200,7 @@ def test_the_completeness_gap_knows_the_baseline():
 def test_baselines_of_a_monitor(baseline, expected):
     """Of a sum of cubes the exact attributions are w (x**3 - s**3)."""
     method = partial(integrated_gradients, baseline=baseline, rule="gauss_legendre", num_steps=2)
-    report = cubic_monitor(IMAGES, method=method, batch_size=2).evaluate(step=0)
+    report = cubic_monitor(IMAGES, method=method, compute=Compute(batch_size=2)).evaluate(step=0)
     shares = WEIGHTS * (IMAGES.astype(np.float64) ** 3 - expected**3)
     np.testing.assert_allclose(report.maps, np.abs(shares).max(axis=-1), rtol=1e-3, atol=1e-5)
 
@@ -324,9 +326,11 @@ def test_it_sums_about_to_the_score_less_the_backgrounds(run):
 
 
 def test_the_background_of_a_monitor_is_its_probes():
-    found = cubic_monitor(IMAGES, method="expected_gradients", batch_size=2).evaluate(step=0)
+    found = cubic_monitor(
+        IMAGES, method="expected_gradients", compute=Compute(batch_size=2)
+    ).evaluate(step=0)
     given = partial(expected_gradients, background=IMAGES)
-    same = cubic_monitor(IMAGES, method=given, batch_size=5).evaluate(step=0)
+    same = cubic_monitor(IMAGES, method=given, compute=Compute(batch_size=5)).evaluate(step=0)
     np.testing.assert_allclose(found.maps, same.maps, rtol=1e-4, atol=1e-6)
     other = partial(expected_gradients, background=IMAGES[:2])
     assert not np.allclose(

@@ -289,7 +289,14 @@ def test_a_resumed_training_goes_on_in_the_log(tmp_path):
 
 
 def test_without_maps_for_the_tab_there_is_none_of_its_data(tmp_path):
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, map_size=None, verbose=0)], epochs=1)
+    fit(
+        [
+            ks.SaliencyCallback(
+                probes(), log_dir=tmp_path, verbose=0, pictures=ks.Pictures(map_size=None)
+            )
+        ],
+        epochs=1,
+    )
     assert read_blobs(tmp_path) == {}
     with pytest.raises(ValueError, match="log_dir: expected a log of SaliencyCallback"):
         read_log(tmp_path)
@@ -298,9 +305,9 @@ def test_without_maps_for_the_tab_there_is_none_of_its_data(tmp_path):
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError)])
 def test_a_bad_map_size_is_refused(value, error, tmp_path):
     with pytest.raises(error, match="map_size: .*None keeps no maps"):
-        ks.SaliencyCallback(probes(), map_size=value)
+        ks.SaliencyCallback(probes(), pictures=ks.Pictures(map_size=value))
     with pytest.raises(error, match="map_size: .*None keeps no maps"):
-        ks.TensorBoardSink(tmp_path, probes(), map_size=value)
+        ks.TensorBoardSink(tmp_path, probes(), pictures=ks.Pictures(map_size=value))
 
 
 def test_a_log_dir_that_is_none_is_refused(tmp_path):

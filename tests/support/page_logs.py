@@ -100,7 +100,9 @@ def write_signed(log_dir):
     """Signed maps of larger pictures, each epoch on another scale; one not a number, one zero."""
     rng = np.random.default_rng(7)
     sink = ks.TensorBoardSink(
-        log_dir, ks.ProbeSet(rng.random((5, 8, 12, 3)), np.arange(5) % 3), map_size=6
+        log_dir,
+        ks.ProbeSet(rng.random((5, 8, 12, 3)), np.arange(5) % 3),
+        pictures=ks.Pictures(map_size=6),
     )
     for step in range(3):
         maps = rng.normal(size=(5, 8, 12)).astype(np.float32)
@@ -142,7 +144,7 @@ def write_many(run):
     count, steps = MANY
     rng = np.random.default_rng(2)
     records = Encoder(
-        ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), 112, "epoch", "hot"
+        ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), ks.Pictures()
     )
     with writing(run) as writer:
         for step in range(steps):

@@ -502,7 +502,10 @@ def test_descriptions_are_as_short_as_trackers_need_them(tmp_path):
     """The length of a field of 128 bytes and on is no UTF-8, as which ClearML reads it."""
     saliency, _ = caught(tmp_path)
     signed = ks.SaliencyCallback(
-        tagged_probes(), log_dir=tmp_path / "signed", reduction="signed", verbose=0
+        tagged_probes(),
+        log_dir=tmp_path / "signed",
+        verbose=0,
+        compute=ks.Compute(reduction="signed"),
     )
     train([signed], epochs=1)
     said = {}
