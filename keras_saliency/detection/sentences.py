@@ -65,7 +65,7 @@ def sentence(verdict: Verdict, rule: InterventionTest, unit: str) -> str:
     if not of_groups:
         parts.append("Validation data that carry the same cue do not show it.")
     parts.append(
-        f"This is a problem if {rule.assumption}; if that does not hold for your data, use "
+        f"This is a problem if {rule.assumption}. Otherwise ignore it with "
         f"ks.Interventions(ignore=[{effect.test!r}])."
     )
     parts.append(f"Next: {rule.remedy}.")

@@ -144,6 +144,13 @@ class InterventionTest:
                 raise TypeError(f"{argument}: expected a string, received {text!r}.")
             if not text:
                 raise ValueError(f"{argument}: expected some text, received an empty string.")
+        try:
+            self.subject.format(name="", window="")
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"subject: expected text in which only {{name}} and {{window}} stand in braces, "
+                f"received {self.subject!r}."
+            ) from error
         if "/" in self.name:
             raise ValueError(
                 f"name: expected a name without a slash, received {self.name!r}. What follows a "
