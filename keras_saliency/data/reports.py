@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_saliency.data.read_only import freeze, restore
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -38,6 +40,13 @@ class Example:
     image: Array = field(repr=False)
     prediction: int
     same_class_prediction: int
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled or copied example, read-only as before."""
+        restore(self, state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +186,7 @@ class Alert:
 
 @dataclass(frozen=True, eq=False)
 class SaliencyReport:
-    """What one evaluation of a probe set found. All arrays are read-only.
+    """What one evaluation of a probe set found. All arrays and mappings are read-only.
 
     Attributes:
         step: When: Keras' 0-based epoch, -1 for the state before the first batch, or whatever
@@ -224,9 +233,11 @@ class SaliencyReport:
     def __post_init__(self) -> None:
         if self.method in self.others:
             raise ValueError(f"others: expected further methods, received {self.method!r} again.")
-        for value in (*vars(self).values(), *self.others.values()):
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
+        freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled or copied report, read-only as before."""
+        restore(self, state)
 
     def is_same_state(self, other: SaliencyReport) -> bool:
         """Whether the model was the same, as far as what it said and its maps tell."""

@@ -524,3 +524,61 @@ def test_data_sets_refused(dataset, error, says):
 def test_drawing_arguments_refused(arguments, error, says):
     with pytest.raises(error, match=says):
         ProbeSet.from_dataset((X, LABELS), **arguments)
+
+
+# ---------------------------------------------------------------- fingerprints
+
+
+def test_the_fingerprint_changes_with_shapes_and_dtypes():
+    """The bytes of all of these are zeros, as many as in the others."""
+    zeros = np.zeros((4, 3, 2, 1), np.float32)
+    alike = [
+        ProbeSet(zeros),
+        ProbeSet(zeros.reshape(4, 2, 3, 1)),
+        ProbeSet(zeros.reshape(2, 3, 2, 2)),
+        ProbeSet(zeros.view(np.int32)),
+        ProbeSet(zeros.astype(np.float16).repeat(2, axis=3)),
+        ProbeSet(zeros.reshape(4, 6, 1), kind="series"),
+    ]
+    assert {probes.images.tobytes() for probes in alike} == {bytes(4 * 24)}
+    assert len({probes.fingerprint for probes in alike}) == len(alike)
+
+
+def test_the_fingerprint_tells_apart_what_lies_in_which_array():
+    zeros = np.zeros((4, 3, 2, 1), np.float32)
+    more = {"input_name": "image"}
+    halves = np.zeros((4, 2), np.float32)
+    sets = [
+        ProbeSet(zeros),
+        ProbeSet(zeros, [0, 0, 0, 0]),
+        ProbeSet(zeros, held={"a": np.zeros(4, int)}, **more),
+        ProbeSet(zeros, held={"b": np.zeros(4, int)}, **more),
+        ProbeSet(zeros, held={"a": halves, "b": halves}, **more),
+        ProbeSet(zeros, held={"a": halves, "c": halves}, **more),
+        ProbeSet(zeros, held={"a": np.zeros((4, 3), np.float32), "b": halves[:, :1]}, **more),
+        ProbeSet(zeros, held={"a": np.array(["ab", "c", "", ""])}, **more),
+        ProbeSet(zeros, held={"a": np.array(["a", "bc", "", ""])}, **more),
+        ProbeSet(zeros, held={1: np.zeros(4, int)}, input_name=0),
+    ]
+    assert len({probes.fingerprint for probes in sets}) == len(sets)
+
+
+def test_the_fingerprint_ignores_the_order_of_held_inputs_and_of_memory():
+    held = {"a": np.arange(4), "b": np.ones(4)}
+    first = ProbeSet(IMAGES, held=held, input_name="image")
+    turned = ProbeSet(
+        np.asfortranarray(IMAGES), held=dict(reversed(held.items())), input_name="image"
+    )
+    assert first.fingerprint == turned.fingerprint
+
+
+def test_the_fingerprint_ignores_masks_regions_groups_and_names():
+    plain = ProbeSet(IMAGES, [0, 1, 0, 1])
+    more = dataclasses.replace(
+        plain,
+        masks=IMAGES[..., 0] > 5,
+        regions={"all": np.ones((3, 2), bool)},
+        groups=[1, 2, 3, 4],
+        names=list("abcd"),
+    )
+    assert plain.fingerprint == more.fingerprint
