@@ -9,9 +9,10 @@ import re
 import pytest
 
 import keras_saliency as ks
-from keras_saliency.app.html_report import STATIC, page, script, show
+from keras_saliency.app.html_report import STATIC, document, page, show
 from keras_saliency.data.reports import Alert, InterventionResults
 from keras_saliency.log.reader import read_blobs
+from support.browser import eventually
 from support.events import write_blobs
 from support.logs import images, report, written
 
@@ -109,48 +110,122 @@ def test_the_page_asks_nobody_for_anything(log_dir):
     assert not re.search(r"<(link|img|iframe|script src)", DATA.sub("", text))
 
 
-def test_the_modules_are_one_script_each_after_those_it_needs():
-    text = script()
-    assert not re.search(r"^(import|export)\b.*\./", text, re.MULTILINE)
-    places = {}
+NONCE = re.compile(r'nonce="([^"]*)"')
+
+
+def test_only_what_carries_the_nonce_may_run(log_dir):
+    """The policy names one nonce, which depends on all that is in the file."""
+    text = page(log_dir)
+    (nonce,) = set(NONCE.findall(text))
+    assert f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}';" in text
+    assert "unsafe" not in text.partition("<title>")[0]
+    other = page(log_dir, max_steps=3)
+    assert NONCE.search(other)[1] != nonce
+
+
+MODULES = {
+    "index.js": """import {
+    greet as hello,
+} from "./greeting.js";
+import word, * as greeting from './greeting.js';
+import "./effect.js";
+export { late } from "./late.js";
+const title = "index";
+export async function render() {
+    const { late } = await import("./late.js");
+    const parts = [title, hello(), word, greeting.kind, window.effect, late];
+    document.title = parts.join(" ");
+}
+export function fail() { throw new Error("failed"); }
+""",
+    "greeting.js": """import { fail } from "./index.js"; // each of the two needs the other one
+const title = "greeting";
+export const kind = typeof fail;
+export function greet() { return title; }
+export default "default";
+""",
+    "effect.js": 'const title = "effect"; window.effect = title; fetch("./none").catch(() => {});',
+    "late.js": 'const title = "late"; export const late = title + " </script><!--";',
+}
+"""All declare `title`; they import in every form that the language has."""
+
+
+@pytest.fixture
+def modules_page(tmp_path):
+    text = document(title="", style="", modules=MODULES, data={})
+    (tmp_path / "modules.html").write_text(text, "utf-8")
+    frame = f'<!DOCTYPE html><iframe srcdoc="{html.escape(text)}"></iframe>'
+    (tmp_path / "notebook.html").write_text(frame, "utf-8")
+    sandboxed = frame.replace("<iframe ", '<iframe sandbox="allow-scripts" ')
+    (tmp_path / "sandboxed notebook.html").write_text(sandboxed, "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["modules", "notebook", "sandboxed notebook"])
+def test_modules_may_declare_the_same_names_and_import_in_any_form(name, modules_page, chromium):
+    def assert_title():
+        wanted = "index greeting default function effect late </script><!--"
+        assert browser_page.frames[-1].evaluate("document.title") == wanted
+
+    browser_page = chromium.new_page()
+    browser_page.goto((modules_page / f"{name}.html").as_uri())
+    eventually(assert_title)
+    browser_page.close()
+
+
+def test_the_names_of_modules_stand_in_stack_traces(modules_page, chromium):
+    browser_page = chromium.new_page()
+    browser_page.goto((modules_page / "modules.html").as_uri())
+    stack = """import("keras-saliency/index.js").then(({ fail }) => {
+        try { fail(); } catch (error) { return error.stack; }
+    })"""
+    assert "at fail (keras-saliency/index.js:13:" in browser_page.evaluate(stack)
+    browser_page.close()
+
+
+def test_the_policy_stops_scripts_styles_and_requests_of_others(modules_page, chromium):
+    """Of all that could be smuggled in, nothing runs and nothing leaves."""
+    smuggled = """
+    <style>body { color: rgb(1, 2, 3); }</style>
+    <script>window.pwned = 1</script>
+    <script nonce="0123456789abcdef0123456789abcdef">window.pwned = 1</script>
+    <script src="data:text/javascript,window.pwned=1"></script>
+    <script type="module">import "data:text/javascript,window.pwned=1"</script>
+    <img src="https://example.org/image.png" onerror="window.pwned = 1">
+    <base href="https://example.org/">
+    """
+    path = modules_page / "smuggled.html"
+    text = (modules_page / "modules.html").read_text("utf-8")
+    path.write_text(text.replace("<body>", f"<body>{smuggled}"), "utf-8")
+    browser_page = chromium.new_page()
+    requested = []
+    browser_page.on("requestfinished", lambda request: requested.append(request.url))
+    browser_page.goto(path.as_uri())
+    eventually(lambda: assert_title_begins(browser_page, "index greeting"))
+    assert browser_page.evaluate("window.pwned ?? null") is None
+    assert browser_page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert browser_page.evaluate("document.baseURI") == path.as_uri()
+    assert [url for url in requested if not url.startswith("data:")] == [path.as_uri()]
+    browser_page.close()
+
+
+def assert_title_begins(browser_page, words):
+    assert browser_page.evaluate("document.title").startswith(words)
+
+
+def test_modules_name_neighbours_that_exist():
+    """TensorBoard serves them beside one another; a file has a map of them."""
+    names = {path.name for path in STATIC.glob("*.js")}
     for path in STATIC.glob("*.js"):
-        source = path.read_text("utf-8")
-        declared = re.findall(r"^export (?:async )?(?:function|class|const) (\w+)", source, re.M)
-        for name in declared:
-            where = [m.start() for m in re.finditer(rf"^(?:async )?\w+ {name}\b", text, re.M)]
-            assert len(where) == 1, name
-            places[path.name] = where[0]
-    for path in STATIC.glob("*.js"):
-        for needed in re.findall(r'^import .* from "\./(.*)";$', path.read_text("utf-8"), re.M):
-            assert places[needed] < places[path.name]
-
-
-def test_modules_import_in_the_one_way_that_can_be_inlined():
-    """On one line, by name, from a neighbour: what `script` takes away."""
-    for path in STATIC.glob("*.js"):
-        for line in path.read_text("utf-8").splitlines():
-            if re.match(r"(import|export)\b", line) and "ks" not in line:
-                assert re.match(
-                    r'import \{ [\w, ]+ \} from "\./[\w-]+\.js";$'
-                    r"|export (async )?(function|class|const|let)\b",
-                    line,
-                ), f"{path.name}: {line}"
-
-
-def test_no_two_modules_declare_one_name():
-    """They share one scope in the file; browsers would refuse it."""
-    declared = re.findall(
-        r"^(?:async )?(?:function\*?|class|const|let) (\w+)", script(), re.MULTILINE
-    )
-    twice = {name for name in declared if declared.count(name) > 1}
-    assert twice == set()
-    assert len(declared) > 50
+        for needed in re.findall(r'\bfrom "(.*?)"|\bimport "(.*?)"', path.read_text("utf-8")):
+            assert "".join(needed).removeprefix("./") in names, path.name
 
 
 def test_nothing_from_a_log_becomes_markup():
     """Of the ways to do so, none is in the modules."""
     ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"
-    assert not re.search(ways, script())
+    for path in STATIC.glob("*.js"):
+        assert not re.search(ways, path.read_text("utf-8")), path.name
 
 
 def test_a_notebook_shows_the_page_in_a_frame(log_dir):

@@ -5,6 +5,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+import scipy.integrate
 import tensorflow as tf
 from keras import layers
 from scipy.ndimage import gaussian_filter
@@ -154,6 +155,42 @@ def cubic_monitor(images, **kwargs):
     model = keras.Sequential([keras.Input(shape), cubed, layers.Flatten(), dense])
     dense.kernel.assign(WEIGHTS.reshape(-1, 1))
     return SaliencyMonitor(model, ProbeSet(images, np.ones(len(images), int)), **kwargs)
+
+
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(4)
+    parts = [layers.Conv2D(3, 2, activation="relu"), layers.Conv2D(2, 2, activation="softplus")]
+    return keras.Sequential([keras.Input((4, 5, 2)), *parts, layers.Flatten(), layers.Dense(2)])
+
+
+@pytest.mark.parametrize("rule", ["midpoint", "gauss_legendre"])
+@pytest.mark.parametrize("start", [0.0, 0.4])
+def test_of_a_network_it_is_scipys_quadrature_of_the_gradients(network, rule, start):
+    """With as few steps, which are not enough for the integral: the same steps, not a close one."""
+    targets, steps = np.array([1, 0, 1, 1, 0]), 7
+
+    def gradients(place):
+        inputs = tf.constant(start + place * (IMAGES - start), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            scores = tf.gather(network(inputs), targets, axis=1, batch_dims=1)
+        return tape.gradient(scores, inputs).numpy()
+
+    def at_places(places):
+        return np.stack([gradients(place) for place in places], axis=-1)
+
+    if rule == "midpoint":
+        mean = at_places((np.arange(steps) + 0.5) / steps).mean(axis=-1)
+    else:
+        mean, _ = scipy.integrate.fixed_quad(at_places, 0, 1, n=steps)
+    expected = ((IMAGES - start) * mean).sum(axis=-1)
+    method = partial(integrated_gradients, baseline=start, num_steps=steps, rule=rule)
+    monitor = SaliencyMonitor(
+        network, ProbeSet(IMAGES, targets), method=method, reduction="signed", batch_size=2
+    )
+    found = monitor.evaluate(step=0).signed_maps
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_completeness_gap_of_a_monitor():

@@ -405,6 +405,26 @@ def test_by_default_about_128_are_drawn(classes, each):
     assert probes.fingerprint == asked.fingerprint
 
 
+@pytest.mark.parametrize(("classes", "each"), [(2, 32), (5, 25), (10, 12), (32, 4)])
+@pytest.mark.parametrize("order", ["rising", "falling"])
+def test_images_sorted_by_class_are_drawn_as_if_they_were_shuffled(classes, each, order):
+    """The number of classes, and so of probes of each, is known only at the end."""
+    labels = np.repeat(np.arange(classes), 40)
+    labels = labels if order == "rising" else labels[::-1]
+    images = numbered(len(labels))
+    probes = ProbeSet.from_dataset(stream(images, labels).batch(8))
+    assert np.bincount(probes.targets).tolist() == [each] * classes
+    shuffled = np.random.default_rng(1).permutation(len(labels))
+    others = ProbeSet.from_dataset((images[shuffled], labels[shuffled]))
+    assert drawn(probes) == drawn(others)
+
+
+def test_classes_of_unequal_size_sorted_by_class():
+    labels = np.repeat([0, 1, 2, 3, 4], [100, 40, 26, 25, 60])
+    probes = ProbeSet.from_dataset((numbered(len(labels)), labels))
+    assert np.bincount(probes.targets).tolist() == [25] * 5  # 128 / 5
+
+
 def test_too_few_of_a_class_warns():
     labels = np.repeat([0, 1, 2], [57, 2, 1])
     with pytest.warns(UserWarning, match=r"per_class=3: .*class 1 \(2\), class 2 \(1\)\.") as said:

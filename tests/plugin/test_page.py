@@ -702,6 +702,17 @@ def test_a_file_asks_for_nothing_and_keeps_its_state_in_its_address(chromium, fi
         assert {url.partition("#")[0] for url in tab.requested} == {file}
 
 
+def test_a_notebook_shows_the_page_in_a_frame(chromium, logs, expected, tmp_path):
+    path = tmp_path / "notebook.html"
+    path.write_text(html_report.show(logs)._repr_html_(), "utf-8")
+    with opened(chromium, path.as_uri()) as tab:
+        tab.frame = tab.page.locator("iframe").element_handle().content_frame()
+        tab.matrix()
+        tab.choose("show", "map")
+        rows = [(row, row) for row in range(4)]
+        eventually(assert_matrix, tab, expected, METHODS[0], rows, [*enumerate(STEPS)])
+
+
 def test_a_reload_in_tensorboard_keeps_the_state(tab):
     with tab() as page:
         page.matrix()
