@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,21 +28,25 @@ _PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'">
 <title>{title}</title>
-<style>
+<style nonce="{nonce}">
 {style}
 </style>
+<script type="importmap" nonce="{nonce}">{modules}</script>
 </head>
 <body>
 <script type="application/json" id="keras-saliency-data">{data}</script>
-<script type="module">
-{script}
+<script type="module" nonce="{nonce}">
+import {{ render }} from "keras-saliency/index.js";
 render();
 </script>
 </body>
 </html>
 """
+
+_NEIGHBOUR = re.compile(r"""(["'])\./([\w-]+\.js)\1""")
+"""How a module of the page names another one: `"./paint.js"`."""
 
 
 @dataclass(frozen=True)
@@ -106,32 +112,58 @@ def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
         )
     if max_steps is not None:
         runs = {run: _thinned(blobs, max_steps) for run, blobs in runs.items()}
-    data = json.dumps(_data(runs), allow_nan=False, separators=(",", ":"))
-    return _PAGE.format(
-        title=html.escape(f"Saliency: {Path(log_dir).resolve().name}"),
+    return document(
+        title=f"Saliency: {Path(log_dir).resolve().name}",
         style="\n".join(path.read_text("utf-8") for path in sorted(STATIC.glob("*.css"))),
-        data=data.replace("<", "\\u003c"),  # nothing in it can end the script element
-        script=script(),
+        modules={path.name: path.read_text("utf-8") for path in sorted(STATIC.glob("*.js"))},
+        data=_data(runs),
     )
 
 
-def script() -> str:
-    """All modules of the page as one: browsers load no modules from disk."""
-    sources = {path.name: path.read_text("utf-8") for path in STATIC.glob("*.js")}
-    text = "\n".join(sources[name] for name in _in_order("index.js", sources, []))
-    return re.sub(r"^export ", "", _IMPORT.sub("", text), flags=re.MULTILINE)
+def document(*, title: str, style: str, modules: Mapping[str, str], data: Mapping[str, Any]) -> str:
+    """One HTML file out of its parts.
+
+    Its scripts and styles carry a nonce that depends on everything in the file. The browser runs
+    nothing else: whoever writes a log cannot know the nonce of the file that shows it.
+
+    Args:
+        title: The title of the page.
+        style: Its CSS.
+        modules: JavaScript modules by file name; `index.js` exports `render`, which builds it.
+        data: What the page shows.
+
+    Returns:
+        The file's text.
+    """
+    parts = {
+        "title": html.escape(title),
+        "style": style,
+        "modules": import_map(modules),
+        # No "<" in the data: nothing in it can end the script element.
+        "data": json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
+    }
+    content = "\n".join(parts.values())
+    return _PAGE.format(nonce=hashlib.sha256(content.encode()).hexdigest()[:32], **parts)
 
 
-_IMPORT = re.compile(r'^import .* from "\./(.*)";\n', re.MULTILINE)
+def import_map(modules: Mapping[str, str]) -> str:
+    """An import map with a `data:` URL for each module: from disk, browsers load no other modules.
 
+    A `data:` URL has no neighbours. `"./paint.js"` therefore becomes `"keras-saliency/paint.js"`,
+    a name that the map has. Browsers show that name in stack traces and in their developer tools.
 
-def _in_order(name: str, sources: dict[str, str], done: list[str]) -> list[str]:
-    """The names of a module and of all that it imports, each after those that it needs."""
-    for needed in _IMPORT.findall(sources[name]):
-        if needed not in done:
-            _in_order(needed, sources, done)
-    done.append(name)
-    return done
+    Args:
+        modules: Source text by file name.
+
+    Returns:
+        JSON.
+    """
+    imports = {}
+    for name, source in modules.items():
+        text = _NEIGHBOUR.sub(r"\1keras-saliency/\2\1", source)
+        text += f"\n//# sourceURL=keras-saliency/{name}\n"
+        imports[f"keras-saliency/{name}"] = f"data:text/javascript;base64,{_base64(text.encode())}"
+    return json.dumps({"imports": imports}, separators=(",", ":"))
 
 
 def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
@@ -145,7 +177,7 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
             for step, (wall_time, blobs) in steps.items():
                 first = len(arrays)
                 keys = [str(first + place) for place in range(len(blobs))]
-                arrays.update(zip(keys, map(_text, blobs), strict=True))
+                arrays.update(zip(keys, map(_base64, blobs), strict=True))
                 written = wall_time if math.isfinite(wall_time) else None
                 entries.append([step, written, keys])
                 if not tag.startswith(tags.MAPS):  # whose headers the page does not ask for
@@ -155,8 +187,8 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
     return {"index": {"format": tags.FORMAT, "runs": index}, "headers": headers, "blobs": arrays}
 
 
-def _text(blob: bytes) -> str:
-    return base64.b64encode(blob).decode()
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _header(blobs: list[bytes]) -> dict[str, Any]:

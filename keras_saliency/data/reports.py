@@ -128,6 +128,7 @@ class Verdict:
             given; `"quiet"`; `"untestable"`.
         reason: For the status, in words; may be empty.
         active: Whether an alert of this rule stands.
+        subject: What was exchanged, in words.
     """
 
     effect: Effect
@@ -137,6 +138,7 @@ class Verdict:
     status: str
     reason: str
     active: bool
+    subject: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +150,8 @@ class Alert:
         step: The report's step: Keras' 0-based epoch, -1 before training.
         rule: The name of the test, such as `"region/top-left"` or `"border"`.
         sentence: All of it, in plain words.
-        assumption: Under which it is a fault of the model, such as "your masks cover the object".
+        assumption: Under which it is a problem, such as "your masks cover the object".
+        remedy: What to do about it.
         effect: The region-swap effect, as in `Effect`.
         flip: The net flip rate, as in `Effect`.
         p_value: By Holm's method over all tests of the evaluation, in 0..1.
@@ -165,6 +168,7 @@ class Alert:
     rule: str
     sentence: str
     assumption: str
+    remedy: str
     effect: float
     flip: float
     p_value: float

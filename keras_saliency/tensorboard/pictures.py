@@ -16,6 +16,7 @@ from keras_saliency.rendering import layouts
 from keras_saliency.rendering.heatmaps import diverging, enlarged, factor_for, limits, map_defect
 from keras_saliency.rendering.layouts import Line
 from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
+from keras_saliency.rendering.settings import Pictures
 
 MAX_PROBES = 64
 """PictureWriter are drawn of so many probes at most, evenly chosen; metrics are of all."""
@@ -47,12 +48,11 @@ class PictureWriter:
 
     Args:
         probes: What the reports are about.
-        scale: One of `keras_saliency.rendering.heatmaps.SCALES`.
-        colormap: The name of a matplotlib colormap.
+        pictures: Their scale and colormap.
     """
 
-    def __init__(self, probes: ProbeSet, scale: str, colormap: str) -> None:
-        self._probes, self._scale, self._colormap = probes, scale, colormap
+    def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
+        self._probes, self._scale, self._colormap = probes, pictures.scale, pictures.colormap
         self._chosen = evenly(len(probes), MAX_PROBES)
         self._rows = evenly(len(probes), MAX_ROWS)
         self._renderer = renderer(probes, self._chosen, PANEL)

@@ -1,0 +1,341 @@
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_saliency as ks
+from keras_saliency.app import film
+from keras_saliency.app.cli import main
+from keras_saliency.app.explain import applications, load_application, read_image
+from keras_saliency.app.html_report import page
+from support.logs import images, report
+
+COLORS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(COLORS).save(path)
+    return path
+
+
+def saved(tmp_path, *layers, name="model.keras", shape=(16, 16, 3)):
+    keras.utils.set_random_seed(3)
+    dense = keras.layers.Dense(4, activation="softmax")
+    model = keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(), dense])
+    model.save(tmp_path / name)
+    return str(tmp_path / name), model
+
+
+def failed(capsys, *arguments):
+    """Runs a command that fails; returns its one line."""
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.strip().split("\n")
+    assert captured.out == ""
+    return line
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")  # what it is about
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_explain_shows_image_map_and_overlay(name, tmp_path, image, capsys):
+    path, model = saved(tmp_path, name=name)
+    out = tmp_path / "heatmap.png"
+    arguments = ["explain", "--model", path, "--image", str(image), "--out", str(out)]
+    assert main([*arguments, "--pixels=0..1", "--target", "2"]) == 0
+    picture = np.asarray(Image.open(out).convert("RGB"))
+    block = np.ones((14, 14, 1), int)  # 16 pixels, enlarged until 224 are reached
+    np.testing.assert_array_equal(picture[:224, :224], np.kron(COLORS, block))
+    found = np.abs(model.layers[-1].kernel.numpy()[:, 2]).reshape(16, 16, 3).max(axis=-1)
+    import matplotlib
+
+    heat = matplotlib.colormaps["hot"](np.rint(found / found.max() * 255).astype(int), bytes=True)
+    np.testing.assert_array_equal(picture[:224, 228:452], np.kron(heat[..., :3], block))
+    probabilities = model(COLORS[np.newaxis] / np.float32(255)).numpy()[0]
+    predicted = probabilities.argmax()
+    first, second = capsys.readouterr().out.strip().split("\n")
+    assert first == (
+        f"{image}: predicts class {predicted} {probabilities[predicted]:.3f}; "
+        "gradient of the logit of class 2"
+    )
+    assert second == f"image | saliency map | overlay: {out}"
+
+
+def test_explain_stacks_several_images_and_names_classes(tmp_path, image, capsys):
+    path, _ = saved(tmp_path, keras.layers.Rescaling(1 / 255))
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\ncow\nemu\n")
+    out = tmp_path / "heatmap.png"
+    arguments = ["explain", "--model", path, "--class-names", str(names), "--out", str(out)]
+    assert main([*arguments, "--image", str(image), "--image", str(image)]) == 0
+    picture = np.asarray(Image.open(out))
+    half = (picture.shape[0] - 4) // 2
+    np.testing.assert_array_equal(picture[:half], picture[half + 4 :])
+    assert capsys.readouterr().out.split("predicts ")[1].split(" ")[0] in (
+        "cat",
+        "dog",
+        "cow",
+        "emu",
+    )
+
+
+def test_a_model_that_rescales_takes_0_to_255(tmp_path, image):
+    """The same weights behind a Rescaling layer and fed with 0..1 give the same picture."""
+    inside, _ = saved(tmp_path, keras.layers.Rescaling(1 / 255), name="inside.keras")
+    outside, _ = saved(tmp_path, name="outside.keras")
+    one, other = tmp_path / "one.png", tmp_path / "other.png"
+    common = ["--image", str(image), "--out"]
+    assert main(["explain", "--model", inside, *common, str(one)]) == 0
+    assert main(["explain", "--model", outside, "--pixels=0..1", *common, str(other)]) == 0
+    left, right = np.asarray(Image.open(one)), np.asarray(Image.open(other))
+    np.testing.assert_allclose(left[:224].astype(int), right[:224], atol=1)
+
+
+def test_explain_by_the_name_of_an_application(tmp_path, image, capsys):
+    out = tmp_path / "heatmap.png"
+    arguments = ["explain", "--model", "mobilenetv2", "--weights", "none", "--image", str(image)]
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert "predicts class " in capsys.readouterr().out
+    with Image.open(out) as picture:
+        assert picture.size == (3 * 224 + 8, 224 + 2 * 15 + 2)
+
+
+def test_an_application_is_fed_by_its_own_preprocessing():
+    names = applications()
+    assert {"VGG16", "ResNet50", "InceptionV3", "MobileNetV2", "ConvNeXtTiny"} <= names.keys()
+    assert names["MobileNetV3Small"][1] is keras.applications.mobilenet_v3
+    subject = load_application("MobileNetV2", None)
+    fed = subject.preprocess(np.array([[[[0.0, 127.5, 255.0]]]], np.float32))
+    np.testing.assert_array_equal(fed.ravel(), [-1, 0, 1])
+
+
+@pytest.mark.filterwarnings("ignore:ImageNet's class names")  # a download, where there is a network
+def test_weights_come_from_a_file(tmp_path, image, capsys):
+    weights = tmp_path / "mine.weights.h5"
+    model = keras.applications.MobileNetV2(weights=None)
+    model.save_weights(weights)
+    subject = load_application("MobileNetV2", str(weights))
+    for mine, loaded in zip(model.weights, subject.model.weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), loaded.numpy())
+
+
+def test_images_are_turned_upright_resized_and_made_gray(tmp_path):
+    sideways = Image.new("L", (20, 10), 0)
+    sideways.paste(255, (10, 0, 20, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    sideways.save(tmp_path / "photo.jpg", exif=exif, quality=100)
+    upright = read_image(tmp_path / "photo.jpg", (None, 4, 2, 1))
+    assert upright.shape == (4, 2, 1)
+    np.testing.assert_allclose(upright[[0, 3], :, 0], [[0, 0], [255, 255]], atol=12)
+    assert read_image(tmp_path / "photo.jpg", (None, None, None, 3)).shape == (20, 10, 3)
+
+
+def test_images_of_any_size_are_stacked(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(2, 3),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.save(tmp_path / "model.keras")
+    arguments = ["explain", "--model", str(tmp_path / "model.keras"), "--pixels=0..1"]
+    for name, size in (("a", (16, 16)), ("b", (300, 20)), ("c", (16, 16))):
+        Image.fromarray(np.resize(COLORS, (*size[::-1], 3))).save(tmp_path / f"{name}.png")
+        arguments += ["--image", str(tmp_path / f"{name}.png")]
+    assert main([*arguments, "--out", str(tmp_path / "out.png")]) == 0
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == (3 * 300 + 8, 2 * (224 + 32) + (20 + 32) + 2 * 4)
+
+
+def test_16_bits_and_transparency_are_shown_as_they_look(tmp_path):
+    ramp = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    found = read_image(tmp_path / "deep.png", (None, 4, 4, 1))
+    np.testing.assert_array_equal(found[..., 0], np.rint(ramp / 257))
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (read_image(tmp_path / "clear.png", (None, 4, 4, 3)) == 255).all()
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(ValueError, match="mode 'F' have no fixed scale"):
+        read_image(tmp_path / "float.tiff", (None, 4, 4, 1))
+
+
+def test_an_image_is_never_overwritten(tmp_path, image, capsys):
+    path, _ = saved(tmp_path)
+    before = image.read_bytes()
+    line = failed(
+        capsys, "explain", "--model", path, "--pixels=0..1", "--image", image, "--out", image
+    )
+    assert "is one of the images" in line
+    assert image.read_bytes() == before
+
+
+def test_a_bad_image_is_one_clear_line(tmp_path, image, capsys):
+    path, _ = saved(tmp_path)
+    common = ["explain", "--model", path, "--pixels=0..1", "--out", tmp_path / "out.png"]
+    line = failed(capsys, *common, "--image", tmp_path / "none.png")
+    assert line == f"keras-saliency: --image: {tmp_path / 'none.png'} is not a file."
+    (tmp_path / "text.png").write_text("no image")
+    line = failed(capsys, *common, "--image", tmp_path / "text.png")
+    assert line.startswith(f"keras-saliency: --image: {tmp_path / 'text.png'} is not a readable")
+    (tmp_path / "cut.png").write_bytes(image.read_bytes()[:200])
+    line = failed(capsys, *common, "--image", tmp_path / "cut.png")
+    assert line.startswith(f"keras-saliency: --image: {tmp_path / 'cut.png'} is not a readable")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_bad_model_is_one_clear_line(tmp_path, image, capsys):
+    common = ["explain", "--image", image, "--out", tmp_path / "out.png", "--model"]
+    assert "Close: VGG1" in failed(capsys, *common, "vgg17", "--weights", "none")
+    assert "could not be loaded" in failed(capsys, *common, tmp_path / "none.keras")
+    (tmp_path / "broken.keras").write_text("no model")
+    assert "could not be loaded" in failed(capsys, *common, tmp_path / "broken.keras")
+    (tmp_path / "broken.h5").write_text("no model")
+    assert "could not be loaded" in failed(capsys, *common, tmp_path / "broken.h5")
+    vectors = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    vectors.save(tmp_path / "vectors.keras")
+    line = failed(capsys, *common, tmp_path / "vectors.keras", "--pixels=0..1")
+    assert "expected a model with an image input" in line
+    path, _ = saved(tmp_path)
+    assert "give one of --pixels=0..255" in failed(capsys, *common, path)
+    assert "expected class indices 0..3" in failed(
+        capsys, *common, path, "--pixels=0..1", "--target", 4
+    )
+    assert "'nowhere.h5' is none" in failed(capsys, *common, "VGG16", "--weights", "nowhere.h5")
+
+
+def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
+    path, _ = saved(tmp_path)
+    common = ["explain", "--model", path, "--image", image, "--pixels=0..1", "--out"]
+    assert "expected a .png file" in failed(capsys, *common, tmp_path / "out.jpg")
+    assert "does not exist" in failed(capsys, *common, tmp_path / "no" / "out.png")
+    out = tmp_path / "out.png"
+    assert "colormap: expected" in failed(capsys, *common, out, "--colormap", "heat")
+    assert "method: expected one of" in failed(capsys, *common, out, "--method", "lime")
+    assert "--pixels: expected one of" in failed(capsys, *common, out, "--pixels=0..2")
+    assert "--weights: a saved model has its own" in failed(capsys, *common, out, "--weights=none")
+    assert "--epochs: expected 1 or more" in failed(capsys, "demo", "--epochs", "0")
+
+
+def test_tensorboard_that_cannot_start_is_one_clear_line(tmp_path, capsys):
+    line = failed(capsys, "tensorboard", tmp_path / "none")
+    assert line == f"keras-saliency: LOGDIR: there is no directory {tmp_path / 'none'}."
+    assert "expected 1 to 65535" in failed(capsys, "tensorboard", tmp_path, "--port", 0)
+    with socket.create_server(("localhost", 0)) as server:
+        line = failed(capsys, "tensorboard", tmp_path, "--port", server.getsockname()[1])
+    assert line.startswith("keras-saliency: --port, --host: Address already in use")
+    assert line.endswith("If another TensorBoard runs there, choose another port.")
+    assert "--port, --host: " in failed(capsys, "tensorboard", tmp_path, "--host", "203.0.113.1")
+
+
+def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
+    code = (
+        "import sys; from keras_saliency.app.cli import main; "
+        "status = main(sys.argv[1:]); "
+        "print(status, {'keras', 'numpy', 'tensorboard', 'tensorflow'} & {*sys.modules})"
+    )
+    with socket.create_server(("localhost", 0)) as server:
+        port = str(server.getsockname()[1])
+    command = [sys.executable, "-c", code, "tensorboard", str(tmp_path), "--port", port, "--"]
+    for further, status in (("--version", 0), ("--nonsense", 2)):
+        ran = subprocess.run([*command, further], capture_output=True, text=True, timeout=300)
+        assert ran.stdout.startswith(f"  http://localhost:{port}/#saliency  the SALIENCY tab\n")
+        assert ran.stdout.endswith(f"\n{status} set()\n")
+    assert ran.stderr.endswith("keras-saliency: TensorBoard ended with status 2.\n")
+
+
+def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "--", "--load_fast=false"])
+    assert "what follows -- is for TensorBoard" in capsys.readouterr().err
+
+
+def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
+    assert main(["demo", "--log-dir", str(tmp_path / "logs")]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    told = {run: [line for line in lines if line.startswith(run)] for run in ("clean", "tagged")}
+    clean, tagged = ([float(number) for number in told[run][0].split()[1:]] for run in told)
+    assert tagged[0] > clean[0]  # the tagged run looks better
+    assert tagged[1] < clean[1] - 0.2  # and is worse
+    assert tagged[2] > 2 > 0.5 > clean[2]  # which its maps show
+    assert told["clean"][1].split(maxsplit=1)[1] == "no alert"
+    assert "ALERT, epoch 3: the model relies on the region 'top-left 4x4'" in told["tagged"][1]
+    command = f"tensorboard --logdir {tmp_path / 'logs'} --samples_per_plugin images=1000"
+    assert any(command in line for line in lines)
+    assert "  http://localhost:6006/#saliency  the SALIENCY tab" in lines
+    assert any(line.startswith("The tagged run's accuracy of") for line in lines)
+    for run in ("clean", "tagged"):
+        assert {path.name for path in (tmp_path / "logs" / run).iterdir()} == {
+            "train",
+            "validation",
+            "saliency",
+        }
+
+
+@pytest.fixture
+def log_dir(tmp_path):
+    """Of two runs, three evaluations each."""
+    for run in ("one", "two"):
+        sink = ks.TensorBoardSink(tmp_path / "logs" / run, ks.ProbeSet(images(2, 3, 3), [0, 1]))
+        for step in range(-1, 2):
+            sink.write(report(images(2, 3, 3, seed=step + 1)[..., 0], step))
+        sink.close()
+    return tmp_path / "logs"
+
+
+def test_report_writes_the_page(log_dir, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    assert main(["report", str(log_dir), "--out", str(out)]) == 0
+    assert out.read_text("utf-8") == page(log_dir)
+    assert capsys.readouterr().out.startswith(f"{out} (0.")
+
+
+def test_report_writes_a_film_and_a_filmstrip_of_one_run(log_dir, tmp_path, capsys):
+    movie, strip = tmp_path / "film.png", tmp_path / "strip.png"
+    of_one = ["report", str(log_dir), "--run", "two/saliency"]
+    assert main([*of_one, "--out", str(movie), "--animate", "001 class 1", "--steps", "2"]) == 0
+    assert capsys.readouterr().out == f"2 evaluations of the run 'two/saliency': {movie}\n"
+    assert main([*of_one, "--out", str(strip), "--filmstrip", "--colormap", "viridis"]) == 0
+    log = ks.read_log(log_dir)["two/saliency"]
+    with Image.open(movie) as frames:
+        assert frames.n_frames == 2
+        frames.seek(1)
+        last = film.animation(log, "001 class 1")[-1]
+        np.testing.assert_array_equal(frames.convert("RGB"), last)
+    expected = film.filmstrip(log, log.probes.names, colormap="viridis")
+    np.testing.assert_array_equal(Image.open(strip).convert("RGB"), expected)
+
+
+def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsys):
+    common = ["report", log_dir, "--out"]
+    whole, film = tmp_path / "a.html", tmp_path / "a.gif"
+    animate = [film, "--animate", "000 class 0"]
+    assert "--out: expected a .html or .htm file" in failed(capsys, *common, film)
+    assert "add --animate PROBE or --filmstrip" in failed(capsys, *common, film)
+    assert "expected a .png file, got" in failed(capsys, *common, film, "--filmstrip")
+    assert "does not exist" in failed(capsys, *common, tmp_path / "no" / "a.html")
+    assert "--steps: expected a positive" in failed(capsys, *common, whole, "--steps", "0")
+    assert "--run: it is for --filmstrip" in failed(capsys, *common, whole, "--run", "one/saliency")
+    assert "--method: it is for" in failed(capsys, *common, whole, "--method", "gradient")
+    assert "--probe: it is for" in failed(capsys, *common, *animate, "--probe", "000 class 0")
+    several = "--run: expected one of one/saliency, two/saliency"
+    assert f"{several}; there are several" in failed(capsys, *common, *animate)
+    assert f"{several}, received x" in failed(capsys, *common, *animate, "--run", "x")
+    missing = ["report", tmp_path / "missing", "--out", whole]
+    assert "log_dir: expected a directory" in failed(capsys, *missing)
+    assert list(tmp_path.iterdir()) == [log_dir]
+
+
+def test_the_links_are_below_the_prefix_that_tensorboard_is_told():
+    from keras_saliency.app import cli
+
+    for further in (["--path_prefix", "/board/x/"], ["--path_prefix=board/x"]):
+        links = cli._links("localhost", 6006, cli._prefix(further))
+        assert "http://localhost:6006/board/x/#saliency" in links
+    assert "http://localhost:6006/#saliency" in cli._links("localhost", 6006, cli._prefix([]))

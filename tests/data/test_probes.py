@@ -1,0 +1,604 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_saliency import ProbeSet
+
+
+def numbered(count, *, dtype=np.float32):
+    """Image number i is i everywhere, so that drawn images can be told apart."""
+    return np.broadcast_to(np.arange(count, dtype=dtype)[:, None, None, None], (count, 3, 2, 1))
+
+
+def drawn(probes):
+    return probes.images[:, 0, 0, 0].astype(int).tolist()
+
+
+IMAGES = np.arange(24, dtype=np.float32).reshape(4, 3, 2, 1)
+WITH_NAN = IMAGES.copy()
+WITH_NAN[2, 1, 1, 0] = np.nan
+WITH_INF = IMAGES.copy()
+WITH_INF[1, 0, 0, 0] = -np.inf
+WITH_INF[3, 0, 0, 0] = np.inf
+EMPTY_MASK = np.zeros((3, 2), bool)
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def test_values_are_kept_as_given():
+    masks = IMAGES[..., 0] > 5
+    tag = np.zeros((3, 2), bool)
+    tag[0, 1] = True
+    probes = ProbeSet(
+        IMAGES.tolist(),
+        (2, 0, 1, 2),
+        masks=masks,
+        regions={"tag": tag, "own": masks},
+        groups=["a", "b", "a", "b"],
+        class_names=["x", "y", "z"],
+        names=["one", "two", "three", "four"],
+    )
+    assert len(probes) == 4
+    np.testing.assert_array_equal(probes.images, IMAGES)
+    assert probes.targets.tolist() == [2, 0, 1, 2]
+    assert probes.targets.dtype == np.int64
+    np.testing.assert_array_equal(probes.masks, masks)
+    np.testing.assert_array_equal(probes.regions["tag"], np.stack([tag] * 4))
+    np.testing.assert_array_equal(probes.regions["own"], masks)
+    assert list(probes.regions) == ["tag", "own"]
+    assert probes.groups.tolist() == ["a", "b", "a", "b"]
+    assert probes.class_names == ("x", "y", "z")
+    assert probes.names == ("one", "two", "three", "four")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float16", "float32", "float64"])
+def test_dtype_of_images_is_kept(dtype):
+    assert ProbeSet(IMAGES.astype(dtype)).images.dtype == dtype
+
+
+def test_what_was_not_given():
+    probes = ProbeSet(IMAGES)
+    assert probes.targets is None
+    assert probes.masks is None
+    assert probes.groups is None
+    assert probes.class_names is None
+    assert dict(probes.regions) == {}
+    assert dict(ProbeSet(IMAGES, regions=None).regions) == {}
+    assert probes.names == ("000", "001", "002", "003")
+
+
+def test_arrays_are_copies():
+    given = {
+        "images": IMAGES.copy(),
+        "targets": np.array([0, 1, 0, 1]),
+        "masks": IMAGES[..., 0] > 5,
+        "groups": np.array([1, 2, 3, 4]),
+    }
+    region = np.ones((4, 3, 2), bool)
+    before = {name: array.copy() for name, array in given.items()}
+    probes = ProbeSet(**given, regions={"tag": region})
+    for array in given.values():
+        array[...] = 0
+    region[...] = False
+    for name, array in before.items():
+        np.testing.assert_array_equal(getattr(probes, name), array)
+    assert probes.regions["tag"].all()
+
+
+def test_arrays_are_read_only():
+    flat, deep = np.ones((3, 2), bool), np.ones((4, 3, 2), bool)
+    probes = ProbeSet(
+        IMAGES, [0, 1, 0, 1], masks=deep, groups=[1, 2, 3, 4], regions={"a": flat, "b": deep}
+    )
+    arrays = [probes.images, probes.targets, probes.masks, probes.groups, *probes.regions.values()]
+    assert len(arrays) == 6
+    for array in arrays:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = array[1]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        probes.images = IMAGES
+
+
+def test_given_arrays_stay_writable():
+    images, targets = IMAGES.copy(), np.array([0, 1, 0, 1])
+    ProbeSet(images, targets)
+    images[0], targets[0] = 7, 7
+    assert images[0, 0, 0, 0] == targets[0] == 7
+
+
+def test_replace_adds_regions():
+    probes = ProbeSet(IMAGES, [1, 0, 1, 0], class_names=["x", "y"], groups=[1, 1, 2, 2])
+    border = np.array([[1, 1], [0, 0], [1, 1]], bool)
+    more = dataclasses.replace(probes, regions={"border": border})
+    assert dict(probes.regions) == {}
+    np.testing.assert_array_equal(more.regions["border"], np.stack([border] * 4))
+    np.testing.assert_array_equal(more.images, IMAGES)
+    assert more.targets.tolist() == [1, 0, 1, 0]
+    assert more.groups.tolist() == [1, 1, 2, 2]
+    assert more.names == probes.names
+    assert more.fingerprint == probes.fingerprint
+    with pytest.raises(ValueError, match=r"regions\['border'\]"):
+        dataclasses.replace(probes, regions={"border": border.T})
+
+
+def test_default_names():
+    assert ProbeSet(IMAGES, [3, 0, 3, 1]).names[0] == "000 class 3"
+    named = ProbeSet(IMAGES, [1, 0, 1, 0], class_names=["cat", "dog"])
+    assert named.names == ("000 dog", "001 cat", "002 dog", "003 cat")
+    assert ProbeSet(IMAGES, class_names=["cat", "dog"]).names == ("000", "001", "002", "003")
+
+
+def test_default_names_follow_new_targets():
+    probes = dataclasses.replace(ProbeSet(IMAGES, [1, 0, 1, 0]), targets=[2, 0, 1, 0])
+    assert probes.names == ("000 class 2", "001 class 0", "002 class 1", "003 class 0")
+    given = ProbeSet(IMAGES, [1, 0, 1, 0], names=list("abcd"))
+    assert dataclasses.replace(given, targets=[2, 0, 1, 0]).names == tuple("abcd")
+
+
+def test_repr_shows_no_pixels():
+    text = repr(ProbeSet(IMAGES))
+    assert text.startswith("ProbeSet(4 probes of shape (3, 2, 1)")
+    assert len(text) < 80
+
+
+def test_class_name():
+    named = ProbeSet(IMAGES, class_names=["cat", "dog"])
+    assert [named.class_name(index) for index in (-1, 0, 1, 2)] == ["-1", "cat", "dog", "2"]
+    assert ProbeSet(IMAGES).class_name(1) == "1"
+
+
+def test_fingerprint_changes_with_images_and_targets():
+    other = IMAGES.copy()
+    other[3, 2, 1, 0] += 1
+    sets = [
+        ProbeSet(IMAGES),
+        ProbeSet(other),
+        ProbeSet(IMAGES, [0, 0, 0, 0]),
+        ProbeSet(IMAGES, [0, 0, 0, 1]),
+    ]
+    assert len({probes.fingerprint for probes in sets}) == 4
+    assert ProbeSet(IMAGES.copy(), [0, 0, 0, 1]).fingerprint == sets[3].fingerprint
+    assert ProbeSet(IMAGES, names=list("abcd")).fingerprint == sets[0].fingerprint
+    assert set(sets[0].fingerprint) <= set("0123456789abcdef")
+    assert len(sets[0].fingerprint) == 16
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "says"),
+    [
+        (IMAGES[0], ValueError, r"images: .*rank 4.*\(3, 2, 1\).*images\[np.newaxis\]"),
+        (IMAGES[..., 0], ValueError, r"images: .*rank 4.*\(4, 3, 2\)"),
+        (IMAGES[None], ValueError, r"images: .*rank 4.*\(1, 4, 3, 2, 1\)"),
+        (7.0, ValueError, r"images: .*rank 4.*\(\)"),
+        (IMAGES[:0], ValueError, r"images: .*at least one probe.*\(0, 3, 2, 1\)"),
+        (IMAGES[:, :0], ValueError, r"images: .*\(4, 0, 2, 1\)"),
+        (WITH_NAN, ValueError, r"images: .*nan or infinity in probe 2 \(1 of 4 probes\)"),
+        (WITH_INF, ValueError, r"images: .*nan or infinity in probe 1 \(2 of 4 probes\)"),
+        (IMAGES.astype(object), TypeError, "images: .*numbers.*object"),
+        (IMAGES.astype(str), TypeError, "images: .*numbers.*<U"),
+        (IMAGES.astype(complex), TypeError, "images: .*numbers.*complex128"),
+        (IMAGES > 0, TypeError, "images: .*numbers.*bool"),
+        ([IMAGES[0], IMAGES[1, :2]], ValueError, "images: .*one shape"),
+    ],
+)
+def test_images_refused(images, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet(images)
+
+
+@pytest.mark.parametrize(
+    ("targets", "error", "says"),
+    [
+        ([0, 1, 0], ValueError, r"targets: .*\(4,\).*\(3,\)"),
+        (0, ValueError, r"targets: .*\(4,\).*\(\)"),
+        (np.eye(4, 3), ValueError, r"targets: .*\(4, 3\).*np.argmax\(targets, axis=-1\)"),
+        ([[0], [1], [0], [1]], ValueError, r"targets: .*\(4,\).*\(4, 1\)"),
+        ([0.0, 1.0, 0.0, 1.0], TypeError, r"targets: .*integers.*float64.*astype\(int\)"),
+        ([True, False, True, False], TypeError, "targets: .*integers.*bool"),
+        (["a", "b", "a", "b"], TypeError, "targets: .*integers.*<U1"),
+        ([0, 1, -1, 0], ValueError, "targets: .*0 or more, received -1 for probe 2"),
+        ([0, 2**31, 0, 0], ValueError, "targets: .*received 2147483648 for probe 1"),
+    ],
+)
+def test_targets_refused(targets, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet(IMAGES, targets)
+
+
+def test_targets_beyond_class_names_refused():
+    with pytest.raises(
+        ValueError, match=r"targets: .*0\.\.1 .*2 class_names.*received 2 .*probe 3"
+    ):
+        ProbeSet(IMAGES, [0, 1, 0, 2], class_names=["x", "y"])
+    with pytest.raises(ValueError, match=r"targets: .*0\.\.1 .*received -1 for probe 0"):
+        ProbeSet(IMAGES, [-1, 1, 0, 0], class_names=["x", "y"])
+    assert ProbeSet(IMAGES, [0, 1, 0, 1], class_names=["x", "y"]).targets.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("masks", "error", "says"),
+    [
+        (np.ones((4, 3, 2)), TypeError, "masks: .*bool.*float64.*mask > 0"),
+        (np.ones((4, 3, 2), np.uint8), TypeError, "masks: .*bool.*uint8"),
+        (np.ones((3, 2), bool), ValueError, r"masks: .*\(4, 3, 2\).*\(3, 2\)"),
+        (np.ones((4, 2, 3), bool), ValueError, r"masks: .*\(4, 3, 2\).*\(4, 2, 3\)"),
+        (np.ones((4, 3, 2, 1), bool), ValueError, r"masks: .*\(4, 3, 2\).*\(4, 3, 2, 1\)"),
+        (np.ones((3, 3, 2), bool), ValueError, r"masks: .*\(4, 3, 2\).*\(3, 3, 2\)"),
+    ],
+)
+def test_masks_refused(masks, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet(IMAGES, masks=masks)
+
+
+@pytest.mark.parametrize(
+    ("regions", "error", "says"),
+    [
+        (np.ones((3, 2), bool), TypeError, "regions: .*dict.*ndarray"),
+        ([("tag", np.ones((3, 2), bool))], TypeError, "regions: .*dict.*list"),
+        ({"tag": np.ones((3, 2))}, TypeError, r"regions\['tag'\]: .*bool.*float64"),
+        ({"tag": np.ones((2, 3), bool)}, ValueError, r"\['tag'\]: .*\(3, 2\) or \(4, 3, 2\)"),
+        ({"tag": np.ones((1, 3, 2), bool)}, ValueError, r"\['tag'\]: .*received \(1, 3, 2\)"),
+        ({"tag": EMPTY_MASK}, ValueError, r"regions\['tag'\]: .*at least one pixel"),
+        ({"": np.ones((3, 2), bool)}, TypeError, "regions: .*non-empty strings.*''"),
+        ({0: np.ones((3, 2), bool)}, TypeError, "regions: .*strings.*0"),
+    ],
+)
+def test_regions_refused(regions, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet(IMAGES, regions=regions)
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "says"),
+    [
+        ([1, 2, 3], ValueError, r"groups: .*\(4,\).*\(3,\)"),
+        ([[1], [2], [3], [4]], ValueError, r"groups: .*\(4,\).*\(4, 1\)"),
+        ([1.0, 2.0, 3.0, 4.0], TypeError, "groups: .*integers or strings.*float64"),
+        ([None, 1, 2, 3], TypeError, "groups: .*integers or strings.*object"),
+    ],
+)
+def test_groups_refused(groups, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet(IMAGES, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "says"),
+    [
+        ("class_names", "ab", TypeError, "class_names: .*list of strings.*'ab'"),
+        ("class_names", ["a", 1], TypeError, "class_names: .*list of strings"),
+        ("class_names", 5, TypeError, "class_names: .*list of strings.*5"),
+        ("class_names", [], ValueError, "class_names: .*at least one name"),
+        ("class_names", ["a", ""], ValueError, "class_names: .*non-empty"),
+        ("names", "abcd", TypeError, "names: .*list of strings.*'abcd'"),
+        ("names", [0, 1, 2, 3], TypeError, "names: .*list of strings"),
+        ("names", 5, TypeError, "names: .*list of strings.*5"),
+        ("names", ["a", "b", "c"], ValueError, "names: .*4 names, received 3"),
+        ("names", ["a", "b", "a", "c"], ValueError, "names: .*different.*'a' more than once"),
+        ("names", ["a", "b", "", "c"], ValueError, "names: .*non-empty"),
+    ],
+)
+def test_names_refused(argument, value, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet(IMAGES, **{argument: value})
+
+
+# ---------------------------------------------------------------- drawing from a data set
+
+COUNT = 60
+LABELS = np.arange(COUNT) % 3
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, images, labels, weights=None, size=7):
+        super().__init__()
+        self.parts = [images, labels] + ([] if weights is None else [weights])
+        self.size = size
+
+    def __len__(self):
+        return -(-len(self.parts[0]) // self.size)
+
+    def __getitem__(self, index):
+        cut = slice(index * self.size, (index + 1) * self.size)
+        return tuple(part[cut] for part in self.parts)
+
+
+def stream(*parts):
+    return tf.data.Dataset.from_tensor_slices(parts)
+
+
+WEIGHTS = np.ones(COUNT, np.float32)
+ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
+KINDS = {
+    "arrays": lambda x: (x, LABELS),
+    "arrays with weights": lambda x: (x, LABELS, WEIGHTS),
+    "arrays, one-hot": lambda x: (x, ONE_HOT),
+    "arrays, column of floats": lambda x: (x, LABELS[:, None].astype("float32")),
+    "tensors": lambda x: (tf.constant(x), tf.constant(LABELS)),
+    "stream, batched": lambda x: stream(x, LABELS).batch(8),
+    "stream, unbatched": lambda x: stream(x, LABELS),
+    "stream, unbatched, one-hot": lambda x: stream(x, ONE_HOT),
+    "stream, unbatched, column": lambda x: stream(x, LABELS[:, None].astype("float32")),
+    "stream, one-hot": lambda x: stream(x, ONE_HOT).batch(8),
+    "stream, column of floats": lambda x: stream(x, LABELS[:, None].astype("float32")).batch(8),
+    "stream, floats": lambda x: stream(x, LABELS.astype("float32")).batch(8),
+    "stream, batch of one": lambda x: stream(x, LABELS[:, None]).batch(1),
+    "stream with weights": lambda x: stream(x, LABELS, WEIGHTS).batch(8),
+    "stream, shuffled": lambda x: stream(x, LABELS).shuffle(COUNT).batch(8),
+    "stream of unknown length": lambda x: stream(x, LABELS).filter(lambda *_: True).batch(8),
+    "PyDataset": lambda x: Batches(x, LABELS),
+    "PyDataset with weights": lambda x: Batches(x, LABELS, WEIGHTS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_data_set_gives_the_same_probes(kind):
+    probes = ProbeSet.from_dataset(KINDS[kind](numbered(COUNT)), per_class=4, seed=5)
+    assert probes.targets.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert [number % 3 for number in drawn(probes)] == probes.targets.tolist()
+    assert len(set(drawn(probes))) == 12
+    arrays = ProbeSet.from_dataset((numbered(COUNT), LABELS), per_class=4, seed=5)
+    assert drawn(probes) == drawn(arrays)
+    assert probes.images.dtype == np.float32
+    assert probes.images.shape == (12, 3, 2, 1)
+
+
+def test_order_does_not_matter():
+    data = stream(numbered(COUNT), LABELS).shuffle(COUNT, reshuffle_each_iteration=True)
+    orders = [[int(image[0, 0, 0]) for image, _ in data.as_numpy_iterator()] for _ in range(2)]
+    assert orders[0] != orders[1]
+    draws = [drawn(ProbeSet.from_dataset(data.batch(8), per_class=3)) for _ in range(3)]
+    assert draws[0] == draws[1] == draws[2]
+
+
+def test_other_seeds_draw_others():
+    draws = [
+        drawn(ProbeSet.from_dataset((numbered(COUNT), LABELS), per_class=4, seed=seed))
+        for seed in (0, 1, -1, 2**40)
+    ]
+    assert len({tuple(draw) for draw in draws}) == 4
+    assert draws[0] == drawn(ProbeSet.from_dataset((numbered(COUNT), LABELS), per_class=4))
+
+
+def test_the_draw_is_fair():
+    images, labels = numbered(12), np.zeros(12, int)
+    hits = np.zeros(12)
+    for seed in range(400):
+        hits[drawn(ProbeSet.from_dataset((images, labels), per_class=3, seed=seed))] += 1
+    # Hypergeometric: each of 12 is among 3 with chance 1/4, so 400 draws hit it 100 times with
+    # standard deviation 8.7; all 12 within 4 deviations.
+    assert hits.sum() == 1200
+    assert np.abs(hits - 100).max() < 35
+
+
+def test_labels_without_a_class_between():
+    labels = np.where(np.arange(COUNT) % 2, 7, 2)
+    probes = ProbeSet.from_dataset((numbered(COUNT), labels), per_class=2)
+    assert probes.targets.tolist() == [2, 2, 7, 7]
+
+
+def test_classes_of_unequal_size_give_equally_many():
+    labels = np.repeat([0, 1, 2], [45, 10, 5])
+    probes = ProbeSet.from_dataset((numbered(COUNT), labels), per_class=5)
+    assert np.bincount(probes.targets).tolist() == [5, 5, 5]
+    assert sorted(drawn(probes)[10:]) == [55, 56, 57, 58, 59]
+    assert all(number < 45 for number in drawn(probes)[:5])
+
+
+@pytest.mark.parametrize(
+    ("classes", "each"), [(1, 32), (2, 32), (4, 32), (5, 25), (10, 12), (32, 4), (50, 4)]
+)
+def test_by_default_about_128_are_drawn(classes, each):
+    labels = np.arange(classes * 40) % classes
+    images = numbered(len(labels))
+    probes = ProbeSet.from_dataset((images, labels))
+    assert np.bincount(probes.targets).tolist() == [each] * classes
+    asked = ProbeSet.from_dataset((images, labels), per_class=each)
+    assert probes.fingerprint == asked.fingerprint
+
+
+@pytest.mark.parametrize(("classes", "each"), [(2, 32), (5, 25), (10, 12), (32, 4)])
+@pytest.mark.parametrize("order", ["rising", "falling"])
+def test_images_sorted_by_class_are_drawn_as_if_they_were_shuffled(classes, each, order):
+    """The number of classes, and so of probes of each, is known only at the end."""
+    labels = np.repeat(np.arange(classes), 40)
+    labels = labels if order == "rising" else labels[::-1]
+    images = numbered(len(labels))
+    probes = ProbeSet.from_dataset(stream(images, labels).batch(8))
+    assert np.bincount(probes.targets).tolist() == [each] * classes
+    shuffled = np.random.default_rng(1).permutation(len(labels))
+    others = ProbeSet.from_dataset((images[shuffled], labels[shuffled]))
+    assert drawn(probes) == drawn(others)
+
+
+def test_classes_of_unequal_size_sorted_by_class():
+    labels = np.repeat([0, 1, 2, 3, 4], [100, 40, 26, 25, 60])
+    probes = ProbeSet.from_dataset((numbered(len(labels)), labels))
+    assert np.bincount(probes.targets).tolist() == [25] * 5  # 128 / 5
+
+
+def test_too_few_of_a_class_warns():
+    labels = np.repeat([0, 1, 2], [57, 2, 1])
+    with pytest.warns(UserWarning, match=r"per_class=3: .*class 1 \(2\), class 2 \(1\)\.") as said:
+        probes = ProbeSet.from_dataset((numbered(COUNT), labels), per_class=3)
+    assert probes.targets.tolist() == [0, 0, 0, 1, 1, 2]
+    assert sorted(drawn(probes)[3:]) == [57, 58, 59]
+    assert said[0].filename == __file__
+
+
+def test_an_image_that_occurs_twice_is_drawn_once():
+    images = numbered(COUNT) % 6  # class = number % 3, so two different images a class
+    with pytest.warns(UserWarning, match=r"class 0 \(2\), class 1 \(2\), class 2 \(2\)"):
+        probes = ProbeSet.from_dataset((images, LABELS), per_class=4)
+    assert probes.targets.tolist() == [0, 0, 1, 1, 2, 2]
+    assert sorted(drawn(probes)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_duplicates_do_not_change_the_draw():
+    once = ProbeSet.from_dataset((numbered(COUNT), LABELS), per_class=4)
+    images, labels = np.tile(numbered(COUNT), (3, 1, 1, 1)), np.tile(LABELS, 3)
+    assert drawn(ProbeSet.from_dataset((images, labels), per_class=4)) == drawn(once)
+
+
+def test_the_same_image_in_two_classes_is_drawn_in_both():
+    images, labels = np.zeros((2, 3, 2, 1)), [0, 1]
+    assert ProbeSet.from_dataset((images, labels), per_class=1).targets.tolist() == [0, 1]
+
+
+def test_class_names_of_the_data_set():
+    class Named(Batches):
+        class_names = ("x", "y", "z")
+
+    data = stream(numbered(COUNT), LABELS).batch(8)
+    data.class_names = ["x", "y", "z"]  # as keras.utils.image_dataset_from_directory does
+    assert ProbeSet.from_dataset(data).class_names == ("x", "y", "z")
+    assert ProbeSet.from_dataset(Named(numbered(COUNT), LABELS)).class_names == ("x", "y", "z")
+    own = ProbeSet.from_dataset(data, class_names=["a", "b", "c"], per_class=1)
+    assert own.names == ("000 a", "001 b", "002 c")
+    assert ProbeSet.from_dataset((numbered(COUNT), LABELS)).class_names is None
+
+
+def test_drawing_leaves_the_global_generators_alone():
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
+    ProbeSet.from_dataset((numbered(COUNT), LABELS))
+    assert np.random.random() == expected
+
+
+def test_endless_data_sets_are_refused():
+    class Endless(Batches):
+        num_batches = None
+
+    with pytest.raises(ValueError, match=r"dataset: .*finite.*endless.*take\(n\)"):
+        ProbeSet.from_dataset(stream(numbered(COUNT), LABELS).batch(8).repeat())
+    with pytest.raises(ValueError, match="dataset: .*length.*endless"):
+        ProbeSet.from_dataset(Endless(numbered(COUNT), LABELS))
+
+
+def test_empty_data_sets_are_refused():
+    says = "dataset: .*at least one batch.*empty"
+    with pytest.raises(ValueError, match=says):
+        ProbeSet.from_dataset(stream(numbered(COUNT), LABELS).batch(8).take(0))
+    with pytest.raises(ValueError, match=says):
+        ProbeSet.from_dataset(Batches(numbered(COUNT)[:0], LABELS[:0]))
+    with pytest.raises(ValueError, match=says):
+        ProbeSet.from_dataset((numbered(COUNT)[:0], LABELS[:0]))
+
+
+X = numbered(COUNT)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "error", "says"),
+    [
+        (X, TypeError, "dataset: .*received ndarray"),
+        ([X, LABELS], TypeError, "dataset: .*received list"),
+        (iter([(X, LABELS)]), TypeError, "dataset: .*received list_iterator"),
+        ((X,), TypeError, "dataset: .*elements"),
+        ((X, LABELS, WEIGHTS, WEIGHTS), TypeError, "dataset: .*elements"),
+        (stream(X).map(lambda x: x).batch(8), TypeError, "dataset: .*elements"),
+        (stream({"x": X}).batch(8), TypeError, "dataset: .*elements"),
+        (stream({"x": X}, LABELS).batch(8), TypeError, "dataset: .*input_name=None and 'x'"),
+        (stream(X, {"y": LABELS}), TypeError, "dataset: .*labels, received several"),
+        (stream(X[..., 0], LABELS).batch(8), ValueError, r"dataset: .*images .*\(8, 3, 2\)"),
+        (stream(X[..., 0], ONE_HOT).batch(8), ValueError, r"dataset: .*images .*\(8, 3, 2\)"),
+        ((X[..., 0], LABELS), ValueError, r"dataset: .*images .*\(60, 3, 2\)"),
+        ((X[0], 0), ValueError, r"dataset: .*images .*\(3, 2, 1\)"),
+        ((X, LABELS[:50]), ValueError, r"dataset: .*\(60,\).*\(50,\)"),
+        ((X, LABELS + 0.5), ValueError, "dataset: .*class indices.*float64"),
+        ((X, np.ones((COUNT, 3))), ValueError, "dataset: .*one-hot"),
+        ((X, np.full((COUNT, 4), 0.25)), ValueError, "dataset: .*one-hot"),
+        ((X, np.full((COUNT, 2), [2, -1])), ValueError, "dataset: .*one-hot"),
+        ((X, np.where(LABELS, np.nan, 0)), ValueError, "dataset: .*labels"),
+        ((X, np.array(list("abc"))[LABELS]), (TypeError, ValueError), "dataset: .*labels"),
+        ((X, LABELS - 1), ValueError, "received -1"),
+    ],
+)
+def test_data_sets_refused(dataset, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet.from_dataset(dataset)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"per_class": 0}, ValueError, "per_class: .*positive.*0"),
+        ({"per_class": -3}, ValueError, "per_class: .*positive.*-3"),
+        ({"per_class": 2.0}, TypeError, r"per_class: .*positive integer.*2\.0"),
+        ({"per_class": True}, TypeError, "per_class: .*positive integer.*True"),
+        ({"seed": None}, TypeError, "seed: .*integer.*None"),
+        ({"seed": 1.5}, TypeError, r"seed: .*integer.*1\.5"),
+        ({"seed": True}, TypeError, "seed: .*integer.*True"),
+        ({"class_names": ["x", "y"]}, ValueError, r"targets: .*0\.\.1 .*received 2"),
+    ],
+)
+def test_drawing_arguments_refused(arguments, error, says):
+    with pytest.raises(error, match=says):
+        ProbeSet.from_dataset((X, LABELS), **arguments)
+
+
+# ---------------------------------------------------------------- fingerprints
+
+
+def test_the_fingerprint_changes_with_shapes_and_dtypes():
+    """The bytes of all of these are zeros, as many as in the others."""
+    zeros = np.zeros((4, 3, 2, 1), np.float32)
+    alike = [
+        ProbeSet(zeros),
+        ProbeSet(zeros.reshape(4, 2, 3, 1)),
+        ProbeSet(zeros.reshape(2, 3, 2, 2)),
+        ProbeSet(zeros.view(np.int32)),
+        ProbeSet(zeros.astype(np.float16).repeat(2, axis=3)),
+        ProbeSet(zeros.reshape(4, 6, 1), kind="series"),
+    ]
+    assert {probes.images.tobytes() for probes in alike} == {bytes(4 * 24)}
+    assert len({probes.fingerprint for probes in alike}) == len(alike)
+
+
+def test_the_fingerprint_tells_apart_what_lies_in_which_array():
+    zeros = np.zeros((4, 3, 2, 1), np.float32)
+    more = {"input_name": "image"}
+    halves = np.zeros((4, 2), np.float32)
+    sets = [
+        ProbeSet(zeros),
+        ProbeSet(zeros, [0, 0, 0, 0]),
+        ProbeSet(zeros, held={"a": np.zeros(4, int)}, **more),
+        ProbeSet(zeros, held={"b": np.zeros(4, int)}, **more),
+        ProbeSet(zeros, held={"a": halves, "b": halves}, **more),
+        ProbeSet(zeros, held={"a": halves, "c": halves}, **more),
+        ProbeSet(zeros, held={"a": np.zeros((4, 3), np.float32), "b": halves[:, :1]}, **more),
+        ProbeSet(zeros, held={"a": np.array(["ab", "c", "", ""])}, **more),
+        ProbeSet(zeros, held={"a": np.array(["a", "bc", "", ""])}, **more),
+        ProbeSet(zeros, held={1: np.zeros(4, int)}, input_name=0),
+    ]
+    assert len({probes.fingerprint for probes in sets}) == len(sets)
+
+
+def test_the_fingerprint_ignores_the_order_of_held_inputs_and_of_memory():
+    held = {"a": np.arange(4), "b": np.ones(4)}
+    first = ProbeSet(IMAGES, held=held, input_name="image")
+    turned = ProbeSet(
+        np.asfortranarray(IMAGES), held=dict(reversed(held.items())), input_name="image"
+    )
+    assert first.fingerprint == turned.fingerprint
+
+
+def test_the_fingerprint_ignores_masks_regions_groups_and_names():
+    plain = ProbeSet(IMAGES, [0, 1, 0, 1])
+    more = dataclasses.replace(
+        plain,
+        masks=IMAGES[..., 0] > 5,
+        regions={"all": np.ones((3, 2), bool)},
+        groups=[1, 2, 3, 4],
+        names=list("abcd"),
+    )
+    assert plain.fingerprint == more.fingerprint

@@ -1,0 +1,734 @@
+"""Models of which it is known exactly what they read, as functions of NumPy arrays."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+from keras_saliency import ProbeSet
+from keras_saliency.detection.edits import swap_region
+from keras_saliency.detection.interventions import Interventions, intervene
+from keras_saliency.detection.pairs import MAX_RECIPIENTS
+from keras_saliency.detection.tests import TESTS as TABLE
+from keras_saliency.detection.tests import THIN_AREA, InterventionTest, Place
+
+SIDE, COUNT = 20, 60
+TARGETS = np.arange(COUNT) % 3
+LOWEST = 1 / 10_000
+"""The smallest p-value."""
+
+OBJECT, TAG, RING, INNER = (11, 12), (4, 15), (0, 7), (1, 7)
+"""Pixels: in the middle; off the middle and the border; in both borders; in the wide one only."""
+
+TESTS = {
+    *("border", "thin_border", "tint", "high_frequency"),
+    *("own_hot_spot", "hot_window", "class_hot_spot"),
+}
+
+
+def noise(count=COUNT, seed=0):
+    return np.random.default_rng(seed).random((count, SIDE, SIDE, 1))
+
+
+def coded(*pixels, targets=TARGETS):
+    """Noise in 0..1, with the class as the value of each of these pixels."""
+    images = noise(len(targets))
+    for y, x in pixels:
+        images[:, y, x, 0] = targets
+    return images
+
+
+def region(*pixels, size=2):
+    """Squares from these pixels on."""
+    mask = np.zeros((SIDE, SIDE), bool)
+    for y, x in pixels:
+        mask[y : y + size, x : x + size] = True
+    return mask
+
+
+def heat(*pixels, count=COUNT):
+    maps = np.zeros((count, SIDE, SIDE))
+    for y, x in pixels:
+        maps[:, y, x] = 1
+    return maps
+
+
+def reads(y, x):
+    """A model that names the class by the value of one pixel and looks at nothing else."""
+
+    def answer(images, targets):
+        return np.rint(images[:, y, x, 0]).astype(int), np.zeros(len(images))
+
+    return answer
+
+
+def examined(probes, answer, maps=None, *, by_score=False, chunk_size=64, seed=0, settings=None):
+    maps = heat(OBJECT, count=len(probes)) if maps is None else maps
+    targets = np.zeros(len(probes), int) if probes.targets is None else probes.targets
+    predictions, scores = answer(probes.images, targets)
+    return intervene(
+        probes,
+        maps,
+        predictions,
+        scores,
+        lambda images, recipients: answer(images, targets[recipients]),
+        by_score=by_score,
+        chunk_size=chunk_size,
+        settings=settings or Interventions(seed=seed),
+    )
+
+
+def by_name(found):
+    return {effect.test: effect for effect in found.effects}
+
+
+def assert_all(found, **expected):
+    for name, value in expected.items():
+        assert getattr(found, name) == pytest.approx(value, abs=1e-12), (found.test, name)
+
+
+def assert_full(effect):
+    assert_all(effect, effect=1, flip=1, keep=1, p_value=LOWEST)
+    assert effect.untestable == ""
+
+
+def assert_none(effect):
+    assert_all(effect, effect=0, flip=0, keep=1, p_value=1)
+    assert effect.untestable == ""
+
+
+# ---------------------------------------------------------------- models that read one place
+
+
+def test_a_model_that_reads_a_named_region_only():
+    regions = {"tag": region(TAG), "other": region((4, 3)), "object": region(OBJECT)}
+    found = examined(ProbeSet(coded(TAG, OBJECT), TARGETS, regions=regions), reads(*TAG))
+    effects = by_name(found)
+    assert set(effects) == TESTS | {"region/tag", "region/other", "region/object"}
+    assert (found.blocked_because, found.unit, found.note) == ("", "accuracy", "")
+    assert_full(effects["region/tag"])
+    assert_all(effects["region/tag"], control=0, control_p_value=1, margin_p_value=LOWEST)
+    for name in ("region/other", "region/object", "own_hot_spot", "hot_window", "class_hot_spot"):
+        assert_none(effects[name])
+    for name in ("border", "thin_border"):
+        assert_none(effects[name])
+    assert_all(effects["border"], control=1, control_p_value=LOWEST, margin_p_value=1)
+    for effect in found.effects[:3]:
+        assert (effect.num_probes, effect.num_donors) == (60, 4)
+
+
+@pytest.mark.parametrize(("pixel", "thin"), [(RING, 1), (INNER, 0)])
+def test_a_model_that_reads_the_border_only(pixel, thin):
+    effects = by_name(examined(ProbeSet(coded(pixel, OBJECT), TARGETS), reads(*pixel)))
+    assert_full(effects["border"])
+    assert_all(effects["border"], control=0, control_p_value=1, margin_p_value=LOWEST)
+    assert_all(effects["thin_border"], effect=thin, flip=thin, keep=1)
+    for name in ("hot_window", "class_hot_spot"):
+        assert_none(effects[name])
+
+
+@pytest.mark.parametrize(
+    ("side", "share"),
+    [(8, 28 / 64), (12, 44 / 144), (14, 52 / 196), (15, 56 / 225), (20, 76 / 400)],
+)
+def test_a_border_of_a_small_image_is_not_thin(side, share):
+    """It is one pixel wide, which is more than a quarter of the area up to 14 pixels."""
+    images = noise()[:, :side, :side]
+    images[:, side // 2, side // 2, 0] = TARGETS
+    maps = np.ones((COUNT, side, side))
+    effects = by_name(examined(ProbeSet(images, TARGETS), reads(side // 2, side // 2), maps))
+    assert set(effects) == TESTS
+    assert_none(effects["border"])
+    thin = effects["thin_border"]
+    if share > THIN_AREA == 0.25:
+        assert thin.untestable == (
+            f"the image is too small: a border of one pixel covers {share:.0%} of it, more than 25%"
+        )
+        assert np.isnan([thin.effect, thin.flip, thin.keep, thin.p_value]).all()
+        assert (thin.num_probes, thin.examples) == (0, ())
+    else:
+        assert_none(thin)
+        assert thin.num_probes == COUNT
+
+
+def test_a_model_that_knows_and_reads_nothing():
+    """It is told the targets, so the images can't matter."""
+
+    def told(images, targets):
+        return targets, np.zeros(len(images))
+
+    images = coded(OBJECT)
+    masks = np.broadcast_to(region(OBJECT), images.shape[:3])
+    probes = ProbeSet(images, TARGETS, masks=masks, regions={"tag": region(TAG)})
+    found = examined(probes, told)
+    assert set(by_name(found)) == TESTS | {"region/tag", "background"}
+    for effect in found.effects:
+        assert_none(effect)
+    assert found.blocked_because == ""
+
+
+def test_a_model_that_reads_part_of_the_time():
+    """It reads the tag of two classes of three, and of the third the object: 2/3 of the effect."""
+
+    def answer(images, targets):
+        by_tag, by_object = reads(*TAG)(images, targets)[0], reads(*OBJECT)(images, targets)[0]
+        return np.where(by_object == 2, 2, by_tag), np.zeros(len(images))
+
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS, regions={"tag": region(TAG)})
+    effect = by_name(examined(probes, answer))["region/tag"]
+    assert_all(effect, effect=2 / 3, flip=2 / 3, keep=1, p_value=LOWEST)
+
+
+def test_two_copies_cover_for_one_another():
+    """Two of three places decide: either copy alone may be exchanged, but not both."""
+    other = (15, 4)
+
+    def majority(images, targets):
+        said = np.stack([reads(*place)(images, targets)[0] for place in (TAG, other, OBJECT)])
+        two_agree = (said[0] == said[1]) | (said[0] == said[2])
+        return np.where(two_agree, said[0], said[1]), np.zeros(len(images))
+
+    regions = {"one": region(TAG), "other": region(other), "both": region(TAG, other)}
+    probes = ProbeSet(coded(TAG, other, OBJECT), TARGETS, regions=regions)
+    effects = by_name(examined(probes, majority))
+    assert_none(effects["region/one"])
+    assert_none(effects["region/other"])
+    assert_full(effects["region/both"])
+
+
+# ---------------------------------------------------------------- what is somewhere else in each
+
+
+def scattered(low, high, targets=TARGETS):
+    """Images whose brightest pixel, anywhere in some rows, tells the class; and where it is."""
+    images = noise(len(targets))
+    generator = np.random.default_rng(3)
+    tops = generator.integers(low, high, len(targets))
+    lefts = generator.integers(2, SIDE - 3, len(targets))
+    rows = np.arange(len(targets))
+    images[rows, tops, lefts, 0] = 2 + targets
+    masks = np.zeros(images.shape[:3], bool)
+    masks[rows, tops, lefts] = True
+    return images, masks
+
+
+def brightest(images, targets):
+    return np.rint(images.max(axis=(1, 2, 3)) - 2).astype(int), np.zeros(len(images))
+
+
+def test_the_background_of_a_model_that_reads_the_object():
+    """Were the union of both objects not spared, the donor's would come in and be read."""
+    images, masks = scattered(2, 18)
+    assert masks.any(axis=0).sum() > 40
+    effects = by_name(examined(ProbeSet(images, TARGETS, masks=masks), brightest))
+    assert_none(effects["background"])
+
+
+def test_the_background_of_a_model_that_reads_the_background():
+    images, masks = scattered(8, 12)
+    images[:, 15, 4, 0] = TARGETS
+    effects = by_name(examined(ProbeSet(images, TARGETS, masks=masks), reads(15, 4)))
+    assert_full(effects["background"])
+
+
+def test_a_cue_that_is_somewhere_else_in_each_image():
+    """In row 3: near the border, and off the border."""
+    images, masks = scattered(3, 4)
+    regions = {"cue": masks}
+    effects = by_name(examined(ProbeSet(images, TARGETS, regions=regions), brightest, masks * 1.0))
+    assert_full(effects["own_hot_spot"])
+    assert_full(effects["region/cue"])
+    assert_none(effects["thin_border"])
+    assert_none(effects["border"])
+    without = by_name(examined(ProbeSet(images, TARGETS), brightest, heat((17, 10))))
+    assert_none(without["own_hot_spot"])
+
+
+def test_the_control_of_own_hot_spots_is_inside():
+    """The object, wherever it is in the middle, is a small place that decides, too."""
+    images, masks = scattered(7, 13)
+    found = by_name(examined(ProbeSet(images, TARGETS), brightest, masks * 1.0))["own_hot_spot"]
+    columns = masks.any(axis=1).argmax(axis=1)
+    inside = ((columns > 4) & (columns < 16)).mean()
+    assert 0.5 < inside < 1
+    assert found.control > 0.3
+    assert found.effect < found.control
+
+
+# ---------------------------------------------------------------- what the maps propose
+
+
+def test_a_hot_window_is_where_the_maps_are_hot():
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
+    for hot, effect in ((TAG, 1), (OBJECT, 0)):
+        found = by_name(examined(probes, reads(*TAG), heat(hot)))["hot_window"]
+        assert_all(found, effect=effect, flip=effect, keep=1)
+        top, left, height, width = found.window
+        assert height == width == 3
+        assert top <= hot[0] < top + height
+        assert left <= hot[1] < left + width
+        assert found.num_probes == 30  # of each class half
+
+
+def test_what_proposes_does_not_test():
+    """Maps that are hot in one place for some probes, in another for the rest.
+
+    Each probe is hot at the tag alone or at the object alone. With any seed the window is where
+    most of the choosing half are hot, and the evidence is of probes of the other half.
+    """
+    chosen_at = set()
+    for seed in range(6):
+        maps = heat(OBJECT)
+        at_tag = np.random.default_rng(seed).permutation(60)[:30]
+        maps[at_tag] = heat(TAG)[0]
+        probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
+        found = by_name(examined(probes, reads(*TAG), maps, seed=seed))["hot_window"]
+        testers = {example.recipient for example in found.examples}
+        testers |= {example.donor for example in found.examples}
+        # Flipping the maps of those that test changes nothing.
+        for probe in testers:
+            maps[probe] = heat(TAG)[0] + heat(OBJECT)[0] - maps[probe]
+        again = by_name(examined(probes, reads(*TAG), maps, seed=seed))["hot_window"]
+        assert again.window == found.window
+        chosen_at.add(found.window)
+    assert len(chosen_at) == 2
+
+
+def test_a_cue_of_one_class():
+    """Class 2 is named by a cue of its own; all others by the object."""
+    images = coded(OBJECT)
+    images[TARGETS == 2, 4, 15, 0] = 9
+
+    def answer(batch, targets):
+        by_object = reads(*OBJECT)(batch, targets)[0]
+        return np.where(batch[:, 4, 15, 0] > 5, 2, by_object), np.zeros(len(batch))
+
+    maps = heat(OBJECT)
+    maps[TARGETS == 2, 4, 15] = 0.9
+    effects = by_name(examined(ProbeSet(images, TARGETS), answer, maps))
+    found = effects["class_hot_spot"]
+    assert found.target == 2
+    assert_all(found, effect=1, flip=1, keep=1, control=0, p_value=LOWEST)
+    assert found.num_probes == 20  # half of the two other classes
+    assert {TARGETS[example.donor] for example in found.examples} == {2}
+    assert 2 not in {TARGETS[example.recipient] for example in found.examples}
+    assert effects["hot_window"].window[:2] == (9, 10)  # the first one that holds the object
+
+
+def test_dead_maps_propose_nothing():
+    found = examined(ProbeSet(coded(OBJECT), TARGETS), reads(*OBJECT), np.zeros((60, SIDE, SIDE)))
+    effects = by_name(found)
+    reasons = {
+        "hot_window": "all maps are dead",
+        "class_hot_spot": "fewer than two classes have a map that is not dead",
+    }
+    for name, reason in reasons.items():
+        assert effects[name].untestable == reason
+        assert np.isnan([effects[name].effect, effects[name].p_value]).all()
+    assert_none(effects["border"])
+
+
+# ---------------------------------------------------------------- what is not a place
+
+
+def test_a_model_that_reads_the_tint_only():
+    """The pixels of a probe are those of any other, shuffled, and brighter by class."""
+    targets = np.arange(40) % 2
+    generator = np.random.default_rng(0)
+    values = np.linspace(-1, 1, SIDE * SIDE)
+    images = np.stack([generator.permutation(values) for _ in targets]) + targets[:, np.newaxis]
+    probes = ProbeSet(
+        images.reshape(40, SIDE, SIDE, 1), targets, regions={"tag": region(TAG), "most": ~region()}
+    )
+
+    def brightness(batch, asked):
+        return (batch.mean(axis=(1, 2, 3)) > 0.5).astype(int), np.zeros(len(batch))
+
+    effects = by_name(examined(probes, brightness))
+    assert_full(effects["tint"])
+    assert_all(effects["tint"], control=0, control_p_value=1, margin_p_value=LOWEST)
+    for name in TESTS - {"tint"} | {"region/tag"}:  # a third of the pixels at most
+        assert_none(effects[name])
+
+
+def test_a_model_that_reads_the_finest_detail_only():
+    """A chessboard, of which the black and white fields change places by class."""
+    targets = np.arange(40) % 2
+    board = (-1.0) ** np.add(*np.indices((SIDE, SIDE)))[..., np.newaxis]
+    images = noise(40) + np.where(targets == 1, 2, -2)[:, None, None, None] * board
+
+    def phase(batch, asked):
+        return ((batch * board).sum(axis=(1, 2, 3)) > 0).astype(int), np.zeros(len(batch))
+
+    effects = by_name(examined(ProbeSet(images, targets), phase))
+    assert_full(effects["high_frequency"])
+    assert_all(effects["high_frequency"], control=0, control_p_value=1, margin_p_value=LOWEST)
+    for name in TESTS - {"high_frequency"}:
+        assert_none(effects[name])
+
+
+# ---------------------------------------------------------------- scores instead of classes
+
+
+def linear(**weights):
+    """A score that is a weighted sum of pixels; classes can't be told."""
+    places = {"tag": TAG, "object": OBJECT}
+
+    def answer(images, targets):
+        values = [weight * images[(..., *places[name], 0)] for name, weight in weights.items()]
+        return np.full(len(images), -1), sum(values)
+
+    return answer
+
+
+def test_shares_of_a_score():
+    """The tag moves it three times as far as the object; both together are all there is."""
+    regions = {
+        "tag": region(TAG),
+        "object": region(OBJECT),
+        "all": np.ones((SIDE, SIDE), bool),
+        "none": region((4, 3)),
+    }
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS, regions=regions)
+    found = examined(probes, linear(tag=3.0, object=1.0), by_score=True)
+    assert (found.unit, found.blocked_because) == ("score", "")
+    effects = by_name(found)
+    expected = {"region/tag": 0.75, "region/object": 0.25, "region/all": 1, "region/none": 0}
+    for name, share in expected.items():
+        assert_all(effects[name], effect=share, keep=1, p_value=LOWEST if share else 1)
+    assert_all(effects["border"], effect=0, control=1)
+    assert np.isnan([effect.flip for effect in found.effects]).all()
+
+
+def test_shares_do_not_depend_on_the_scale_of_the_score():
+    regions = {"tag": region(TAG), "all": np.ones((SIDE, SIDE), bool)}
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS, regions=regions)
+    for sign in (1e-3, 1e6, -1):
+        effects = by_name(examined(probes, linear(tag=sign, object=3 * sign), by_score=True))
+        assert_all(effects["region/tag"], effect=0.25)
+        assert_all(effects["region/all"], effect=1)
+
+
+def test_scores_that_tell_no_class_apart_close_the_gate():
+    def norm(images, targets):
+        return np.full(len(images), -1), images.sum(axis=(1, 2, 3))
+
+    found = examined(ProbeSet(noise(), TARGETS), norm, by_score=True)
+    assert (
+        found.blocked_because
+        == "the scores tell the classes of the probes apart in 0.52 of pairs, below 0.70"
+    )
+
+
+# ---------------------------------------------------------------- what can't be tested
+
+
+def test_a_model_that_knows_nothing_closes_the_gate():
+    found = examined(ProbeSet(coded(OBJECT), TARGETS), lambda x, t: (0 * t, np.zeros(len(x))))
+    assert found.blocked_because == "the accuracy on the probes is 0.33, below 0.60"
+
+
+def test_a_model_that_every_change_confuses():
+    """It knows the probes by heart, and nothing else."""
+    images = coded(OBJECT)
+    known = {image.tobytes(): target for image, target in zip(images, TARGETS, strict=True)}
+
+    def by_heart(batch, targets):
+        said = [known.get(image.tobytes(), 0) for image in batch]
+        return np.array(said), np.zeros(len(batch))
+
+    found = examined(ProbeSet(images, TARGETS), by_heart)
+    assert found.blocked_because == ""
+    assert len(found.effects) == len(TESTS)
+    for effect in found.effects:
+        if effect.test == "class_hot_spot" and effect.target == 0:
+            continue  # its donors make the very answer that is given to all
+        assert effect.untestable == (
+            f"the exchange damages the images: with donors of the same class {effect.keep:.2f} "
+            "is left, below 0.60"
+        )
+        assert effect.keep <= 0.5
+        assert effect.effect == pytest.approx(0)
+
+
+def test_probes_without_targets_or_of_one_class():
+    found = examined(ProbeSet(noise()), reads(*OBJECT))
+    assert (found.effects, found.blocked_because) == ((), "the probes have no targets")
+    for targets in (np.zeros(60, int), np.arange(60)):
+        found = examined(ProbeSet(noise(), targets), reads(*OBJECT))
+        assert found.effects == ()
+        assert found.blocked_because == "it takes two classes, and two probes of one of them"
+        assert found.passes == 0
+
+
+def test_two_probes_of_each_class_are_too_few_to_halve():
+    targets = np.array([0, 1, 0, 1])
+    found = examined(ProbeSet(coded(OBJECT, targets=targets), targets), reads(*OBJECT))
+    effects = by_name(found)
+    for name in ("hot_window", "class_hot_spot"):
+        assert effects[name].untestable == "it takes two classes with three probes each"
+    assert effects["border"].num_probes == 4
+    assert effects["border"].effect == 0
+    assert effects["border"].p_value == pytest.approx(1)
+    six = np.arange(6) % 2
+    found = examined(ProbeSet(coded(OBJECT, targets=six), six), reads(*OBJECT))
+    assert by_name(found)["hot_window"].num_probes == 4
+
+
+def test_a_window_of_the_one_class_that_can_be_halved():
+    """The other class has one probe to choose with and one to test with, and no donor for it."""
+    targets = np.array([0, 0, 0, 0, 1, 1])
+    maps = heat(TAG, count=6)
+    maps[4:] = heat(OBJECT, (4, 4), count=1)[0]  # spread, so that class 0 stands out more
+    found = examined(ProbeSet(coded(OBJECT, targets=targets), targets), reads(*OBJECT), maps)
+    effect = by_name(found)["class_hot_spot"]
+    assert effect.untestable == "no other class has three probes"
+    assert by_name(found)["hot_window"].num_probes == 2
+
+
+def test_classes_of_a_single_probe_are_left_out_and_named():
+    targets = np.array([0] * 9 + [1] * 9 + [2, 3])
+    names = ["cat", "dog", "emu", "fox"]
+    probes = ProbeSet(coded(RING, targets=targets), targets, class_names=names)
+    found = examined(probes, reads(*RING))
+    assert found.note == "classes with a single probe are not tested: emu, fox"
+    effect = by_name(found)["border"]
+    assert effect.num_probes == 18
+    assert_all(effect, effect=1, flip=1, keep=1)
+
+
+def test_of_many_probes_some_are_tested():
+    targets = np.repeat([0, 1, 2], [300, 20, 100])
+    found = examined(ProbeSet(coded(RING, targets=targets), targets), reads(*RING))
+    effect = by_name(found)["border"]
+    assert (effect.num_probes, effect.num_donors) == (MAX_RECIPIENTS, 1)
+    assert_all(effect, effect=1, flip=1)
+
+
+@pytest.mark.parametrize(("count", "donors"), [(60, 4), (64, 4), (66, 3), (90, 2), (200, 1)])
+def test_the_number_of_passes_is_bounded(count, donors):
+    targets = np.arange(count) % 2
+    found = examined(ProbeSet(coded(RING, targets=targets), targets), reads(*RING))
+    effect = by_name(found)["border"]
+    assert (effect.num_probes, effect.num_donors) == (count, donors)
+
+
+# ---------------------------------------------------------------- how the model is asked
+
+
+def contents(found):
+    """All numbers and images of what was found, with nan made equal to itself."""
+    rows = []
+    for effect in found.effects:
+        fields = {f.name: getattr(effect, f.name) for f in dataclasses.fields(effect)}
+        examples = [
+            (e.recipient, e.donor, e.prediction, e.same_class_prediction, e.image.tobytes())
+            for e in fields.pop("examples")
+        ]
+        rows.append((repr(fields), examples))
+    return rows, found.blocked_because, found.unit, found.passes, found.note
+
+
+def wavering(images, targets):
+    """Reads the tag and the border, and is thrown off by the rest."""
+    values = images[:, 4, 15, 0] + images[:, 0, 7, 0] + np.sin(40 * images.sum(axis=(1, 2, 3)))
+    return np.clip(np.rint(values / 2), 0, 2).astype(int), values
+
+
+@pytest.mark.parametrize("by_score", [False, True])
+def test_the_size_of_chunks_changes_nothing(by_score):
+    images, masks = scattered(2, 18)
+    images[:, 4, 15, 0] = images[:, 0, 7, 0] = TARGETS
+    probes = ProbeSet(images, TARGETS, masks=masks, regions={"tag": region(TAG)})
+    maps = np.random.default_rng(1).random((60, SIDE, SIDE))
+    sizes = []
+
+    def seen(batch, targets):
+        sizes.append(len(batch))
+        return wavering(batch, targets)
+
+    found = examined(probes, seen, maps, by_score=by_score, chunk_size=7)
+    assert max(sizes[1:]) == 7  # the first is of the probes themselves
+    assert sum(sizes[1:]) == found.passes
+    for chunk_size in (64, 10_000):
+        again = examined(probes, wavering, maps, by_score=by_score, chunk_size=chunk_size)
+        assert contents(again) == contents(found)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
+    images = coded(TAG, RING)
+    probes = ProbeSet(images, TARGETS, regions={"tag": region(TAG)})
+    maps = np.random.default_rng(1).random((60, SIDE, SIDE))
+    np.random.seed(1)
+    first = contents(examined(probes, wavering, maps))
+    np.random.seed(2)
+    state = np.random.get_state()[1].tobytes()
+    assert contents(examined(probes, wavering, maps)) == first
+    assert np.random.get_state()[1].tobytes() == state
+    assert contents(examined(probes, wavering, maps, seed=1)) != first
+
+
+def test_the_model_is_asked_for_the_recipient_s_own_target():
+    """The recipient's first pixel leaves with the border alone, and with all but another thing."""
+    images = coded(RING)
+    probes = ProbeSet(images, TARGETS, regions={"tag": region(TAG)})
+    asked = []
+
+    def answer(batch, targets):
+        asked.append((np.rint(batch[:, 0, 7, 0]), targets))
+        return targets, np.zeros(len(batch))
+
+    examined(probes, answer, chunk_size=10_000)
+    said, targets = asked[1]  # the first question, after the probes themselves
+    np.testing.assert_array_equal(said, targets)
+    assert set(targets) == {0, 1, 2}
+
+
+def test_the_probes_are_not_changed():
+    images, masks = scattered(2, 18)
+    probes = ProbeSet(images, TARGETS, masks=masks)
+    before = probes.fingerprint
+    maps = np.random.default_rng(1).random((60, SIDE, SIDE))
+    maps.setflags(write=False)
+    examined(probes, wavering, maps)
+    assert probes.fingerprint == before
+
+
+# ---------------------------------------------------------------- custom tests
+
+
+def swap_pixel(y, x):
+    """An edit that exchanges one pixel."""
+
+    def edit(recipients, donors, where):
+        assert where is None
+        images = recipients.copy()
+        images[:, y, x] = donors[:, y, x]
+        return images
+
+    return edit
+
+
+def custom(edit, **settings):
+    return InterventionTest("mine", edit, "my pixel", "my pixel says nothing", **settings)
+
+
+def test_a_custom_test_finds_what_the_model_reads_and_nothing_else():
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
+    for pixel, check in ((TAG, assert_full), (OBJECT, assert_none)):
+        settings = Interventions(tests=["border", custom(swap_pixel(*pixel))])
+        found = examined(probes, reads(*TAG), settings=settings)
+        assert [effect.test for effect in found.effects] == ["border", "mine"]
+        check(found.effects[1])
+        # The control exchanges everything else.
+        assert_all(found.effects[1], control=1 - found.effects[1].effect)
+
+
+def test_a_custom_test_can_have_places():
+    """Two of them, named; the control is the same shape elsewhere."""
+
+    def places(round_):
+        assert round_.images.shape == (COUNT, SIDE, SIDE, 1)
+        return [Place(region(TAG), "tag"), Place(region(OBJECT), "object")]
+
+    mine = custom(swap_region, control="elsewhere", propose=places)
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
+    found = by_name(examined(probes, reads(*TAG), settings=Interventions(tests=[mine])))
+    assert_full(found["mine/tag"])
+    assert_all(found["mine/tag"], control=0)
+    assert_none(found["mine/object"])
+
+
+def test_a_custom_test_that_cannot_be_made_says_why():
+    mine = custom(swap_region, propose=lambda round_: [Place(untestable="it is too dark")])
+    found = examined(
+        ProbeSet(coded(OBJECT), TARGETS), reads(*OBJECT), settings=Interventions(tests=[mine])
+    )
+    assert [effect.untestable for effect in found.effects] == ["it is too dark"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "received"),
+    [
+        (lambda recipients, donors, where: recipients[:, :2], r"\(64, 2, 20, 1\)"),
+        (lambda recipients, donors, where: None, "NoneType"),
+    ],
+)
+def test_an_edit_that_returns_no_images_is_named(edit, received):
+    expected = (
+        rf"edit of the test 'mine': expected .* shape \(64, 20, 20, 1\).* received {received}"
+    )
+    with pytest.raises(ValueError, match=expected):
+        examined(
+            ProbeSet(coded(OBJECT), TARGETS),
+            reads(*OBJECT),
+            settings=Interventions(tests=[custom(edit)]),
+        )
+
+
+def test_a_built_in_test_can_be_replaced_by_a_variant():
+    wide = dataclasses.replace(TABLE["border"], floor=0.5)
+    settings = Interventions(tests=["tint", wide])
+    assert [*settings.table] == ["tint", "border"]
+    assert settings.table["border"].floor == 0.5
+    assert TABLE["border"].floor == 0.25
+
+
+def test_the_settings_by_default_are_all_built_in_tests():
+    assert dict(Interventions().table) == dict(TABLE)
+    assert [*Interventions(tests=[*TABLE, custom(swap_pixel(0, 0))]).table] == [*TABLE, "mine"]
+    again = pickle.loads(pickle.dumps(Interventions("epoch", ["tint"], ["tint"], {"tint": 0.5}, 3)))
+    assert (again.when, [*again.table], again.ignore, again.seed) == (
+        "epoch",
+        ["tint"],
+        ("tint",),
+        3,
+    )
+    assert (again.floor("tint"), again.floor("border")) == (0.5, 0.0)
+    assert again == Interventions("epoch", ["tint"], ["tint"], {"tint": 0.5}, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "expected"),
+    [
+        ({"when": "often"}, ValueError, "when: expected one of 'auto', 'epoch', received 'often'"),
+        ({"when": None}, TypeError, "when: expected one of 'auto', 'epoch', received None"),
+        ({"tests": "tint"}, TypeError, "tests: expected a list .* received 'tint'"),
+        ({"tests": []}, ValueError, "tests: expected at least one test"),
+        ({"tests": ["colour"]}, ValueError, "tests: expected one of 'region'.* received 'colour'"),
+        ({"tests": ["tint", "tint"]}, ValueError, "tests: expected each test once.*'tint' twice"),
+        ({"tests": [3]}, TypeError, "tests: expected a name or an InterventionTest, received 3"),
+        ({"ignore": "tint"}, TypeError, "ignore: expected a list of names .* received 'tint'"),
+        ({"ignore": ("colour",)}, ValueError, "ignore: expected names of region.*'colour'"),
+        ({"ignore": (3,)}, TypeError, "ignore: expected names of tests, received 3"),
+        ({"floors": {"colour": 0.5}}, ValueError, "floors: expected tests of region.*'colour'"),
+        ({"seed": 0.5}, TypeError, "seed: expected an integer, received 0.5"),
+        ({"seed": True}, TypeError, "seed: expected an integer, received True"),
+    ],
+)
+def test_settings_are_checked(settings, error, expected):
+    with pytest.raises(error, match=expected):
+        Interventions(**settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "expected"),
+    [
+        ({"name": ""}, ValueError, "name: expected some text"),
+        ({"name": "a/b"}, ValueError, "name: expected a name without a slash, received 'a/b'"),
+        ({"name": 3}, TypeError, "name: expected a string, received 3"),
+        ({"subject": "a {thing}"}, ValueError, "subject: expected text in which only {name}"),
+        ({"assumption": ""}, ValueError, "assumption: expected some text"),
+        ({"edit": "swap"}, TypeError, "edit: expected a function or None, received 'swap'"),
+        ({"propose": 3}, TypeError, "propose: expected a function or None, received 3"),
+        ({"floor": 1.1}, ValueError, "floor: expected a number in 0..1, received 1.1"),
+        ({"floor": "high"}, TypeError, "floor: expected a number, received 'high'"),
+        ({"outweighs": -1}, ValueError, "outweighs: expected 0 or more, received -1"),
+        ({"control": "none"}, ValueError, "control: expected one of 'elsewhere', .*'none'"),
+        ({"control": "inside"}, ValueError, "control='inside': expected a test with a place"),
+    ],
+)
+def test_rows_of_the_table_are_checked(changes, error, expected):
+    with pytest.raises(error, match=expected):
+        dataclasses.replace(custom(swap_pixel(0, 0)), **changes)

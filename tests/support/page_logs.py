@@ -1,0 +1,280 @@
+"""Logs for the tests of the SALIENCY tab's page: of a training, and written by hand."""
+
+import warnings
+from functools import cached_property
+
+import keras
+import matplotlib
+import numpy as np
+
+import keras_saliency as ks
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import unpacked
+from keras_saliency.log.encoder import Encoder
+from keras_saliency.log.reader import read_blobs
+from support.events import blobs, write, writing
+
+HEIGHT, WIDTH = 48, 60  # of the images; the matrix shows their maps at half of that
+CLASS_NAMES = ["cat", "dog", "eel"]
+PER_CLASS = 12
+METHODS = ["gradient", "integrated_gradients"]
+TAG = (slice(2, 6), slice(4, 16))
+EPOCHS = 3
+NOT_A_NUMBER = (0, 120, 140)
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def planted(cue, count=240, seed=0):
+    """Coloured noise with a faint object in the middle, and a tag that tells the class.
+
+    Without the cue, the tag is drawn by lot.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = rng.uniform(0, 0.6, (count, HEIGHT, WIDTH, 3))
+    for target in range(3):
+        images[labels == target, 16 + 6 * target : 22 + 6 * target, 20:40, target] += 0.1
+    images[(slice(None), *TAG)] = 0
+    lit = labels if cue else rng.integers(3, size=count)
+    for target in range(3):
+        images[lit == target, TAG[0], 4 + 4 * target : 8 + 4 * target, target] = 1
+    return images.astype("float32"), labels
+
+
+def tagged_probes():
+    """With masks that differ, a region for all, and one of each probe's own."""
+    images, labels = planted(True, seed=1)
+    count = 3 * PER_CLASS
+    tag = np.zeros((HEIGHT, WIDTH), bool)
+    tag[TAG] = True
+    masks = np.zeros((count, HEIGHT, WIDTH), bool)
+    own = np.zeros((count, HEIGHT, WIDTH), bool)
+    for probe in range(count):
+        masks[probe, 14 : 36 - probe % 5, 18:42] = True
+        own[probe, 40:46, probe : probe + 6] = True
+    return ks.ProbeSet(
+        images[:count],
+        labels[:count],
+        masks=masks,
+        regions={"tag": tag, "own corner": own},
+        class_names=CLASS_NAMES,
+    )
+
+
+def train(log_dir, *, cue=True, epochs=EPOCHS, **settings):
+    """Fits a small network; its log is that of `SaliencyCallback`."""
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((HEIGHT, WIDTH, 3)),
+            keras.layers.Rescaling(2.0, offset=-0.6),
+            keras.layers.Flatten(),
+            keras.layers.Dense(12, activation="tanh"),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.0003), "sparse_categorical_crossentropy")
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ks.SaliencyAlertWarning)
+        model.fit(*planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=[saliency])
+    return saliency
+
+
+def report(step, maps, **more):
+    """One with numbers drawn by lot; predictions are all right."""
+    count = len(maps)
+    rng = np.random.default_rng(step + 1)
+    usual = {
+        "targets": np.arange(count) % 3,
+        "predictions": np.arange(count) % 3,
+        "confidences": rng.random(count, np.float32),
+        "scores": rng.normal(size=count).astype(np.float32),
+        "gradient_norms": rng.random(count, np.float32),
+        "metrics": {"gini": float(rng.random())},
+    }
+    return ks.SaliencyReport(step=step, maps=np.abs(maps), **(usual | more))
+
+
+def write_signed(log_dir):
+    """Signed maps of larger pictures, each epoch on another scale; one not a number, one zero."""
+    rng = np.random.default_rng(7)
+    sink = ks.TensorBoardSink(
+        log_dir,
+        ks.ProbeSet(rng.random((5, 8, 12, 3)), np.arange(5) % 3),
+        pictures=ks.Pictures(map_size=6),
+    )
+    for step in range(3):
+        maps = rng.normal(size=(5, 8, 12)).astype(np.float32)
+        maps *= rng.uniform(0.1, 1, (5, 1, 1))
+        maps[3] = 0
+        if step:
+            maps[4, :2, :4] = np.nan
+        else:
+            maps[4] = np.nan
+        other = rng.normal(size=(5, 8, 12)).astype(np.float32)
+        sink.write(report(step, maps, signed_maps=maps, others={"occlusion": other}))
+    sink.close()
+
+
+KINDS = {
+    "series": ((3, 20, 2), (3, 20)),
+    "volume": ((3, 5, 6, 7, 1), (3, 5, 6, 7)),
+    "features": ((3, 24), (3, 24)),
+    "tokens": ((3, 12), (3, 12)),
+}
+"""Of inputs that are no images: their shape, and that of their maps."""
+
+
+def write_kind(log_dir, kind):
+    shape, map_shape = KINDS[kind]
+    rng = np.random.default_rng(5)
+    values = rng.integers(0, 9, shape) if kind == "tokens" else rng.random(shape)
+    sink = ks.TensorBoardSink(log_dir, ks.ProbeSet(values, [0, 1, 2], kind=kind))
+    for step in range(2):
+        sink.write(report(step, rng.random(map_shape).astype(np.float32)))
+    sink.close()
+
+
+MANY = (300, 120)
+
+
+def write_many(run):
+    """300 probes at 120 steps, as `TensorBoardSink` writes them, but without stock pictures."""
+    count, steps = MANY
+    rng = np.random.default_rng(2)
+    records = Encoder(
+        ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), ks.Pictures()
+    )
+    with writing(run) as writer:
+        for step in range(steps):
+            found = records.of_report(report(step, rng.random((count, 4, 4)).astype(np.float32)))
+            if not step:
+                found.insert(0, records.of_probes({}, unit="epoch"))
+            for tag, elements in found:
+                write(writer, tag, step, blobs(*elements))
+
+
+class Expected:
+    """What the page has to show of a run: from `read_log` and the blobs, by matplotlib."""
+
+    def __init__(self, log_dir, run):
+        self.log = ks.read_log(log_dir)[run]
+        self.probes = self.log.probes
+        self.reports = {one.step: one for one in self.log.reports}
+        self.steps = list(self.reports)
+        self._blobs = read_blobs(log_dir)[run]
+
+    @cached_property
+    def methods(self):
+        first = next(iter(self.reports.values()))
+        return [first.method, *first.others]
+
+    def maps(self, method, step):
+        found = self.reports[step]
+        if method != found.method:
+            return found.others[method]
+        return found.maps if found.signed_maps is None else found.signed_maps
+
+    @property
+    def is_signed(self):
+        return next(iter(self.reports.values())).signed_maps is not None
+
+    def codes(self, method, step, probe):
+        """0..252, 255 where there is no number."""
+        values = self.maps(method, step)[probe].astype(np.float64)
+        limit = self.limit(method, step, probe, "epoch")
+        shares = values / limit if limit else values * 0
+        found = shares * 126 + 126 if self.is_signed else shares * 252
+        return np.where(np.isnan(values), 255, np.rint(found)).astype(int)
+
+    def thumbnail(self, method, step, probe):
+        """The same of the smaller map; of a small map, all of it."""
+        _, arrays = unpacked(self._blobs[tags.maps_tag(method)][step][1])
+        return arrays.get("thumbnails", arrays["maps"])[probe].astype(int)
+
+    def limit(self, method, step, probe, scale):
+        if scale == "epoch":
+            values = np.abs(self.maps(method, step)[probe])
+            found = values[np.isfinite(values)].max(initial=0)
+            return float(str(np.float32(found)))  # as the log has it
+        probes = range(len(self.probes.names)) if scale == "shared" else [probe]
+        return max(self.limit(method, s, p, "epoch") for s in self.steps for p in probes)
+
+    def ratio(self, method, step, probe, scale):
+        own, limit = (self.limit(method, step, probe, name) for name in ("epoch", scale))
+        return own / limit if limit else 1.0
+
+    def heat(self, codes, ratio, colormap):
+        """The colours of codes: the nearest of 253."""
+        zero = 126 if self.is_signed else 0
+        index = np.floor((np.minimum(codes, 252) - zero) * ratio + 0.5).astype(int) + zero
+        table = matplotlib.colormaps["RdBu_r" if self.is_signed else colormap].resampled(253)
+        found = table(index, bytes=True)[..., :3].astype(int)
+        found[codes == 255] = NOT_A_NUMBER
+        return found
+
+    def shares(self, codes, ratio):
+        """How far values are from 0 to the limit, without their signs."""
+        found = np.abs(codes - 126) / 126 if self.is_signed else codes / 252
+        return np.where(codes == 255, 1, np.minimum(found, 1) * ratio)
+
+    def pixels(
+        self,
+        method,
+        step,
+        probe,
+        *,
+        scale="epoch",
+        colormap="hot",
+        show="map",
+        opacity=1.0,
+        codes=None,
+    ):
+        """A cell, in float where it is blended."""
+        ratio = self.ratio(method, step, probe, scale)
+        codes = self.codes(method, step, probe) if codes is None else codes
+        if show == "map" and opacity == 1:
+            return self.heat(codes, ratio, colormap)
+        picture = self.probes.pictures[probe]
+        size = [max(pair) for pair in zip(codes.shape, picture.shape[:2], strict=True)]
+        codes, picture = resampled(codes, size), resampled(picture, size)
+        alpha = np.full(size, opacity)
+        if show == "overlay":
+            alpha = opacity * np.sqrt(self.shares(codes, ratio))
+            alpha[codes == 255] = opacity
+        gray = picture @ LUMA
+        heat = self.heat(codes, ratio, colormap)
+        return gray[..., None] * (1 - alpha[..., None]) + heat * alpha[..., None]
+
+    def evidence(self):
+        """The pictures of alerts, by step, rule and level."""
+        found = {}
+        for step, (_, elements) in self._blobs[tags.FINDINGS].items():
+            header, arrays = unpacked(elements)
+            for alert in header["alerts"]:
+                if alert["evidence"] is not None:
+                    found[step, alert["rule"], alert["level"]] = arrays[alert["evidence"]]
+        return found
+
+    def wrong(self, step):
+        found = self.reports[step]
+        return (found.predictions != found.targets) & (found.predictions >= 0)
+
+
+def resampled(array, size):
+    """To another size, of each pixel the nearest."""
+    rows, columns = (
+        np.floor((np.arange(wanted) + 0.5) * found / wanted).astype(int)
+        for wanted, found in zip(size, array.shape[:2], strict=True)
+    )
+    return array[rows][:, columns]
+
+
+def codes_of(maps):
+    """The codes of maps, each by its own limit."""
+    return np.rint(maps / maps.max(axis=(1, 2), keepdims=True) * 252).astype(int)
+
+
+def hot(codes):
+    return matplotlib.colormaps["hot"].resampled(253)(codes, bytes=True)[..., :3]

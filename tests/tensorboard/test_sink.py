@@ -1,0 +1,521 @@
+import itertools
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+import keras_saliency as ks
+from keras_saliency.metrics.catalog import description
+from keras_saliency.rendering.layouts import GAP
+from keras_saliency.tensorboard.sink import TensorBoardSink, last_step
+from support.events import events, pixels, steps
+from support.networks import CLASSES, fit, network, probes
+from support.planted import TAG, Teacher, linear, tagged_probes, train
+from support.programs import run_program
+
+SCALARS = {
+    f"saliency/{name}"
+    for name in (
+        *("gradient_norm", "confidence", "probe_accuracy", "dead_maps", "map_similarity"),
+        *("similarity_to_start", "gini", "entropy", "border_enrichment"),
+    )
+}
+NAMES = {"000 class 0", "001 class 0", "002 class 1", "003 class 1", "004 class 2", "005 class 2"}
+PICTURES = {"saliency/contact_sheet", "saliency/filmstrip"} | {
+    f"saliency_probe/{name}" for name in NAMES
+}
+TEXT = {"saliency/configuration"}
+
+
+def test_tags_and_steps_are_exactly_these(tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=3)
+    expected = {tag: [-1, 0, 1, 2] for tag in SCALARS | PICTURES}
+    for tag in ("saliency/map_similarity", "saliency/similarity_to_start"):
+        expected[tag] = [0, 1, 2]  # undefined before there is another map
+    expected["saliency/configuration"] = expected["custom_scalars__config__"] = [-1]
+    made = {"border", "tint", "high_frequency", "own_hot_spot"}
+    for name in itertools.product(("effect", "flip", "p_value"), made):
+        expected[f"saliency/{'/'.join(name)}"] = [-1, 0, 1, 2]
+    # Two probes are too few for windows; of images of 8 x 8 no border is thin.
+    for test in made | {"hot_window", "class_hot_spot", "thin_border"}:
+        expected[f"saliency_alert/{test}"] = [-1, 0, 1, 2]
+    expected["saliency/alerts"] = [-1, 0, 1, 2]
+    expected["saliency_log/probes"] = [-1]
+    for tag in ("reports", "findings", "maps/gradient"):
+        expected[f"saliency_log/{tag}"] = [-1, 0, 1, 2]
+    assert steps(tmp_path / "saliency") == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
+
+
+def test_scalars_are_those_of_the_history(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([saliency])
+    found = events(tmp_path / "saliency")
+    for tag in SCALARS:
+        for step, values in zip([-1, 0, 1], saliency.history[tag.split("/")[1]], strict=True):
+            if not np.isnan(values):
+                (tensor,) = found[tag][step]
+                assert tf.make_ndarray(tensor) == np.float32(values)
+
+
+def test_scalars_say_what_they_show(tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=1)
+    said = {}
+    for path in (tmp_path / "saliency").glob("*tfevents*"):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.summary_description:
+                    said[value.tag] = value.metadata.summary_description
+    for tag in SCALARS:
+        assert said[tag] == description(tag.removeprefix("saliency/")) != ""
+
+
+def test_a_picture_holds_original_overlay_and_map(tmp_path):
+    """Read back from the event file, against matplotlib's own colours of the maps."""
+    import matplotlib
+
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([saliency])
+    tensor = events(tmp_path / "saliency")["saliency_probe/003 class 1"][1][0]
+    picture = pixels(tensor)
+    assert tensor.string_val[:2] == [b"296", str(picture.shape[0]).encode()]
+    original, middle, heat = picture[:96, :96], picture[:96, 100:196], picture[:96, 200:]
+    block = np.ones((12, 12, 1), int)  # 8 pixels, enlarged until 96 are reached
+    image = np.rint(probes().images[3] * 255).repeat(3, axis=-1)
+    np.testing.assert_array_equal(original, np.kron(image, block))
+    found = saliency.report.maps[3]
+    colors = matplotlib.colormaps["hot"](np.rint(found / found.max() * 255).astype(int), bytes=True)
+    np.testing.assert_array_equal(heat, np.kron(colors[..., :3], block))
+    hottest = np.unravel_index(found.argmax(), found.shape)
+    corner = tuple(12 * index for index in hottest)
+    assert tuple(middle[corner]) == tuple(heat[corner]) == (255, 255, 255)
+
+
+def test_large_images_become_jpeg_close_to_the_map(tmp_path):
+    images = np.random.default_rng(0).random((2, 120, 130, 3)).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((120, 130, 3)),
+            keras.layers.AveragePooling2D(10),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2),
+        ]
+    )
+    sink = TensorBoardSink(tmp_path, ks.ProbeSet(images, [0, 1]))
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(images, [0, 1])).evaluate(0)
+    sink.write(report)
+    tensor = events(tmp_path / "saliency")["saliency_probe/000 class 0"][0][0]
+    assert tensor.string_val[2][:2] == b"\xff\xd8"
+    from keras_saliency.rendering.heatmaps import colorize
+
+    heat = colorize(report.maps[:1], limits=report.maps[:1].max(axis=(1, 2)))[0]
+    difference = np.abs(pixels(tensor)[:120, 268:].astype(int) - heat)
+    assert difference.mean() < 3
+
+
+def test_pictures_survive_the_recording_condition_of_another_callback(tmp_path):
+    other = keras.callbacks.TensorBoard(tmp_path, update_freq=7)
+    fit([other, ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=6)
+    assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == list(range(-1, 6))
+    assert not any("saliency" in tag for tag in events(tmp_path / "train"))
+
+
+def test_a_resumed_training_goes_on_in_the_same_run(tmp_path):
+    model = network()
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], model=model)
+    resumed = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([resumed], epochs=4, initial_epoch=2, model=model)
+    found = events(tmp_path / "saliency")["saliency/contact_sheet"]
+    assert {step: len(tensors) for step, tensors in found.items()} == dict.fromkeys(range(-1, 4), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
+
+
+def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise RuntimeError("the machine went away")
+
+    def callbacks():
+        saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "logs", verbose=0)
+        return [saliency, keras.callbacks.BackupAndRestore(tmp_path / "backup")]
+
+    with pytest.raises(RuntimeError, match="went away"):
+        fit([*callbacks(), Crash()], epochs=4)
+    assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1]
+    after = callbacks()
+    fit(after, epochs=4)
+    assert after[0].history["step"] == [1, 2, 3]
+    assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1, 2, 3]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["saliency"]
+
+
+@pytest.mark.filterwarnings("ignore:saliency. two callbacks")  # of one run, to be told apart
+def test_another_subject_does_not_go_on_in_a_run(tmp_path):
+    model = network()
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], model=model)
+    others = [
+        ks.SaliencyCallback(probes(), log_dir=tmp_path, method="input_x_gradient", verbose=0),
+        ks.SaliencyCallback(probes(), log_dir=tmp_path, score="probability", verbose=0),
+        ks.SaliencyCallback(ks.ProbeSet(probes().images[:2], [0, 1]), log_dir=tmp_path, verbose=0),
+    ]
+    fit(others, initial_epoch=2, epochs=3, model=model)
+    assert [other.history["run"][-1] for other in others] == [
+        "saliency_2",
+        "saliency_3",
+        "saliency_4",
+    ]
+    assert steps(tmp_path / "saliency")["saliency/filmstrip"] == [-1, 0, 1]
+    assert steps(tmp_path / "saliency_3")["saliency/filmstrip"] == [1, 2]
+
+
+def test_batches_that_are_trained_on_again_get_a_run_of_their_own(tmp_path):
+    for _ in range(2):
+        saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=3, verbose=0)
+        fit([saliency])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "saliency",
+        "saliency_batches",
+        "saliency_2",
+        "saliency_2_batches",
+    }
+    for run in ("saliency_batches", "saliency_2_batches"):
+        assert steps(tmp_path / run)["saliency/filmstrip"] == [3, 6]
+
+
+def test_the_text_tells_the_configuration_and_the_probes(tmp_path):
+    chosen = ks.ProbeSet(
+        probes().images[:2], [1, 0], class_names=["a|b", "dog"], groups=["day", "night"]
+    )
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2, name="end")],
+        name="net",
+    )
+    model.compile("sgd", "mse")
+    callback = ks.SaliencyCallback(chosen, log_dir=tmp_path, saliency_freq=2, verbose=0)
+    model.fit(chosen.images, np.eye(2), verbose=0, callbacks=[callback])
+    (tensor,) = events(tmp_path / "saliency")["saliency/configuration"][-1]
+    lines = tensor.string_val[0].decode().split("\n")
+    assert {
+        "| method | gradient |",
+        "| score | logit |",
+        f"| probes | 2, {chosen.fingerprint} |",
+        "| model | net |",
+        "| maps | 8 x 8 pixels, shown enlarged 12 times |",
+        "| pixel values | 0 is shown black, 1 white |",
+        "| 000 dog | 1 dog | day | yes |",
+        "| 001 a&#124;b | 0 a&#124;b | night | yes |",
+    } <= set(lines)
+    assert any("the outputs, 'net/end/" in line for line in lines)
+
+
+def test_a_zero_map_is_said_to_be_one(tmp_path):
+    """Where the pictures of a zero map and of a live one differ, there is text."""
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    kernel = np.ones((64, 2), np.float32)
+    kernel[:, 1] = 0
+    model.set_weights([kernel, np.zeros(2)])
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(probes().images[:2], [1, 1])).evaluate(0)
+    ks.TensorBoardSink(tmp_path, ks.ProbeSet(probes().images[:2], [1, 1])).write(report)
+    found = events(tmp_path / "saliency")
+    from keras_saliency.rendering.layouts import WRONG
+
+    for tag in ("saliency/contact_sheet", "saliency/filmstrip", "saliency_probe/000 class 1"):
+        picture = pixels(found[tag][0][0]).reshape(-1, 3)
+        assert (picture == WRONG).all(axis=1).sum() > 10  # letters in the colour of a warning
+
+
+def test_narrow_and_flat_images_have_room_for_their_captions(tmp_path):
+    for shape in ((64, 8), (8, 64), (4, 16)):
+        images = np.random.default_rng(0).random((2, *shape, 1)).astype("float32")
+        model = keras.Sequential(
+            [keras.Input((*shape, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
+        )
+        chosen = ks.ProbeSet(images, [0, 1])
+        log_dir = tmp_path / str(shape)
+        ks.TensorBoardSink(log_dir, chosen).write(ks.SaliencyMonitor(model, chosen).evaluate(0))
+        found = events(log_dir / "saliency")
+        assert pixels(found["saliency_probe/000 class 0"][0][0]).shape[1] >= 200
+
+
+def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=2, verbose=0)
+    model = network()
+    fit([saliency], model=model)
+    before = events(tmp_path / "saliency")
+    fit([saliency], epochs=1, model=model)
+    assert steps(tmp_path / "saliency_2_batches")["saliency/filmstrip"] == [8]
+    assert events(tmp_path / "saliency").keys() == before.keys()
+    assert steps(tmp_path / "saliency")["saliency/filmstrip"] == [-1, 0, 1]
+    assert steps(tmp_path / "saliency_2")["saliency/filmstrip"] == [-1, 0]
+    assert steps(tmp_path / "saliency_batches")["saliency/filmstrip"] == [2, 4, 6]
+    rows = zip(*(saliency.history[name] for name in ("fit", "run", "step")), strict=True)
+    assert [row for row in rows if "batches" not in row[1]] == [
+        (1, "saliency", -1),
+        (1, "saliency", 0),
+        (1, "saliency", 1),
+        (2, "saliency_2", -1),
+        (2, "saliency_2", 0),
+    ]
+
+
+def test_a_loop_of_fits_is_one_run_with_one_filmstrip(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "loop", verbose=0)
+    model = network()
+    for epoch in range(4):
+        fit([saliency], initial_epoch=epoch, epochs=epoch + 1, model=model)
+    assert [path.name for path in (tmp_path / "loop").iterdir()] == ["saliency"]
+    found = events(tmp_path / "loop" / "saliency")["saliency/filmstrip"]
+    assert {step: len(tensors) for step, tensors in found.items()} == dict.fromkeys(range(-1, 4), 1)
+    assert len(events(tmp_path / "loop" / "saliency")["saliency/configuration"][-1]) == 1
+    width = [pixels(found[step][0]).shape[1] for step in range(-1, 4)]
+    assert set(np.diff(width)) == {32 + 4}  # each epoch adds one column, whichever fit it is of
+
+
+def test_a_crash_in_fit_loses_nothing_that_was_computed(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations == 5:
+                raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0), Crash()], epochs=9)
+    assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == [-1, 0]
+
+
+def test_a_process_that_is_killed_loses_nothing_that_was_written(tmp_path):
+    program = f"""
+import os
+import keras
+from support.networks import fit, probes
+import keras_saliency as ks
+kill = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os._exit(9) if epoch else 0)
+fit([ks.SaliencyCallback(probes(), log_dir={str(tmp_path)!r}, verbose=0), kill], epochs=5)
+"""
+    done = run_program(program)
+    assert done.returncode == 9
+    assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == [-1, 0, 1]
+
+
+def test_nothing_is_created_before_training_begins(tmp_path):
+    ks.SaliencyCallback(probes(), log_dir=tmp_path / "logs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_last_step_reads_a_log_that_a_crash_cut_off(tmp_path):
+    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=2)
+    (path,) = (tmp_path / "saliency").glob("*tfevents*")
+    assert last_step(tmp_path / "saliency")[0] == 1
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert last_step(tmp_path / "saliency")[0] in (-1, 0)
+    assert last_step(tmp_path / "nowhere") == (None, "")
+
+
+@pytest.mark.parametrize("fast", ["true", "false"], ids=["default loader", "Python loader"])
+def test_tensorboard_serves_every_step(fast, tmp_path):
+    import json
+    import re
+    import time
+    import urllib.parse
+    import urllib.request
+
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([saliency], epochs=12)
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tensorboard.main", f"--logdir={tmp_path}", "--port=0"),
+            *(f"--load_fast={fast}", "--samples_per_plugin=images=1000"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            address = next(
+                match[0]
+                for line in server.stderr
+                if (match := re.search(r"http://localhost:\d+/", line))
+            )
+            query = urllib.parse.urlencode(
+                {"run": "saliency", "tag": "saliency_probe/003 class 1", "sample": 0}
+            )
+            deadline = time.monotonic() + 60
+            found = []
+            while len(found) < 13 and time.monotonic() < deadline:
+                time.sleep(0.5)
+                try:
+                    reply = urllib.request.urlopen(f"{address}data/plugin/images/images?{query}")
+                    found = json.load(reply)
+                except urllib.error.HTTPError as error:
+                    error.close()  # not loaded yet
+        finally:
+            server.terminate()
+            server.stderr.read()
+    assert [entry["step"] for entry in found] == list(range(-1, 12))
+
+
+# ---------------------------------------------------------------- interventions and alerts
+
+
+def caught(log_dir):
+    """A fit in which the model reads the tag from epoch 1 on, so that epoch 2 alerts."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0)
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
+        train([saliency, Teacher()], epochs=4, model=linear(rate=0.0))
+    return saliency, events(log_dir / "saliency")
+
+
+def scalars(by_step):
+    return {step: float(tf.make_ndarray(tensor)) for step, (tensor,) in by_step.items()}
+
+
+def test_a_rule_s_curve_is_0_and_then_1(tmp_path):
+    saliency, found = caught(tmp_path)
+    assert scalars(found["saliency_alert/region/tag"]) == {-1: 0, 0: 0, 1: 0, 2: 1, 3: 1}
+    tests = {effect.test for effect in saliency.effects[-1][1]}
+    assert {tag for tag in found if tag.startswith("saliency_alert/")} == {
+        f"saliency_alert/{test}" for test in tests
+    }
+    assert scalars(found["saliency_alert/border"]) == dict.fromkeys(range(-1, 4), 0)
+    for name in ("effect", "flip", "p_value"):
+        values = scalars(found[f"saliency/{name}/region/tag"])
+        expected = zip(
+            saliency.history["step"], saliency.history[f"{name}/region/tag"], strict=True
+        )
+        assert values == {step: np.float32(value) for step, value in expected}
+    assert scalars(found["saliency/effect/region/tag"])[2] == 1
+
+
+def test_the_table_tells_every_test_in_words(tmp_path):
+    saliency, found = caught(tmp_path)
+    texts = {
+        step: tensor.string_val[0].decode() for step, (tensor,) in found["saliency/alerts"].items()
+    }
+    assert list(texts) == [-1, 0, 1, 2, 3]
+    assert "No alert yet: the accuracy on the probes is 0.33, below 0.60." in texts[0]
+    warning = next(w for w in saliency.warnings if w.rule == "region/tag")
+    (alert,) = (a for a in saliency.alerts if a.rule == "region/tag")
+    assert f"warning: {warning.sentence}" in texts[1]
+    assert f"alert: {alert.sentence}" in texts[2]
+    assert alert.sentence not in texts[3]
+    passes = saliency.report.interventions.passes
+    assert f"Effects in accuracy; {passes} forward passes." in texts[3]
+    verdict = next(v for v in saliency.report.verdicts if v.effect.test == "region/tag")
+    row = next(line for line in texts[3].split("\n") if "the region 'tag'" in line)
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "the region 'tag'",
+        "1",
+        "1",
+        f"{verdict.p_value:.2g}",
+        "0.15",
+        "0",
+        "0",
+        "**fires** (alert)",
+    ]
+    tests = saliency.report.interventions.effects
+    assert sum(line.startswith("| ") for line in texts[3].split("\n")) == len(tests) + 2
+
+
+def test_the_evidence_shows_the_donor_s_region_in_the_recipient(tmp_path):
+    saliency, found = caught(tmp_path)
+    assert list(found["saliency_evidence/region/tag"]) == [1, 2]  # the warning and the alert
+    (tensor,) = found["saliency_evidence/region/tag"][2]
+    picture = pixels(tensor).astype(int)
+    assert tensor.string_val[:2] == [str(picture.shape[1]).encode(), str(picture.shape[0]).encode()]
+    (alert,) = (a for a in saliency.alerts if a.rule == "region/tag")
+    assert len(alert.examples) == 4
+    images = tagged_probes().images
+    low, high = images.min(), images.max()
+    height = (picture.shape[0] - 3 * GAP) // 4 + GAP  # of a pair, and the gap below it
+    width = (picture.shape[1] - 2 * GAP) // 3 + GAP
+    block = np.ones((16, 16))  # 12 pixels, enlarged until 192 are reached
+    for row, example in enumerate(alert.examples):
+        made = images[example.recipient].copy()
+        made[TAG] = images[example.donor][TAG]
+        np.testing.assert_array_equal(example.image, made)
+        expected = images[example.recipient], images[example.donor], made
+        for column, image in enumerate(expected):
+            gray = np.kron((image[..., 0] - low) / (high - low) * 255, block)
+            top, left = row * height, column * width
+            panel = picture[top : top + 192, left : left + 192].mean(axis=-1)
+            assert np.abs(panel - gray).mean() < 3  # JPEG's error
+        assert np.abs(images[example.recipient][TAG] - made[TAG]).max() > 5
+
+
+def test_findings_of_an_epoch_that_a_later_callback_made_the_last(tmp_path):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 4)
+    )
+    train([saliency, stop], epochs=20, model=linear(rate=0.0))
+    found = events(tmp_path / "saliency")
+    every = list(range(-1, 5))
+    for tag in ("effect/border", "p_value/border", "flip/border", "effect/region/tag"):
+        assert list(found[f"saliency/{tag}"]) == every  # evaluation 5, at epoch 4, was not due
+    assert list(found["saliency_alert/border"]) == list(found["saliency/alerts"]) == every
+    for tag, by_step in found.items():
+        assert {len(tensors) for tensors in by_step.values()} == {1}, tag
+    assert list(found["saliency/gini"]) == every
+
+
+def test_epochs_without_tests_have_no_findings(tmp_path):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    train([saliency], epochs=9, model=linear(rate=0.0))
+    found = events(tmp_path / "saliency")
+    due = [-1, 0, 1, 2, 3, 5, 7, 8]
+    for tag in ("saliency/effect/border", "saliency_alert/border", "saliency/alerts"):
+        assert list(found[tag]) == due
+    assert list(found["saliency/gini"]) == list(range(-1, 9))
+    assert not any(tag.startswith("saliency_evidence") for tag in found)
+
+
+def test_groups_alert_without_a_picture(tmp_path):
+    """There is nothing to exchange, so nothing to show; the rest is written, training goes on."""
+    named = tagged_probes()
+    is_b = np.arange(len(named)) >= 24
+    targets = (named.targets + is_b) % CLASSES  # all of group b are wrong, a third of each class
+    subject = ks.ProbeSet(named.images, targets, groups=np.where(is_b, "b", "a"))
+    saliency = ks.SaliencyCallback(subject, log_dir=tmp_path, verbose=0)
+    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
+        fitted = train([saliency, Teacher()], epochs=4, model=linear(rate=0.0))
+    assert fitted.epoch == [0, 1, 2, 3]
+    found = events(tmp_path / "saliency")
+    (warning,) = (w for w in saliency.warnings if w.rule == "groups")
+    (alert,) = (a for a in saliency.alerts if a.rule == "groups")
+    assert (warning.step, alert.step, alert.effect, alert.examples) == (1, 2, 1.0, ())
+    assert scalars(found["saliency_alert/groups"]) == {-1: 0, 0: 0, 1: 0, 2: 1, 3: 1}
+    assert scalars(found["saliency/group_gap"])[3] == 1
+    (text,) = found["saliency/alerts"][2]
+    assert f"alert: {alert.sentence}" in text.string_val[0].decode()
+    shown = {tag for tag in found if tag.startswith("saliency_evidence/")}
+    told = {other.rule for other in [*saliency.alerts, *saliency.warnings]}
+    assert shown == {f"saliency_evidence/{rule}" for rule in told - {"groups"}}
+
+
+def test_descriptions_are_as_short_as_trackers_need_them(tmp_path):
+    """The length of a field of 128 bytes and on is no UTF-8, as which ClearML reads it."""
+    saliency, _ = caught(tmp_path)
+    signed = ks.SaliencyCallback(
+        tagged_probes(),
+        log_dir=tmp_path / "signed",
+        verbose=0,
+        compute=ks.Compute(reduction="signed"),
+    )
+    train([signed], epochs=1)
+    said = {}
+    for path in tmp_path.rglob("*tfevents*"):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                said[path.parent.parent.name, value.tag] = value.metadata.summary_description
+    assert max(len(text.encode()) for text in said.values()) <= 127
+    assert said["signed", "saliency/contact_sheet"].endswith("for the target at its end.")
+    evidence = said[tmp_path.name, "saliency_evidence/region/tag"]
+    (alert,) = (alert for alert in saliency.alerts if alert.rule == "region/tag")
+    assert evidence == f"| {alert.sentence}"[: len(evidence) - 1] + "…"
+    assert len(evidence.encode()) in range(124, 128)
