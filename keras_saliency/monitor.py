@@ -272,12 +272,9 @@ class SaliencyMonitor:
             others={name: found[f"maps/{name}"] for name in further},
         )
         is_repeat = self.state.begin(report, unit)
+        previous, start = self.state.compared_with(unit, is_repeat)
         metrics = summarize(
-            report,
-            self.probes,
-            previous=self.state.previous(unit, is_repeat),
-            before=self.state.start,
-            predicts=self._predicts,
+            report, self.probes, previous=previous, before=start, predicts=self._predicts
         )
         for name in self.methods:
             if f"completeness/{name}" in found:

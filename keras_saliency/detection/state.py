@@ -82,9 +82,14 @@ class RunState:
             return False
         return is_restarting or latest.step == report.step
 
-    def previous(self, unit: str, is_repeat: bool) -> SaliencyReport | None:
-        """The report that an evaluation is compared with."""
-        return (self.earlier if is_repeat else self.latest).get(unit)
+    def compared_with(
+        self, unit: str, is_repeat: bool
+    ) -> tuple[SaliencyReport | None, SaliencyReport | None]:
+        """The reports that an evaluation is compared with: the one before it, and the start."""
+        if not is_repeat:
+            return self.latest.get(unit), self.start
+        start = None if self.start is self.latest[unit] else self.start
+        return self.earlier.get(unit), start
 
     def record(self, report: SaliencyReport, unit: str, is_repeat: bool) -> None:
         """Remembers a report."""
@@ -92,8 +97,9 @@ class RunState:
             if unit in self.latest:
                 self.earlier[unit] = self.latest[unit]
             self.evaluations += unit == EPOCH
+        if self.start is None or (self.start is self.latest.get(unit) and is_repeat):
+            self.start = report
         self.latest[unit] = report
-        self.start = self.start or report
 
     def is_due(self, report: SaliencyReport, when: str, *, last: bool) -> bool:
         """Whether interventions are due for the latest report.

@@ -193,7 +193,9 @@ def test_of_a_network_each_window_is_what_the_score_falls_without_it(window, str
         count[place] += 1
     method = partial(occlusion, window=window, stride=stride, baseline=0.1)
     probes = ProbeSet(IMAGES, TARGETS)
-    monitor = SaliencyMonitor(model, probes, method=method, reduction="signed", batch_size=2)
+    monitor = SaliencyMonitor(
+        model, probes, method=method, compute=Compute(batch_size=2, reduction="signed")
+    )
     found = monitor.evaluate(step=0).signed_maps
     np.testing.assert_allclose(found, total / count, rtol=1e-4, atol=1e-5)
 

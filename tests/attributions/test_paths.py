@@ -187,7 +187,10 @@ def test_of_a_network_it_is_scipys_quadrature_of_the_gradients(network, rule, st
     expected = ((IMAGES - start) * mean).sum(axis=-1)
     method = partial(integrated_gradients, baseline=start, num_steps=steps, rule=rule)
     monitor = SaliencyMonitor(
-        network, ProbeSet(IMAGES, targets), method=method, reduction="signed", batch_size=2
+        network,
+        ProbeSet(IMAGES, targets),
+        method=method,
+        compute=Compute(batch_size=2, reduction="signed"),
     )
     found = monitor.evaluate(step=0).signed_maps
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

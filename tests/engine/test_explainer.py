@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_saliency import Compute, ProbeSet, SaliencyMonitor, saliency_maps
-from keras_saliency.monitor import check_method_and_score
+from keras_saliency.attributions import methods_by_name
 from support.programs import run_program
 from support.small_nets import (
     COUNT,
@@ -365,7 +365,7 @@ def test_unknown_method():
     with pytest.raises(TypeError, match="method: .*'gradient'.*received None"):
         SaliencyMonitor(linear_net(), PROBES, method=None)
     with pytest.raises(ValueError, match="method: .*'GRADIENT'"):
-        check_method_and_score("GRADIENT", "logit")
+        methods_by_name("GRADIENT")
 
 
 def test_unknown_score():

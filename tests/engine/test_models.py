@@ -432,7 +432,7 @@ def test_every_kind_of_input(kind, shape, body, tmp_path):
     assert saliency.report.maps.shape == probes.images.shape[: len(shape) + (kind == "features")]
     assert (
         saliency.report.interventions.blocked_because
-        == f"tests are made with images, not with {kind}"
+        == f"tests need images, these probes are {kind}"
     )
 
 
@@ -747,7 +747,7 @@ def test_two_callbacks_of_one_name_are_told():
     both = [
         ks.SaliencyCallback(ProbeSet(PICTURES, TARGETS), log_dir=None, verbose=0) for _ in range(2)
     ]
-    with pytest.warns(UserWarning, match="two callbacks are named 'saliency'"):
+    with pytest.warns(UserWarning, match="two callbacks have the name 'saliency'"):
         model.fit(PICTURES, TARGETS, epochs=1, verbose=0, callbacks=both)
 
 
@@ -775,18 +775,42 @@ def test_a_method_of_ones_own_may_give_a_map_without_channels():
         (
             {"method": ["gradient", "gradient"]},
             ValueError,
-            "method: expected methods of different names",
+            "method: expected methods with different names",
         ),
         ({"method": "guided_backprop"}, ValueError, "last layers are made random"),
-        ({"reduction": "mean"}, ValueError, "reduction: expected one of 'max_abs', 'l2'"),
-        ({"jit_compile": "yes"}, ValueError, "jit_compile: expected"),
-        ({"jit_compile": 1}, TypeError, "jit_compile: expected True, False or 'auto'"),
-        ({"output": True}, TypeError, "output: expected a name or a position"),
+        ({"score": "logits"}, ValueError, "score: expected one of 'logit', 'log_probability'"),
+        ({"compute": 32}, TypeError, "compute: expected 'auto' or ks.Compute"),
+        ({"compute": "fast"}, ValueError, "compute: expected 'auto' or ks.Compute"),
+        ({"pictures": "small"}, ValueError, "pictures: expected 'auto', None .* 'small'"),
+        ({"pictures": False}, TypeError, "pictures: expected 'auto', None .* received False"),
+        ({"interventions": False}, TypeError, "interventions: expected 'auto', 'epoch', None"),
+        ({"interventions": "batch"}, ValueError, "interventions: expected 'auto', 'epoch', None"),
+        ({"on_alert": "raise"}, ValueError, "on_alert: expected 'warn', 'stop', a function"),
+        ({"on_alert": True}, TypeError, "on_alert: expected 'warn', 'stop', a function"),
     ],
 )
 def test_settings_that_are_refused(settings, error, says):
     with pytest.raises(error, match=says):
         ks.SaliencyCallback(ProbeSet(PICTURES, TARGETS), **settings)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: ks.Compute(reduction="mean"), ValueError, "reduction: expected one of 'max_abs'"),
+        (lambda: ks.Compute(jit_compile="yes"), ValueError, "jit_compile: expected one of 'auto'"),
+        (lambda: ks.Compute(jit_compile=1), TypeError, "jit_compile: expected True, False or "),
+        (lambda: ks.Compute(batch_size=0), ValueError, "batch_size: expected a positive integer"),
+        (lambda: ks.Score(output=True), TypeError, "output: expected a name or a position"),
+        (lambda: ks.Score(3), TypeError, "score: expected one of 'logit'"),
+        (lambda: ks.Pictures(scale="own"), ValueError, "scale: expected one of 'epoch'"),
+        (lambda: ks.Pictures(colormap="hotter"), ValueError, "colormap: expected the name of a"),
+        (lambda: ks.Pictures(map_size=0), ValueError, "map_size: .*None keeps no maps"),
+    ],
+)
+def test_settings_objects_check_themselves(make, error, says):
+    with pytest.raises(error, match=says):
+        make()
 
 
 def test_a_model_of_two_inputs_that_fit_has_yet_to_build(tmp_path):

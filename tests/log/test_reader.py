@@ -104,7 +104,7 @@ def test_large_maps_are_block_means_and_masks_follow_the_majority(tmp_path):
         tmp_path,
         ks.ProbeSet(values, [0, 0], masks=masks),
         report(values[..., 0]),
-        map_size=4,
+        pictures=ks.Pictures(map_size=4),
     )
     means = values[..., 0].reshape(2, 4, 2, 4, 2).mean(axis=(2, 4))
     assert log.reports[0].maps.shape == (2, 4, 4)
@@ -356,7 +356,9 @@ def test_metrics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     )
 
 
-@pytest.mark.parametrize("changed", [{"reduction": "signed"}, {"map_size": 4}])
+@pytest.mark.parametrize(
+    "changed", [{"compute": ks.Compute(reduction="signed")}, {"pictures": ks.Pictures(map_size=4)}]
+)
 def test_a_training_resumed_with_other_settings_gets_a_run_of_its_own(changed, tmp_path):
     model = network()
     first = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
@@ -381,7 +383,9 @@ def test_of_volumes_the_slices_that_are_shown_are_kept(tmp_path):
 def test_peaks_are_those_of_the_whole_maps(tmp_path):
     maps = np.zeros((1, 8, 8), np.float32)
     maps[0, 3, 3] = 1
-    written(tmp_path, ks.ProbeSet(images(1, 8, 8), [0]), report(maps), map_size=4)
+    written(
+        tmp_path, ks.ProbeSet(images(1, 8, 8), [0]), report(maps), pictures=ks.Pictures(map_size=4)
+    )
     told = header_of(tmp_path, tags.REPORTS)["methods"]["saliency"]
     assert told["limits"] == [0.25]  # a block's mean
     assert told["peaks"] == [1]
@@ -402,7 +406,7 @@ def test_maps_with_infinities_of_both_signs_are_not_finite_in_their_blocks(tmp_p
         tmp_path,
         ks.ProbeSet(images(1, 4, 4), [0]),
         report(maps, signed_maps=maps),
-        map_size=2,
+        pictures=ks.Pictures(map_size=2),
     )
     expected = [[[np.nan, 1], [1, 1]]]
     np.testing.assert_array_equal(log.reports[0].signed_maps, expected)
@@ -477,7 +481,7 @@ def test_the_colours_of_the_tab_are_matplotlibs(tmp_path):
         tmp_path,
         ks.ProbeSet(images(1, 2, 2), [0]),
         report(images(1, 2, 2)[..., 0]),
-        colormap="cividis",
+        pictures=ks.Pictures(colormap="cividis"),
     )
     header, _ = unpacked(read_blobs(tmp_path)["saliency"][tags.PROBES][0][1])
     assert header["colormap"] == "cividis"
