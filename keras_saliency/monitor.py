@@ -166,7 +166,8 @@ class SaliencyMonitor:
         Raises:
             ValueError: The report is not the latest one of this monitor.
         """
-        if report is not self.state.latest.get(EPOCH):
+        latest = self.state.latest.get(EPOCH)
+        if latest is None or latest.step != report.step or not latest.is_same_state(report):
             raise ValueError(
                 "report: expected the latest report of this monitor, which evaluate returns, "
                 f"received another one (of step {report.step})."

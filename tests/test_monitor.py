@@ -53,7 +53,7 @@ def test_metrics_are_those_of_the_report():
     monitor = SaliencyMonitor(model, probes)
     first = monitor.evaluate(step=0)
     model.layers[0].kernel.assign(later)
-    report = monitor.evaluate(step=1, previous=first, before=first)
+    report = monitor.evaluate(step=1)
     gradients, logits = by_eager_tape(model, targets=targets)
     maps = np.abs(gradients).max(axis=-1).astype(np.float64)
     norms = np.linalg.norm(gradients.reshape(COUNT, -1).astype(np.float64), axis=1)
@@ -187,9 +187,12 @@ def corner_net(activation="softmax"):
 
 def test_interventions_are_those_of_the_pure_function_asked_by_predict():
     model = corner_net()
-    monitor = SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=8))
+    settings = Interventions(seed=3)
+    monitor = SaliencyMonitor(
+        model, MANY_PROBES, interventions=settings, compute=Compute(batch_size=8)
+    )
     report = monitor.evaluate(step=4)
-    with_found = monitor.intervene(report, seed=3)
+    with_found = monitor.intervene(report)
 
     def answer(images, targets):
         predicted = model.predict(images, verbose=0)
@@ -203,7 +206,7 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
         answer,
         by_score=False,
         chunk_size=1000,
-        seed=3,
+        settings=settings,
     )
     found = with_found.interventions
     assert (found.blocked_because, found.unit, found.passes) == (
@@ -307,7 +310,7 @@ def test_the_same_state_twice_is_no_two_in_a_row():
     first = evaluated_at(monitor, model, 0, 2)
     for step in (0, 1, 2):
         report = monitor.evaluate(step)
-        again = monitor.intervene(report, seed=step)
+        again = monitor.intervene(report)
         assert again.step == step
         assert again.verdicts is first.verdicts
         assert again.interventions is first.interventions
@@ -330,18 +333,19 @@ def test_another_bias_is_another_state_though_the_maps_are_the_same():
     assert second.interventions.blocked_because.startswith("the accuracy on the probes is 0.3")
 
 
-def test_a_monitor_that_forgets_starts_anew():
+def test_another_training_with_other_weights_starts_anew():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(
         model, two_cues(), interventions=Interventions(floors={"region/corner": 0.3})
     )
     evaluated_at(monitor, model, 0, 2)
     assert of_corner(evaluated_at(monitor, model, 1, 4))[2:] == (True, 0.5, ["alert"])
-    monitor.forget()
+    monitor.restart()
     unknown = pytest.approx(np.nan, nan_ok=True)
-    again = monitor.intervene(monitor.evaluate(2))  # the very state that was tested before
+    again = evaluated_at(monitor, model, 2, 8)
     assert of_corner(again) == (1.0, "fires", False, unknown, ["warning"])
     assert again.verdicts[0].floor == 0.3
+    assert np.isnan(again.metrics["similarity_to_start"])
     assert of_corner(evaluated_at(monitor, model, 3, 2)) == (0.5, "fires", True, 1.0, ["alert"])
 
 

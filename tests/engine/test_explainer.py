@@ -240,7 +240,8 @@ def test_images_of_another_float(dtype):
     model = linear_net()
     images = IMAGES.astype(dtype)
     monitor = SaliencyMonitor(model, ProbeSet(images, TARGETS))
-    report = monitor.evaluate(step=1, previous=monitor.evaluate(step=0))
+    monitor.evaluate(step=0)
+    report = monitor.evaluate(step=1)
     assert report.maps.dtype == {"float16": np.float32}.get(dtype, dtype)
     kernel = model.layers[-1].kernel.numpy().astype(dtype)
     expected = np.abs(kernel.T[TARGETS].reshape(images.shape)).max(axis=-1)
@@ -448,7 +449,7 @@ def test_mirrored_strategy():
         import warnings
         warnings.simplefilter("ignore")  # TensorFlow's own, about the strategy
         import numpy as np, keras, tensorflow as tf
-        from keras_saliency import ProbeSet, SaliencyMonitor
+        from keras_saliency import Compute, ProbeSet, SaliencyMonitor
         cpu = tf.config.list_physical_devices("CPU")[0]
         half = tf.config.LogicalDeviceConfiguration()
         tf.config.set_logical_device_configuration(cpu, [half, half])
@@ -477,10 +478,10 @@ def test_mirrored_strategy():
             model.compile("sgd", "sparse_categorical_crossentropy")
         single = net()
         single.set_weights(model.get_weights())
-        monitor = SaliencyMonitor(model, probes, batch_size=3)
+        monitor = SaliencyMonitor(model, probes, compute=Compute(batch_size=3))
 
         def plain(model):
-            return SaliencyMonitor(model, probes, batch_size=3).evaluate(0)
+            return SaliencyMonitor(model, probes, compute=Compute(batch_size=3)).evaluate(0)
 
         reports = [(monitor.evaluate(0), plain(single))]
         model.fit(images, targets, batch_size=8, epochs=2, verbose=0)

@@ -1,6 +1,5 @@
 """Logs for the tests of the SALIENCY tab's page: of a training, and written by hand."""
 
-import warnings
 from functools import cached_property
 
 import keras
@@ -75,9 +74,7 @@ def train(log_dir, *, cue=True, epochs=EPOCHS, **settings):
     )
     model.compile(keras.optimizers.Adam(0.0003), "sparse_categorical_crossentropy")
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0, **settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ks.SaliencyAlertWarning)
-        model.fit(*planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=[saliency])
+    model.fit(*planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=[saliency])
     return saliency
 
 
