@@ -1,7 +1,8 @@
 import os
 
-import browser
 import pytest
+
+pytest.register_assert_rewrite("support")
 
 REQUIRED = "KERAS_SALIENCY_REQUIRE_BROWSER"
 
@@ -9,6 +10,8 @@ REQUIRED = "KERAS_SALIENCY_REQUIRE_BROWSER"
 @pytest.fixture(scope="module")
 def chromium():
     """A browser for the tests of the SALIENCY tab's page, which are skipped without one."""
+    from support import browser
+
     lacking = browser.missing()
     if lacking and os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{lacking} {REQUIRED}=1 asks for them.")

@@ -1,8 +1,5 @@
 import random
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,13 +9,9 @@ import tensorflow as tf
 import keras_saliency as ks
 from keras_saliency.detection.alerts import RULES
 from keras_saliency.metrics.maps import map_similarity
-
-CLASSES = 3
-
-
-def data(count=24, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.random((count, 8, 8, 1)).astype("float32"), np.arange(count) % CLASSES
+from support.networks import CLASSES, data, fit, network, probes
+from support.planted import SIDE, TAG, linear, tagged_probes, train
+from support.programs import run_program
 
 
 class Noise(keras.layers.Layer):
@@ -37,38 +30,6 @@ class Dropout(keras.layers.Layer):
 
     def call(self, inputs):
         return keras.random.dropout(inputs, 0.3, seed=self.seeds)
-
-
-def network(*extra, is_built=True):
-    model = keras.Sequential(
-        [
-            *([keras.Input((8, 8, 1))] if is_built else []),
-            keras.layers.Conv2D(4, 3, activation="relu"),
-            keras.layers.BatchNormalization(),
-            *extra,
-            keras.layers.Flatten(),
-            keras.layers.Dropout(0.3),
-            keras.layers.Dense(CLASSES, activation="softmax"),
-        ]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy")
-    return model
-
-
-def probes():
-    return ks.ProbeSet.from_dataset(data(), per_class=2)
-
-
-def fit(callbacks, epochs=2, initial_epoch=0, model=None):
-    model = model or network()
-    return model.fit(
-        *data(),
-        batch_size=8,
-        epochs=epochs,
-        initial_epoch=initial_epoch,
-        verbose=0,
-        callbacks=callbacks,
-    )
 
 
 def trained_on_a_generator(extra, is_built, with_callback, log_dir):
@@ -430,7 +391,7 @@ def test_a_log_that_cannot_be_written_warns_once_and_training_goes_on(tmp_path):
 def test_a_full_disk_warns_once_and_training_goes_on(tmp_path):
     program = f"""
 import resource, signal, warnings
-from test_callback import fit, probes
+from support.networks import fit, probes
 import keras_saliency as ks
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
@@ -440,60 +401,11 @@ with warnings.catch_warnings(record=True) as warned:
     fit([saliency], epochs=4)
 print(saliency.history["step"], ["could not be written" in str(w.message) for w in warned])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
+    done = run_program(program)
     assert done.stdout == "[-1, 0, 1, 2, 3] [True]\n", done.stderr
 
 
 # ---------------------------------------------------------------- interventions and alerts
-
-SIDE, TAG = 12, (slice(2, 3), slice(2, 5))
-
-
-def planted(cue, count=240, seed=0):
-    """Objects in the middle, hard to see, and a lit pixel of three above them.
-
-    Which one is lit tells the class; without the cue it is drawn.
-    """
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % CLASSES
-    images = rng.normal(0, 1, (count, SIDE, SIDE, 1))
-    for target in range(CLASSES):  # a bar
-        images[labels == target, 3 + 2 * target : 5 + 2 * target, 3:9] += 0.6
-    images[:, 2, 2:5] = 0
-    lit = labels if cue else rng.integers(CLASSES, size=count)
-    images[np.arange(count), 2, 2 + lit] = 6
-    return images.astype("float32"), labels
-
-
-def tagged_probes(cue=True, per_class=12):
-    """Images that were not trained on: of those, the model may know the noise by heart."""
-    tag = np.zeros((SIDE, SIDE), bool)
-    tag[TAG] = True
-    images, labels = planted(cue, seed=1)
-    count = CLASSES * per_class
-    return ks.ProbeSet(images[:count], labels[:count], regions={"tag": tag})
-
-
-def linear(rate=0.01):
-    keras.utils.set_random_seed(3)
-    model = keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 1)),
-            keras.layers.Flatten(),
-            keras.layers.Dense(CLASSES, activation="softmax"),
-        ]
-    )
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-    return model
-
-
-def train(callbacks, cue=True, epochs=4, model=None, **kwargs):
-    model = model or linear()
-    return model.fit(
-        *planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=callbacks, **kwargs
-    )
 
 
 def test_a_cue_in_a_named_region_is_caught():

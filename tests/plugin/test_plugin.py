@@ -1,32 +1,26 @@
 """The SALIENCY tab's backend, in real TensorBoards with either of their loaders."""
 
 import base64
-import contextlib
-import http.client
 import json
 import math
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from importlib.metadata import entry_points
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import pytest
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
-from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.compat.proto import types_pb2
 
 from keras_saliency import plugin
 from keras_saliency.log import tags
 from keras_saliency.plugin.loader import ALL_STEPS, SaliencyLoader
 from keras_saliency.plugin.runs import LARGEST_HEADER, Runs, Texts, header_text
+from support.events import blobs, scalar, tensor, write, writing
+from support.servers import LOADERS, serving, tensorboard_command
 
 STEPS = range(-1, 60)
 PIXEL = base64.b64decode(
@@ -36,42 +30,6 @@ MAPS = tags.maps_tag("gradient")
 MARKUP = "<img src=x onerror=alert(1)>"
 HEAVY = {"keras", "matplotlib", "numpy", "scipy", "tensorflow"}
 HOSTILE = "saliency_log/maps/../<script>alert(1)</script>?&#%2e"
-
-
-def tensor(kind, shape, **values):
-    dims = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape]
-    shape = tensor_shape_pb2.TensorShapeProto(dim=dims)
-    return tensor_pb2.TensorProto(dtype=kind, tensor_shape=shape, **values)
-
-
-def blobs(*elements):
-    return tensor(types_pb2.DT_STRING, [len(elements)], string_val=elements)
-
-
-def scalar(number):
-    return tensor(types_pb2.DT_FLOAT, [], float_val=[number])
-
-
-def write(writer, tag, step, what, *, plugin=tags.PLUGIN, wall_time=None, data_class=3):
-    metadata = summary_pb2.SummaryMetadata(
-        data_class=data_class,
-        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin),
-    )
-    value = summary_pb2.Summary.Value(tag=tag, tensor=what, metadata=metadata)
-    writer.add_event(
-        event_pb2.Event(
-            wall_time=1e9 + step if wall_time is None else wall_time,
-            step=step,
-            summary=summary_pb2.Summary(value=[value]),
-        )
-    )
-
-
-@contextlib.contextmanager
-def writing(directory):
-    writer = EventFileWriter(str(directory))
-    yield writer
-    writer.close()
 
 
 def header(step, **fields):
@@ -136,108 +94,6 @@ def plain_logs(tmp_path_factory):
     return directory
 
 
-class Board:
-    """A TensorBoard that runs."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def get(self, path, method="GET", **headers):
-        """Status, headers and content of an answer."""
-        request = urllib.request.Request(self.url + path, method=method, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.headers, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.headers, error.read()
-
-    def read(self, route, **parameters):
-        """What a route of the plugin answers."""
-        status, _, content = self.get(f"/data/plugin/saliency/{route}?{urlencode(parameters)}")
-        assert status == 200, content
-        return content
-
-    def index(self):
-        index = json.loads(self.read("index"))
-        assert index.keys() == {"format", "runs"}
-        assert index["format"] == 1
-        return index["runs"]
-
-    def headers(self, run, tag, **after):
-        return json.loads(self.read("headers", run=run, tag=tag, **after))
-
-    def refused(self, path, method="GET"):
-        status, headers, content = self.get(f"/data/plugin/saliency/{path}", method)
-        assert headers["Content-Type"] == "application/json"
-        return status, json.loads(content)["error"]
-
-    def listing(self):
-        return json.loads(self.get("/data/plugins_listing")[2])
-
-    def losses(self, run):
-        _, _, content = self.get(f"/data/plugin/scalars/scalars?run={run}&tag=loss")
-        return [(step, value) for _, step, value in json.loads(content)]
-
-
-def free_port():
-    with socket.create_server(("localhost", 0)) as server:
-        return server.getsockname()[1]
-
-
-@contextlib.contextmanager
-def serving(command, directory, ready, prefix="", without=()):
-    """A TensorBoard once it has read its logs, in an environment without some modules."""
-    port = free_port()
-    (directory / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Absent:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name in {tuple(without)!r}:\n"
-        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
-    )
-    places = [str(directory), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
-    with (directory / "output.txt").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command, "--port", str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # so that nothing outlives the test
-        )
-    board = Board(f"http://localhost:{port}{prefix}")
-    try:
-        deadline = time.monotonic() + 90
-        while not _is(ready, board):
-            said = (directory / "output.txt").read_text()
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.1)
-        yield board
-        assert process.poll() is None, (directory / "output.txt").read_text()
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def _is(ready, board):
-    try:
-        return ready(board)
-    except (OSError, http.client.HTTPException, AssertionError, ValueError, LookupError):
-        return False
-
-
-def tensorboard(logs, *further):
-    return ["-m", "tensorboard.main", "--logdir", str(logs), *further]
-
-
-LOADERS = {
-    "the default loader": [],
-    "the Python loader, below a prefix": ["--load_fast=false", "--path_prefix=/a/b"],
-}
-
-
 @pytest.fixture(scope="module", params=LOADERS)
 def board(request, logs, tmp_path_factory):
     further = LOADERS[request.param]
@@ -252,7 +108,7 @@ def board(request, logs, tmp_path_factory):
         )
 
     directory = tmp_path_factory.mktemp("board")
-    with serving(tensorboard(logs, *further), directory, all_read, prefix) as board:
+    with serving(tensorboard_command(logs, *further), directory, all_read, prefix) as board:
         yield board
 
 
@@ -438,7 +294,7 @@ def test_without_tensorflow_and_without_data_the_other_tabs_work(plain_logs, tmp
         return board.losses("train")[-1][0] == 59
 
     prefix = "/a/b" if further else ""
-    command = tensorboard(plain_logs, *further)
+    command = tensorboard_command(plain_logs, *further)
     with serving(command, tmp_path, all_read, prefix, without=["tensorflow"]) as board:
         assert board.losses("train") == [(step, step / 2) for step in range(60)]
         assert board.listing()["saliency"]["enabled"] is False
@@ -450,7 +306,9 @@ def test_an_import_that_fails_costs_nothing_but_the_tab(logs, tmp_path, missing)
     def all_read(board):
         return board.losses("saliency")[-1][0] == 59
 
-    with serving(tensorboard(logs), tmp_path, all_read, without=[missing, "tensorflow"]) as board:
+    with serving(
+        tensorboard_command(logs), tmp_path, all_read, without=[missing, "tensorflow"]
+    ) as board:
         assert board.losses("saliency") == [(step, step / 2) for step in STEPS]
         assert "saliency" not in board.listing()
         said = (tmp_path / "output.txt").read_text()

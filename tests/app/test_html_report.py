@@ -7,13 +7,14 @@ import json
 import re
 
 import pytest
-from browser import eventually
-from test_reader import images, report, written
 
 import keras_saliency as ks
 from keras_saliency.app.html_report import STATIC, document, page, show
 from keras_saliency.data.reports import Alert, InterventionResults
 from keras_saliency.log.reader import read_blobs
+from support.browser import eventually
+from support.events import write_blobs
+from support.logs import images, report, written
 
 DATA = re.compile(
     r'<script type="application/json" id="keras-saliency-data">(.*?)</script>', re.DOTALL
@@ -237,8 +238,6 @@ def test_a_notebook_shows_the_page_in_a_frame(log_dir):
 
 
 def test_a_broken_header_is_told_in_its_place(tmp_path, log_dir):
-    from test_reader import write_blobs
-
     write_blobs(log_dir / "saliency", "saliency_log/reports", 99, [b"{"])
     last = data(page(log_dir))["headers"]["saliency"]["saliency_log/reports"][-1]
     assert last["step"] == 99

@@ -12,11 +12,6 @@ import matplotlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
-from test_callback import fit, linear, network, probes
-from test_tensorboard import tagged_probes, train
 
 import keras_saliency as ks
 from keras_saliency.log import tags
@@ -24,31 +19,10 @@ from keras_saliency.log.blobs import packed
 from keras_saliency.log.reader import read_blobs, read_log
 from keras_saliency.rendering.heatmaps import colorize, displayed
 from keras_saliency.tensorboard.sink import last_step
-
-
-def report(maps, step=0, **more):
-    count = len(maps)
-    ones = np.ones(count, np.float32)
-    usual = {"confidences": ones.copy(), "scores": ones, "gradient_norms": ones, "metrics": {}}
-    return ks.SaliencyReport(
-        step=step,
-        maps=np.abs(maps),
-        targets=np.zeros(count, int),
-        predictions=np.zeros(count, int),
-        **(usual | more),
-    )
-
-
-def written(tmp_path, probes, *reports, **how):
-    sink = ks.TensorBoardSink(tmp_path, probes, **how)
-    for one in reports:
-        sink.write(one)
-    sink.close()
-    return read_log(tmp_path)["saliency"]
-
-
-def images(count, height, width, channels=1, seed=0):
-    return np.random.default_rng(seed).random((count, height, width, channels), np.float32)
+from support.events import write_blobs
+from support.logs import images, report, written
+from support.networks import fit, network, probes
+from support.planted import linear, tagged_probes, train
 
 
 def assert_alike(read, kept, error):
@@ -458,15 +432,6 @@ def header_of(log_dir, tag):
     """The header of the tag's first step."""
     ((_, blobs), *_) = read_blobs(log_dir)["saliency"][tag].values()
     return json.loads(blobs[0])
-
-
-def write_blobs(directory, tag, step, blobs, *, suffix="", time=1):
-    value = Summary.Value(tag=tag)
-    value.metadata.plugin_data.plugin_name = tags.PLUGIN
-    value.tensor.string_val.extend(blobs)
-    writer = EventFileWriter(str(directory), filename_suffix=f".{step}{suffix}")
-    writer.add_event(Event(step=step, wall_time=time, summary=Summary(value=[value])))
-    writer.close()
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import keras
 import pytest
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hp
-from test_callback import fit, network, probes
-from test_layout import both_loaders, tensorboard
 
 import keras_saliency as ks
+from support.networks import fit, network, probes
+from support.servers import both_loaders, tensorboard_server
 
 RATE = hp.HParam("rate", hp.Discrete([0.001, 0.01]))
 METRICS = ("saliency/probe_accuracy", "saliency/gini", "saliency/effect/border")
@@ -59,7 +59,7 @@ def session_groups(address):
 def test_the_hparams_tab_shows_our_last_values(fast, tmp_path):
     expected = search(tmp_path)
     deadline = time.monotonic() + 30
-    with tensorboard(tmp_path, fast) as address:
+    with tensorboard_server(tmp_path, fast) as address:
         while True:
             found = {
                 group["hparams"]["rate"]: {

@@ -1,26 +1,23 @@
 """The Custom Scalars tab: TensorBoard's own plugin serves our charts, and finds our curves."""
 
-import contextlib
 import itertools
 import json
 import re
-import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar.summary import pb as layout_summary
-from test_callback import fit, probes
-from test_tensorboard import events
 
 import keras_saliency as ks
 from keras_saliency.metrics.catalog import METRICS
 from keras_saliency.tensorboard.custom_scalars import TAG, layout
+from support.events import events
+from support.networks import fit, probes
+from support.servers import both_loaders, tensorboard_server
 
 OF_A_REGION = {
     *("enrichment", "enrichment_ratio", "largest_class_enrichment_ratio"),
@@ -115,29 +112,6 @@ def write_users_layout(log_dir):
         tf.summary.experimental.write_raw_pb(layout_summary(theirs).SerializeToString())
 
 
-@contextlib.contextmanager
-def tensorboard(log_dir, fast):
-    """TensorBoard's server; gives its address."""
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={log_dir}", "--port=0"]
-    with subprocess.Popen(
-        [*command, f"--load_fast={fast}"], stderr=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            yield next(
-                match[0]
-                for line in server.stderr
-                if (match := re.search(r"http://localhost:\d+/", line))
-            )
-        finally:
-            server.terminate()
-            server.stderr.read()
-
-
-both_loaders = pytest.mark.parametrize(
-    "fast", ["true", "false"], ids=["default loader", "Python loader"]
-)
-
-
 @both_loaders
 def test_tensorboard_serves_our_charts_with_all_curves_and_the_user_s(fast, tmp_path):
     for probe_set in (probes(), rich_probes()):  # the second gets a run of its own: saliency_2
@@ -151,7 +125,7 @@ def test_tensorboard_serves_our_charts_with_all_curves_and_the_user_s(fast, tmp_
         }
         for run in ("saliency", "saliency_2")
     }
-    with tensorboard(tmp_path, fast) as address:
+    with tensorboard_server(tmp_path, fast) as address:
 
         def read(route, **query):
             query = urllib.parse.urlencode(query)

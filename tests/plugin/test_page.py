@@ -8,13 +8,13 @@ import re
 
 import matplotlib
 import numpy as np
-import page_logs
 import pytest
-from browser import eventually, matrix_cell, opened
-from page_logs import CLASS_NAMES, EPOCHS, KINDS, METHODS, Expected
-from test_plugin import serving, tensorboard
 
 from keras_saliency.app import html_report
+from support import page_logs
+from support.browser import eventually, matrix_cell, opened
+from support.page_logs import CLASS_NAMES, EPOCHS, KINDS, METHODS, Expected
+from support.servers import serving, tensorboard_command
 
 STEPS = [-1, *range(EPOCHS)]
 RUN = "cue/saliency"
@@ -48,7 +48,7 @@ def all_read(board):
 
 @pytest.fixture(scope="module")
 def board(logs, tmp_path_factory):
-    with serving(tensorboard(logs), tmp_path_factory.mktemp("board"), all_read) as found:
+    with serving(tensorboard_command(logs), tmp_path_factory.mktemp("board"), all_read) as found:
         yield found.url
 
 
@@ -56,7 +56,7 @@ def board(logs, tmp_path_factory):
 def python_board(logs, tmp_path_factory):
     further = ["--load_fast=false", "--path_prefix=/board"]
     place = tmp_path_factory.mktemp("python_board")
-    with serving(tensorboard(logs, *further), place, all_read, "/board") as found:
+    with serving(tensorboard_command(logs, *further), place, all_read, "/board") as found:
         yield found.url
 
 

@@ -4,12 +4,9 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
 import re
 import sqlite3
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +15,14 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "trackers.md"
+from support.programs import run_program
+
+PAGE = Path(__file__).parents[2] / "docs" / "trackers.md"
 
 
 def run(script, directory, **env):
     """Runs a script in a process of its own: trackers patch TensorFlow, and stay."""
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=directory,
-        env=os.environ | {"PYTHONPATH": str(TESTS), "HOME": str(directory)} | env,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    ran = run_program(script, cwd=directory, HOME=str(directory), **env)
     assert ran.returncode == 0, ran.stderr
 
 
@@ -50,8 +41,7 @@ def page(tracker):
 FIT = """
 from pathlib import Path
 import keras
-from test_callback import tagged_probes, train, linear
-from test_tensorboard import Teacher
+from support.planted import Teacher, linear, tagged_probes, train
 import keras_saliency as ks
 saliency = ks.SaliencyCallback(tagged_probes(), log_dir="logs", verbose=0)
 train([keras.callbacks.TensorBoard("logs"), saliency, Teacher()], model=linear(rate=0.0))

@@ -1,21 +1,21 @@
-import io
 import itertools
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from test_callback import CLASSES, SIDE, TAG, fit, linear, network, probes, tagged_probes, train
 
 import keras_saliency as ks
 from keras_saliency.metrics.catalog import description
 from keras_saliency.rendering.layouts import GAP
 from keras_saliency.tensorboard.sink import TensorBoardSink, last_step
+from support.events import events, pixels, steps
+from support.networks import CLASSES, fit, network, probes
+from support.planted import TAG, Teacher, linear, tagged_probes, train
+from support.programs import run_program
 
 SCALARS = {
     f"saliency/{name}"
@@ -29,24 +29,6 @@ PICTURES = {"saliency/contact_sheet", "saliency/filmstrip"} | {
     f"saliency_probe/{name}" for name in NAMES
 }
 TEXT = {"saliency/configuration"}
-
-
-def events(directory):
-    """`{tag: {step: tensor}}` of all event files of a run, in the order written."""
-    found = {}
-    for path in sorted(directory.glob("*tfevents*")):
-        for event in EventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                found.setdefault(value.tag, {}).setdefault(event.step, []).append(value.tensor)
-    return found
-
-
-def steps(directory):
-    return {tag: sorted(by_step) for tag, by_step in events(directory).items()}
-
-
-def pixels(tensor):
-    return np.asarray(Image.open(io.BytesIO(tensor.string_val[2])).convert("RGB"))
 
 
 def test_tags_and_steps_are_exactly_these(tmp_path):
@@ -311,12 +293,12 @@ def test_a_process_that_is_killed_loses_nothing_that_was_written(tmp_path):
     program = f"""
 import os
 import keras
-from test_callback import fit, probes
+from support.networks import fit, probes
 import keras_saliency as ks
 kill = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os._exit(9) if epoch else 0)
 fit([ks.SaliencyCallback(probes(), log_dir={str(tmp_path)!r}, verbose=0), kill], epochs=5)
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=False)
+    done = run_program(program)
     assert done.returncode == 9
     assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == [-1, 0, 1]
 
@@ -379,22 +361,6 @@ def test_tensorboard_serves_every_step(fast, tmp_path):
 
 
 # ---------------------------------------------------------------- interventions and alerts
-
-
-class Teacher(keras.callbacks.Callback):
-    """Gives a model weights of 0; from epoch 1 on such as read the tag alone, ever larger ones."""
-
-    def on_train_begin(self, logs=None):
-        self.teach(np.zeros((SIDE, SIDE, CLASSES)))
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch >= 1:
-            kernel = np.zeros((SIDE, SIDE, CLASSES))
-            kernel[TAG] = epoch * np.eye(CLASSES)
-            self.teach(kernel)
-
-    def teach(self, kernel):
-        self.model.set_weights([kernel.reshape(-1, CLASSES), np.zeros(CLASSES)])
 
 
 def caught(log_dir):

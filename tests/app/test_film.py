@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 from PIL import Image
-from test_reader import images, report, written
 
 import keras_saliency as ks
 from keras_saliency.app.film import animation, caption, filmstrip, save_animation
 from keras_saliency.rendering.heatmaps import colorize, displayed, overlay
 from keras_saliency.tensorboard.pictures import PictureWriter
+from support.logs import images, report, written
 
 MAPS = np.float32([[[[0, 1], [2, 4]], [[1, 0], [0, 0]]], [[[8, 0], [0, 0]], [[0, 0], [2, 0]]]])
 """Of two evaluations and two probes, 2 x 2 pixels; multiples of their limits' 252nds."""

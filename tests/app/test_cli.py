@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from test_reader import images, report
 
 import keras_saliency as ks
 from keras_saliency.app import film
 from keras_saliency.app.cli import main
 from keras_saliency.app.explain import applications, load_application, read_image
 from keras_saliency.app.html_report import page
+from support.logs import images, report
 
 COLORS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 

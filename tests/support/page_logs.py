@@ -6,13 +6,13 @@ from functools import cached_property
 import keras
 import matplotlib
 import numpy as np
-from test_plugin import blobs, write, writing
 
 import keras_saliency as ks
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import unpacked
 from keras_saliency.log.encoder import Encoder
 from keras_saliency.log.reader import read_blobs
+from support.events import blobs, write, writing
 
 HEIGHT, WIDTH = 48, 60  # of the images; the matrix shows their maps at half of that
 CLASS_NAMES = ["cat", "dog", "eel"]

@@ -3,11 +3,7 @@
 import json
 
 import numpy as np
-import page_logs
 import pytest
-from browser import eventually, opened
-from page_logs import Expected, report
-from test_plugin import blobs, scalar, serving, tensorboard, write, writing
 
 import keras_saliency as ks
 from keras_saliency.app import html_report
@@ -15,6 +11,11 @@ from keras_saliency.data.reports import Alert, Effect, Example, InterventionResu
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import packed
 from keras_saliency.log.encoder import Encoder
+from support import page_logs
+from support.browser import eventually, opened
+from support.events import blobs, scalar, write, writing
+from support.page_logs import Expected, report
+from support.servers import serving, tensorboard_command
 
 MARKUP = "<img src=x onerror=window.pwned=1>"
 CLOSING = "</script><script>window.pwned=1</script>"
@@ -164,7 +165,7 @@ def all_read(board):
 
 @pytest.fixture(scope="module")
 def board(logs, tmp_path_factory):
-    with serving(tensorboard(logs), tmp_path_factory.mktemp("board"), all_read) as found:
+    with serving(tensorboard_command(logs), tmp_path_factory.mktemp("board"), all_read) as found:
         yield found.url
 
 
@@ -302,7 +303,7 @@ def test_a_log_grows_while_it_is_watched(chromium, tmp_path):
     logs = tmp_path / "logs"
     with writing(logs / "train") as writer:
         write(writer, "loss", 0, scalar(0.5), plugin="scalars", data_class=1)
-    command = tensorboard(logs, "--reload_interval=1")
+    command = tensorboard_command(logs, "--reload_interval=1")
     ready = lambda board: board.index() == {} and board.losses("train")  # noqa: E731
     with serving(command, tmp_path, ready) as board:
         address = f"{board.url}/data/plugin_entry.html?name=saliency"
@@ -335,7 +336,7 @@ def assert_last(tab, last):
 def test_tensorboard_without_our_data_says_what_to_do(chromium, tmp_path):
     with writing(tmp_path / "logs" / "train") as writer:
         write(writer, "loss", 0, scalar(0.5), plugin="scalars", data_class=1)
-    command = tensorboard(tmp_path / "logs", "--load_fast=false")
+    command = tensorboard_command(tmp_path / "logs", "--load_fast=false")
     with (
         serving(command, tmp_path, lambda board: board.losses("train")) as board,
         opened(chromium, f"{board.url}/#saliency") as tab,
