@@ -428,7 +428,7 @@ def test_groups_that_fare_differently_are_an_effect_of_their_own():
     verdict = next(v for v in report.verdicts if v.effect.test == "groups")
     assert verdict.effect.effect == 1
     assert verdict.effect.num_probes == 30
-    assert verdict.effect.p_value == report.metrics["group_gap_p_value"] == 0.0005
+    assert verdict.effect.p_value == report.metrics["group_gap_p_value"] == 0.0001
     assert verdict.status == "fires"
 
 

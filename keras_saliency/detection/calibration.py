@@ -22,7 +22,9 @@ _FORMAT = 1
 def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, float]:
     """From runs known to be good, how large an effect has to be for an alert.
 
-    The floor of a test is the 99 % quantile of its effects over all evaluations from epoch 0 on.
+    The floor of a test is the 99 % quantile of its effects over all evaluations from epoch 0 on,
+    and at least 0 and at most 1: good runs may have effects slightly below 0, and effects in units
+    of the score may pass 1.
     `SaliencyCallback(baseline=...)` then uses whichever is larger, that or the rule's own floor:
     a baseline makes alerts rarer, never more frequent.
 
@@ -32,7 +34,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
         path: A JSON file to write, for `SaliencyCallback(baseline=path)`.
 
     Returns:
-        The floors, by test.
+        The floors, by test, in 0..1.
 
     Raises:
         TypeError: A run is neither; or a single run, not in a list.
@@ -56,7 +58,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
             found = [value for step, value in pairs if step >= 0 and np.isfinite(value)]
             values.setdefault(test, []).extend(found)
     floors = {
-        test: round(float(np.quantile(found, QUANTILE)), 6)
+        test: round(min(1.0, max(0.0, float(np.quantile(found, QUANTILE)))), 6)
         for test, found in sorted(values.items())
         if found
     }

@@ -35,8 +35,10 @@ def contrast_weighted(maps: Array, images: Array) -> Array:
         The shape of `maps`.
     """
     side = 2 * window_side(*maps.shape[1:]) + 1
-    means = uniform_filter(images.astype(np.float32), (0, side, side, 0), mode="reflect")
-    result: Array = maps * np.abs(images - means).max(axis=-1)
+    result = np.empty(maps.shape, np.result_type(maps, images, np.float32))
+    for probe, image in enumerate(images):  # one at a time: copies of all images are large
+        means = uniform_filter(image.astype(np.float32), (side, side, 0), mode="reflect")
+        result[probe] = maps[probe] * np.abs(image - means).max(axis=-1)
     return result
 
 
@@ -112,18 +114,18 @@ def own_hot_windows(maps: Array, *, outer: bool) -> Array:
     """
     _, height, width = maps.shape
     side = window_side(height, width)
-    sums = _window_sums(np.nan_to_num(shares(maps)))
     centres = [np.arange(size - side + 1) + side / 2 for size in (height, width)]
     rows, columns = (
         (centre > OUTER * size) & (centre < (1 - OUTER) * size)
         for centre, size in zip(centres, (height, width), strict=True)
     )
     is_inner = rows[:, np.newaxis] & columns
-    candidates = np.where(is_inner != outer, sums, -1)
-    corners = candidates.reshape(len(maps), -1).argmax(axis=1)
-    tops, lefts = np.unravel_index(corners, sums.shape[1:])
-    places = zip(tops, lefts, strict=True)
-    return np.stack([window_mask(Window(y, x, side, side), height, width) for y, x in places])
+    masks = np.empty(maps.shape, bool)
+    for probe in range(len(maps)):  # one at a time: sums of all maps, in float64, are large
+        sums = _window_sums(np.nan_to_num(shares(maps[probe : probe + 1])))[0]
+        candidates = np.where(is_inner != outer, sums, -1)
+        masks[probe] = window_mask(_hottest(candidates, side), height, width)
+    return masks
 
 
 def elsewhere(mask: Array, seed: int) -> Array | None:
@@ -140,7 +142,12 @@ def elsewhere(mask: Array, seed: int) -> Array | None:
     """
     generator = np.random.default_rng(seed)
     moves = generator.integers(mask.shape[-2:], size=(64, 2))
-    moved = [np.roll(mask, tuple(move), axis=(-2, -1)) for move in moves]
-    overlaps = [(mask & other).sum() for other in moved]
+    masks = mask.reshape(-1, *mask.shape[-2:])
+    overlaps = [
+        sum(int(np.count_nonzero(one & np.roll(one, move, axis=(0, 1)))) for one in masks)
+        for move in moves
+    ]
     best = int(np.argmin(overlaps))
-    return None if 2 * overlaps[best] > mask.sum() else moved[best]
+    if 2 * overlaps[best] > np.count_nonzero(mask):
+        return None
+    return np.roll(mask, moves[best], axis=(-2, -1))

@@ -18,6 +18,10 @@ ENRICHMENTS = {"enrichment", "object_enrichment", "border_enrichment"}
 MOVED = 1.5
 """... and these, all of which may propose a region, if they changed by this factor."""
 
+NEGLIGIBLE, CHANCE = 1e-4, 1.0
+"""An enrichment below the first is as good as 0, of which no factor is large: it has moved once the
+other one reaches the second, what a map that knows nothing scores."""
+
 
 def is_log_spaced(count: int) -> bool:
     """Whether a count is one of 0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, ...: the powers of sqrt(2).
@@ -35,12 +39,17 @@ def is_log_spaced(count: int) -> bool:
 def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
     """Whether a metric that may propose a region changed much since the last test.
 
+    An accuracy has moved by `MOVED_ACCURACY`, an enrichment by the factor `MOVED`, or from nearly 0
+    to chance level or back. What is `nan` now or then has not moved.
+
     Args:
         now: Metrics, by name.
         then: The same at the last test.
 
     Example:
         >>> has_moved({"enrichment/tag": 3.0}, {"enrichment/tag": 1.0})
+        True
+        >>> has_moved({"enrichment/tag": 5.0}, {"enrichment/tag": 0.0})
         True
         >>> has_moved({"probe_accuracy": 0.75}, {"probe_accuracy": 0.7})
         False
@@ -51,7 +60,7 @@ def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
         low, high = min(value, before), max(value, before)
         if kind in ACCURACIES and high - low >= MOVED_ACCURACY:
             return True
-        if kind in ENRICHMENTS and low > 0 and high / low >= MOVED:
+        if kind in ENRICHMENTS and high >= (CHANCE if low < NEGLIGIBLE else MOVED * low):
             return True
     return False
 

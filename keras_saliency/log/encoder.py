@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from keras_saliency.data.blocks import thumbnails
 from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport, Verdict
+from keras_saliency.data.serialization import to_json
 from keras_saliency.detection import alerts
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import codes, packed
@@ -37,6 +37,9 @@ COLORMAPS = ("hot", "inferno", "viridis", "magma", "turbo", "gray", "RdBu_r")
 
 Record = tuple[str, list[bytes]]
 """A tag and its blobs."""
+
+_TOO_LARGE = ("examples",)
+"""Fields of alerts and effects that the log leaves out: images on the model's own scale."""
 
 
 class Encoder:
@@ -137,7 +140,8 @@ class Encoder:
             )
         arrays = {f"evidence/{i}": p for i, p in enumerate(pictures) if p is not None}
         raised = [
-            _fields(alert) | {"evidence": f"evidence/{i}" if f"evidence/{i}" in arrays else None}
+            to_json(alert, leave_out=_TOO_LARGE)
+            | {"evidence": f"evidence/{i}" if f"evidence/{i}" in arrays else None}
             for i, alert in enumerate(report.alerts)
         ]
         header = {
@@ -154,8 +158,8 @@ class Encoder:
         return tags.FINDINGS, packed(header, arrays)
 
     def _verdict(self, verdict: Verdict) -> dict[str, Any]:
-        told = _fields(verdict)
-        effect = _fields(told.pop("effect"))
+        told = to_json(verdict, leave_out=_TOO_LARGE)
+        effect = told.pop("effect")
         said = alerts.subject(verdict.effect, self._probes.class_name)
         return {**effect, "raw_p_value": effect["p_value"], **told, "subject": said}
 
@@ -193,12 +197,3 @@ class Encoder:
 def _rounded(picture: Array) -> Array:
     """Means of pixels to the nearest uint8; pixels stay."""
     return picture if picture.dtype == np.uint8 else (picture + 0.5).astype(np.uint8)
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    """The fields of a record, without the examples: images of the model's own scale."""
-    return {
-        field.name: getattr(record, field.name)
-        for field in dataclasses.fields(record)
-        if field.name != "examples"
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from keras_saliency.data.reports import (
     SaliencyReport,
     Verdict,
 )
+from keras_saliency.data.serialization import from_json
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import BlobError, unpacked, values
 
@@ -285,7 +286,7 @@ def _findings(
         return None, (), (), {}
     header, _ = unpacked(kept[1])
     verdicts = tuple(
-        _record(Verdict, row, effect=_record(Effect, row, p_value=_float(row["raw_p_value"])))
+        from_json(Verdict, row, effect=from_json(Effect, row | {"p_value": row["raw_p_value"]}))
         for row in header["verdicts"]
     )
     found = InterventionResults(
@@ -295,23 +296,8 @@ def _findings(
         header["passes"],
         header["note"],
     )
-    alerts = tuple(_record(Alert, row, examples=()) for row in header["alerts"])
+    alerts = tuple(from_json(Alert, row, examples=()) for row in header["alerts"])
     return found, verdicts, alerts, header["metrics"]
-
-
-def _record(kind: Callable[..., Any], row: Mapping[str, Any], **more: Any) -> Any:
-    """A frozen record from a header's fields of the same names."""
-    fields = kind.__dataclass_fields__  # type: ignore[attr-defined]
-    known = {
-        name: _field(fields[name].type, value) for name, value in row.items() if name in fields
-    }
-    return kind(**(known | more))
-
-
-def _field(kind: str, value: Any) -> Any:
-    if kind == "float":
-        return _float(value)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _float(value: float | None) -> float:

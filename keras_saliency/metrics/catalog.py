@@ -7,9 +7,9 @@ changing it; the others are health lines, to see that a run is what one thinks i
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -268,22 +268,28 @@ def _of_place(
 def _similarity(report: SaliencyReport, other: SaliencyReport | None) -> float:
     if other is None:
         return NAN
-    return rank_similarity(_ranks(_Maps(report)), _ranks(_Maps(other)))
+    return rank_similarity(_RANKS.of(report.maps), _RANKS.of(other.maps))
 
 
-class _Maps:
-    """A report's maps as a key: they are read-only, so that the same ones have the same ranks."""
+class _RankCache:
+    """The ranks of the maps that were looked at last, as long as those maps are in use.
 
-    def __init__(self, report: SaliencyReport) -> None:
-        self.maps = report.maps
+    The maps of a report are read-only, so that the same array has the same ranks. It is not kept
+    alive here: when the last report that holds it is gone, its ranks go, too.
+    """
 
-    def __hash__(self) -> int:
-        return id(self.maps)
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._ranks: dict[int, tuple[weakref.ref[Array], Array]] = {}  # by the identity of the maps
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Maps) and other.maps is self.maps
+    def of(self, maps: Array) -> Array:
+        key = id(maps)
+        known = self._ranks.pop(key, None)
+        found = known[1] if known and known[0]() is maps else ranks(in_planes(maps))
+        while len(self._ranks) >= self._size:
+            self._ranks.pop(next(iter(self._ranks), 0), None)  # the one not looked at for longest
+        self._ranks[key] = weakref.ref(maps, lambda _: self._ranks.pop(key, None)), found
+        return found
 
 
-@lru_cache(maxsize=4)  # now, before training, and the last ones of epochs and of batches
-def _ranks(key: _Maps) -> Array:
-    return ranks(in_planes(key.maps))
+_RANKS = _RankCache(size=4)  # now, before training, and the last ones of epochs and of batches

@@ -11,7 +11,8 @@ import numpy as np
 from keras_saliency.data.reports import Array
 from keras_saliency.metrics.maps import defined_mean
 
-PERMUTATIONS = 1999
+PERMUTATIONS = 9999
+"""So many that the smallest p-value, 1e-4, stays below 0.01 by Holm's method over 20 tests."""
 
 
 def group_means(values: Array, groups: Array) -> dict[str, float]:
@@ -77,10 +78,14 @@ def group_gap(correct: Array, groups: Array) -> float:
 def group_gap_p_value(correct: Array, groups: Array, targets: Array, *, seed: int = 0) -> float:
     """How often chance alone would make a `group_gap` as large as this.
 
-    The group labels are shuffled among the probes of each class, 1999 times, always the same way;
-    `p = (1 + number of gaps as large or larger) / 2000`. That some classes are harder than others
+    The group labels are shuffled among the probes of each class, 9999 times, always the same way;
+    `p = (1 + number of gaps as large or larger) / 10000`. That some classes are harder than others
     does therefore not count as a gap. Where no group makes a difference, p is below 0.05 in one
     of 20 models at most.
+
+    A gap depends only on how many probes of each group are right. After a shuffle within a class,
+    these counts have a multivariate hypergeometric distribution, so they are drawn directly: time
+    and memory do not grow with the number of probes.
 
     Args:
         correct: As in `worst_group_accuracy`.
@@ -89,12 +94,12 @@ def group_gap_p_value(correct: Array, groups: Array, targets: Array, *, seed: in
         seed: Another seed, other shuffles.
 
     Returns:
-        In 0.0005..1; 1 where each class lies in a group of its own; `nan` with fewer than two
+        In 0.0001..1; 1 where each class lies in a group of its own; `nan` with fewer than two
         groups.
 
     Example:
         >>> group_gap_p_value(np.arange(20) < 10, np.arange(20) < 10, np.zeros(20))
-        0.0005
+        0.0001
 
     Reference:
         Phipson, Smyth: Permutation P-values Should Never Be Zero. arXiv:1603.05766.
@@ -102,16 +107,14 @@ def group_gap_p_value(correct: Array, groups: Array, targets: Array, *, seed: in
     labels, codes = np.unique(groups, return_inverse=True)
     if len(labels) < 2:
         return float("nan")
-    by_class = np.argsort(targets, kind="stable")
-    classes = np.unique(targets[by_class], return_inverse=True)[1]
-    # A random number in 0..1 added to the class, in order: a shuffle within each class.
-    keys = classes + np.random.default_rng(seed).random((PERMUTATIONS, len(codes)))
-    shuffled = codes[by_class][np.vstack([np.arange(len(codes)), keys.argsort(axis=1)])]
-    right = correct[by_class]
-    accuracies = [
-        ((shuffled == code) & right).sum(axis=1) / (codes == code).sum()
-        for code in range(len(labels))
-    ]
-    gaps = np.ptp(accuracies, axis=0)
-    as_large = gaps[1:] >= gaps[0] - 1e-9  # differences of fractions, up to rounding
+    sizes = np.bincount(codes)
+    generator = np.random.default_rng(seed)
+    right = np.zeros((PERMUTATIONS, len(labels)), np.int64)  # in each group, after each shuffle
+    for target in np.unique(targets):
+        inside = targets == target
+        members = np.bincount(codes[inside], minlength=len(labels))
+        num_right = int(np.count_nonzero(correct[inside]))
+        right += generator.multivariate_hypergeometric(members, num_right, size=PERMUTATIONS)
+    gaps = np.ptp(right / sizes, axis=1)
+    as_large = gaps >= group_gap(correct, groups) - 1e-9  # differences of fractions, rounded
     return float((1 + as_large.sum()) / (1 + PERMUTATIONS))

@@ -23,7 +23,7 @@ def history(steps, **effects):
 
 def test_a_floor_is_the_quantile_over_all_evaluations_of_all_runs():
     generator = np.random.default_rng(0)
-    first, second, tint = (list(generator.normal(size=size)) for size in (7, 40, 40))
+    first, second, tint = (list(generator.random(size)) for size in (7, 40, 40))
     runs = [
         history(list(range(7)), effect_border=first),
         history(list(range(40)), effect_border=second, effect_tint=tint),
@@ -36,9 +36,9 @@ def test_a_floor_is_the_quantile_over_all_evaluations_of_all_runs():
 
 
 def test_a_floor_by_hand():
-    """Of 0 .. 100 the 99 % quantile is 99, whatever their order."""
-    values = [float(value) for value in np.random.default_rng(0).permutation(101)]
-    assert calibrate([history(list(range(101)), effect_border=values)]) == {"border": 99.0}
+    """Of 0, 0.005 .. 0.5 the 99 % quantile is 0.495, whatever their order."""
+    values = [float(value) / 200 for value in np.random.default_rng(0).permutation(101)]
+    assert calibrate([history(list(range(101)), effect_border=values)]) == {"border": 0.495}
 
 
 def test_the_state_before_training_and_what_was_not_tested_do_not_count():
@@ -108,6 +108,25 @@ def test_runs_refused(runs, error, message, tmp_path):
     with pytest.raises(error, match=message):
         calibrate(runs, tmp_path / "null.json")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("effects", "floor"),
+    [
+        ([-0.02, -0.01, -0.03], 0.0),
+        ([0.5, 1.5, 2.5], 1.0),
+        ([-1e-9, -1e-9], 0.0),
+        ([0.25, 0.25], 0.25),
+    ],
+)
+def test_what_good_runs_give_is_accepted_as_floors(tmp_path, effects, floor):
+    """Effects slightly below 0, and in units of the score above 1."""
+    runs = [history([0, 1, 2][: len(effects)], effect_border=effects)]
+    floors = calibrate(runs, tmp_path / "floors.json")
+    assert floors == {"border": floor}
+    assert check_baseline(tmp_path / "floors.json") == {"border": floor}
+    assert check_baseline(floors) == {"border": floor}
+    assert math.copysign(1, floors["border"]) == 1  # not -0.0
 
 
 # ---------------------------------------------------------------- baselines

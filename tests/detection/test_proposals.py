@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -311,3 +313,52 @@ def test_there_is_no_elsewhere_for_what_is_nearly_everything():
     some = np.zeros((3, 1), bool)
     some[:2] = True  # of 2 pixels, 1 stays in place: half, which is not more than half
     np.testing.assert_array_equal(elsewhere(some, 0).sum(), 2)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def peak_bytes(function, *arguments, **how):
+    """The most that a call holds at once, its result included."""
+    tracemalloc.start()
+    try:
+        function(*arguments, **how)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_proposals_hold_their_result_and_little_besides_whatever_the_number_of_probes():
+    """One probe's arrays are 1 / 64 of all probes' here."""
+    rng = np.random.default_rng(0)
+    images = rng.random((64, 48, 48, 3), np.float32)
+    maps = images[..., 0].copy()
+    assert peak_bytes(contrast_weighted, maps, images) < 1.5 * maps.nbytes
+    for outer in (True, False):
+        assert peak_bytes(own_hot_windows, maps, outer=outer) < 2 * maps.size  # result: one byte
+    masks = np.zeros(maps.shape, bool)
+    masks[:, 5:15, 5:15] = True
+    assert peak_bytes(elsewhere, masks, 0) < 1.5 * masks.nbytes
+
+
+@pytest.mark.parametrize("count", [None, 3])
+def test_elsewhere_is_the_first_of_64_random_moves_with_the_least_overlap(count):
+    shape = (7, 9) if count is None else (count, 7, 9)
+    for seed in range(10):
+        mask = np.random.default_rng(seed).random(shape) < 0.3
+        best, least = None, mask.size
+        for move in np.random.default_rng(seed).integers((7, 9), size=(64, 2)):
+            moved = np.roll(np.roll(mask, move[0], axis=-2), move[1], axis=-1)
+            if (moved & mask).sum() < least:
+                best, least = moved, (moved & mask).sum()
+        np.testing.assert_array_equal(elsewhere(mask, seed), best)
+
+
+def test_contrast_of_a_batch_is_that_of_its_images_one_by_one():
+    rng = np.random.default_rng(0)
+    maps, images = rng.random((4, 12, 17)), rng.random((4, 12, 17, 3), np.float32)
+    together = contrast_weighted(maps, images)
+    assert together.dtype == np.float64
+    for probe in range(4):
+        alone = contrast_weighted(maps[probe : probe + 1], images[probe : probe + 1])
+        np.testing.assert_array_equal(together[probe], alone[0])

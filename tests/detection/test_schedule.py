@@ -67,3 +67,13 @@ def test_one_that_moved_is_enough():
     assert not has_moved(then, then)
     for name in then:
         assert has_moved(then | {name: 2.0}, then)
+
+
+@pytest.mark.parametrize("name", ["enrichment/tag", "border_enrichment", "object_enrichment"])
+@pytest.mark.parametrize("zero", [0.0, 1e-12, 1e-6])
+def test_an_enrichment_has_moved_from_zero_to_chance_level_and_back(name, zero):
+    for other, moved in ((5.0, True), (1.0, True), (0.99, False), (1e-6, False), (0.0, False)):
+        assert has_moved({name: other}, {name: zero}) is moved
+        assert has_moved({name: zero}, {name: other}) is moved
+    assert not has_moved({name: NAN}, {name: zero})
+    assert not has_moved({name: zero}, {name: NAN})

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import keras_saliency as ks
+from keras_saliency.data.reports import Effect, InterventionResults, Verdict, Window
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import packed
 from keras_saliency.log.reader import read_blobs, read_log
@@ -493,3 +494,17 @@ def test_a_log_read_in_another_process_says_the_same(tmp_path):
     )
     here = read_log(tmp_path)["saliency"].reports[-1].maps.sum()
     assert float(ran.stdout) == pytest.approx(float(here))
+
+
+def test_a_window_that_the_maps_proposed_is_read_back_by_the_names_of_its_sides(tmp_path):
+    window = Window(top=1, left=2, height=3, width=4)
+    effect = Effect("hot_window", effect=0.5, window=window)
+    verdict = Verdict(effect, 0.2, 0.01, math.nan, "quiet", "", False)
+    found = InterventionResults((effect,), "", "accuracy", 8, "")
+    maps = images(2, 8, 8)[..., 0]
+    kept = report(maps, interventions=found, verdicts=(verdict,))
+    log = written(tmp_path, ks.ProbeSet(images(2, 8, 8), [0, 1]), kept)
+    read = log.reports[0].interventions.effects[0]
+    assert (read.window.top, read.window.left) == (1, 2)
+    assert (read.window.height, read.window.width) == (3, 4)
+    assert (read.effect, log.reports[0].verdicts[0].p_value) == (0.5, 0.01)

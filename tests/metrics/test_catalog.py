@@ -1,3 +1,8 @@
+import dataclasses
+import gc
+import tracemalloc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -216,3 +221,54 @@ def test_the_same_report_gives_the_same_numbers_and_stays_as_it_is():
     assert summarize(NOW, everything(), previous=PREVIOUS, before=BEFORE) == first
     for name, value in kept.items():
         np.testing.assert_array_equal(vars(NOW)[name], value)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def large_report(seed):
+    """A report of which the maps, and their ranks, are 1 MB each."""
+    drawn = np.random.default_rng(seed).random((COUNT, 128, 170), np.float32)
+    return dataclasses.replace(report(seed), maps=drawn)
+
+
+def test_nothing_of_a_report_outlives_it():
+    probes = ProbeSet(np.zeros((COUNT, 128, 170, 1), np.float32))
+    tracemalloc.start()
+    try:
+        first, second = large_report(0), large_report(1)
+        summarize(second, probes, previous=first, before=first)
+        maps = [weakref.ref(first.maps), weakref.ref(second.maps)]
+        del first, second
+        gc.collect()
+        assert [one() is None for one in maps] == [True, True]
+        assert tracemalloc.get_traced_memory()[0] < 5e5
+    finally:
+        tracemalloc.stop()
+
+
+def test_reports_that_are_kept_keep_few_ranks():
+    """Twelve reports, of which a callback compares four with others."""
+    probes = ProbeSet(np.zeros((COUNT, 128, 170, 1), np.float32))
+    tracemalloc.start()
+    try:
+        kept = [large_report(0)]
+        for seed in range(1, 12):
+            kept.append(large_report(seed))
+            summarize(kept[-1], probes, previous=kept[-2], before=kept[0])
+        size = kept[0].maps.nbytes
+        assert tracemalloc.get_traced_memory()[0] < (len(kept) + 4.5) * size
+    finally:
+        tracemalloc.stop()
+
+
+def test_new_maps_in_the_place_of_old_ones_are_compared_by_their_own_ranks():
+    """NumPy uses the memory of an array that is gone for the next one of its size."""
+    places = set()
+    for seed in range(40):
+        now = report(seed)
+        places.add(id(now.maps))
+        found = summarize(now, everything(), previous=PREVIOUS)["map_similarity"]
+        assert found == maps.map_similarity(now.maps, PREVIOUS.maps)
+        del now
+    assert len(places) < 40  # else this has shown nothing

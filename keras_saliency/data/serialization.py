@@ -1,0 +1,154 @@
+"""Frozen records as JSON, and back: for whatever writes them to a log or to a file.
+
+JSON has no tuples, no arrays and no `nan`. The types of a record's fields say what its lists,
+dicts and nulls stand for, so that no file has to. A field may hold a bool, an integer, a float, a
+string, an array, a named tuple or another record, a tuple of these, a mapping from strings to
+these, or `None`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from keras_saliency.data.reports import Array
+
+Record = TypeVar("Record")
+
+_ARRAY_KINDS = "biufU"
+"""Bools, integers, floats and strings, as `dtype.kind` has them."""
+
+
+def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a record as values that `json.dumps(..., allow_nan=False)` accepts.
+
+    Numbers that are not finite become `None`, tuples become lists, records become dicts, NumPy's
+    numbers become Python's, and an array becomes a dict of its dtype, shape and values.
+
+    Args:
+        record: A dataclass instance.
+        leave_out: Names of fields to leave out, of the records inside this one too.
+
+    Raises:
+        TypeError: `record` is not a dataclass instance, or a field holds something else.
+
+    Example:
+        >>> from keras_saliency.data.reports import Effect, Window
+        >>> row = to_json(Effect("hot_window", effect=0.5, window=Window(0, 0, 4, 4)))
+        >>> row["effect"], row["p_value"], row["window"]
+        (0.5, None, [0, 0, 4, 4])
+    """
+    if not dataclasses.is_dataclass(record) or isinstance(record, type):
+        raise TypeError(f"record: expected a dataclass instance, received {record!r}.")
+    return {
+        field.name: _plain(getattr(record, field.name), leave_out)
+        for field in dataclasses.fields(record)
+        if field.name not in leave_out
+    }
+
+
+def from_json(cls: type[Record], row: Mapping[str, Any], **more: Any) -> Record:
+    """A record from what `to_json` returned, also after `json.dumps` and `json.loads`.
+
+    A float field that is `None` becomes `nan`. (So does one that was infinite.) Names that the
+    record does not have are ignored, and fields that `row` does not have take their defaults:
+    a record that gains a field with a default can still be read from an older file.
+
+    Args:
+        cls: A dataclass whose annotations name types of its module.
+        row: Values by field name.
+        **more: Fields that are set to these values as they are, whatever `row` says.
+
+    Raises:
+        TypeError: A value has another type than its field, or a field without a default is
+            missing.
+        ValueError: A list is longer or shorter than the tuple or array that it stands for.
+
+    Example:
+        >>> from keras_saliency.data.reports import Effect
+        >>> effect = from_json(Effect, {"test": "border", "window": [0, 0, 4, 4]}, target=1)
+        >>> effect.window, effect.target, effect.p_value
+        (Window(top=0, left=0, height=4, width=4), 1, nan)
+    """
+    if not isinstance(row, Mapping):
+        raise TypeError(f"{cls.__name__}: expected values by field name, received {row!r}.")
+    hints = _hints(typing.cast(type, cls))
+    values = {
+        name: _typed(hints[name], row[name], f"{cls.__name__}.{name}")
+        for name in hints
+        if name in row and name not in more
+    }
+    return cls(**values, **more)
+
+
+@functools.cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    """The type of every field, from a dataclass or a named tuple."""
+    hints = typing.get_type_hints(cls)
+    if dataclasses.is_dataclass(cls):
+        return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
+    return hints
+
+
+def _plain(value: Any, leave_out: Collection[str]) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, np.ndarray) and value.dtype.kind in _ARRAY_KINDS:
+        flat = [_plain(item, leave_out) for item in value.ravel().tolist()]
+        return {"dtype": value.dtype.str, "shape": list(value.shape), "values": flat}
+    if isinstance(value, list | tuple):
+        return [_plain(item, leave_out) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _plain(item, leave_out) for name, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_json(value, leave_out=leave_out)
+    raise TypeError(f"record: expected values that JSON can hold, received {value!r}.")
+
+
+def _typed(hint: Any, value: Any, name: str) -> Any:
+    """The value of a field from its JSON; `name` says which field, in an error."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and types.NoneType in arguments:
+            return None
+        (hint,) = (choice for choice in arguments if choice is not types.NoneType)
+        return _typed(hint, value, name)
+    if hint is float and value is None:
+        return math.nan
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if hint in (bool, int, str) and type(value) is hint:
+        return value
+    if origin is np.ndarray and isinstance(value, Mapping):
+        return _array(value)
+    if origin is tuple and isinstance(value, list):
+        items = arguments[:1] * len(value) if arguments[-1] is ... else arguments
+        return tuple(_typed(*pair, name) for pair in zip(items, value, strict=True))
+    if hasattr(hint, "_fields") and isinstance(value, list):  # a named tuple
+        types_of_fields = _hints(hint).values()
+        return hint(*(_typed(*pair, name) for pair in zip(types_of_fields, value, strict=True)))
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        return {key: _typed(arguments[1], item, name) for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return from_json(hint, value)
+    raise TypeError(f"{name}: expected {getattr(hint, '__name__', hint)}, received {value!r}.")
+
+
+def _array(value: Mapping[str, Any]) -> Array:
+    dtype = np.dtype(value["dtype"])
+    flat = value["values"]
+    if dtype.kind == "f":
+        flat = [math.nan if item is None else item for item in flat]
+    return np.array(flat, dtype).reshape(value["shape"])
