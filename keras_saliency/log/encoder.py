@@ -16,7 +16,9 @@ from keras_saliency.detection.alerts import effect_metrics
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import codes, packed
 from keras_saliency.metrics.catalog import descriptions
+from keras_saliency.rendering.drawings import DARK_INK, LIGHT_INK, PAPER
 from keras_saliency.rendering.heatmaps import (
+    NOT_A_NUMBER,
     colors,
     displayed,
     diverging,
@@ -81,6 +83,10 @@ class Encoder:
             "colormap": self._colormap,
             "colormaps": {n: colors(n, tags.LEVELS + 1).tobytes().hex() for n in shown},
             "diverging": diverging(self._colormap),
+            "levels": tags.LEVELS,
+            "not_finite": tags.NOT_FINITE,
+            "not_finite_color": bytes(NOT_A_NUMBER).hex(),
+            "ink_levels": {"light": LIGHT_INK, "dark": DARK_INK, "ground": PAPER},
             "descriptions": descriptions(),
             "configuration": configuration,
         }

@@ -27,7 +27,9 @@ PLAIN = (150, 150, 150)
 MAX_LANES = 8
 """A series' channels share so many lanes at most."""
 
-_DARK, _LIGHT = 16, 240  # ink on light and on dark colours
+LIGHT_INK, DARK_INK = 240, 16
+"""The gray levels of ink on dark and on light pixels."""
+
 _BT601 = np.array([0.299, 0.587, 0.114], np.float32)
 _SPACE = 3  # pixels between words, and between the lines of text
 
@@ -43,7 +45,7 @@ def inked(pictures: Array, ink: Array) -> Array:
     pixels = result.reshape(-1, 3)
     covered = np.flatnonzero(ink)
     below = pixels.take(covered, axis=0).astype(np.float32)
-    color = np.where(below @ _BT601 < 128, np.float32(_LIGHT), np.float32(_DARK))
+    color = np.where(below @ _BT601 < 128, np.float32(LIGHT_INK), np.float32(DARK_INK))
     share = ink.reshape(-1).take(covered).astype(np.float32) / 255
     below += (color[:, np.newaxis] - below) * share[:, np.newaxis] + np.float32(0.5)
     pixels[covered] = below

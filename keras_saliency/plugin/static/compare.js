@@ -9,6 +9,7 @@ import { Pointer } from "./pointer.js";
 
 const LINKED = "linked"; // the other step: the left one's
 const MARGIN = "400px";
+const GRADIENT_STOPS = 9;
 
 export function createCompareView(context) {
   return new CompareView(context);
@@ -219,10 +220,11 @@ function summaryOf({ pairs }) {
   return `${probes}: mean absolute difference ${size}, mean rank correlation ${rank}`;
 }
 
-/** The colours of a difference as a gradient of CSS. */
-function gradientOf({ colormaps, diverging }) {
+/** The colors of a difference as a gradient of CSS. */
+function gradientOf({ colormaps, diverging, levels }) {
   const digits = colormaps[diverging];
-  const stops = [0, 31, 63, 94, 126, 158, 189, 221, 252].map((code) => `#${digits.slice(6 * code, 6 * code + 6)}`);
+  const codes = Array.from({ length: GRADIENT_STOPS }, (_, stop) => Math.round((stop * levels) / (GRADIENT_STOPS - 1)));
+  const stops = codes.map((code) => `#${digits.slice(6 * code, 6 * code + 6)}`);
   return `linear-gradient(90deg, ${stops.join(", ")})`;
 }
 
@@ -239,7 +241,7 @@ class PairCard {
     [this.#left, this.#right] = [new Cell(context), new Cell(context)];
     const cells = [this.#left, this.#right, this.#difference].map(({ element }) => element);
     this.element = el("div", { class: "pair" }, cells);
-    this.#pointer = new Pointer(this.element, (text) => this.#difference.say(text));
+    this.#pointer = new Pointer(this.element, (text) => this.#difference.showValues(text));
   }
 
   paint(shown, pair) {
@@ -249,7 +251,7 @@ class PairCard {
     paintSide(this.#right, right, other, "compare-right", probe);
     this.#pointer.show(reason ? null : { log: left.log, maps: left.maps, probe, one, two });
     if (reason) this.#difference.fail(left.log, probe, reason);
-    else this.#difference.paint(left.log, left.maps, probe, differenceCodes(one, two, span), pair);
+    else this.#difference.paint(left.log, left.maps, probe, differenceCodes(left.log.header, one, two, span), pair);
   }
 }
 

@@ -1,8 +1,9 @@
 /** What every view is given: the logs, the state, and what of the state holds for this log. */
 
-import { lookup, strengths, table } from "./paint.js";
 import { RunLog } from "./log.js";
+import { codeColors, codeOpacities, colorTable } from "./paint.js";
 import { select } from "./selection.js";
+import { BATCHES } from "./tags.js";
 
 /** The state of a page that nobody has touched; `null` leaves the choice to the log. */
 export const DEFAULTS = {
@@ -98,18 +99,19 @@ export class Context {
   style(log, method, step, probe) {
     const signed = log.signed(method);
     const ratio = log.ratio(method, step, probe, this.scale);
-    const [show, opacity] = [this.state.get("show"), this.state.get("opacity")];
-    return { show, opacity, colors: lookup(this.colors(log, method), ratio, signed), alphas: strengths(ratio, signed) };
+    const colors = codeColors(log.header, this.colors(log, method), ratio, signed);
+    const opacities = codeOpacities(log.header, ratio, signed);
+    return { show: this.state.get("show"), opacity: this.state.get("opacity"), colors, opacities };
   }
 
-  /** The colours of a method's maps, as `table` gives them. */
+  /** The colors of a method's maps, from `colorTable`. */
   colors(log, method) {
     const { header } = log;
     const wanted = this.state.get("colormap");
     const unsigned = Object.hasOwn(header.colormaps, wanted) ? wanted : header.colormap;
     const name = log.signed(method) ? header.diverging : unsigned;
     const key = header.colormaps[name];
-    if (!this.#tables.has(key)) this.#tables.set(key, table(header, name));
+    if (!this.#tables.has(key)) this.#tables.set(key, colorTable(header, name));
     return this.#tables.get(key);
   }
 
@@ -147,6 +149,6 @@ export class Context {
 /** The run that was written to last; one of evaluations inside epochs only where there is no other. */
 function newestOf(runs) {
   const written = (run) => Math.max(0, ...Object.values(runs[run]).flatMap((entries) => entries.at(-1)?.[1] ?? 0));
-  const rank = (run) => (run.endsWith("_batches") ? 0 : written(run));
+  const rank = (run) => (run.endsWith(BATCHES) ? 0 : written(run));
   return Object.keys(runs).reduce((best, run) => (best === undefined || rank(run) > rank(best) ? run : best), undefined);
 }

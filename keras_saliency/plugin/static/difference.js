@@ -1,13 +1,9 @@
-/** How two logs' maps differ: pairs of probes, differences of maps, and how alike they are. */
+/** How two logs' maps differ: pairs of probes, differences of maps, and how similar they are. */
 
 import { item } from "./arrays.js";
 import { el, replace } from "./dom.js";
 import { number } from "./format.js";
-import { cellOf, lookup, paintCell, table } from "./paint.js";
-
-const TOP_CODE = 252; // of a map's codes, see paint.js
-const MIDDLE = TOP_CODE / 2;
-const NO_NUMBER = 255;
+import { CODES, cellOf, codeColors, codeShares, colorTable, paintCell } from "./paint.js";
 
 /** Probes by name: `pairs` of indices `[left, right]`, and the names that only one log has. */
 export function pairUp(left, right) {
@@ -22,25 +18,22 @@ export function pairUp(left, right) {
 }
 
 /**
- * One side of a pair: a map as shares of its scale's limit, by code; `nan` for what is no finite number.
+ * One side of a pair: a map as shares of its scale's limit, by code; `NaN` for what is not finite.
  *
+ * @param isAbsolute whether the shares are without their signs.
  * @returns `{map, shape, shares}`: the codes, the shape of a map, and 256 shares.
  */
-export function sideOf(log, method, step, probe, maps, scale, sizes) {
+export function sideOf(log, method, step, probe, maps, scale, isAbsolute) {
   const ratio = log.ratio(method, step, probe, scale);
-  const signed = log.signed(method);
-  const shares = Float32Array.from({ length: 256 }, (_, code) => {
-    if (code === NO_NUMBER) return NaN;
-    const share = signed ? (Math.min(code, TOP_CODE) - MIDDLE) / MIDDLE : Math.min(code, TOP_CODE) / TOP_CODE;
-    return ratio * (sizes ? Math.abs(share) : share);
-  });
+  const ownShares = codeShares(log.header, log.signed(method));
+  const shares = Float32Array.from(ownShares, (share) => ratio * (isAbsolute ? Math.abs(share) : share));
   return { map: item(maps, probe), shape: maps.shape.slice(1), shares };
 }
 
-/** Whether two sides can be subtracted: a sentence if not. */
+/** Why two sides can't be subtracted, in a sentence; "" if they can. */
 export function mismatch(left, right) {
   const [one, other] = [left.shape.join(" × "), right.shape.join(" × ")];
-  return one === other ? "" : `The maps differ in size: ${one} and ${other}.`;
+  return one === other ? "" : `The maps have different sizes: ${one} and ${other}.`;
 }
 
 /** The mean size of the difference of two sides, over what is finite in both; `null` if nothing is. */
@@ -57,8 +50,9 @@ export function meanDifference(left, right) {
 
 /** Spearman's rank correlation of the sizes of two sides, over what is finite in both; `null` of a constant map. */
 export function rankCorrelation(left, right) {
-  const [counts, otherCounts] = [new Float64Array(256), new Float64Array(256)];
-  const isShared = (place) => left.map[place] !== NO_NUMBER && right.map[place] !== NO_NUMBER;
+  const [counts, otherCounts] = [new Float64Array(CODES), new Float64Array(CODES)];
+  const isFinite = ({ map, shares }, place) => !Number.isNaN(shares[map[place]]);
+  const isShared = (place) => isFinite(left, place) && isFinite(right, place);
   for (let place = 0; place < left.map.length; place++) {
     if (!isShared(place)) continue;
     counts[left.map[place]] += 1;
@@ -81,7 +75,7 @@ function ranksOf(shares, counts) {
   const present = [...counts.keys()].filter((code) => counts[code]);
   present.sort((code, other) => shares[code] - shares[other]);
   const total = counts.reduce((sum, count) => sum + count, 0);
-  const ranks = new Float64Array(256);
+  const ranks = new Float64Array(CODES);
   for (let first = 0, below = 0; first < present.length; ) {
     const equal = present.filter((code) => shares[code] === shares[present[first]]);
     const count = equal.reduce((sum, code) => sum + counts[code], 0);
@@ -92,11 +86,12 @@ function ranksOf(shares, counts) {
   return ranks;
 }
 
-/** The left side minus the right one as codes of a signed map whose limit is `span`. */
-export function differenceCodes(left, right, span) {
+/** The left side minus the right one as codes, by `header`, of a signed map whose limit is `span`. */
+export function differenceCodes(header, left, right, span) {
+  const zero = header.levels / 2;
   return Uint8Array.from(left.map, (code, place) => {
     const difference = left.shares[code] - right.shares[right.map[place]];
-    return Number.isNaN(difference) ? NO_NUMBER : Math.round(MIDDLE + (difference / span) * MIDDLE);
+    return Number.isNaN(difference) ? header.not_finite : Math.round(zero + (difference / span) * zero);
   });
 }
 
@@ -105,44 +100,45 @@ export class DifferenceCell {
   #canvas = el("canvas", { role: "img", "data-testid": "compare-difference" });
   #pixels = this.#canvas.getContext("2d");
   #note = el("p", { class: "cell-note" });
-  #said = el("div");
-  #value = el("div", { class: "pointed" });
+  #similarity = el("div");
+  #values = el("div", { class: "pointed" });
 
   element = el(
     "figure",
     { class: "cell" },
     el("div", { class: "stage" }, this.#canvas, this.#note),
-    el("figcaption", {}, el("strong", {}, "difference"), this.#said, this.#value),
+    el("figcaption", {}, el("strong", {}, "difference"), this.#similarity, this.#values),
   );
 
-  /** Paints the difference of a probe's maps, `codes` by `differenceCodes`; a map of `log` gives the form. */
+  /** Paints the difference of a probe's maps: `codes` from `differenceCodes`, in the shape of a map of `log`. */
   paint(log, maps, probe, codes, { mean, correlation }) {
     const cell = { ...cellOf(log, maps, probe), map: codes };
-    const colors = lookup(table(log.header, log.header.diverging), 1, true);
-    const image = paintCell(cell, { show: "map", opacity: 1, colors, alphas: null });
+    const { header } = log;
+    const colors = codeColors(header, colorTable(header, header.diverging), 1, true);
+    const image = paintCell(cell, { show: "map", opacity: 1, colors, opacities: null });
     Object.assign(this.#canvas, { width: image.width, height: image.height });
     this.#pixels.putImageData(image, 0, 0);
-    this.#name(log, probe);
+    this.#label(log, probe);
     this.element.firstChild.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
     this.#note.textContent = "";
-    const alike = correlation === null ? "–" : correlation.toFixed(2);
-    replace(this.#said, el("div", {}, `mean size ${number(mean)}`), el("div", {}, `rank correlation ${alike}`));
+    const rank = correlation === null ? "–" : correlation.toFixed(2);
+    replace(this.#similarity, el("div", {}, `mean absolute ${number(mean)}`), el("div", {}, `rank correlation ${rank}`));
   }
 
-  /** Says why there is no difference. */
+  /** Shows why there is no difference. */
   fail(log, probe, reason) {
     this.#canvas.width = this.#canvas.width; // which clears it
-    this.#name(log, probe);
+    this.#label(log, probe);
     this.#note.textContent = reason;
-    replace(this.#said);
+    replace(this.#similarity);
   }
 
-  /** Says something of the place that is pointed at. */
-  say(text) {
-    this.#value.textContent = text;
+  /** Shows the values at the place below the pointer. */
+  showValues(text) {
+    this.#values.textContent = text;
   }
 
-  #name(log, probe) {
+  #label(log, probe) {
     this.#canvas.dataset.probe = probe;
     this.#canvas.setAttribute("aria-label", `Difference of the maps of ${log.header.names[probe]}, left minus right`);
   }

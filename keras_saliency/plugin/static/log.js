@@ -2,11 +2,11 @@
 
 import { decode } from "./arrays.js";
 import { ArrayCache } from "./cache.js";
-import { FINDINGS, PROBES, REPORTS, problemOf } from "./faults.js";
+import { FINDINGS, MAPS, PROBES, REPORTS } from "./tags.js";
+import { headerProblem } from "./validation.js";
 
 const OF_PROBES = ["pictures", "masks", "regions", "places", "ink"]; // arrays
 const OF_EACH = ["pictures", "ink"]; // of these one for each probe, never one for all
-const MAPS = "saliency_log/maps/";
 const CACHE_BYTES = 256 * 2 ** 20;
 
 export class RunLog {
@@ -218,7 +218,7 @@ export class RunLog {
     const entry = entries.at(-1);
     if (!entry || this.#opened === entry[1]) return false;
     const found = (await this.#source.headers(this.run, PROBES)).at(-1);
-    const problem = problemOf(PROBES, found);
+    const problem = headerProblem(PROBES, found);
     this.#lost.clear();
     if (problem) this.#lost.set(PROBES, problem);
     else await Promise.all(found.header.arrays.map((name, index) => this.#take(name, entry, index + 1, found.header.names.length)));
@@ -256,7 +256,7 @@ export class RunLog {
       this.generation++;
     }
     for (const found of headers) {
-      const problem = problemOf(tag, found);
+      const problem = headerProblem(tag, found);
       const wallTime = wallTimes.get(found.step);
       known.set(found.step, { wallTime, problem, header: problem ? undefined : found.header });
     }

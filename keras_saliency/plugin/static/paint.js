@@ -1,48 +1,48 @@
 /**
  * Maps become pixels. Pure functions of arrays.
  *
- * A map is a Uint8Array of codes: `c` stands for `c / 252` of the map's own limit, of a signed map for
- * `(c - 126) / 126`; 255 is no finite number. A cell is what `cellOf` gives: one probe's map, its
- * picture, and where the pixels of the picture lie in the map.
+ * A map is a Uint8Array of codes, which the header of the log explains: `levels` stands for the map's
+ * own limit and 0 for 0; of a signed map, `levels / 2` stands for 0, and 0 for minus the limit;
+ * `not_finite` stands for a value that is not a finite number. A cell is what `cellOf` returns: one
+ * probe's map, its picture, and where the pixels of the picture lie in the map.
  */
 
 import { item } from "./arrays.js";
 
-const NOT_A_NUMBER = [0, 120, 140];
+export const CODES = 256; // as many as a byte has
 
-const LEVELS = 252;
-const ZERO = LEVELS / 2;
-const NOT_FINITE = 255;
-const [LIGHT_INK, DARK_INK, PAPER] = [240, 16, 24]; // gray levels; the pictures have light ink on dark paper
-
-/** A colour map of a log's header as bytes, three for each of 253 codes. */
-export function table(header, name) {
-  const digits = header.colormaps[name];
-  return Uint8Array.from({ length: digits.length / 2 }, (_, at) => parseInt(digits.slice(2 * at, 2 * at + 2), 16));
+/** A colormap of a log's header as bytes, three for each of the codes 0 to `levels`. */
+export function colorTable(header, name) {
+  return bytesOf(header.colormaps[name]);
 }
 
-/** The colour of each code, 256 times RGBA, of a map whose limit is `ratio` (0..1) of the scale's. */
-export function lookup(colors, ratio, signed) {
-  const result = new Uint8ClampedArray(4 * 256).fill(255);
-  for (let code = 0; code < NOT_FINITE; code++) {
-    const level = Math.min(code, LEVELS);
-    const index = signed ? ZERO + Math.round((level - ZERO) * ratio) : Math.round(level * ratio);
-    result.set(colors.subarray(3 * index, 3 * index + 3), 4 * code);
+/** The color of each code, 256 times RGBA, of a map whose limit is `ratio` (0..1) of the scale's. */
+export function codeColors(header, table, ratio, signed) {
+  const zero = signed ? header.levels / 2 : 0;
+  const result = new Uint8ClampedArray(4 * CODES).fill(255);
+  for (let code = 0; code < CODES; code++) {
+    const index = zero + Math.round((Math.min(code, header.levels) - zero) * ratio);
+    result.set(table.subarray(3 * index, 3 * index + 3), 4 * code);
   }
-  result.set(NOT_A_NUMBER, 4 * NOT_FINITE);
+  result.set(bytesOf(header.not_finite_color), 4 * header.not_finite);
   return result;
 }
 
-/** How opaque the colour of each code lies on a picture, 0..1: the root of its share of the scale. */
-export function strengths(ratio, signed) {
-  return Float32Array.from({ length: 256 }, (_, code) => {
-    if (code === NOT_FINITE) return 1;
-    const share = signed ? Math.abs(code - ZERO) / ZERO : code / LEVELS;
-    return Math.sqrt(Math.min(1, share) * ratio);
-  });
+/** The value of each code, 256 times -1..1, as a share of the map's own limit; `NaN` if not finite. */
+export function codeShares(header, signed) {
+  const zero = signed ? header.levels / 2 : 0;
+  const limit = header.levels - zero;
+  return Float64Array.from({ length: CODES }, (_, code) =>
+    code === header.not_finite ? NaN : (Math.min(code, header.levels) - zero) / limit,
+  );
 }
 
-/** One probe of decoded maps with its picture; `log` has `pictures` and `places`. */
+/** The opacity of each code on a picture, 0..1: the root of its share of the scale; 1 if not finite. */
+export function codeOpacities(header, ratio, signed) {
+  return codeShares(header, signed).map((share) => (Number.isNaN(share) ? 1 : Math.sqrt(Math.abs(share) * ratio)));
+}
+
+/** One probe of decoded maps with its picture; `log` has `header`, `pictures`, `places` and `ink`. */
 export function cellOf(log, maps, probe) {
   const [height, width] = planeOf(maps.shape.slice(1));
   const places = log.pictures && log.places && item(log.places, log.places.shape[0] === 1 ? 0 : probe);
@@ -56,6 +56,7 @@ export function cellOf(log, maps, probe) {
     pictureWidth,
     places,
     ink: places && log.ink && item(log.ink, probe),
+    inkLevels: log.header.ink_levels,
   };
 }
 
@@ -70,8 +71,9 @@ function cellSize(cell, show, opacity) {
  * One probe's pixels.
  *
  * @param cell what `cellOf` gives.
- * @param style `{show, opacity, colors, alphas}`: `"map"` blends evenly with the gray picture,
- *   `"overlay"` the more the larger a value is, with the picture's ink on top; `colors` by `lookup`, `alphas` by `strengths`.
+ * @param style `{show, opacity, colors, opacities}`: `"map"` blends evenly with the gray picture,
+ *   `"overlay"` the more the larger a value is, with the picture's ink on top; `colors` from
+ *   `codeColors`, `opacities` from `codeOpacities`.
  * @param size `[height, width]` of the result; by default `cellSize`. Pixels are taken, not averaged.
  * @returns ImageData
  */
@@ -149,28 +151,28 @@ function copyColor(data, at, colors, code) {
   for (let channel = 0; channel < 4; channel++) data[at + channel] = colors[4 * code + channel];
 }
 
-function blendPixel(data, at, { picture, map, ink }, { show, opacity, colors, alphas }, pixel, place) {
+function blendPixel(data, at, { picture, map, ink, inkLevels }, { show, opacity, colors, opacities }, pixel, place) {
   const code = map[place];
   const gray = luma(picture, 3 * pixel);
-  const alpha = show === "overlay" ? opacity * alphas[code] : opacity;
-  const covered = show === "overlay" && ink ? ink[pixel] / 255 : 0;
-  const ground = covered ? withoutInk(gray, covered) : gray;
+  const alpha = show === "overlay" ? opacity * opacities[code] : opacity;
+  const coverage = show === "overlay" && ink ? ink[pixel] / 255 : 0;
+  const ground = coverage ? withoutInk(gray, coverage, inkLevels) : gray;
   for (let channel = 0; channel < 3; channel++) {
     data[at + channel] = ground + (colors[4 * code + channel] - ground) * alpha;
   }
   data[at + 3] = 255;
-  if (covered) inkPixel(data, at, covered);
+  if (coverage) inkPixel(data, at, coverage, inkLevels);
 }
 
-/** The gray that lies below a picture's ink; where hardly any of it shows, that of paper. */
-function withoutInk(gray, covered) {
-  return covered < 0.5 ? (gray - LIGHT_INK * covered) / (1 - covered) : PAPER;
+/** The gray below the light ink of a picture; where hardly any of it shows, that of the ground. */
+function withoutInk(gray, coverage, { light, ground }) {
+  return coverage < 0.5 ? (gray - light * coverage) / (1 - coverage) : ground;
 }
 
 /** Puts ink on a pixel: light on a dark one, dark on a light one. */
-function inkPixel(data, at, covered) {
-  const color = luma(data, at) < 128 ? LIGHT_INK : DARK_INK;
-  for (let channel = 0; channel < 3; channel++) data[at + channel] += (color - data[at + channel]) * covered;
+function inkPixel(data, at, coverage, { light, dark }) {
+  const level = luma(data, at) < 128 ? light : dark;
+  for (let channel = 0; channel < 3; channel++) data[at + channel] += (level - data[at + channel]) * coverage;
 }
 
 function luma(data, at) {
@@ -186,4 +188,8 @@ function runs(length, holds, found) {
       from = -1;
     }
   }
+}
+
+function bytesOf(digits) {
+  return Uint8Array.from({ length: digits.length / 2 }, (_, at) => parseInt(digits.slice(2 * at, 2 * at + 2), 16));
 }

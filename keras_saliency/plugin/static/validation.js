@@ -1,0 +1,50 @@
+/** Whether this page can read the headers of a log. */
+
+import { FINDINGS, FORMAT, PROBES, REPORTS } from "./tags.js";
+
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isMethod = (method) => isObject(method) && [method.limits, method.peaks, method.said].every(Array.isArray);
+const isInk = (ink) => isObject(ink) && [ink.light, ink.dark, ink.ground].every(Number.isInteger);
+const isColor = (color) => /^[0-9a-f]{6}$/.test(color);
+
+/** The fields that the page relies on, and what they have to be. */
+const FIELDS = {
+  [PROBES]: {
+    names: Array.isArray,
+    regions: Array.isArray,
+    arrays: Array.isArray,
+    shape: Array.isArray,
+    colormaps: isObject,
+    descriptions: isObject,
+    levels: Number.isInteger,
+    not_finite: Number.isInteger,
+    not_finite_color: isColor,
+    ink_levels: isInk,
+  },
+  [REPORTS]: {
+    targets: Array.isArray,
+    predictions: Array.isArray,
+    confidences: Array.isArray,
+    scores: Array.isArray,
+    gradient_norms: Array.isArray,
+    methods: (methods) => isObject(methods) && Object.values(methods).every(isMethod),
+    metrics: isObject,
+  },
+  [FINDINGS]: { verdicts: Array.isArray, alerts: Array.isArray, arrays: Array.isArray, metrics: isObject },
+};
+
+/**
+ * Why the page can't read what was logged under a tag, in a sentence; `null` if it can.
+ *
+ * @param entry `{step, header}` or `{step, error}`, as a source gives it.
+ */
+export function headerProblem(tag, entry) {
+  const subject = `The data logged at step ${entry?.step}`;
+  const header = entry?.header;
+  if (!header) return `${subject} can't be read. ${entry?.error ?? ""}`;
+  if (!(header.format <= FORMAT)) {
+    return `${subject} has format ${header.format}, which is newer than the format ${FORMAT} that this page reads. Please upgrade keras_saliency.`;
+  }
+  const invalid = Object.keys(FIELDS[tag]).find((name) => !FIELDS[tag][name](header[name]));
+  return invalid === undefined ? null : `${subject} can't be read: the field "${invalid}" is missing or invalid.`;
+}

@@ -1,0 +1,40 @@
+"""The header of the probes: what a reader needs to know of codes and colours is in it."""
+
+import json
+
+import numpy as np
+
+import keras_saliency as ks
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import unpacked
+from keras_saliency.log.reader import read_blobs
+from keras_saliency.rendering.drawings import inked
+from keras_saliency.rendering.heatmaps import colorize
+from support.logs import images, report, written
+
+
+def test_the_header_says_what_codes_stand_for_and_in_which_colours_they_are_drawn(tmp_path):
+    maps = np.array([[[0.0, 0.5], [1.0, np.nan]]], np.float32)
+    written(tmp_path, ks.ProbeSet(images(1, 2, 2), [0]), report(maps))
+    kept = read_blobs(tmp_path)["saliency"]
+    header = json.loads(kept[tags.PROBES][0][1][0])
+    _, arrays = unpacked(kept[tags.maps_tag("saliency")][0][1])
+    levels = header["levels"]
+    assert arrays["maps"].tolist() == [[[0, levels / 2], [levels, header["not_finite"]]]]
+    for digits in header["colormaps"].values():
+        assert len(bytes.fromhex(digits)) == 3 * (levels + 1)
+    drawn = colorize(maps, limits=np.array([1.0]))
+    assert bytes.fromhex(header["not_finite_color"]) == drawn[0, 1, 1].tobytes()
+
+
+def test_the_header_says_how_ink_is_drawn(tmp_path):
+    probes = ks.ProbeSet(images(1, 20, 2)[..., 0], [0], kind="series")
+    written(tmp_path, probes, report(np.ones((1, 20), np.float32)))
+    header, arrays = unpacked(read_blobs(tmp_path)["saliency"][tags.PROBES][0][1])
+    grounds = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1).repeat(3, axis=3)
+    drawn = inked(grounds, np.full((2, 1, 1), 255, np.uint8))
+    levels = header["ink_levels"]
+    assert drawn[:, 0, 0].tolist() == [[levels["light"]] * 3, [levels["dark"]] * 3]
+    ink, picture = arrays["ink"][0], arrays["pictures"][0]
+    assert set(np.unique(picture[ink == 255])) == {levels["light"]}
+    assert levels["ground"] in picture[ink == 0]

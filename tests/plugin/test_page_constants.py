@@ -1,0 +1,122 @@
+"""What stands in Python and in the page's JavaScript: in the log's header, or compared here."""
+
+import json
+
+import matplotlib
+import numpy as np
+import pytest
+
+import keras_saliency as ks
+from keras_saliency.app import html_report
+from keras_saliency.log import tags
+from keras_saliency.log.blobs import packed, unpacked
+from keras_saliency.log.reader import read_blobs
+from keras_saliency.rendering.heatmaps import SCALES
+from support.browser import opened
+from support.events import write_blobs
+from support.page_logs import report
+
+MAP = (6, 5)
+
+
+def write_log(log_dir, **settings):
+    """Two probes at one step; the records as a sink writes them, by tag."""
+    rng = np.random.default_rng(0)
+    shape = {"image": (*MAP, 3), "series": (30, 2)}[settings.get("kind", "image")]
+    sink = ks.TensorBoardSink(log_dir, ks.ProbeSet(rng.random((2, *shape)), [0, 1], **settings))
+    sink.write(report(0, rng.random((2, *shape[:-1])).astype(np.float32)))
+    sink.close()
+    return {tag: steps[0][1] for tag, steps in read_blobs(log_dir)["saliency"].items()}
+
+
+@pytest.fixture
+def show(chromium, tmp_path):
+    """Opens a file with a log of these records."""
+
+    def shown(records, **state):
+        for place, (tag, elements) in enumerate(records.items()):
+            write_blobs(tmp_path / "shown", tag, 0, elements, suffix=f".{place}")
+        path = tmp_path / "page.html"
+        path.write_text(html_report.page(tmp_path / "shown"), "utf-8")
+        return opened(chromium, path.as_uri(), **state)
+
+    return shown
+
+
+def changed(elements, **fields):
+    return [json.dumps(json.loads(elements[0]) | fields).encode(), *elements[1:]]
+
+
+def evaluated(tab, module, expression):
+    return tab.frame.evaluate(f'import("keras-saliency/{module}").then((module) => ({expression}))')
+
+
+def test_names_in_the_log_are_those_of_python(show, tmp_path):
+    with show(write_log(tmp_path)) as tab:
+        assert evaluated(tab, "tags.js", "({...module})") == {
+            "PROBES": tags.PROBES,
+            "REPORTS": tags.REPORTS,
+            "FINDINGS": tags.FINDINGS,
+            "MAPS": tags.MAPS,
+            "FORMAT": tags.FORMAT,
+            "BATCHES": tags.batch_run(""),
+        }
+        tab.matrix()
+        assert tab.options("scale") == list(SCALES)
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_codes_and_colours_are_those_of_the_header(is_signed, show, tmp_path):
+    """Other ones than Python writes: the page has no copy of them."""
+    records = write_log(tmp_path)
+    levels, not_finite, colour = 100, 200, (255, 0, 255)
+    table = matplotlib.colormaps["viridis"].resampled(levels + 1)
+    table = table(np.arange(levels + 1), bytes=True)[:, :3]
+    codes = np.random.default_rng(1).integers(0, levels + 1, (2, *MAP), np.uint8)
+    codes[:, 0, 0] = not_finite
+    records[tags.PROBES] = changed(
+        records[tags.PROBES],
+        levels=levels,
+        not_finite=not_finite,
+        not_finite_color=bytes(colour).hex(),
+        colormap="mine",
+        diverging="mine",
+        colormaps={"mine": table.tobytes().hex()},
+    )
+    header = json.loads(records[tags.REPORTS][0])
+    header["methods"]["saliency"] |= {"signed": is_signed, "limits": [1.0, 0.5]}
+    records[tags.REPORTS] = changed(records[tags.REPORTS], **header)
+    tag = tags.maps_tag("saliency")
+    records[tag] = packed(json.loads(records[tag][0]), {"thumbnails": None, "maps": codes})
+    zero = levels // 2 if is_signed else 0
+    with show(records, view="epoch", show="map", scale="shared") as tab:
+        for probe, cell in enumerate(tab.cells(0)):
+            index = np.floor((codes[probe].astype(int) - zero) * [1, 0.5][probe] + 0.5) + zero
+            wanted = table[np.minimum(index, levels).astype(int)]
+            wanted[0, 0] = colour
+            np.testing.assert_array_equal(cell["pixels"][..., :3], wanted)
+
+
+def test_ink_has_the_gray_levels_of_the_header(show, tmp_path):
+    records = write_log(tmp_path, kind="series")
+    levels = {"light": 201, "dark": 52, "ground": 24}
+    records[tags.PROBES] = changed(records[tags.PROBES], ink_levels=levels)
+    _, arrays = unpacked(records[tags.PROBES])
+    with show(records, view="epoch", show="overlay") as tab:
+        for cell, ink in zip(tab.cells(0), arrays["ink"], strict=True):
+            found = cell["pixels"][ink == 255][:, :3]
+            assert {tuple(pixel) for pixel in found.tolist()} == {(201,) * 3, (52,) * 3}
+
+
+@pytest.mark.parametrize("field", ["levels", "not_finite", "not_finite_color", "ink_levels"])
+def test_a_header_without_them_is_not_guessed(field, show, tmp_path):
+    records = write_log(tmp_path)
+    header = json.loads(records[tags.PROBES][0])
+    del header[field]
+    records[tags.PROBES][0] = json.dumps(header).encode()
+    with show(records) as tab:
+        tab.get("problems").locator("summary").click()
+        (problem,) = tab.texts('[data-testid="problems"] li')
+        assert problem == (
+            f'The data logged at step 0 can\'t be read: the field "{field}" is missing or invalid.'
+        )
