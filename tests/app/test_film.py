@@ -93,7 +93,7 @@ def test_a_filmstrip_shows_the_inputs_then_every_evaluation(log, probes):
 def test_maps_smaller_than_their_pictures_are_stretched(tmp_path):
     probes = ks.ProbeSet(images(1, 4, 4), [0])
     maps = np.kron(np.float32([[[1, 2], [0, 4]]]), np.ones((2, 2), np.float32))
-    log = written(tmp_path, probes, report(maps), map_size=2)
+    log = written(tmp_path, probes, report(maps), pictures=ks.Pictures(map_size=2))
     assert log.reports[0].maps.shape == (1, 2, 2)
     frame = animation(log, "000 class 0")[0][:224, :224]
     expected = overlay(displayed(probes.images), maps, limits=np.array([4.0]))[0]
