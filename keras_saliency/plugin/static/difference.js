@@ -122,7 +122,7 @@ export class DifferenceCell {
     this.element.firstChild.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
     this.#note.textContent = "";
     const rank = correlation === null ? "–" : correlation.toFixed(2);
-    replace(this.#similarity, el("div", {}, `mean absolute ${number(mean)}`), el("div", {}, `rank correlation ${rank}`));
+    replace(this.#similarity, el("div", {}, `mean absolute value ${number(mean)}`), el("div", {}, `rank correlation ${rank}`));
   }
 
   /** Shows why there is no difference. */

@@ -36,12 +36,12 @@ const FIELDS = {
 /**
  * Why the page can't read what was logged under a tag, in a sentence; `null` if it can.
  *
- * @param entry `{step, header}` or `{step, error}`, as a source gives it.
+ * @param record `{step, header}` or `{step, error}`, as a source gives it.
  */
-export function headerProblem(tag, entry) {
-  const subject = `The data logged at step ${entry?.step}`;
-  const header = entry?.header;
-  if (!header) return `${subject} can't be read. ${entry?.error ?? ""}`;
+export function headerProblem(tag, record) {
+  const subject = `The data logged at step ${record?.step}`;
+  const header = record?.header;
+  if (!header) return `${subject} can't be read. ${record?.error ?? ""}`;
   if (!(header.format <= FORMAT)) {
     return `${subject} has format ${header.format}, which is newer than the format ${FORMAT} that this page reads. Please upgrade keras_saliency.`;
   }

@@ -14,13 +14,13 @@
 import { createAboutView } from "./about.js";
 import { createAlertsView } from "./alerts.js";
 import { createCompareView } from "./compare.js";
-import { createEpochView } from "./epoch.js";
 import { createMatrixView } from "./matrix.js";
 import { createProbeView } from "./probe.js";
+import { createStepView } from "./step.js";
 
 export const VIEWS = {
   matrix: { title: "Matrix", create: createMatrixView },
-  epoch: { title: "One step", create: createEpochView },
+  step: { title: "One step", create: createStepView },
   compare: { title: "Compare", create: createCompareView },
   probe: { title: "Probe", create: createProbeView },
   alerts: { title: "Alerts", create: createAlertsView },
