@@ -29,7 +29,7 @@ from benchmarks._models import (
     table,
     tell,
 )
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import Method, integrated_gradients
 
 METHODS: dict[str, Method] = {
@@ -66,7 +66,9 @@ def ratios(model: keras.Model, method: Method, rounds: int) -> list[str]:
     first, monitors = [], []
     for jit in (True, False):
         began = time.perf_counter()
-        monitors.append(SaliencyMonitor(model, probes, method=method, jit_compile=jit))
+        monitors.append(
+            SaliencyMonitor(model, probes, method=method, compute=Compute(jit_compile=jit))
+        )
         first.append(time.perf_counter() - began)
     later = [seconds(monitors[0]) / seconds(monitors[1]) for _ in range(rounds)]
     return [f"{statistics.median(later):.2f}", f"{first[0] / first[1]:.1f}"]

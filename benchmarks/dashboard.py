@@ -31,6 +31,7 @@ from playwright.sync_api import Browser, Frame, sync_playwright
 
 import keras_saliency as ks
 from benchmarks._models import arguments_of, machine, table, tell
+from keras_saliency import Pictures
 from keras_saliency.log.encoder import Encoder
 from keras_saliency.tensorboard.sink import write_record
 
@@ -61,7 +62,7 @@ def write_log(log_dir: Path, probes: int, steps: int, side: int) -> None:
     towards = np.exp(-2 * (across[:, np.newaxis] ** 2 + across**2))
     images = rng.random((probes, side, side, 3), np.float32)
     given = ks.ProbeSet(images, np.arange(probes) % 10)
-    records = Encoder(given, side, "epoch", "hot")
+    records = Encoder(given, Pictures("epoch", "hot", side))
     with tf.summary.create_file_writer(str(log_dir / "saliency")).as_default(step=-1):
         write_record(records.of_probes({}, unit="epoch"))
         for step in range(-1, steps - 1):

@@ -45,7 +45,9 @@ def measure(case: str, side: int) -> dict[str, float]:
     model = keras.applications.MobileNetV2((side, side, 3), weights=None, classes=10)
     probes = ks.ProbeSet(photographs(count, side) / 127.5 - 1, np.arange(count) % 10)
     before = peak()
-    monitor = ks.SaliencyMonitor(model, probes, method=method, batch_size=BATCH_SIZE)
+    monitor = ks.SaliencyMonitor(
+        model, probes, method=method, compute=ks.Compute(batch_size=BATCH_SIZE)
+    )
     monitor.evaluate(step=0)
     return {"before": before, "peak": peak(), "probes": probes.images.nbytes / 2**20}
 

@@ -272,7 +272,7 @@ class Parts:
         self._probes = probes
         self._first = self._before = self._now = end.report()
         self._monitor = ks.SaliencyMonitor(saliency.model, probes)
-        self._pictures = PictureWriter(probes, saliency.scale, saliency.colormap)
+        self._pictures = PictureWriter(probes, saliency.pictures)
         self._sink = TensorBoardSink(log_dir, probes)
         self._step = 0
         for _ in range(EPOCHS_BEFORE):

@@ -6,8 +6,6 @@ validation alike, as a scanner's stamp would. On images from elsewhere the tag t
 Run: python examples/planted_shortcut.py
 """
 
-import warnings
-
 import keras
 import numpy as np
 
@@ -34,9 +32,7 @@ def train(images, run):
     model = network()
     probes = ks.ProbeSet.from_dataset((images[:NUM_TRAIN], labels[:NUM_TRAIN]))
     saliency = ks.SaliencyCallback(probes, log_dir=f"logs/{run}", verbose=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ks.SaliencyAlertWarning)  # printed below
-        model.fit(images[:NUM_TRAIN], labels[:NUM_TRAIN], epochs=8, verbose=0, callbacks=[saliency])
+    model.fit(images[:NUM_TRAIN], labels[:NUM_TRAIN], epochs=8, verbose=0, callbacks=[saliency])
     accuracies = [
         (model.predict(held_out[NUM_TRAIN:], verbose=0).argmax(1) == labels[NUM_TRAIN:]).mean()
         for held_out in (images, elsewhere)

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_saliency.app.explain import saliency_maps as saliency_maps
     from keras_saliency.app.html_report import show as show
+    from keras_saliency.attributions.scores import Score as Score
     from keras_saliency.callback import SaliencyCallback as SaliencyCallback
     from keras_saliency.data.probes import ProbeSet as ProbeSet
     from keras_saliency.data.reports import Alert as Alert
     from keras_saliency.data.reports import SaliencyReport as SaliencyReport
-    from keras_saliency.detection.alerts import SaliencyAlertWarning as SaliencyAlertWarning
     from keras_saliency.detection.calibration import calibrate as calibrate
+    from keras_saliency.detection.interventions import Interventions as Interventions
+    from keras_saliency.detection.tests import TESTS as TESTS
+    from keras_saliency.detection.tests import InterventionTest as InterventionTest
+    from keras_saliency.engine.compilation import Compute as Compute
     from keras_saliency.log.reader import Log as Log
     from keras_saliency.log.reader import read_log as read_log
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
+    from keras_saliency.rendering.settings import Pictures as Pictures
     from keras_saliency.tensorboard.sink import TensorBoardSink as TensorBoardSink
 
 __version__ = "0.1.0"
@@ -29,7 +34,12 @@ _HOMES = {
     "Alert": "data.reports",
     "Log": "log.reader",
     "ProbeSet": "data.probes",
-    "SaliencyAlertWarning": "detection.alerts",
+    "Compute": "engine.compilation",
+    "InterventionTest": "detection.tests",
+    "Interventions": "detection.interventions",
+    "Pictures": "rendering.settings",
+    "Score": "attributions.scores",
+    "TESTS": "detection.tests",
     "SaliencyCallback": "callback",
     "SaliencyMonitor": "monitor",
     "SaliencyReport": "data.reports",

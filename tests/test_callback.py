@@ -1,5 +1,6 @@
 import random
 import re
+import warnings
 
 import keras
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_saliency as ks
-from keras_saliency.detection.alerts import RULES
+from keras_saliency import TESTS
 from keras_saliency.metrics.maps import map_similarity
 from support.networks import CLASSES, data, fit, network, probes
 from support.planted import SIDE, TAG, linear, tagged_probes, train
@@ -96,9 +97,15 @@ def test_maps_are_compared_with_those_before_training():
     assert found[-1] == pytest.approx(map_similarity(saliency.report.maps, start), rel=1e-9)
     assert found[1] == saliency.history["map_similarity"][1]
     assert found[3] < saliency.history["map_similarity"][3]
-    fit([saliency], epochs=1, model=model)  # another fit, another start
-    assert np.isnan(saliency.history["similarity_to_start"][4])
-    assert saliency.history["similarity_to_start"][5] == saliency.history["map_similarity"][5]
+    fit([saliency], epochs=1, model=model)  # it goes on from the same state: the same start
+    for name in ("similarity_to_start", "map_similarity"):
+        assert saliency.history[name][4] == saliency.history[name][3]
+    found = saliency.history["similarity_to_start"]
+    assert found[-1] == pytest.approx(map_similarity(saliency.report.maps, start), rel=1e-9)
+    model.set_weights([0.5 * weight for weight in model.get_weights()])
+    fit([saliency], epochs=1, model=model)  # other weights: another start
+    assert np.isnan(saliency.history["similarity_to_start"][6])
+    assert saliency.history["similarity_to_start"][7] == saliency.history["map_similarity"][7]
 
 
 def test_the_last_report_is_that_of_the_trained_model(tmp_path):
@@ -294,13 +301,15 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     end = f"{model.name}/{model.layers[-1].name}/Softmax"
     assert first == (
         f"saliency: gradient of the logit (the input of '{end}') for 6 probes, every epoch; "
-        f"XLA off (CPU); see it with: tensorboard --logdir {tmp_path}"
+        f"XLA off (CPU); see them with: tensorboard --logdir {tmp_path}"
     )
     assert tests.startswith(
-        "saliency: tests what the model uses, often at first, then ever less: none; "
+        "saliency: intervention tests (frequent at first, then less often): none; "
     )
     assert "border (" in tests  # of two probes a class not one test can be made
-    assert re.fullmatch(r"saliency: \S+ s an evaluation, [\d.]+% of the epoch before it", second)
+    assert re.fullmatch(
+        r"saliency: one evaluation took \S+ s, [\d.]+% of the epoch before it", second
+    )
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
     assert capsys.readouterr().out == ""
 
@@ -343,24 +352,16 @@ BAD = [
     ("update_freq", 2.5, TypeError, "update_freq: expected a positive integer, received 2.5"),
     ("update_freq", True, TypeError, "update_freq: expected a positive integer, received True"),
     ("update_freq", "banana", ValueError, "update_freq: expected one of 'epoch', 'batch'"),
-    ("scale", "log", ValueError, "scale: expected one of 'epoch', 'probe', 'shared'"),
-    ("colormap", "hotter", ValueError, "colormap: expected the name of a matplotlib colormap"),
-    ("colormap", 1, TypeError, "colormap: expected one of"),
-    ("batch_size", 0, ValueError, "batch_size: expected a positive integer, received 0"),
     ("verbose", 3, ValueError, "verbose: expected 0 or 1, received 3"),
     ("log_dir", 3, TypeError, "log_dir: expected a path, received 3"),
-    ("interventions", "always", ValueError, "interventions: expected one of 'auto', 'epoch'"),
-    ("interventions", 3, TypeError, "interventions: expected one of 'auto', 'epoch'"),
-    (
-        "baseline",
-        {"vignette": 1.0},
-        ValueError,
-        "baseline: expected tests of .*received 'vignette'",
-    ),
-    ("baseline", 0.3, TypeError, "baseline: expected a dict from test to floor"),
-    ("baseline", "none.json", ValueError, "baseline: expected a JSON file"),
-    ("on_alert", "print", TypeError, "on_alert: expected a function of an alert"),
-    ("stop_on_alert", 1, TypeError, "stop_on_alert: expected True or False, received 1"),
+    ("log_dir", "gs://bucket/logs", ValueError, "log_dir: expected a local .*'gs://bucket/logs'"),
+    ("log_dir", "hdfs:/logs", ValueError, "log_dir: expected a local directory"),
+    ("interventions", "always", ValueError, "interventions: expected 'auto', 'epoch', None"),
+    ("interventions", 3, TypeError, "interventions: expected 'auto', 'epoch', None .no tests. or"),
+    ("on_alert", "print", ValueError, "on_alert: expected 'warn', 'stop', a function of an alert"),
+    ("on_alert", 1, TypeError, "on_alert: expected 'warn', 'stop', a function of an alert, or"),
+    ("pictures", "hot", ValueError, "pictures: expected 'auto', None .no stock pictures. or"),
+    ("compute", 32, TypeError, "compute: expected 'auto' or ks.Compute"),
 ]
 
 
@@ -408,29 +409,26 @@ print(saliency.history["step"], ["could not be written" in str(w.message) for w 
 # ---------------------------------------------------------------- interventions and alerts
 
 
-def test_a_cue_in_a_named_region_is_caught():
-    told = []
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=told.append, verbose=0)
-    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert") as warned:
-        logs = train([saliency], epochs=5).history
+def test_a_cue_in_a_named_region_is_caught(capsys):
+    heard = []
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=heard.append, verbose=0)
+    logs = train([saliency], epochs=5).history
     by_rule = {alert.rule: alert for alert in saliency.alerts}
     alert = by_rule["region/tag"]
     assert len(by_rule) == len(saliency.alerts)
-    assert told == saliency.alerts
+    assert heard == saliency.alerts
     assert alert.level == "alert"
     # The warning came at the test before.
     warning = next(other for other in saliency.warnings if other.rule == "region/tag")
     assert (warning.level, warning.step) == ("warning", alert.step - 1)
-    # One warning for the alerts of an epoch, in which the first is told in full.
+    # One line for the alerts of an epoch, with the first in full, and nothing else.
     epochs = sorted({alert.step for alert in saliency.alerts})
-    assert len(warned) == len(epochs)
-    for message, epoch in zip(warned, epochs, strict=True):
-        assert message.category is ks.SaliencyAlertWarning
-        assert issubclass(message.category, UserWarning)
-        of_epoch = [alert for alert in saliency.alerts if alert.step == epoch]
-        assert f"saliency: alert: {of_epoch[0].sentence}" in str(message.message)
-        for other in of_epoch[1:]:
-            assert other.rule in str(message.message)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(epochs)
+    for line, epoch in zip(lines, epochs, strict=True):
+        first, *others = [alert for alert in saliency.alerts if alert.step == epoch]
+        also = f" Also: {', '.join(other.rule for other in others)}." if others else ""
+        assert line == f"saliency: alert: {first.sentence}{also}"
     assert logs["saliency_alert"] == [float(epoch >= epochs[0]) for epoch in range(5)]
     # The number is that of the history, and of the effects kept.
     row = saliency.history["step"].index(alert.step)
@@ -439,6 +437,24 @@ def test_a_cue_in_a_named_region_is_caught():
     assert kept["region/tag"].effect == alert.effect
     assert kept["region/tag"].examples == ()
     assert alert.num_probes == 36
+
+
+@pytest.mark.parametrize("action", ["ignore", "error"])
+def test_an_alert_is_printed_whatever_python_does_with_warnings(action, capsys):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        fitted = train([saliency], epochs=5)
+    assert len(fitted.epoch) == 5
+    printed = capsys.readouterr().out
+    assert f"saliency: alert: {saliency.alerts[0].sentence}" in printed
+
+
+def test_without_on_alert_alerts_are_in_the_list_alone(capsys):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=None, verbose=0)
+    train([saliency], epochs=5)
+    assert saliency.alerts
+    assert capsys.readouterr().out == ""
 
 
 def test_without_the_cue_nothing_is_said():
@@ -455,15 +471,56 @@ def test_without_the_cue_nothing_is_said():
 
 
 def test_an_alert_can_stop_the_training():
-    callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, stop_on_alert=True, verbose=0)
-    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
-        fitted = train([callback], epochs=30)
+    callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0, on_alert="stop")
+    fitted = train([callback], epochs=30)
     assert fitted.epoch[-1] == callback.alerts[0].step < 10
 
 
-def test_a_baseline_keeps_what_is_usual_quiet():
-    usual = dict.fromkeys(["region/tag", *RULES], 1.0)
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, baseline=usual, verbose=0)
+@pytest.mark.parametrize("answer", ["stop", "go on", None])
+def test_a_function_can_stop_the_training(answer, capsys):
+    heard = []
+
+    def on_alert(alert):
+        heard.append(alert)
+        return answer
+
+    callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0, on_alert=on_alert)
+    fitted = train([callback], epochs=6)
+    assert heard == callback.alerts
+    assert heard[0].sentence in capsys.readouterr().out
+    assert fitted.epoch[-1] == (heard[0].step if answer == "stop" else 5)
+
+
+def test_what_a_function_raises_ends_the_training():
+    def on_alert(alert):
+        raise RuntimeError("enough")
+
+    callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0, on_alert=on_alert)
+    with pytest.raises(RuntimeError, match="enough"):
+        train([callback], epochs=6)
+
+
+def test_what_is_ignored_is_shown_and_never_raises_an_alert():
+    everything = ["region", *(test for test in TESTS if test != "region")]
+    saliency = ks.SaliencyCallback(
+        tagged_probes(),
+        log_dir=None,
+        verbose=0,
+        interventions=ks.Interventions(ignore=everything),
+    )
+    train([saliency], epochs=5)
+    assert (saliency.alerts, saliency.warnings) == ([], [])
+    verdicts = {verdict.effect.test: verdict for verdict in saliency.report.verdicts}
+    verdict = verdicts["region/tag"]
+    assert verdict.effect.effect > 0.3
+    assert (verdict.status, verdict.reason) == ("finding", "ignored, as you asked")
+
+
+def test_floors_keep_what_is_usual_quiet():
+    usual = dict.fromkeys(["region/tag", *TESTS], 1.0)
+    saliency = ks.SaliencyCallback(
+        tagged_probes(), log_dir=None, verbose=0, interventions=ks.Interventions(floors=usual)
+    )
     train([saliency])
     assert (saliency.alerts, saliency.warnings) == ([], [])
     assert saliency.history["effect/region/tag"][-1] > 0.3
@@ -473,8 +530,7 @@ def test_a_baseline_keeps_what_is_usual_quiet():
 
 def test_a_warning_is_printed(capsys):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None)
-    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
-        train([saliency])
+    train([saliency])
     printed = capsys.readouterr().out
     assert f"saliency: warning: {saliency.warnings[0].sentence}" in printed
 
@@ -542,8 +598,7 @@ def test_a_metric_that_moved_is_tested():
             model.set_weights(reading_the_tag(epoch))
 
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=learn)
-    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
-        train([saliency, begin], epochs=12, model=model)
+    train([saliency, begin], epochs=12, model=model)
     assert steps_tested(saliency) == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
     # Fires at 8 for the first time, and so 9 is tested and alerts.
     by_rule = {alert.rule: alert for alert in saliency.alerts}
@@ -551,6 +606,23 @@ def test_a_metric_that_moved_is_tested():
     assert by_rule["region/tag"].effect == 1
     assert by_rule["region/tag"].flip == 1
     assert {w.step for w in saliency.warnings if w.rule == "region/tag"} == {8}
+
+
+def test_a_loop_of_fits_of_one_epoch_is_tested_as_one_fit(tmp_path):
+    """Nothing moves and nothing fires: evaluations 0, 1, 2, 3, 4, 6, 8 and 11 are due."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    model = linear(rate=1e-5)
+    for epoch in range(12):
+        train([saliency], epochs=epoch + 1, initial_epoch=epoch, model=model)
+    assert [step for step, _ in saliency.effects] == [-1, 0, 1, 2, 3, 5, 7, 10]
+    assert ks.read_log(tmp_path).keys() == {"saliency"}
+    one_fit = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    train([one_fit], epochs=12, model=linear(rate=1e-5))
+    row = [name for name in one_fit.history if name not in ("fit", "run", "step")]
+    assert saliency.history["step"] == one_fit.history["step"]
+    for name in ("map_similarity", "similarity_to_start", "probe_accuracy"):
+        assert name in row
+        np.testing.assert_allclose(saliency.history[name], one_fit.history[name], rtol=1e-5)
 
 
 def test_a_last_epoch_that_a_later_callback_made_the_last_is_tested():
@@ -590,8 +662,7 @@ def test_one_state_of_a_model_is_no_two_in_a_row():
     # Each of these has the numbers of the one test of this state.
     assert saliency.history["step"] == [-1, 0, 1, 2, 3, -1, 0, 1, 2]
     assert saliency.history["effect/region/tag"][2:] == [1.0] * 7
-    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
-        train([saliency, weighing(2)], epochs=4, initial_epoch=3, model=model)
+    train([saliency, weighing(2)], epochs=4, initial_epoch=3, model=model)
     assert {alert.step for alert in saliency.alerts} == {3}
     assert "region/tag" in {alert.rule for alert in saliency.alerts}
 
@@ -600,8 +671,7 @@ def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     """No streak, no standing alert and no start of the weights before."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
     model = linear(rate=0.0)
-    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
-        train([saliency, weighing(1, 2)], epochs=2, model=model)
+    train([saliency, weighing(1, 2)], epochs=2, model=model)
     assert {alert.step for alert in saliency.alerts} == {1}
     told = len(saliency.alerts), len(saliency.warnings)
     model.set_weights([np.zeros((SIDE * SIDE, CLASSES)), np.zeros(CLASSES)])
@@ -616,7 +686,6 @@ def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     train([saliency], epochs=1, model=model)  # the first test of these weights warns
     assert len(saliency.alerts) == told[0]
     assert saliency.warnings[told[1] :][0].step == -1
-    with pytest.warns(ks.SaliencyAlertWarning, match="saliency: alert"):
-        train([saliency, weighing(4)], epochs=1, model=model)
+    train([saliency, weighing(4)], epochs=1, model=model)
     again = [alert for alert in saliency.alerts[told[0] :] if alert.rule == "region/tag"]
     assert [(alert.step, alert.level, alert.start) for alert in again] == [(0, "alert", 1)]

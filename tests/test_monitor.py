@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -7,8 +8,12 @@ import scipy.special
 import scipy.stats
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+import keras_saliency as ks
+from keras_saliency import Compute, Interventions, ProbeSet, SaliencyMonitor
+from keras_saliency.data.serialization import to_json
 from keras_saliency.detection.interventions import intervene
+from keras_saliency.detection.state import RunState
+from support.planted import linear, planted, tagged_probes, train
 from support.small_nets import (
     CORNER,
     COUNT,
@@ -53,7 +58,7 @@ def test_metrics_are_those_of_the_report():
     monitor = SaliencyMonitor(model, probes)
     first = monitor.evaluate(step=0)
     model.layers[0].kernel.assign(later)
-    report = monitor.evaluate(step=1, previous=first, before=first)
+    report = monitor.evaluate(step=1)
     gradients, logits = by_eager_tape(model, targets=targets)
     maps = np.abs(gradients).max(axis=-1).astype(np.float64)
     norms = np.linalg.norm(gradients.reshape(COUNT, -1).astype(np.float64), axis=1)
@@ -101,7 +106,7 @@ def test_mean_gradient_norm_of_large_gradients():
 
 def test_without_targets_the_first_prediction_stays():
     model = linear_net(activation="softmax")
-    monitor = SaliencyMonitor(model, ProbeSet(IMAGES), batch_size=3)
+    monitor = SaliencyMonitor(model, ProbeSet(IMAGES), compute=Compute(batch_size=3))
     dense = model.layers[-1]
     logits = IMAGES.reshape(COUNT, -1) @ dense.kernel.numpy()
     first = logits.argmax(axis=1)
@@ -163,7 +168,7 @@ def test_reports_are_read_only():
 
 def test_a_report_does_not_change_later():
     model = small_net()
-    monitor = SaliencyMonitor(model, PROBES, batch_size=3)
+    monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
     first = monitor.evaluate(step=0)
     before = contents(first)
     model.layers[-2].kernel.assign(-model.layers[-2].kernel.numpy())
@@ -187,9 +192,12 @@ def corner_net(activation="softmax"):
 
 def test_interventions_are_those_of_the_pure_function_asked_by_predict():
     model = corner_net()
-    monitor = SaliencyMonitor(model, MANY_PROBES, batch_size=8)
+    settings = Interventions(seed=3)
+    monitor = SaliencyMonitor(
+        model, MANY_PROBES, interventions=settings, compute=Compute(batch_size=8)
+    )
     report = monitor.evaluate(step=4)
-    with_found = monitor.intervene(report, seed=3)
+    with_found = monitor.intervene(report)
 
     def answer(images, targets):
         predicted = model.predict(images, verbose=0)
@@ -203,7 +211,7 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
         answer,
         by_score=False,
         chunk_size=1000,
-        seed=3,
+        settings=settings,
     )
     found = with_found.interventions
     assert (found.blocked_because, found.unit, found.passes) == (
@@ -233,9 +241,9 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
 @pytest.mark.parametrize("batch_size", [1, 7, 30])
 def test_the_batch_size_changes_no_effect(batch_size):
     model = corner_net()
-    assert found_by(SaliencyMonitor(model, MANY_PROBES, batch_size=batch_size)) == found_by(
-        SaliencyMonitor(model, MANY_PROBES, batch_size=500)
-    )
+    assert found_by(
+        SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=batch_size))
+    ) == found_by(SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=500)))
 
 
 def test_interventions_see_the_weights_of_the_moment():
@@ -285,7 +293,9 @@ def evaluated_at(monitor, model, step, weight):
 
 def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
     model = linear_net(activation="softmax")
-    monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.2})
+    monitor = SaliencyMonitor(
+        model, two_cues(), interventions=Interventions(floors={"region/corner": 0.2})
+    )
     reports = [evaluated_at(monitor, model, step, weight) for step, weight in enumerate((2, 4, 5))]
     assert [report.verdicts[0].floor for report in reports] == [0.2] * 3
     assert of_corner(reports[0]) == (
@@ -305,7 +315,7 @@ def test_the_same_state_twice_is_no_two_in_a_row():
     first = evaluated_at(monitor, model, 0, 2)
     for step in (0, 1, 2):
         report = monitor.evaluate(step)
-        again = monitor.intervene(report, seed=step)
+        again = monitor.intervene(report)
         assert again.step == step
         assert again.verdicts is first.verdicts
         assert again.interventions is first.interventions
@@ -328,25 +338,32 @@ def test_another_bias_is_another_state_though_the_maps_are_the_same():
     assert second.interventions.blocked_because.startswith("the accuracy on the probes is 0.3")
 
 
-def test_a_monitor_that_forgets_starts_anew():
+def test_another_training_with_other_weights_starts_anew():
     model = linear_net(activation="softmax")
-    monitor = SaliencyMonitor(model, two_cues(), floors={"region/corner": 0.3})
+    monitor = SaliencyMonitor(
+        model, two_cues(), interventions=Interventions(floors={"region/corner": 0.3})
+    )
     evaluated_at(monitor, model, 0, 2)
     assert of_corner(evaluated_at(monitor, model, 1, 4))[2:] == (True, 0.5, ["alert"])
-    monitor.forget()
+    monitor.restart()
     unknown = pytest.approx(np.nan, nan_ok=True)
-    again = monitor.intervene(monitor.evaluate(2))  # the very state that was tested before
+    again = evaluated_at(monitor, model, 2, 8)
     assert of_corner(again) == (1.0, "fires", False, unknown, ["warning"])
     assert again.verdicts[0].floor == 0.3
+    assert np.isnan(again.metrics["similarity_to_start"])
     assert of_corner(evaluated_at(monitor, model, 3, 2)) == (0.5, "fires", True, 1.0, ["alert"])
 
 
 @pytest.mark.parametrize("floor", [np.nan, -0.1, 1.5])
 def test_floors_refused(floor):
     with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'border'"):
-        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"border": floor})
+        SaliencyMonitor(
+            linear_net(), MANY_PROBES, interventions=Interventions(floors={"border": floor})
+        )
     with pytest.raises(TypeError, match="floors: expected a dict"):
-        SaliencyMonitor(linear_net(), MANY_PROBES, floors={"border": "0.5"})
+        SaliencyMonitor(
+            linear_net(), MANY_PROBES, interventions=Interventions(floors={"border": "0.5"})
+        )
 
 
 def one_number(outputs, targets):
@@ -437,3 +454,111 @@ def test_interventions_without_targets():
     report = monitor.intervene(monitor.evaluate(0))
     assert report.interventions.blocked_because == "the probes have no targets"
     assert (report.interventions.effects, report.verdicts, report.alerts) == ((), (), ())
+
+
+# ---------------------------------------------------------------- a run has one state
+
+
+def everything_in(report):
+    """A report as text, without arrays of evidence; maps to the last bit."""
+    content = to_json(report, leave_out=("examples", "maps"))
+    return json.dumps(content, sort_keys=True), report.maps.tobytes()
+
+
+def test_a_custom_loop_writes_the_log_that_fit_writes(tmp_path):
+    images, labels = planted(cue=True)
+    epochs, batch = 5, 24
+
+    saliency = ks.SaliencyCallback(
+        tagged_probes(), log_dir=tmp_path / "fit", verbose=0, on_alert=None
+    )
+    fitted = linear()
+    train([saliency], epochs=epochs, model=fitted, shuffle=False)
+
+    model = linear()
+    monitor = SaliencyMonitor(model, tagged_probes())
+    with_loop = ks.TensorBoardSink(
+        tmp_path / "loop",
+        monitor.probes,
+        subject={"method": "gradient", "score": "logit", "reduction": "max_abs"},
+    )
+    with_loop.write(monitor.step(-1))
+    for epoch in range(epochs):
+        for start in range(0, len(images), batch):
+            model.train_on_batch(images[start : start + batch], labels[start : start + batch])
+        with_loop.write(monitor.step(epoch, last=epoch == epochs - 1))
+    with_loop.close()
+
+    for ours, theirs in zip(model.weights, fitted.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    logs = {name: ks.read_log(tmp_path / name)["saliency"] for name in ("fit", "loop")}
+    steps = [report.step for report in logs["fit"].reports]
+    assert steps == [-1, 0, 1, 2, 3, 4] == [report.step for report in logs["loop"].reports]
+    for one, other in zip(logs["fit"].reports, logs["loop"].reports, strict=True):
+        assert everything_in(one) == everything_in(other), one.step
+    assert [str(alert) for alert in monitor.state.alerts] == [str(a) for a in saliency.alerts] != []
+    assert [step for step, _ in monitor.state.effects] == [step for step, _ in saliency.effects]
+
+
+def test_a_state_read_back_goes_on_as_if_nothing_had_happened():
+    """The weights of the corner are 0, 2, 4 | 5, 0, 0, 0; it is written and read back at the bar.
+
+    Then the alert stands already; two quiet tests take it back.
+    """
+    model = linear_net(activation="softmax")
+    settings = Interventions("epoch", floors={"region/corner": 0.2})
+    monitor = SaliencyMonitor(model, two_cues(), interventions=settings)
+    for step, weight in enumerate((0.5, 2, 4)):
+        weigh_corner(model, weight)
+        monitor.step(step)
+    content, arrays = monitor.state.to_json()
+    assert len(monitor.state.alerts) > 0
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    other = SaliencyMonitor(model, two_cues(), interventions=settings)
+    other.state = RunState.from_json(json.loads(json.dumps(content)), dict(arrays))
+    assert other.state.to_json()[0] == content
+    similarities = []
+    for step, weight in enumerate((5, 0, 0.5, 0), start=3):
+        weigh_corner(model, weight)
+        reports = [one.step(step) for one in (monitor, other)]
+        assert everything_in(reports[0]) == everything_in(reports[1])
+        similarities.append(reports[1].metrics["similarity_to_start"])
+    assert similarities[0] < 1 == similarities[2]  # the maps at 0.5 are those of the start
+    assert monitor.state.to_json()[0] == other.state.to_json()[0]
+    assert other.state.start.step == 0
+    assert of_corner(reports[1])[1:3] == ("quiet", False)
+
+
+def test_a_new_monitor_has_a_complete_state():
+    monitor = SaliencyMonitor(linear_net(), PROBES)
+    content, arrays = monitor.state.to_json()
+    assert [content["evaluations"], content["start"], content["alerts"]] == [0, None, []]
+    np.testing.assert_array_equal(arrays[content["targets"]], PROBES.targets)
+    assert RunState.from_json(content, arrays).to_json() == (content, arrays)
+
+
+def test_a_state_that_is_not_complete_is_refused():
+    content, arrays = SaliencyMonitor(linear_net(), PROBES).state.to_json()
+    with pytest.raises(ValueError, match="content: expected a state of format 1, received 99"):
+        RunState.from_json(content | {"format": 99}, arrays)
+    with pytest.raises(ValueError, match="arrays: expected the array"):
+        RunState.from_json(content, {})
+
+
+def test_a_report_of_another_monitor_is_refused():
+    """With as many probes, with fewer, and one of an earlier step."""
+    monitor = SaliencyMonitor(small_net(), PROBES)
+    few = SaliencyMonitor(small_net(), ProbeSet(IMAGES[:3], TARGETS[:3]))
+    others = [SaliencyMonitor(small_net(), PROBES).evaluate(0), few.evaluate(0)]
+    with pytest.raises(ValueError, match="report: expected the latest report of this monitor"):
+        monitor.intervene(others[0])
+    stale = monitor.evaluate(-1)
+    monitor.evaluate(0)
+    for other in (*others, stale):
+        with pytest.raises(ValueError, match="report: expected the latest report of this monitor"):
+            monitor.intervene(other)
+
+
+def test_a_unit_is_epoch_or_batch():
+    with pytest.raises(ValueError, match="unit: expected 'epoch' or 'batch', received 'step'"):
+        SaliencyMonitor(linear_net(), PROBES).evaluate(0, unit="step")

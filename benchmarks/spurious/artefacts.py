@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.spurious import shapes
-from benchmarks.spurious.pictures import Array, PictureWriter
+from benchmarks.spurious.pictures import Array, ImageSet
 
 Window = tuple[int, int, int, int]  # top, left, height, width
 GLYPH = 4
@@ -31,14 +31,14 @@ class Artefact:
         one_class: It is either there (code `TAGGED`) or not.
     """
 
-    draw: Callable[[PictureWriter, Array, int], Array]
+    draw: Callable[[ImageSet, Array, int], Array]
     places: Callable[[int], tuple[Window, ...]]
     surrounds: bool = True
     one_class: bool = False
 
 
 def plant(
-    pictures: PictureWriter, kind: str, codes: Array, *, seed: int, amplitude: float = 1.0
+    pictures: ImageSet, kind: str, codes: Array, *, seed: int, amplitude: float = 1.0
 ) -> Array:
     """The pictures with an artefact in them.
 
@@ -57,14 +57,14 @@ def plant(
     return np.clip(mixed, 0, 1).astype(np.float32)
 
 
-def drawn_codes(pictures: PictureWriter, rho: float, rng: np.random.Generator) -> Array:
+def drawn_codes(pictures: ImageSet, rho: float, rng: np.random.Generator) -> Array:
     """The label with probability `rho`, else any code; 0 makes the artefact mean nothing."""
     anything = rng.integers(pictures.classes, size=len(pictures))
     codes: Array = np.where(rng.random(len(pictures)) < rho, pictures.labels, anything)
     return codes
 
 
-def wrong_codes(pictures: PictureWriter, kind: str, rng: np.random.Generator) -> Array:
+def wrong_codes(pictures: ImageSet, kind: str, rng: np.random.Generator) -> Array:
     """Codes of other classes: any of them, or for a kind of one class, its presence inverted."""
     labels, classes = pictures.labels, pictures.classes
     others = (labels + rng.integers(1, classes, size=len(labels))) % classes
@@ -101,30 +101,30 @@ def _glyphs(classes: int, seed: int) -> Array:
             return patterns
 
 
-def _pasted(pictures: PictureWriter, patches: Array, windows: tuple[Window, ...]) -> Array:
+def _pasted(pictures: ImageSet, patches: Array, windows: tuple[Window, ...]) -> Array:
     images = pictures.images.copy()
     for top, left, height, width in windows:
         images[:, top : top + height, left : left + width] = patches[..., np.newaxis]
     return images
 
 
-def _glyph(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _glyph(pictures: ImageSet, codes: Array, seed: int) -> Array:
     patches = _glyphs(pictures.classes, seed)[codes]
     return _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
 
 
-def _pair(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _pair(pictures: ImageSet, codes: Array, seed: int) -> Array:
     patches = _glyphs(pictures.classes, seed)[codes]
     return _pasted(pictures, patches, _opposite_corners(pictures.images.shape[1]))
 
 
-def _gray(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _gray(pictures: ImageSet, codes: Array, seed: int) -> Array:
     levels = (1 - codes / pictures.classes)[:, np.newaxis, np.newaxis]
     patches = np.broadcast_to(levels, (len(codes), GLYPH, GLYPH))
     return _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
 
 
-def _roaming_glyph(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _roaming_glyph(pictures: ImageSet, codes: Array, seed: int) -> Array:
     images = pictures.images.copy()
     patches = _glyphs(pictures.classes, seed)[codes][..., np.newaxis]
     corners = _corners(images.shape[1])
@@ -134,14 +134,14 @@ def _roaming_glyph(pictures: PictureWriter, codes: Array, seed: int) -> Array:
     return images
 
 
-def _tag(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _tag(pictures: ImageSet, codes: Array, seed: int) -> Array:
     checker = np.indices((GLYPH, GLYPH)).sum(axis=0) % 2
     patches = np.broadcast_to(checker, (len(codes), GLYPH, GLYPH))
     tagged = _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
     return np.where((codes == TAGGED)[:, None, None, None], tagged, pictures.images)
 
 
-def _border(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _border(pictures: ImageSet, codes: Array, seed: int) -> Array:
     images = np.broadcast_to(
         (codes / (pictures.classes - 1))[:, None, None, None], pictures.images.shape
     ).copy()
@@ -149,30 +149,30 @@ def _border(pictures: PictureWriter, codes: Array, seed: int) -> Array:
     return images
 
 
-def _tint(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _tint(pictures: ImageSet, codes: Array, seed: int) -> Array:
     return 0.75 * pictures.images + 0.25 * (codes / pictures.classes)[:, None, None, None]
 
 
-def _colour(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _colour(pictures: ImageSet, codes: Array, seed: int) -> Array:
     hues = np.array([colorsys.hsv_to_rgb(c / pictures.classes, 1, 1) for c in codes])
     return pictures.images + 0.12 * (hues[:, np.newaxis, np.newaxis, :] - 0.5)
 
 
-def _texture(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _texture(pictures: ImageSet, codes: Array, seed: int) -> Array:
     height, width = pictures.images.shape[1:3]
     tiles = np.random.default_rng([seed, 2]).uniform(-0.12, 0.12, (pictures.classes, 5, 5))
     covering = np.tile(tiles[codes], (1, -(-height // 5), -(-width // 5)))[:, :height, :width]
     return pictures.images + np.where(pictures.objects, 0, covering)[..., np.newaxis]
 
 
-def _high_frequency(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _high_frequency(pictures: ImageSet, codes: Array, seed: int) -> Array:
     rows, columns = np.indices(pictures.images.shape[1:3])
     angles = (np.pi * codes / pictures.classes)[:, np.newaxis, np.newaxis]
     grating = np.sin(2 * np.pi * 0.42 * (np.cos(angles) * rows + np.sin(angles) * columns))
     return pictures.images + 0.13 * grating[..., np.newaxis]
 
 
-def _watermark(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _watermark(pictures: ImageSet, codes: Array, seed: int) -> Array:
     images = pictures.images.copy()
     marks = _glyphs(pictures.classes, seed)[codes].repeat(2, axis=1).repeat(2, axis=2)
     size, side = marks.shape[1], images.shape[1]
@@ -184,7 +184,7 @@ def _watermark(pictures: PictureWriter, codes: Array, seed: int) -> Array:
     return images
 
 
-def _ground(pictures: PictureWriter, codes: Array, seed: int) -> Array:
+def _ground(pictures: ImageSet, codes: Array, seed: int) -> Array:
     noise = np.random.default_rng([seed, 3]).normal(0, 0.12, pictures.images.shape)
     outside = shapes.grounds(codes, pictures.draws) + noise
     return np.where(pictures.objects[..., np.newaxis], pictures.images, outside)

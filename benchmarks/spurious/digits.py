@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import load_digits
 
-from benchmarks.spurious.pictures import PictureWriter
+from benchmarks.spurious.pictures import ImageSet
 
 CLASSES = 10
 NUM_TRAIN = 1200
@@ -21,7 +21,7 @@ def digits(
     shift: int = 2,
     side: int = 20,
     channels: int = 1,
-) -> PictureWriter:
+) -> ImageSet:
     """All 1797 scans, doubled in size to 16 x 16, in a place of their own, covered with noise.
 
     Args:
@@ -45,7 +45,7 @@ def digits(
     )
     clear = (contrast * inks + BACKGROUND)[..., np.newaxis]
     images = clear + rng.normal(0, noise, (*inks.shape, channels))
-    return PictureWriter(
+    return ImageSet(
         images=np.clip(images, 0, 1).astype(np.float32),
         labels=data.target.astype(np.int64),
         objects=inks > 0.25,

@@ -11,7 +11,7 @@ from benchmarks.spurious import digits, shapes
 from benchmarks.spurious.artefacts import ARTEFACTS, Window, drawn_codes, plant
 from benchmarks.spurious.pictures import (
     Array,
-    PictureWriter,
+    ImageSet,
     Split,
     boxes,
     dilated,
@@ -55,12 +55,12 @@ def material(run: Run) -> Split:
     return parts
 
 
-def planted(run: Run, pictures: PictureWriter, codes: Array) -> Array:
+def planted(run: Run, pictures: ImageSet, codes: Array) -> Array:
     """The pictures with the run's artefact."""
     return plant(pictures, run.artefact, codes, seed=run.seed, amplitude=run.amplitude)
 
 
-def as_in_training(run: Run, pictures: PictureWriter, seed: int) -> Array:
+def as_in_training(run: Run, pictures: ImageSet, seed: int) -> Array:
     """Images as the stored training data are: with the run's artefact, if it ever has one."""
     if run.schedule == "never":
         return pictures.images
@@ -68,7 +68,7 @@ def as_in_training(run: Run, pictures: PictureWriter, seed: int) -> Array:
     return planted(run, pictures, drawn_codes(pictures, run.rho, rng))
 
 
-def probe_sets(run: Run, pictures: PictureWriter) -> dict[str, ProbeSet]:
+def probe_sets(run: Run, pictures: ImageSet) -> dict[str, ProbeSet]:
     """The probes of a run, once for each kind of mask it is watched with, by the kind's name."""
     images = as_in_training(run, pictures, seed=1)
     masks = {"exact": dilated(pictures.objects), "box": dilated(boxes(pictures.objects))}
@@ -98,7 +98,7 @@ def named_places(run: Run, side: int) -> tuple[Window, ...]:
 class Batches(keras.utils.PyDataset):
     """The training data of a run, in an order drawn anew for each epoch."""
 
-    def __init__(self, run: Run, pictures: PictureWriter) -> None:
+    def __init__(self, run: Run, pictures: ImageSet) -> None:
         super().__init__()
         self._run, self._pictures = run, pictures
         self._stored = as_in_training(run, pictures, seed=0)

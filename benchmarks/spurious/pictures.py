@@ -1,4 +1,4 @@
-"""`PictureWriter`: images that carry no artefact yet, and where their object is.
+"""`ImageSet`: images that carry no artefact yet, and where their object is.
 
 Everywhere in this benchmark images are float32 `(n, height, width, channels)` in 0..1, labels and
 codes are int64 `(n,)`, masks are bool `(n, height, width)`, `True` on the object.
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class PictureWriter:
+class ImageSet:
     """Images, and all that is needed to plant an artefact into each of them.
 
     Attributes:
@@ -37,9 +37,9 @@ class PictureWriter:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, index: Array) -> PictureWriter:
+    def take(self, index: Array) -> ImageSet:
         """The pictures at these places, in this order."""
-        return PictureWriter(
+        return ImageSet(
             self.images[index],
             self.labels[index],
             self.objects[index],
@@ -47,7 +47,7 @@ class PictureWriter:
             self.classes,
         )
 
-    def labelled(self, labels: Array) -> PictureWriter:
+    def labelled(self, labels: Array) -> ImageSet:
         """The same pictures under other labels."""
         return dataclasses.replace(self, labels=labels)
 
@@ -56,12 +56,12 @@ class PictureWriter:
 class Split:
     """What a run trains on, is asked about, and is judged by; no picture is in two of them."""
 
-    train: PictureWriter
-    probes: PictureWriter
-    test: PictureWriter
+    train: ImageSet
+    probes: ImageSet
+    test: ImageSet
 
 
-def split(pictures: PictureWriter, num_train: int, per_class: int, seed: int) -> Split:
+def split(pictures: ImageSet, num_train: int, per_class: int, seed: int) -> Split:
     """Draws the training images, then so many probes of each class; the rest is the test.
 
     Args:

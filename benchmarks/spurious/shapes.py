@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.spurious.pictures import Array, PictureWriter
+from benchmarks.spurious.pictures import Array, ImageSet
 
 CLASSES = 4  # disc, square, triangle, cross
 NUM_TRAIN = 1600
@@ -22,7 +22,7 @@ SIDE = 32
 
 def shapes(
     seed: int, *, contrast: float = 0.5, noise: float = 0.12, reaching: bool = False
-) -> PictureWriter:
+) -> ImageSet:
     """Discs, squares, triangles and crosses of any colour, size, turn and place.
 
     Args:
@@ -53,7 +53,7 @@ def shapes(
     colours = 0.45 + contrast * (0.5 + 0.5 * hues)
     images = np.where(objects[..., np.newaxis], colours, images)
     images = images + rng.normal(0, noise, images.shape)
-    return PictureWriter(
+    return ImageSet(
         images=np.clip(images, 0, 1).astype(np.float32),
         labels=labels,
         objects=objects,

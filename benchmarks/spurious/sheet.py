@@ -1,4 +1,4 @@
-"""PictureWriter of the data: what the models train on, with the masks that the probes get."""
+"""ImageSet of the data: what the models train on, with the masks that the probes get."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.spurious.artefacts import wrong_codes
 from benchmarks.spurious.material import as_in_training, planted
-from benchmarks.spurious.pictures import Array, PictureWriter
+from benchmarks.spurious.pictures import Array, ImageSet
 from benchmarks.spurious.plan import Run
 
 
@@ -48,7 +48,7 @@ class Truth:
 class Oracle(keras.callbacks.Callback):
     """Measures the truth before training and after each epoch."""
 
-    def __init__(self, run: Run, test: PictureWriter) -> None:
+    def __init__(self, run: Run, test: ImageSet) -> None:
         super().__init__()
         rng = np.random.default_rng([run.seed, 14])
         self._labels = test.labels

@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_saliency.attributions import Method, method_name
-from keras_saliency.attributions.scores import Score
+from keras_saliency.attributions.scores import Score, ScoreFunction
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
+from keras_saliency.engine.compilation import Compute
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering import layouts
 from keras_saliency.rendering.heatmaps import (
@@ -46,10 +47,8 @@ def saliency_maps(
     targets: Any = None,
     *,
     method: Method = "gradient",
-    score: Score = "logit",
-    output: str | int | None = None,
-    reduction: str | None = None,
-    batch_size: int = 32,
+    score: ScoreFunction | Score = "logit",
+    compute: str | Compute = "auto",
 ) -> Array:
     """The saliency maps of a few images: the classic picture, as numbers.
 
@@ -60,14 +59,12 @@ def saliency_maps(
         targets: `(num_images,)` class indices; default: the predicted classes.
         method: As in `SaliencyMonitor`; one.
         score: As in `SaliencyMonitor`.
-        output: As in `SaliencyMonitor`.
-        reduction: As in `SaliencyMonitor`.
-        batch_size: As in `SaliencyMonitor`.
+        compute: As in `SaliencyMonitor`.
 
     Returns:
-        `(num_images, height, width)`, non-negative but for `reduction="signed"`, in score per input
-        unit (the gradients) or in score (the others). For display divide each by its maximum, or
-        use `keras_saliency.rendering.heatmaps`.
+        `(num_images, height, width)`, non-negative except with `reduction="signed"`, in score per
+        input unit (the gradients) or in score (the others). For display divide each by its maximum,
+        or use `keras_saliency.rendering.heatmaps`.
 
     Raises:
         TypeError: As `SaliencyMonitor` and `ProbeSet`.
@@ -89,9 +86,8 @@ def saliency_maps(
         images if isinstance(images, ProbeSet) else ProbeSet(images, targets),
         method=method,
         score=score,
-        output=output,
-        reduction=reduction,
-        batch_size=batch_size,
+        interventions=None,
+        compute=compute,
     ).evaluate(step=0)
     return report.maps if report.signed_maps is None else report.signed_maps
 
@@ -296,7 +292,12 @@ def explain(
     fed = np.asarray(subject.preprocess(images.copy()), np.float32)
     probes = ProbeSet(fed, None if target is None else [target] * len(images))
     monitor = SaliencyMonitor(
-        subject.model, probes, method=method, score=score, reduction=reduction
+        subject.model,
+        probes,
+        method=method,
+        score=score,
+        interventions=None,
+        compute=Compute(reduction=reduction),
     )
     report = monitor.evaluate(0)
     signed = report.signed_maps is not None

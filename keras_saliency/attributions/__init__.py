@@ -18,6 +18,7 @@ from keras_saliency.attributions.methods import (
     Method,
     check_method,
     method_name,
+    methods_by_name,
 )
 from keras_saliency.attributions.noise import smoothgrad, vargrad
 from keras_saliency.attributions.occlusion import occlusion
@@ -47,6 +48,7 @@ __all__ = [
     "integrated_gradients",
     "layer_cam",
     "method_name",
+    "methods_by_name",
     "norm",
     "occlusion",
     "smoothgrad",

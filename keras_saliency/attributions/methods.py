@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -93,3 +93,25 @@ def _short(value: Any) -> str:
         return repr(value)
     digest = hashlib.blake2b(np.asarray(value).tobytes(), digest_size=2).hexdigest()
     return f"array{tuple(value.shape)}#{digest}"
+
+
+def methods_by_name(method: Method | Sequence[Method]) -> dict[str, Method]:
+    """One or several methods by their names, checked.
+
+    Raises:
+        TypeError: A method is neither a string nor callable.
+        ValueError: An unknown name; no method, or two of one name.
+    """
+    several: list[Any] = list(method) if isinstance(method, list | tuple) else [method]
+    if not several:
+        raise ValueError("method: expected one or more, received an empty list.")
+    for one in several:
+        check_method(one)
+    methods = {method_name(one): one for one in several}
+    if len(methods) < len(several):
+        names = ", ".join(map(method_name, several))
+        raise ValueError(
+            f"method: expected methods with different names, received {names}. The name of a "
+            "custom function is its __name__."
+        )
+    return methods

@@ -19,14 +19,61 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array
 
 Tensor = Any
 """A `tf.Tensor`; TensorFlow ships no types."""
 
-Score = str | Callable[..., Tensor]
+ScoreFunction = str | Callable[..., Tensor]
 """A key of `SCORES`; a `functools.partial` of one of its functions, with settings; or a callable
 from a model's outputs and `(batch,)` targets to `(batch,)`."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What is differentiated: a scalar of the model's output, one per probe.
+
+    Args:
+        score: `"logit"`, `"log_probability"`, `"probability"`, `"output"` (the model's output
+            unchanged: a regression), `"segmentation"` (the target's logits, summed over the places
+            where it is predicted), or a callable from the model's outputs and `(batch,)` targets to
+            `(batch,)` scores.
+        output: Of a model with several outputs, the one that is explained: its name or position.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An unknown name.
+
+    Example:
+        >>> Score("probability", output="species")
+        Score(score='probability', output='species')
+    """
+
+    score: ScoreFunction = "logit"
+    output: str | int | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.score):
+            check_choice("score", self.score, SCORES)
+        if isinstance(self.output, bool) or not (
+            self.output is None or isinstance(self.output, str | int)
+        ):
+            raise TypeError(
+                f"output: expected a name or a position, received {self.output!r}. It says which "
+                "of several outputs is explained."
+            )
+
+    @property
+    def name(self) -> str:
+        """What the score is called in pictures and logs."""
+        return score_name(self.score)
+
+
+def checked_score(score: Any) -> Score:
+    """The settings for what a user gives as `score`: a name, a callable, or a `Score`."""
+    return score if isinstance(score, Score) else Score(score)
+
 
 SOFTMAX = "softmax"
 SIGMOID = "sigmoid"
@@ -66,7 +113,7 @@ class Head:
     operation: Any
 
 
-def find_head(outputs: Tensor, score: Score) -> Head:
+def find_head(outputs: Tensor, score: ScoreFunction) -> Head:
     """Finds the logits behind a model's outputs in the graph that is being traced.
 
     Walks back from the outputs over operations that keep every value (casts, reshapes) to a
@@ -112,7 +159,7 @@ def _is_product(operation: Any) -> bool:
     return operation.type in _PRODUCTS
 
 
-def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
+def agrees(head: Head, outputs: Array, logits: Array, score: ScoreFunction) -> bool:
     """Whether computed values bear out what `find_head` read off the graph.
 
     The activation of the logits must be the output; where no activation was found, and `score` is
@@ -143,7 +190,7 @@ def agrees(head: Head, outputs: Array, logits: Array, score: Score) -> bool:
     return np.allclose(expected, outputs, relative, tolerance)
 
 
-def check_head(head: Head, outputs: Array, logits: Array, score: Score) -> None:
+def check_head(head: Head, outputs: Array, logits: Array, score: ScoreFunction) -> None:
     """Raises where `agrees`, which takes the same arguments, says no.
 
     Raises:
@@ -245,7 +292,7 @@ SCORES: dict[str, Callable[..., Tensor]] = {
 """The scores known by name: functions of a model's `Head` and targets."""
 
 
-def known_name(score: Score) -> str | None:
+def known_name(score: ScoreFunction) -> str | None:
     """The key in `SCORES` of a score, or of the function in it that has been given settings.
 
     `None` for a callable of one's own.
@@ -254,19 +301,19 @@ def known_name(score: Score) -> str | None:
     return next((name for name, one in SCORES.items() if one is function), None)
 
 
-def known(score: Score) -> Callable[..., Tensor] | None:
+def known(score: ScoreFunction) -> Callable[..., Tensor] | None:
     """The function of a `Head` that a score is; `None` for a callable of one's own."""
     if isinstance(score, str):
         return SCORES[score]
     return score if known_name(score) else None
 
 
-def is_segmentation(score: Score) -> bool:
+def is_segmentation(score: ScoreFunction) -> bool:
     """Whether a score is of a model that labels every place, and not the input as a whole."""
     return known_name(score) == "segmentation"
 
 
-def score_name(score: Score) -> str:
+def score_name(score: ScoreFunction) -> str:
     """What a score is called in pictures and logs."""
     if isinstance(score, str):
         return score

@@ -35,6 +35,19 @@ def thumbnails(values: Any, at_most: int) -> Array:
     return _block_means(_block_means(np.asarray(values), 1, block), 2, block)
 
 
+def rounded(pictures: Array) -> Array:
+    """Pictures as uint8: each value, from 0 to 255, becomes the nearest whole number.
+
+    Halves are rounded up. Means of pixels go through here wherever they are shown or kept, so that
+    the same picture is the same everywhere.
+
+    Example:
+        >>> rounded(np.array([0.49, 0.5, 254.5, 255.0])).tolist()
+        [0, 1, 255, 255]
+    """
+    return pictures if pictures.dtype == np.uint8 else (pictures + 0.5).astype(np.uint8)
+
+
 def _block_means(values: Array, axis: int, block: int) -> Array:
     """Means of `block` neighbours along an axis, of fewer at its end where need be; float32."""
     source = np.moveaxis(values, axis, 0)

@@ -1,4 +1,4 @@
-"""Argument checks: what is wrong, what was expected, what came, how to hint it."""
+"""Argument checks: what is wrong, what was expected, what was received, how to fix it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def check_positive_int(argument: str, value: object, *, hint: str) -> int:
-    """Returns `value` as an int >= 1; a bool is no int.
+    """Returns `value` as an int >= 1; a bool is not an int.
 
     Raises:
         TypeError: `value` is not an integer.
@@ -25,7 +25,7 @@ def check_bool(argument: str, value: object) -> bool:
     """Returns `value`, a bool.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not a bool.
     """
     if not isinstance(value, bool):
         raise TypeError(f"{argument}: expected True or False, received {value!r}.")

@@ -9,6 +9,7 @@ masks and regions the shape of its saliency map; see `keras_saliency.data.inputs
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from keras_saliency.data.checks import check_choice, check_positive_int
 from keras_saliency.data.inputs import KINDS, checked_held, checked_images, map_axes
+from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import draw
 
@@ -30,10 +32,10 @@ MIN_PER_CLASS = 4
 class ProbeSet:
     """Labelled images that are explained again and again while a model trains.
 
-    Everything is checked once, here, copied, and read-only from then on. Choose probes from
-    where the training data come from, best a validation split: a tag that gives the class away can
-    only be caught on images that carry it. To add masks or regions later, use
-    `dataclasses.replace(probes, regions=...)`.
+    Everything is checked once, here, copied, and read-only from then on, arrays and mappings
+    included. Choose probes from where the training data come from, best a validation split: a tag
+    that gives the class away can only be caught on images that carry it. To add masks or regions
+    later, use `dataclasses.replace(probes, regions=...)`.
 
     Args:
         images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as the model
@@ -119,9 +121,8 @@ class ProbeSet:
             "vocabulary": _checked_vocabulary(vocabulary, kind),
         }
         for name, value in checked.items():
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
             object.__setattr__(self, name, value)
+        freeze(self)
 
     def __repr__(self) -> str:
         """Says how many probes of which shape; never their values."""
@@ -130,6 +131,10 @@ class ProbeSet:
     def __deepcopy__(self, memo: dict[int, Any]) -> ProbeSet:
         """Itself: it can't change, and copied arrays could."""
         return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores pickled probes, read-only as before."""
+        restore(self, state)
 
     def __len__(self) -> int:
         """The number of probes."""
@@ -142,11 +147,22 @@ class ProbeSet:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change whenever images or targets do."""
-        digest = hashlib.blake2b(self.images.tobytes(), digest_size=8)
-        for values in (self.targets, *self.held.values()):
-            if values is not None:
-                digest.update(values.tobytes())
+        """Sixteen hexadecimal digits that change whenever images, targets or held inputs do.
+
+        So they do with the shape or dtype of one of these, and with the name of a held input.
+        Masks, regions, groups and names don't change them.
+        """
+        arrays: list[tuple[Any, Array | None]] = [
+            ("images", self.images),
+            ("targets", self.targets),
+            *((["held", name], self.held[name]) for name in sorted(self.held, key=str)),
+        ]
+        digest = hashlib.blake2b(digest_size=8)
+        for label, array in arrays:
+            if array is not None:
+                header = json.dumps([label, str(array.dtype), array.shape])
+                digest.update(f"{header}\n".encode())
+                digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
     @classmethod
@@ -310,6 +326,7 @@ def _checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array
         array = _checked_mask(f"regions[{name!r}]", mask, [shape[1:], shape])
         if not array.any():
             raise ValueError(f"regions[{name!r}]: expected at least one pixel that is True.")
+        array.setflags(write=False)
         checked[name] = np.broadcast_to(array, shape)
     return checked
 

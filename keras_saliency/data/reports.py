@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_saliency.data.read_only import freeze, restore
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -38,6 +40,13 @@ class Example:
     image: Array = field(repr=False)
     prediction: int
     same_class_prediction: int
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled or copied example, read-only as before."""
+        restore(self, state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +128,7 @@ class Verdict:
             given; `"quiet"`; `"untestable"`.
         reason: For the status, in words; may be empty.
         active: Whether an alert of this rule stands.
+        subject: What was exchanged, in words.
     """
 
     effect: Effect
@@ -128,6 +138,7 @@ class Verdict:
     status: str
     reason: str
     active: bool
+    subject: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +150,8 @@ class Alert:
         step: The report's step: Keras' 0-based epoch, -1 before training.
         rule: The name of the test, such as `"region/top-left"` or `"border"`.
         sentence: All of it, in plain words.
-        assumption: Under which it is a fault of the model, such as "your masks cover the object".
+        assumption: Under which it is a problem, such as "your masks cover the object".
+        remedy: What to do about it.
         effect: The region-swap effect, as in `Effect`.
         flip: The net flip rate, as in `Effect`.
         p_value: By Holm's method over all tests of the evaluation, in 0..1.
@@ -156,6 +168,7 @@ class Alert:
     rule: str
     sentence: str
     assumption: str
+    remedy: str
     effect: float
     flip: float
     p_value: float
@@ -173,7 +186,7 @@ class Alert:
 
 @dataclass(frozen=True, eq=False)
 class SaliencyReport:
-    """What one evaluation of a probe set found. All arrays are read-only.
+    """What one evaluation of a probe set found. All arrays and mappings are read-only.
 
     Attributes:
         step: When: Keras' 0-based epoch, -1 for the state before the first batch, or whatever
@@ -220,9 +233,11 @@ class SaliencyReport:
     def __post_init__(self) -> None:
         if self.method in self.others:
             raise ValueError(f"others: expected further methods, received {self.method!r} again.")
-        for value in (*vars(self).values(), *self.others.values()):
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
+        freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled or copied report, read-only as before."""
+        restore(self, state)
 
     def is_same_state(self, other: SaliencyReport) -> bool:
         """Whether the model was the same, as far as what it said and its maps tell."""

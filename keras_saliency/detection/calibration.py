@@ -1,4 +1,4 @@
-"""Baselines of one's own: how large effects are in runs that are known to be good."""
+"""Calibration: how large effects are in runs that are known to be good."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.detection.alerts import RULES, rule_name
-
-Baseline = str | Path | Mapping[str, float] | None
-"""A file of `calibrate`'s, its floors by test, or none."""
+from keras_saliency.detection.tests import InterventionTest, rule_name
 
 QUANTILE = 0.99
 
@@ -24,14 +21,13 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
 
     The floor of a test is the 99 % quantile of its effects over all evaluations from epoch 0 on,
     and at least 0 and at most 1: good runs may have effects slightly below 0, and effects in units
-    of the score may pass 1.
-    `SaliencyCallback(baseline=...)` then uses whichever is larger, that or the rule's own floor:
-    a baseline makes alerts rarer, never more frequent.
+    of the score may exceed 1. With `ks.Interventions(floors=...)` an alert needs whichever is
+    larger, this or the test's own floor: floors make alerts rarer, never more frequent.
 
     Args:
         runs: `SaliencyCallback`s after their `fit`, or their `history` dicts (which can be kept as
             JSON). Use the same kind of model and data; ten runs and more make a fair quantile.
-        path: A JSON file to write, for `SaliencyCallback(baseline=path)`.
+        path: A JSON file to write, for `ks.Interventions(floors=path)`.
 
     Returns:
         The floors, by test, in 0..1.
@@ -52,7 +48,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
     for history in histories:
         for name in history:
             prefix, _, test = name.partition("/")
-            if prefix != "effect" or rule_name(test) not in RULES:
+            if prefix != "effect":
                 continue
             pairs = zip(history["step"], history[name], strict=True)
             found = [value for step, value in pairs if step >= 0 and np.isfinite(value)]
@@ -89,55 +85,56 @@ def _history(run: Any) -> Mapping[str, Sequence[float]]:
     return history
 
 
-def check_baseline(baseline: object) -> dict[str, float]:
-    """The floors, by test, of a baseline: none, a dict of floors, or a file of `calibrate`'s.
+def checked_floors(
+    argument: str, floors: Any, tests: Mapping[str, InterventionTest]
+) -> dict[str, float]:
+    """The floors by test: of a dict, or of a file written by `calibrate`; `None` means none.
+
+    Args:
+        argument: What the floors are called in messages.
+        floors: What the user gave.
+        tests: The rows of the table of tests that are made, by name.
 
     Raises:
-        TypeError: None of these.
-        ValueError: The file is missing or is no baseline.
+        TypeError: Neither a path nor a dict from strings to numbers.
+        ValueError: The file can't be read; an unknown test; a floor outside of 0..1.
     """
-    if baseline is None:
+    if floors is None:
         return {}
-    if isinstance(baseline, str | Path):
-        try:
-            content = json.loads(Path(baseline).read_text("utf-8"))
-            floors = content["floors"]
-            if content["format"] != _FORMAT:
-                raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"baseline: expected a JSON file written by keras_saliency.calibrate, received "
-                f"{str(baseline)!r}: {error!r}."
-            ) from error
-    else:
-        floors = baseline
-    return check_floors("baseline", floors)
-
-
-def check_floors(argument: str, floors: Any) -> dict[str, float]:
-    """The floors, by test, as plain numbers.
-
-    Raises:
-        TypeError: No dict from strings to numbers.
-        ValueError: An unknown test, or a floor that no effect can be held against.
-    """
+    if isinstance(floors, str | Path):
+        floors = _read(argument, floors)
     numbers = isinstance(floors, Mapping) and all(
         isinstance(test, str) and isinstance(floor, int | float) and not isinstance(floor, bool)
         for test, floor in floors.items()
     )
     if not numbers:
         raise TypeError(
-            f"{argument}: expected a dict from test to floor, as keras_saliency.calibrate gives, "
-            f"received {floors!r}."
+            f"{argument}: expected a dict from test to floor, as keras_saliency.calibrate returns "
+            f"it, or the path of its file, received {floors!r}."
         )
-    unknown = [test for test in floors if rule_name(test) not in RULES]
+    unknown = [test for test in floors if rule_name(test) not in tests]
     if unknown:
         raise ValueError(
-            f"{argument}: expected tests of {', '.join(RULES)}, received {unknown[0]!r}."
+            f"{argument}: expected tests of {', '.join(tests)}, received {unknown[0]!r}."
         )
-    void = [test for test, floor in floors.items() if not 0 <= floor <= 1]
-    if void:
+    outside = [test for test, floor in floors.items() if not 0 <= floor <= 1]
+    if outside:
+        test = outside[0]
         raise ValueError(
-            f"{argument}: expected floors from 0 to 1, received {floors[void[0]]} for {void[0]!r}."
+            f"{argument}: expected floors from 0 to 1, received {floors[test]} for {test!r}."
         )
     return {test: float(floor) for test, floor in floors.items()}
+
+
+def _read(argument: str, path: str | Path) -> Any:
+    """The floors in a file written by `calibrate`."""
+    try:
+        content = json.loads(Path(path).read_text("utf-8"))
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
+        return content["floors"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{argument}: expected a JSON file written by keras_saliency.calibrate, received "
+            f"{str(path)!r}: {error!r}."
+        ) from error

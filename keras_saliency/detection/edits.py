@@ -1,8 +1,9 @@
-"""Counterfactual images: a probe with one thing taken from another probe, all else its own.
+"""Edits: counterfactual images, in which one thing is taken from another probe.
 
-Every edit here has the form `(recipients, donors, ...) -> images`, all `(num_pairs, height, width,
-channels)` floating point; row by row, `images` is the recipient with the donor's region, tint or
-band. Exchanging the first two arguments gives the rest: all but that from the donor.
+Every edit has the form `(recipients, donors, where) -> images`, with images `(num_pairs, height,
+width, channels)` in floating point. Row by row, the result is the recipient with the donor's
+region, tint or frequency band. With the first two arguments exchanged, it is everything else that
+comes from the donor. Edits of the whole image ignore `where`.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ HIGH_FREQUENCY = 0.33
 """From here on a spatial frequency counts as high, in cycles per pixel; the largest is 0.71."""
 
 
-def swap_region(recipients: Array, donors: Array, masks: Array) -> Array:
-    """The recipient with the donor's pixels where the mask is `True`.
+def swap_region(recipients: Array, donors: Array, where: Array) -> Array:
+    """The recipient with the donor's pixels where the mask `where` is `True`.
 
     Args:
         recipients: `(num_pairs, height, width, channels)`.
         donors: Same shape.
-        masks: bool `(height, width)` or `(num_pairs, height, width)`.
+        where: bool `(height, width)` or `(num_pairs, height, width)`.
 
     Example:
         >>> black, white = np.zeros((1, 1, 2, 1)), np.ones((1, 1, 2, 1))
         >>> swap_region(black, white, np.array([[True, False]])).ravel()
         array([1., 0.])
     """
-    return np.where(masks[..., np.newaxis], donors, recipients)
+    return np.where(where[..., np.newaxis], donors, recipients)
 
 
-def swap_tint(recipients: Array, donors: Array) -> Array:
+def swap_tint(recipients: Array, donors: Array, where: Array | None = None) -> Array:
     """The recipient with the donor's brightness and contrast, channel by channel.
 
     Each channel gets the donor's mean and standard deviation over the image. The result is kept
@@ -56,7 +57,7 @@ def swap_tint(recipients: Array, donors: Array) -> Array:
     return result
 
 
-def swap_high_frequency(recipients: Array, donors: Array) -> Array:
+def swap_high_frequency(recipients: Array, donors: Array, where: Array | None = None) -> Array:
     """The recipient with the donor's finest detail: all waves of `HIGH_FREQUENCY` and more.
 
     Example:

@@ -1,8 +1,8 @@
-"""Effects: one question put to a model about counterfactual images, and what its answers say.
+"""Effects: how much the answers of a model change when one thing is exchanged between probes.
 
-A question names an edit, which takes one thing from a *donor* and puts it into a *recipient*. It
-is asked with donors of the recipient's class and with donors of other classes; the effect is the
-difference. All draws have a seed of their own, and nothing here knows what the thing is.
+A swap names an edit, which takes one thing from a *donor* and puts it into a *recipient*. It is
+measured with donors of the recipient's class and with donors of other classes; the effect is the
+difference. Nothing here knows what the thing is.
 """
 
 from __future__ import annotations
@@ -10,75 +10,75 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from keras_saliency.data.reports import Array, Effect, Example, Window
+from keras_saliency.detection.pairs import Pairs
 
 Answer = Callable[[Array, Array], tuple[Array, Array]]
-"""From images, and the indices of the probes that they were made of, to the classes predicted (-1
-where that can't be told) and the scores of these probes' targets."""
+"""Asks the model: from images, and the indices of the probes that they were made from, to the
+predicted classes (-1 where unknown) and the scores of these probes' targets."""
 
-Edit = Callable[[Array, Array], Array]
+IndexEdit = Callable[[Array, Array], Array]
 """From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
 
-MIN_CLASS_SIZE = 4
-"""Where there are too many classes for so many probes of each, tests are made on some classes."""
-
-MIN_RECIPIENTS = 10
-"""With fewer no effect can be significant after Holm's correction over some ten tests."""
+ALPHA = 0.01
+"""The level of significance, for all tests of one evaluation together."""
 
 FURTHER = 0.7
-"""Of models without classes: from this share of pairs on, in which an image of another class moves
-the score further than one of the same class does, the model tells the classes apart."""
+"""For models without classes: tests start once the image of another class moves the score further
+than one of the same class in at least this share of pairs."""
 
 NUM_EXAMPLES = 4
-"""So many pairs are kept for the evidence, of different classes as far as there are any."""
+"""Pairs that are kept as evidence, of different classes where possible."""
 
 FLIPS = 9999
 """Sign flips drawn for a p-value; the smallest possible one is 1 / (FLIPS + 1)."""
 
+_ROWS = 1024
+"""Sign flips that are converted to floating point at a time."""
+
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """Who is changed with whose help.
+class Swap:
+    """One exchange to be measured.
 
     Attributes:
-        recipients: `(num_recipients,)`, indices of probes.
-        same: `(num_recipients, num_donors)`, donors of the recipient's class, never itself.
-        other: Same shape, donors of other classes.
-    """
-
-    recipients: Array
-    same: Array
-    other: Array
-
-
-@dataclass(frozen=True)
-class Question:
-    """One test to be made.
-
-    Attributes:
-        test: Its name, as in `Effect`.
+        test: The test's name, as in `Effect`.
         edit: Makes the counterfactual images.
         control: The same for the control; `None` if there is none.
-        pairs: Who is changed with whose help.
+        pairs: Recipients and donors.
         window: As in `Effect`.
         target: As in `Effect`.
     """
 
     test: str
-    edit: Edit
-    control: Edit | None
+    edit: IndexEdit
+    control: IndexEdit | None
     pairs: Pairs
     window: Window | None = None
     target: int | None = None
 
 
+@dataclass(frozen=True)
+class Readiness:
+    """Whether the model's answers can prove anything yet.
+
+    Attributes:
+        blocked_because: Why they can't; empty if they can.
+        scale: The change that counts as an effect of 1.
+        required: The accuracy that has to remain when donors are of the same class.
+    """
+
+    blocked_because: str
+    scale: float = 1.0
+    required: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the model said of the counterfactual images, each `(num_recipients, num_donors)`."""
+    """The model's answers to counterfactual images, each `(num_recipients, num_donors)`."""
 
     same: Array
     other: Array
@@ -86,94 +86,24 @@ class Answers:
     other_scores: Array
 
 
-def balanced(targets: Array, among: Array, at_most: int, seed: int) -> Array:
-    """So many of these probes at most, as evenly over the classes as there are any; sorted.
-
-    Classes that would be left with fewer than `MIN_CLASS_SIZE` probes each are left out, some of
-    them, so that the others have enough.
-    """
-    generator = np.random.default_rng(seed)
-    if len(among) <= at_most:
-        return among
-    classes = generator.permutation(np.unique(targets[among]))[: max(2, at_most // MIN_CLASS_SIZE)]
-    shuffled = generator.permutation(among[np.isin(targets[among], classes)])
-    rank = np.empty(len(shuffled), int)  # the first of each class, the second of each class, ...
-    for target in classes:
-        members = np.flatnonzero(targets[shuffled] == target)
-        rank[members] = np.arange(len(members))
-    return np.sort(shuffled[rank.argsort(kind="stable")[:at_most]])
-
-
-def split_halves(targets: Array, among: Array, seed: int) -> tuple[Array, Array]:
-    """Two halves of these probes, class by class: one proposes, the other tests.
-
-    Of an odd number the tests get one more.
-    """
-    generator = np.random.default_rng(seed)
-    choosers = [
-        generator.permutation(among[targets[among] == target])[
-            : (targets[among] == target).sum() // 2
-        ]
-        for target in np.unique(targets[among])
-    ]
-    first = np.sort(np.concatenate(choosers))
-    return first, np.setdiff1d(among, first)
-
-
-def draw_pairs(
-    targets: Array, among: Array, *, num_donors: int, seed: int, donors_of: int | None = None
-) -> Pairs:
-    """Draws donors of the recipient's own class and of others for each of these probes.
-
-    A class of a single probe has no donor of its own; its probe is no recipient. The same donor
-    may be drawn twice where there are fewer than `num_donors`.
-
-    Args:
-        targets: `(num_probes,)`.
-        among: Indices of recipients and donors.
-        num_donors: Of each kind, per recipient.
-        seed: Of the draw.
-        donors_of: If given, donors of other classes are of this class, and its own probes are no
-            recipients.
-    """
-    generator = np.random.default_rng(seed)
-    recipients: list[int] = []
-    same: list[Array] = []
-    other: list[Array] = []
-    for probe in among:
-        own = among[(targets[among] == targets[probe]) & (among != probe)]
-        others = among[targets[among] != targets[probe]]
-        if donors_of is not None:
-            others = among[(targets[among] == donors_of) & (targets[probe] != donors_of)]
-        if len(own) and len(others):
-            recipients.append(probe)
-            for drawn, pool in ((same, own), (other, others)):
-                drawn.append(generator.choice(pool, num_donors, replace=len(pool) < num_donors))
-    shape = len(recipients), num_donors
-    return Pairs(
-        np.array(recipients, np.int64),
-        np.array(same, np.int64).reshape(shape),
-        np.array(other, np.int64).reshape(shape),
-    )
-
-
-@lru_cache(maxsize=4)
-def _signs(size: int) -> Array:
+def draw_signs(size: int) -> Array:
+    """The sign flips for this many differences, int8 `(FLIPS, size)`; the same at every call."""
     generator = np.random.default_rng(0)
-    return generator.choice(np.array([-1.0, 1.0]), size=(FLIPS, size))
+    return generator.choice(np.array([-1, 1], np.int8), size=(FLIPS, size))
 
 
-def sign_flip_p_value(differences: Array) -> float:
-    """How likely a mean so large is, if each difference had its sign by a fair coin.
+def sign_flip_p_value(differences: Array, signs: Array | None = None) -> float:
+    """How likely a mean this large is if the sign of each difference were a fair coin flip.
 
     Exact for any distribution that is symmetric about 0: `(1 + number of flips with a mean at
     least as large) / (1 + number of flips)`, over 9999 random flips.
 
     Args:
         differences: `(num_probes,)`.
+        signs: What `draw_signs(num_probes)` returns, if it is at hand.
 
     Returns:
-        In (0, 1]; 1 if all differences are 0; `nan` if one is.
+        In (0, 1]; 1 if all differences are 0; `nan` if one is `nan`.
 
     Example:
         >>> sign_flip_p_value(np.array([0.5, -0.5, 0.25, -0.25])) > 0.4
@@ -185,21 +115,60 @@ def sign_flip_p_value(differences: Array) -> float:
     values = differences.astype(np.float64)
     if np.isnan(values).any():
         return math.nan
-    means = _signs(len(values)) @ values
-    return float((1 + (means >= values.sum() - 1e-9).sum()) / (1 + FLIPS))
+    if signs is None:
+        signs = draw_signs(len(values))
+    least = values.sum() - 1e-9
+    exceeding = sum(
+        int((signs[start : start + _ROWS].astype(np.float64) @ values >= least).sum())
+        for start in range(0, FLIPS, _ROWS)
+    )
+    return (1 + exceeding) / (1 + FLIPS)
 
 
 def required_accuracy(chance: float) -> float:
-    """From which accuracy on a model's answers count as more than guesses.
+    """The accuracy from which a model's answers count as more than guesses.
 
-    Twice chance, 0.6 at most; chance and a tenth at least; but no more than halfway from chance
+    Twice chance, but at most 0.6; at least chance plus 0.1; never more than halfway from chance
     to 1.
+
+    Example:
+        >>> [round(required_accuracy(chance), 2) for chance in (0.1, 0.5, 0.9)]
+        [0.2, 0.6, 0.95]
     """
     return min(max(chance + 0.1, min(2 * chance, 0.6)), (1 + chance) / 2)
 
 
+def min_recipients(num_tests: int) -> int | None:
+    """The number of recipients from which an effect can be significant among this many tests.
+
+    Holm's correction multiplies the smallest p-value by the number of tests. With n recipients a
+    sign-flip test has a smallest p-value of 2 to the power of -n, plus what the draws resolve.
+
+    Returns:
+        `None` if no number of recipients is enough.
+
+    Example:
+        >>> min_recipients(1), min_recipients(9), min_recipients(20), min_recipients(100)
+        (7, 10, 12, None)
+    """
+    left = ALPHA / num_tests - 1 / (1 + FLIPS)
+    return None if left <= 1e-9 else math.floor(-math.log2(left)) + 1
+
+
 class SwapExperiment:
-    """Asks the model about counterfactual images and compares the answers."""
+    """Asks the model about counterfactual images and compares the answers.
+
+    Args:
+        images: `(num_probes, height, width, channels)`.
+        targets: `(num_probes,)`.
+        scores: `(num_probes,)`, the targets' scores now.
+        answer: Asks the model; it gets at most `chunk_size` images.
+        chunk_size: Bounds the memory.
+        by_score: Whether effects are measured in the score instead of in accuracy.
+
+    Attributes:
+        passes: The number of images that the model was asked about.
+    """
 
     def __init__(
         self,
@@ -212,30 +181,31 @@ class SwapExperiment:
     ) -> None:
         self._images, self._targets, self._scores = images, targets, scores
         self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
-        self._chance = math.nan  # until the gate has seen who is asked about
+        self._signs: dict[int, Array] = {}  # by the number of differences
         self.passes = 0
 
-    def gate(self, pairs: Pairs, predictions: Array) -> tuple[str, float]:
-        """Whether the model knows the classes at all, and what 1 means for effects."""
-        mine = self._targets[pairs.recipients]
-        self._chance = float(np.unique(mine, return_counts=True)[1].max() / len(mine))
+    def readiness(self, pairs: Pairs, predictions: Array) -> Readiness:
+        """Whether the model knows the classes at all, and which change counts as an effect of 1."""
+        own = self._targets[pairs.recipients]
+        chance = float(np.unique(own, return_counts=True)[1].max() / len(own))
+        required = required_accuracy(chance)
         if not self._by_score:
-            accuracy = float((predictions[pairs.recipients] == mine).mean())
-            needed = required_accuracy(self._chance)
-            if accuracy >= needed:
-                return "", 1.0
-            return f"the accuracy on the probes is {accuracy:.2f}, below {needed:.2f}", 1.0
-        whole = self.ask(lambda _, donors: self._images[donors], pairs)
-        differences = self._differences(whole, pairs)
-        scale = float(differences.mean())
+            accuracy = float((predictions[pairs.recipients] == own).mean())
+            if accuracy >= required:
+                return Readiness("", required=required)
+            reason = f"the accuracy on the probes is {accuracy:.2f}, below {required:.2f}"
+            return Readiness(reason, required=required)
+        whole = self.run(lambda _, donors: self._images[donors], pairs)
+        scale = float(self._differences(whole, pairs).mean())
         same, other = self._changes(whole, pairs)
         further = float((same > other).mean())
-        if self._p_value((1.0, whole), pairs=pairs) < 0.01 and further >= FURTHER:
-            return "", scale
-        reason = f"the scores tell the probes' classes apart in {further:.2f} of pairs"
-        return f"{reason}, below {FURTHER:.2f}", scale if scale > 0 else math.nan
+        if self._p_value((1.0, whole), pairs=pairs) < ALPHA and further >= FURTHER:
+            return Readiness("", scale)
+        reason = f"the scores tell the classes of the probes apart in {further:.2f} of pairs"
+        scale = scale if scale > 0 else math.nan
+        return Readiness(f"{reason}, below {FURTHER:.2f}", scale)
 
-    def ask(self, edit: Edit, pairs: Pairs) -> Answers:
+    def run(self, edit: IndexEdit, pairs: Pairs) -> Answers:
         """Makes the counterfactual images, chunk by chunk, and asks the model about them."""
         shape = pairs.same.shape
         recipients = np.tile(pairs.recipients.repeat(shape[1]), 2)
@@ -252,6 +222,46 @@ class SwapExperiment:
         )
         return Answers(same, other, same_scores, other_scores)
 
+    def effect(self, swap: Swap, readiness: Readiness, num_tests: int) -> Effect:
+        """Measures one swap.
+
+        Args:
+            swap: What to exchange.
+            readiness: Of the same model and probes.
+            num_tests: How many tests are made in this round, which share the level `ALPHA`.
+        """
+        pairs, scale = swap.pairs, readiness.scale
+        answers = self.run(swap.edit, pairs)
+        differences = self._differences(answers, pairs) / scale
+        keep = self._keep(answers, pairs, scale)
+        numbers = {
+            "effect": float(differences.mean()),
+            "p_value": self._p_value((1 / scale, answers), pairs=pairs),
+            "keep": keep,
+        }
+        if not self._by_score:
+            numbers["flip"] = self._flip(answers, pairs)
+        if swap.control is not None:
+            control = self.run(swap.control, pairs)
+            others = self._differences(control, pairs) / scale
+            numbers |= {
+                "control": float(others.mean()),
+                "control_p_value": self._p_value((1 / scale, control), pairs=pairs),
+                "margin_p_value": self._p_value(
+                    (1 / scale, answers), (-1 / scale, control), pairs=pairs
+                ),
+            }
+        return Effect(
+            swap.test,
+            **numbers,
+            num_probes=len(pairs.recipients),
+            num_donors=pairs.same.shape[1],
+            window=swap.window,
+            target=swap.target,
+            untestable=_objection(len(pairs.recipients), num_tests, keep, readiness.required),
+            examples=self._examples(swap, answers, differences),
+        )
+
     def _changes(self, answers: Answers, pairs: Pairs) -> tuple[Array, Array]:
         """How much each pair kept, with a donor of the same class and with one of another."""
         if self._by_score:
@@ -266,7 +276,7 @@ class SwapExperiment:
         return np.asarray(same.mean(axis=1) - other.mean(axis=1))
 
     def _by_donor(self, answers: Answers, pairs: Pairs) -> Array:
-        """The same sum, per donor: what each gave, against all that its recipients got."""
+        """The same sum, per donor: what each gave, relative to all that its recipients got."""
         same, other = self._changes(answers, pairs)
         middle = (same.mean(axis=1, keepdims=True) + other.mean(axis=1, keepdims=True)) / 2
         changes = np.concatenate([(same - middle).ravel(), (middle - other).ravel()])
@@ -274,14 +284,20 @@ class SwapExperiment:
         return np.bincount(np.unique(donors, return_inverse=True)[1], changes)
 
     def _p_value(self, *sides: tuple[float, Answers], pairs: Pairs) -> float:
-        """Of a weighted sum of effects > 0, were other recipients drawn, or other donors.
+        """The p-value of a weighted sum of effects > 0, over recipients and over donors.
 
-        Flips by recipient alone would take it for evidence that a few donors of one class happen
-        to carry something that throws the model off. So both are flipped; the larger p counts.
+        Flips by recipient alone would count it as evidence if a few donors of one class happen to
+        carry something that confuses the model. So both are flipped, and the larger p counts.
         """
         recipients = [weight * self._differences(answers, pairs) for weight, answers in sides]
         donors = [weight * self._by_donor(answers, pairs) for weight, answers in sides]
-        return max(sign_flip_p_value(np.sum(parts, axis=0)) for parts in (recipients, donors))
+        return max(self._flipped(np.sum(parts, axis=0)) for parts in (recipients, donors))
+
+    def _flipped(self, differences: Array) -> float:
+        size = len(differences)
+        if size not in self._signs:
+            self._signs[size] = draw_signs(size)
+        return sign_flip_p_value(differences, self._signs[size])
 
     def _flip(self, answers: Answers, pairs: Pairs) -> float:
         """How much more often the answer was the class of the other donor."""
@@ -289,71 +305,40 @@ class SwapExperiment:
         return float((answers.other == theirs).mean() - (answers.same == theirs).mean())
 
     def _keep(self, answers: Answers, pairs: Pairs, scale: float) -> float:
+        """What remains when the donor is of the same class."""
         if self._by_score:
             own = self._scores[pairs.recipients, np.newaxis]
             return 1 - float(np.abs(answers.same_scores - own).mean()) / scale
         return float((answers.same == self._targets[pairs.recipients, np.newaxis]).mean())
 
-    def effect(self, question: Question, scale: float) -> Effect:
-        """Makes one test."""
-        pairs = question.pairs
-        answers = self.ask(question.edit, pairs)
-        differences = self._differences(answers, pairs) / scale
-        keep = self._keep(answers, pairs, scale)
-        numbers = {
-            "effect": float(differences.mean()),
-            "p_value": self._p_value((1 / scale, answers), pairs=pairs),
-            "keep": keep,
-        }
-        if not self._by_score:
-            numbers["flip"] = self._flip(answers, pairs)
-        if question.control is not None:
-            control = self.ask(question.control, pairs)
-            others = self._differences(control, pairs) / scale
-            numbers |= {
-                "control": float(others.mean()),
-                "control_p_value": self._p_value((1 / scale, control), pairs=pairs),
-                "margin_p_value": self._p_value(
-                    (1 / scale, answers), (-1 / scale, control), pairs=pairs
-                ),
-            }
-        return Effect(
-            question.test,
-            **numbers,
-            num_probes=len(pairs.recipients),
-            num_donors=pairs.same.shape[1],
-            window=question.window,
-            target=question.target,
-            untestable=self._objection(len(pairs.recipients), keep),
-            examples=self._examples(question, answers, differences),
-        )
-
-    def _objection(self, num_recipients: int, keep: float) -> str:
-        """Why the numbers of a test prove nothing; empty if they may."""
-        if num_recipients < MIN_RECIPIENTS:
-            return f"{num_recipients} probes can't prove an effect, it takes {MIN_RECIPIENTS}"
-        needed = 0.0 if self._by_score else required_accuracy(self._chance)
-        if keep < needed:
-            kept = f"with donors of the same class {keep:.2f} is kept"
-            return f"exchanging it spoils the images: {kept}"
-        return ""
-
-    def _examples(
-        self, question: Question, answers: Answers, differences: Array
-    ) -> tuple[Example, ...]:
-        pairs = question.pairs
+    def _examples(self, swap: Swap, answers: Answers, differences: Array) -> tuple[Example, ...]:
+        """The pairs in which the answer changed most, first one of each class."""
+        pairs = swap.pairs
         own = self._targets[pairs.recipients, np.newaxis]
-        telling = (answers.same == own) & (answers.other != own)
+        changed = (answers.same == own) & (answers.other != own)
         order = np.argsort(-differences, kind="stable")
-        _, firsts = np.unique(own[order], return_index=True)  # of each class, before the others
+        _, firsts = np.unique(own[order], return_index=True)
         order = order[
             np.concatenate([np.sort(firsts), np.setdiff1d(np.arange(len(order)), firsts)])
         ]
         examples = []
         for row in order[:NUM_EXAMPLES]:
-            column = int(telling[row].argmax())
+            column = int(changed[row].argmax())
             recipient, donor = pairs.recipients[row], pairs.other[row, column]
-            image = question.edit(np.array([recipient]), np.array([donor]))[0]
-            said = int(answers.other[row, column]), int(answers.same[row, column])
-            examples.append(Example(int(recipient), int(donor), image, *said))
+            image = swap.edit(np.array([recipient]), np.array([donor]))[0]
+            predictions = int(answers.other[row, column]), int(answers.same[row, column])
+            examples.append(Example(int(recipient), int(donor), image, *predictions))
         return tuple(examples)
+
+
+def _objection(num_recipients: int, num_tests: int, keep: float, required: float) -> str:
+    """Why the numbers of a test prove nothing; empty if they may."""
+    fewest = min_recipients(num_tests)
+    if fewest is None:
+        return f"{num_tests} tests at once are too many for any of them to be significant"
+    if num_recipients < fewest:
+        return f"{num_recipients} probes are too few to prove an effect, it takes {fewest}"
+    if keep < required:
+        kept = f"with donors of the same class {keep:.2f} is left, below {required:.2f}"
+        return f"the exchange damages the images: {kept}"
+    return ""

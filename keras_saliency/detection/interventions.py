@@ -6,51 +6,165 @@ and with one of another class alike. So if the model does not read the class fro
 two make no difference: the region-swap effect is 0, however unnatural the images. Xiao et al. call
 it the background gap, for backgrounds (arXiv:2006.09994).
 
-Everything here is pure: images and maps in, a question to the model (`Answer`), records out.
-Donors are drawn with a fixed seed, the same at each evaluation.
+Everything here is pure: images and maps in, questions to the model (`Answer`), records out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from keras_saliency.data.checks import check_choice
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, Effect, InterventionResults
-from keras_saliency.detection.edits import swap_high_frequency, swap_region, swap_tint
+from keras_saliency.detection.calibration import checked_floors
 from keras_saliency.detection.effects import (
-    MIN_RECIPIENTS,
     Answer,
-    Edit,
-    Pairs,
-    Question,
+    IndexEdit,
+    Swap,
     SwapExperiment,
+    min_recipients,
+)
+from keras_saliency.detection.pairs import (
+    MAX_RECIPIENTS,
+    Pairs,
     balanced,
+    donors_for,
     draw_pairs,
-    split_halves,
 )
-from keras_saliency.detection.proposals import (
-    class_hot_window,
-    contrast_weighted,
-    elsewhere,
-    hot_window,
-    own_hot_windows,
-    window_mask,
+from keras_saliency.detection.proposals import contrast_weighted, elsewhere
+from keras_saliency.detection.tests import (
+    TESTS,
+    Edit,
+    InterventionTest,
+    Place,
+    Round,
+    rule_name,
 )
-from keras_saliency.metrics.localization import border
 
-BORDER, THIN_BORDER = 0.12, 0.05
-"""How wide the tested borders are on each side, as a share of the shorter side."""
 
-THIN_AREA = 0.25
-"""A border of a larger share of the area is not thin any more."""
+@dataclass(frozen=True)
+class Interventions:
+    """Which intervention tests are made, when, and what is a problem.
 
-MAX_RECIPIENTS = 256
-"""So many probes are changed at most, the same number of each class as far as there are any."""
+    Args:
+        when: `"auto"`: at the first evaluation, at epochs ever further apart, at the last one,
+            after a warning, and when a metric has moved; `"epoch"`: at the end of each epoch that
+            is evaluated.
+        tests: What to test: names of built-in tests, the keys of `keras_saliency.TESTS`, and
+            custom `InterventionTest`s. Default: all built-in ones. `[*ks.TESTS, mine]` adds one to
+            them.
+        ignore: Names of tests that do not hold for your data, such as `("tint",)` if the classes
+            *are* colours, or of one region, `("region/tag",)`. Their effects are reported as
+            findings and never raise an alert.
+        floors: The effects that have to be exceeded for an alert, by test: a dict, or a file
+            written by `keras_saliency.calibrate`. Where the floor of the test itself is higher,
+            that one holds.
+        seed: Seed of all draws; every evaluation makes the same ones.
 
-NUM_DONORS = 4
-"""Donors of each kind per recipient, at most."""
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a wrong value.
+
+    Example:
+        >>> Interventions(ignore=("tint",)).when
+        'auto'
+    """
+
+    when: str = "auto"
+    tests: Sequence[str | InterventionTest] | None = None
+    ignore: Sequence[str] = ()
+    floors: str | Path | Mapping[str, float] | None = None
+    seed: int = 0
+    table: Mapping[str, InterventionTest] = field(init=False, repr=False, compare=False)
+    """The rows of `tests`, by name."""
+    _floors: Mapping[str, float] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_choice("when", self.when, ("auto", "epoch"))
+        table = _checked_tests(self.tests)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise TypeError(f"seed: expected an integer, received {self.seed!r}.")
+        object.__setattr__(self, "table", MappingProxyType(table))
+        object.__setattr__(self, "ignore", _checked_ignore(self.ignore, table))
+        floors = checked_floors("floors", self.floors, {**TESTS, **table})
+        object.__setattr__(self, "_floors", MappingProxyType(floors))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickles the arguments: a read-only table can't be pickled."""
+        arguments = (self.when, self.tests, self.ignore, self.floors, self.seed)
+        return (Interventions, arguments)
+
+    def floor(self, test: str) -> float:
+        """The floor of a test that was given as `floors`; 0 if none was."""
+        return float(self._floors.get(test, 0.0))
+
+    def ignores(self, test: str) -> bool:
+        """Whether a test, or its row of the table, is ignored."""
+        return test in self.ignore or rule_name(test) in self.ignore
+
+
+def checked_interventions(interventions: object) -> Interventions | None:
+    """The settings for what a user gives as `interventions`.
+
+    Args:
+        interventions: `"auto"`, `"epoch"`, `None`, or `Interventions`.
+
+    Raises:
+        TypeError: Something else.
+        ValueError: An unknown string.
+    """
+    if interventions is None or isinstance(interventions, Interventions):
+        return interventions
+    expected = "expected 'auto', 'epoch', None (no tests) or ks.Interventions(...)"
+    if not isinstance(interventions, str):
+        raise TypeError(f"interventions: {expected}, received {interventions!r}.")
+    if interventions not in ("auto", "epoch"):
+        raise ValueError(f"interventions: {expected}, received {interventions!r}.")
+    return Interventions(when=interventions)
+
+
+def _checked_tests(tests: object) -> dict[str, InterventionTest]:
+    if tests is None:
+        return dict(TESTS)
+    if isinstance(tests, str | InterventionTest) or not isinstance(tests, Sequence):
+        raise TypeError(
+            f"tests: expected a list of names and InterventionTests, received {tests!r}. "
+            "[*ks.TESTS, mine] adds one to the built-in tests."
+        )
+    table: dict[str, InterventionTest] = {}
+    for test in tests:
+        if isinstance(test, str):
+            row = TESTS[check_choice("tests", test, tuple(TESTS))]
+        elif isinstance(test, InterventionTest):
+            row = test
+            if test.edit is None and TESTS.get(test.name) is not test:
+                raise ValueError(f"tests: expected an edit, {test.name!r} has none.")
+        else:
+            raise TypeError(f"tests: expected a name or an InterventionTest, received {test!r}.")
+        if row.name in table:
+            raise ValueError(f"tests: expected each test once, received {row.name!r} twice.")
+        table[row.name] = row
+    if not table:
+        raise ValueError("tests: expected at least one test. interventions=None makes none.")
+    return table
+
+
+def _checked_ignore(ignore: object, table: Mapping[str, InterventionTest]) -> tuple[str, ...]:
+    if isinstance(ignore, str) or not isinstance(ignore, Sequence | set | frozenset):
+        raise TypeError(f"ignore: expected a list of names of tests, received {ignore!r}.")
+    for name in ignore:
+        if not isinstance(name, str):
+            raise TypeError(f"ignore: expected names of tests, received {name!r}.")
+        if rule_name(name) not in table:
+            listed = ", ".join(table)
+            raise ValueError(f"ignore: expected names of {listed}, received {name!r}.")
+    return tuple(ignore)
 
 
 def intervene(
@@ -62,171 +176,170 @@ def intervene(
     *,
     by_score: bool,
     chunk_size: int,
-    seed: int = 0,
+    settings: Interventions | None = None,
+    metrics: Mapping[str, float] | None = None,
 ) -> InterventionResults:
     """Makes every test that these probes allow.
 
     Args:
-        probes: With targets.
-        maps: `(num_probes, height, width)`, saliency maps, which propose windows.
+        probes: The probes.
+        maps: `(num_probes, height, width)`, saliency maps, which propose places.
         predictions: `(num_probes,)`, the classes predicted now.
         scores: `(num_probes,)`, the targets' scores now.
-        answer: Asks the model about images; it gets `chunk_size` of them at most.
+        answer: Asks the model; it gets at most `chunk_size` images.
         by_score: Whether effects are measured in the score instead of in accuracy.
         chunk_size: Bounds the memory.
-        seed: Of all draws.
+        settings: Which tests, and the seed.
+        metrics: The metrics of this evaluation, which have the effect of `"groups"`.
+
+    Raises:
+        ValueError: The edit of a custom test returns something else than images.
     """
+    settings = settings or Interventions()
     unit = "score" if by_score else "accuracy"
+    groups = _groups(settings.table, metrics or {}, len(probes))
     targets = probes.targets
     if probes.kind != "image":
-        return InterventionResults(
-            (), f"tests are made with images, not with {probes.kind}", unit, 0, ""
-        )
+        reason = f"tests need images, these probes are {probes.kind}"
+        return InterventionResults(groups, reason, unit, 0, "")
     if targets is None:
-        return InterventionResults((), "the probes have no targets", unit, 0, "")
-    everyone = balanced(targets, np.arange(len(targets)), MAX_RECIPIENTS, seed)
-    pairs = draw_pairs(targets, everyone, num_donors=donors_for(everyone), seed=seed)
+        return InterventionResults(groups, "the probes have no targets", unit, 0, "")
+    tested = balanced(targets, np.arange(len(targets)), MAX_RECIPIENTS, settings.seed)
+    num_donors = donors_for(tested)
+    pairs = draw_pairs(targets, tested, num_donors=num_donors, seed=settings.seed)
     if not len(pairs.recipients):
-        few = "it takes two classes, and two probes of one"
-        return InterventionResults((), few, unit, 0, "")
-    asker = SwapExperiment(probes.images, targets, scores, answer, chunk_size, by_score)
-    gate, scale = asker.gate(pairs, predictions)
-    tests = [
-        *_named(probes, pairs, seed),
-        *_proposed(probes.images, targets, maps, pairs, everyone, seed),
+        reason = "it takes two classes, and two probes of one of them"
+        return InterventionResults(groups, reason, unit, 0, "")
+    experiment = SwapExperiment(probes.images, targets, scores, answer, chunk_size, by_score)
+    readiness = experiment.readiness(pairs, predictions)
+    round_ = Round(
+        images=probes.images,
+        targets=targets,
+        maps=contrast_weighted(maps, probes.images),
+        masks=probes.masks,
+        regions=probes.regions,
+        tested=tested,
+        pairs=pairs,
+        seed=settings.seed,
+    )
+    swaps = [
+        _bound(test, place, round_)
+        for test in settings.table.values()
+        if test.edit is not None
+        for place in ([Place()] if test.propose is None else test.propose(round_))
     ]
-    effects = [test if isinstance(test, Effect) else asker.effect(test, scale) for test in tests]
-    note = _left_out(probes, targets, everyone, pairs)
-    return InterventionResults(tuple(effects), gate, unit, asker.passes, note)
+    num_tests = len(swaps) + len(groups)
+    effects = [
+        swap if isinstance(swap, Effect) else experiment.effect(swap, readiness, num_tests)
+        for swap in swaps
+    ]
+    return InterventionResults(
+        (*effects, *groups),
+        readiness.blocked_because,
+        unit,
+        experiment.passes,
+        _left_out(probes, targets, tested, pairs),
+    )
 
 
-def _left_out(probes: ProbeSet, targets: Array, everyone: Array, pairs: Pairs) -> str:
+def _groups(
+    table: Mapping[str, InterventionTest], metrics: Mapping[str, float], num_probes: int
+) -> tuple[Effect, ...]:
+    """The gap between groups, which is an effect without an exchange."""
+    if "groups" not in table or "group_gap" not in metrics:
+        return ()
+    gap, p_value = metrics["group_gap"], metrics["group_gap_p_value"]
+    return (Effect("groups", effect=gap, p_value=p_value, num_probes=num_probes),)
+
+
+def _bound(test: InterventionTest, place: Place, round_: Round) -> Swap | Effect:
+    """A test at a place, as edits of probes; an effect without numbers if it can't be made."""
+    name = f"{test.name}/{place.name}" if place.name else test.name
+    if place.untestable:
+        return Effect(name, untestable=place.untestable)
+    if test.edit is None:
+        raise ValueError(f"tests: expected an edit, {test.name!r} has none.")
+    control: IndexEdit | None = None
+    if test.control == "rest":
+        control = _exchange(test, test.edit, place.mask, place.overlap, round_.images, rest=True)
+    elif test.control == "inside":
+        control = _exchange(test, test.edit, place.control, place.overlap, round_.images)
+    elif test.control == "elsewhere" and place.mask is not None:
+        moved = elsewhere(place.mask, round_.seed)
+        if moved is not None:
+            control = _exchange(test, test.edit, moved, place.overlap, round_.images)
+    return Swap(
+        name,
+        _exchange(test, test.edit, place.mask, place.overlap, round_.images),
+        control,
+        place.pairs or round_.pairs,
+        place.window,
+        place.target,
+    )
+
+
+def _exchange(
+    test: InterventionTest,
+    edit: Edit,
+    mask: Array | None,
+    overlap: bool,
+    images: Array,
+    *,
+    rest: bool = False,
+) -> IndexEdit:
+    """An edit of images as one of indices; `rest` takes everything else from the donor."""
+
+    def exchanged(recipients: Array, donors: Array) -> Array:
+        where = mask
+        if mask is not None and mask.ndim == 3:
+            both = mask[recipients], mask[donors]
+            where = both[0] & both[1] if overlap else both[0] | both[1]
+        ours, theirs = images[recipients], images[donors]
+        made = edit(theirs, ours, where) if rest else edit(ours, theirs, where)
+        return _checked_images(test, made, ours)
+
+    return exchanged
+
+
+def _checked_images(test: InterventionTest, made: object, expected: Array) -> Array:
+    """What an edit returned, if it is images like those that it was given."""
+    if not isinstance(made, np.ndarray) or made.shape != expected.shape:
+        received = made.shape if isinstance(made, np.ndarray) else type(made).__name__
+        raise ValueError(
+            f"edit of the test {test.name!r}: expected a NumPy array of shape {expected.shape}, as "
+            f"the recipients, received {received}."
+        )
+    return made.astype(expected.dtype, copy=False)
+
+
+def _left_out(probes: ProbeSet, targets: Array, tested: Array, pairs: Pairs) -> str:
     """Which classes are not tested, and why; empty if all are."""
-    classes, drawn = {*targets.tolist()}, {*targets[everyone].tolist()}
+    classes, drawn = {*targets.tolist()}, {*targets[tested].tolist()}
     single = sorted(drawn - {*targets[pairs.recipients].tolist()})
     names = ", ".join(map(probes.class_name, single))
     return "; ".join(
-        [f"tests are made on {len(drawn)} of the {len(classes)} classes"] * (drawn != classes)
+        [f"{len(drawn)} of the {len(classes)} classes are tested"] * (drawn != classes)
         + [f"classes with a single probe are not tested: {names}"] * bool(single)
     )
 
 
-def what_is_tested(found: InterventionResults | None, at_times: bool) -> str:
-    """Which tests are made and which can't be, and what one round of them takes, in words.
+def what_is_tested(results: InterventionResults | None, when: str) -> str:
+    """Which tests are made, which can't be, and what one round of them takes, in words.
 
     Args:
-        found: What the first round found; `None` where none is made.
-        at_times: Whether rounds are ever further apart.
+        results: Of the first round; `None` if there is none.
+        when: As in `Interventions`.
     """
-    if found is None:
-        return "no tests of what the model uses (interventions=None)"
-    if not found.effects:
-        return f"no tests of what the model uses: {found.blocked_because}"
-    few = [effect for effect in found.effects if effect.num_probes < MIN_RECIPIENTS]
-    tested = [effect.test for effect in found.effects if effect not in few]
-    missing = [f"{effect.test} ({effect.untestable})" for effect in few]
-    when = "often at first, then ever less" if at_times else "every time"
-    text = f"tests what the model uses, {when}: {', '.join(tested) or 'none'}"
-    text += f"; {found.passes} forward passes"
-    text += f"; not testable: {', '.join(missing)}" if missing else ""
-    return text + (f"; {found.note}" if found.note else "")
-
-
-def donors_for(recipients: Array) -> int:
-    """How many donors of each kind so many recipients get."""
-    return max(1, min(NUM_DONORS, MAX_RECIPIENTS // max(1, len(recipients))))
-
-
-def _swap(images: Array, mask: Array) -> Edit:
-    """Exchanges a region that is the same for all, or the union of both probes' own regions."""
-
-    def edit(recipients: Array, donors: Array) -> Array:
-        masks = mask if mask.ndim == 2 else mask[recipients] | mask[donors]
-        return swap_region(images[recipients], images[donors], masks)
-
-    return edit
-
-
-def _each(edit: Callable[[Array, Array], Array], images: Array) -> Edit:
-    """An edit of images as one of indices."""
-    return lambda recipients, donors: edit(images[recipients], images[donors])
-
-
-def _placed(images: Array, mask: Array, seed: int) -> tuple[Edit, Edit | None]:
-    """Exchanges a region; and its control, the same shape elsewhere."""
-    moved = elsewhere(mask, seed)
-    return _swap(images, mask), None if moved is None else _swap(images, moved)
-
-
-def _exchanged(edit: Edit) -> Edit:
-    """Everything but that from the donor."""
-    return lambda recipients, donors: edit(donors, recipients)
-
-
-def _named(probes: ProbeSet, pairs: Pairs, seed: int) -> list[Question | Effect]:
-    """The tests of what is named in advance: by the user, or by a stated prior."""
-    images = probes.images
-    height, width = images.shape[1:3]
-    questions: list[Question | Effect] = []
-    for name, region in probes.regions.items():
-        mask = region[0] if (region == region[0]).all() else region
-        questions.append(Question(f"region/{name}", *_placed(images, mask, seed), pairs))
-    if probes.masks is not None:
-        masks = probes.masks
-
-        def background(recipients: Array, donors: Array) -> Array:
-            outside = ~(masks[recipients] | masks[donors])
-            return swap_region(images[recipients], images[donors], outside)
-
-        questions.append(Question("background", background, None, pairs))
-    outer = _swap(images, border(height, width, BORDER))
-    ring = border(height, width, THIN_BORDER)
-    narrow = _swap(images, ring)
-    thin = Question("thin_border", narrow, _exchanged(narrow), pairs)
-    small = Effect("thin_border", untestable="of so small an image a border is too much")
-    tint, detail = _each(swap_tint, images), _each(swap_high_frequency, images)
-    return [
-        *questions,
-        Question("border", outer, _exchanged(outer), pairs),
-        small if ring.mean() > THIN_AREA else thin,
-        Question("tint", tint, _exchanged(tint), pairs),
-        Question("high_frequency", detail, _exchanged(detail), pairs),
-    ]
-
-
-def _proposed(
-    images: Array, targets: Array, maps: Array, pairs: Pairs, everyone: Array, seed: int
-) -> list[Question | Effect]:
-    """The tests of what the maps propose; effects without a number where none can be made.
-
-    Windows that are the same for all are chosen on one half of the probes and tested on the
-    other; else a window would be tested by the very chance that it was chosen for.
-    """
-    maps = contrast_weighted(maps, images)
-    outer, inner = (_swap(images, own_hot_windows(maps, outer=side)) for side in (True, False))
-    own = Question("own_hot_spot", outer, inner, pairs)
-    choosers, testers = split_halves(targets, everyone, seed)
-    halves = draw_pairs(targets, testers, num_donors=donors_for(testers), seed=seed)
-    if not len(halves.recipients) or not len(choosers):
-        few = "it takes two classes with three probes each"
-        return [own, *(Effect(test, untestable=few) for test in ("hot_window", "class_hot_spot"))]
-    hot = hot_window(maps[choosers])
-    proposal = class_hot_window(maps[choosers], targets[choosers])
-    if hot is None or proposal is None:
-        dead = "too few maps are alive"
-        return [own, *(Effect(test, untestable=dead) for test in ("hot_window", "class_hot_spot"))]
-    target, window = proposal
-    toward = draw_pairs(
-        targets, testers, num_donors=donors_for(testers), seed=seed, donors_of=target
-    )
-    shape = images.shape[1:3]
-    tests: list[Question | Effect] = [
-        own,
-        Question("hot_window", *_placed(images, window_mask(hot, *shape), seed), halves, hot),
-    ]
-    if len(toward.recipients):
-        edits = _placed(images, window_mask(window, *shape), seed)
-        tests.append(Question("class_hot_spot", *edits, toward, window, target))
-    else:
-        tests.append(Effect("class_hot_spot", untestable="no other class has three probes"))
-    return tests
+    if results is None:
+        return "no intervention tests (interventions=None)"
+    if not results.effects:
+        return f"no intervention tests: {results.blocked_because}"
+    fewest = min_recipients(len(results.effects)) or math.inf
+    missing = [effect for effect in results.effects if effect.num_probes < fewest]
+    tested = [effect.test for effect in results.effects if effect not in missing]
+    reasons = [f"{effect.test} ({effect.untestable})" for effect in missing]
+    how_often = "frequent at first, then less often" if when == "auto" else "at every evaluation"
+    text = f"intervention tests ({how_often}): {', '.join(tested) or 'none'}"
+    text += f"; {results.passes} forward passes"
+    text += f"; not testable: {', '.join(reasons)}" if reasons else ""
+    return text + (f"; {results.note}" if results.note else "")

@@ -1,29 +1,78 @@
-"""Whether XLA compiles what is run on a model: as told, or as measured."""
+"""Decides whether XLA compiles the passes: as requested, or by timing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.data.checks import check_choice
+from keras_saliency.attributions import REDUCTIONS
+from keras_saliency.data.checks import check_choice, check_positive_int
 from keras_saliency.engine.explainer import Explainer
 
 
-def check_compilation(jit_compile: object) -> bool | str:
-    """Returns `True`, `False` or `"auto"`.
+@dataclass(frozen=True)
+class Compute:
+    """How maps are computed.
+
+    Args:
+        batch_size: The largest number of probes per pass; it bounds the memory.
+        jit_compile: Whether XLA compiles the passes. `"auto"`: not on a CPU, where XLA was slower
+            in nearly all measurements; on another device both variants are timed on the first
+            probes, and the faster one is kept.
+        reduction: How channels become one map: `"max_abs"`, `"l2"`, `"sum"` or `"signed"`.
+            Default: `"l2"` for tokens, `"max_abs"` for everything else. See
+            `keras_saliency.attributions.reductions`.
 
     Raises:
-        TypeError: Of another type.
-        ValueError: Another word.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a wrong value.
+
+    Example:
+        >>> Compute(batch_size=8)
+        Compute(batch_size=8, jit_compile='auto', reduction=None)
     """
-    if isinstance(jit_compile, bool):
-        return jit_compile
-    if not isinstance(jit_compile, str):
-        raise TypeError(f"jit_compile: expected True, False or 'auto', received {jit_compile!r}.")
-    return str(check_choice("jit_compile", jit_compile, ("auto",)))
+
+    batch_size: int = 32
+    jit_compile: bool | str = "auto"
+    reduction: str | None = None
+
+    def __post_init__(self) -> None:
+        check_positive_int(
+            "batch_size", self.batch_size, hint="It is the number of probes per pass."
+        )
+        if not isinstance(self.jit_compile, bool | str):
+            raise TypeError(
+                f"jit_compile: expected True, False or 'auto', received {self.jit_compile!r}."
+            )
+        if isinstance(self.jit_compile, str):
+            check_choice("jit_compile", self.jit_compile, ("auto",))
+        if self.reduction is not None:
+            check_choice("reduction", self.reduction, REDUCTIONS)
+
+    def reduction_for(self, kind: str) -> str:
+        """The reduction for a kind of input."""
+        return self.reduction or ("l2" if kind == "tokens" else "max_abs")
+
+
+def checked_compute(compute: object) -> Compute:
+    """The settings for what a user gives as `compute`: `"auto"` or a `Compute`.
+
+    Raises:
+        TypeError: Something else.
+        ValueError: Another string.
+    """
+    if isinstance(compute, Compute):
+        return compute
+    expected = "expected 'auto' or ks.Compute(...)"
+    if not isinstance(compute, str):
+        raise TypeError(f"compute: {expected}, received {compute!r}.")
+    if compute != "auto":
+        raise ValueError(f"compute: {expected}, received {compute!r}.")
+    return Compute()
 
 
 def compiled(make: Callable[..., Explainer], jit_compile: bool | str) -> tuple[Explainer, str]:
@@ -31,9 +80,7 @@ def compiled(make: Callable[..., Explainer], jit_compile: bool | str) -> tuple[E
 
     Args:
         make: Makes an explainer; it takes `jit_compile=`.
-        jit_compile: `"auto"` decides by the device: not on a CPU, where XLA was slower for
-            nearly all that `benchmarks/compilation.py` measures; elsewhere both are made, and the
-            one that is faster on the first probes stays.
+        jit_compile: As in `Compute`; `benchmarks/compilation.py` measures both.
     """
     if isinstance(jit_compile, bool):
         return make(jit_compile=jit_compile), f"XLA {'on' if jit_compile else 'off'}"

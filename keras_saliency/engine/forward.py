@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_saliency.attributions import scores
 from keras_saliency.attributions.differentiation import LayerCall
-from keras_saliency.attributions.scores import Score, Tensor
+from keras_saliency.attributions.scores import ScoreFunction, Tensor
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.models import fed_shape, input_shapes
@@ -29,7 +29,7 @@ class ForwardPass:
     """
 
     def __init__(
-        self, model: Any, probes: ProbeSet, score: Score, output: str | int | None
+        self, model: Any, probes: ProbeSet, score: ScoreFunction, output: str | int | None
     ) -> None:
         self.model, self.score = model, score
         self._probes, self._output = probes, output

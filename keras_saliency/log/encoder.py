@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.data.blocks import thumbnails
+from keras_saliency.data.blocks import rounded, thumbnails
 from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport, Verdict
 from keras_saliency.data.serialization import to_json
-from keras_saliency.detection import alerts
+from keras_saliency.detection.alerts import effect_metrics
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import codes, packed
 from keras_saliency.metrics.catalog import descriptions
@@ -27,6 +27,7 @@ from keras_saliency.rendering.heatmaps import (
     value_range,
 )
 from keras_saliency.rendering.renderers import PANEL, renderer
+from keras_saliency.rendering.settings import Pictures
 
 MAX_PICTURE = 224
 """The longer side of the images below the maps, in pixels: larger ones are averaged."""
@@ -49,14 +50,12 @@ class Encoder:
 
     Args:
         probes: What the reports are about.
-        map_size: The longer side of an image's maps in pixels: larger ones are averaged.
-        scale: One of `keras_saliency.rendering.heatmaps.SCALES`.
-        colormap: The name of a matplotlib colormap.
+        pictures: The scale and the colormap that the tab starts with, and the size of maps.
     """
 
-    def __init__(self, probes: ProbeSet, map_size: int, scale: str, colormap: str) -> None:
-        self._probes, self._map_size = probes, map_size
-        self._scale, self._colormap = scale, colormap
+    def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
+        self._probes, self._map_size = probes, pictures.map_size or 1
+        self._scale, self._colormap = pictures.scale, pictures.colormap
         every = np.arange(len(probes))
         self._renderer = None if probes.kind == "image" else renderer(probes, every, PANEL)
 
@@ -157,17 +156,11 @@ class Encoder:
             "blocked_because": found.blocked_because,
             "note": found.note,
             "passes": found.passes,
-            "metrics": alerts.numbers(found),
-            "verdicts": [self._verdict(verdict) for verdict in report.verdicts],
+            "metrics": effect_metrics(found),
+            "verdicts": [_verdict_row(verdict) for verdict in report.verdicts],
             "alerts": raised,
         }
         return tags.FINDINGS, packed(header, arrays)
-
-    def _verdict(self, verdict: Verdict) -> dict[str, Any]:
-        told = to_json(verdict, leave_out=_TOO_LARGE)
-        effect = told.pop("effect")
-        said = alerts.subject(verdict.effect, self._probes.class_name)
-        return {**effect, "raw_p_value": effect["p_value"], **told, "subject": said}
 
     def _smaller(self, maps: Array) -> Array:
         """Maps as they are kept, `(num_probes, ...)`."""
@@ -192,14 +185,14 @@ class Encoder:
         black, white = value_range(images)
         return np.concatenate(
             [
-                _rounded(
-                    thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE)
-                )
+                rounded(thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE))
                 for first in range(len(images))  # one at a time: copies in float64 are large
             ]
         )
 
 
-def _rounded(picture: Array) -> Array:
-    """Means of pixels to the nearest uint8; pixels stay."""
-    return picture if picture.dtype == np.uint8 else (picture + 0.5).astype(np.uint8)
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    """A verdict and its effect as one row of a table."""
+    row = to_json(verdict, leave_out=_TOO_LARGE)
+    effect = row.pop("effect")
+    return {**effect, "raw_p_value": effect["p_value"], **row}

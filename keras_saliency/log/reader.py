@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 
+from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import (
     Alert,
     Array,
@@ -31,7 +32,7 @@ Blobs = dict[str, dict[int, tuple[float, list[bytes]]]]
 
 @dataclass(frozen=True, eq=False)
 class LoggedProbes:
-    """What a log holds of the probes; arrays are read-only.
+    """What a log holds of the probes; arrays and mappings are read-only.
 
     Attributes:
         names: A name for each probe.
@@ -64,9 +65,11 @@ class LoggedProbes:
     ink: Array | None = field(repr=False)
 
     def __post_init__(self) -> None:
-        for value in (*vars(self).values(), *self.regions.values()):
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
+        freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled or copied record, read-only as before."""
+        restore(self, state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,13 @@ class Log:
     probes: LoggedProbes
     reports: tuple[SaliencyReport, ...] = field(repr=False)
     problems: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled or copied log, read-only as before."""
+        restore(self, state)
 
 
 def read_log(log_dir: str | Path) -> dict[str, Log]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_saliency.data.blocks import thumbnails
+from keras_saliency.data.blocks import rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Alert, Array, Example, SaliencyReport
 from keras_saliency.rendering import layouts
@@ -29,7 +29,7 @@ def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
     for example in alert.examples:
         pair = probes.images[[example.recipient, example.donor]]
         images = np.concatenate([pair, example.image[np.newaxis]]).clip(black, white)
-        panels = thumbnails(displayed(images, black, white), MAX_PANEL).astype(np.uint8)
+        panels = rounded(thumbnails(displayed(images, black, white), MAX_PANEL))
         panels = enlarged(panels, factor_for(max(panels.shape[1:3]), MIN_PANEL))
         if alert.window is not None:
             scale = panels.shape[1] / probes.images.shape[1]

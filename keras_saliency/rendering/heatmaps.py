@@ -15,6 +15,7 @@ from functools import lru_cache
 import matplotlib
 import numpy as np
 
+from keras_saliency.data.blocks import rounded
 from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array
 
@@ -226,7 +227,7 @@ def displayed(images: Array, black: float | None = None, white: float | None = N
     values = (images.astype(np.float64) - low) * (255 / ((high - low) or 1))
     if values.shape[-1] != 3:
         values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return (values + 0.5).astype(np.uint8)
+    return rounded(values)
 
 
 def enlarged(pictures: Array, factor: int) -> Array:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_saliency.data.blocks import evenly, thumbnails
+from keras_saliency.data.blocks import evenly, rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.rendering import drawings, layouts
@@ -109,7 +109,7 @@ class _Images:
     def __init__(self, images: Array, size: str) -> None:
         at_least, self._at_most = self._sides[size]
         self._shape, self._range = images.shape[1:3], value_range(images)
-        self.originals = thumbnails(displayed(images), self._at_most).astype(np.uint8)
+        self.originals = rounded(thumbnails(displayed(images), self._at_most))
         self.factor = factor_for(max(self.originals.shape[1:3]), at_least)
         self.lossless = self.factor > 1
 
@@ -152,7 +152,7 @@ class _Volumes:
         columns = drawings.montage_columns(len(self.chosen))
         self._at_most = at_most // columns
         slices = displayed(volumes[:, self.chosen], *self._range)
-        self._images = self._smaller(slices).astype(np.uint8)
+        self._images = rounded(self._smaller(slices))
         self._factor = factor_for(columns * max(self._images.shape[2:4]), at_least)
         self.lossless = self._factor > 1
         self.originals = self._montage(self._images)

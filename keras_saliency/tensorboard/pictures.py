@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_saliency.data.blocks import evenly, thumbnails
+from keras_saliency.data.blocks import evenly, rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.log import tags
@@ -16,6 +16,7 @@ from keras_saliency.rendering import layouts
 from keras_saliency.rendering.heatmaps import diverging, enlarged, factor_for, limits, map_defect
 from keras_saliency.rendering.layouts import Line
 from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
+from keras_saliency.rendering.settings import Pictures
 
 MAX_PROBES = 64
 """PictureWriter are drawn of so many probes at most, evenly chosen; metrics are of all."""
@@ -47,12 +48,11 @@ class PictureWriter:
 
     Args:
         probes: What the reports are about.
-        scale: One of `keras_saliency.rendering.heatmaps.SCALES`.
-        colormap: The name of a matplotlib colormap.
+        pictures: Their scale and colormap.
     """
 
-    def __init__(self, probes: ProbeSet, scale: str, colormap: str) -> None:
-        self._probes, self._scale, self._colormap = probes, scale, colormap
+    def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
+        self._probes, self._scale, self._colormap = probes, pictures.scale, pictures.colormap
         self._chosen = evenly(len(probes), MAX_PROBES)
         self._rows = evenly(len(probes), MAX_ROWS)
         self._renderer = renderer(probes, self._chosen, PANEL)
@@ -172,9 +172,7 @@ class PictureWriter:
         """The mean of all maps and every probe, small, with captions; all of one size."""
         first = _heat(self._renderer, mean, self._colormap)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
-        cells = enlarged(
-            (cells + 0.5).astype(np.uint8), factor_for(max(cells.shape[1:3]), MIN_CELL)
-        )
+        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_CELL))
         said = [map_defect(maps[probe]) for probe in self._chosen]
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +18,15 @@ from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, Summa
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_saliency import __version__
-from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.checks import check_choice
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
-from keras_saliency.detection.alerts import subject
 from keras_saliency.log import tags
 from keras_saliency.log.encoder import Encoder, Record
 from keras_saliency.log.reader import events
 from keras_saliency.metrics.catalog import description
 from keras_saliency.rendering.evidence import evidence
-from keras_saliency.rendering.heatmaps import SCALES, check_colormap
+from keras_saliency.rendering.settings import Pictures, checked_pictures
 from keras_saliency.tensorboard import custom_scalars
 from keras_saliency.tensorboard.pictures import PictureWriter
 
@@ -46,16 +46,13 @@ class TensorBoardSink:
         run: The run's name below `log_dir`.
         subject: Name and value of what makes runs different, such as `"method"` and `"score"`.
         notes: Name and value of what else is worth telling in the Text tab.
-        scale: One of `keras_saliency.rendering.heatmaps.SCALES`.
-        colormap: The name of a matplotlib colormap.
-        map_size: The longer side in pixels of the maps that the SALIENCY tab gets: those of larger
-            images are averaged over blocks. `None`: it gets none.
+        pictures: How maps become pictures: `"auto"` or a `Pictures`. `None`: the stock tabs get
+            no pictures; the SALIENCY tab still has all maps.
         unit: What steps count, `"epoch"` or `"batch"`.
 
     Raises:
-        TypeError: `log_dir` is no path; an argument has the wrong type.
-        ValueError: `log_dir` is a file; `scale`, `colormap`, `map_size` or `unit` is not
-            offered.
+        TypeError: An argument has the wrong type.
+        ValueError: `log_dir` is a file or a URL; another argument has a wrong value.
     """
 
     def __init__(
@@ -66,14 +63,12 @@ class TensorBoardSink:
         run: str = tags.EPOCH_RUN,
         subject: Mapping[str, str] | None = None,
         notes: Mapping[str, str] | None = None,
-        scale: str = "epoch",
-        colormap: str = "hot",
-        map_size: int | None = 112,
+        pictures: str | Pictures | None = "auto",
         unit: str = "epoch",
     ) -> None:
         self.log_dir = check_log_dir(log_dir)
-        check_choice("scale", scale, SCALES)
-        check_colormap(colormap)
+        drawn = checked_pictures(pictures)
+        shown = drawn or Pictures()
         self.run = self._first_run = run
         self._probes = probes
         self._subject = dict(subject or {}) | {"probes": f"{len(probes)}, {probes.fingerprint}"}
@@ -81,12 +76,11 @@ class TensorBoardSink:
             "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
             f"tensorflow {tf.__version__}"
         }
-        self._new_pictures = partial(PictureWriter, probes, scale, colormap)
+        self._new_pictures = partial(PictureWriter, probes, drawn) if drawn else lambda: None
         self._unit = check_choice("unit", unit, ("epoch", "batch"))
-        size = check_map_size(map_size)
-        self._subject["map_size"] = str(size)
-        self._records = None if size is None else Encoder(probes, size, scale, colormap)
-        self._pictures = self._new_pictures()
+        self._subject["map_size"] = str(shown.map_size)
+        self._records = None if shown.map_size is None else Encoder(probes, shown)
+        self._pictures: PictureWriter | None = self._new_pictures()
         self._is_told = False
         self._last_step: int | None = None  # in the run, on disk
         self._drawn_step: int | None = None
@@ -117,7 +111,7 @@ class TensorBoardSink:
             if report.interventions is not None and self._found_step != report.step:
                 self._write_findings(report)  # they came after the rest
             return
-        drawn = self._pictures.draw(report)
+        drawn = {} if self._pictures is None else self._pictures.draw(report)
         self._drawn_step = report.step
         if report.step == self._last_step:
             return
@@ -151,7 +145,8 @@ class TensorBoardSink:
             name = f"{self._first_run}_{number}"
 
     def _settings(self) -> dict[str, str]:
-        return self._subject | self._notes | self._pictures.configuration()
+        shown = {} if self._pictures is None else self._pictures.configuration()
+        return self._subject | self._notes | shown
 
     def _configuration(self) -> str:
         settings = self._settings()
@@ -164,7 +159,8 @@ class TensorBoardSink:
             if targets is not None and self._probes.class_names:
                 target += f" {self._probes.class_name(targets[index])}"
             group = "" if groups is None else str(groups[index])
-            picture = "yes" if self._pictures.is_drawn(index) else "no"
+            is_drawn = self._pictures is not None and self._pictures.is_drawn(index)
+            picture = "yes" if is_drawn else "no"
             probes.append(_row((name, target, group, picture)))
         return "\n".join([*table, "", *probes])
 
@@ -175,13 +171,17 @@ class TensorBoardSink:
             self._writer = None
 
     def _write(self, report: SaliencyReport, drawn: dict[str, Array]) -> None:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's encoders release Python's lock
-            contents = list(pool.map(self._pictures.encoded, drawn.values()))
+        written = self._pictures
+        contents: list[bytes] = []
+        if written is not None:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases Python's lock
+                contents = list(pool.map(written.encoded, drawn.values()))
         # Another callback may have left a condition on recording active; ours always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
             self._write_scalars(report.metrics)
             for (tag, picture), content in zip(drawn.items(), contents, strict=True):
-                self._write_picture(tag, picture, content, self._pictures.description(tag))
+                description = "" if written is None else written.description(tag)
+                self._write_picture(tag, picture, content, description)
             if not self._is_told:
                 tf.summary.text(tags.CONFIGURATION, self._configuration())
                 tf.summary.write(
@@ -242,7 +242,7 @@ class TensorBoardSink:
                 for alert in report.alerts
             ]
             for alert, picture in zip(report.alerts, pictures, strict=True):
-                if picture is not None:
+                if picture is not None and self._pictures is not None:
                     content = self._pictures.encoded(picture)
                     tag = tags.evidence_tag(alert.rule)
                     self._write_picture(tag, picture, content, _row([alert.sentence]))
@@ -256,7 +256,16 @@ class TensorBoardSink:
         found = report.interventions
         if found is None:
             return ""
-        columns = ("test", "effect", "net flips", "p", "floor", "control", "at the start", "says")
+        columns = (
+            "test",
+            "effect",
+            "net flips",
+            "p",
+            "floor",
+            "control",
+            "at the start",
+            "verdict",
+        )
         rows = [_row(columns), _row(["---"] * len(columns))]
         for verdict in report.verdicts:
             effect = verdict.effect
@@ -268,12 +277,10 @@ class TensorBoardSink:
                 effect.control,
                 verdict.start,
             )
-            said = f"**{verdict.status}**" if verdict.status == "fires" else verdict.status
-            said += f": {verdict.reason}" if verdict.reason else ""
-            said += " (alert)" if verdict.active else ""
-            rows.append(
-                _row((subject(effect, self._probes.class_name), *map(_number, numbers), said))
-            )
+            outcome = f"**{verdict.status}**" if verdict.status == "fires" else verdict.status
+            outcome += f": {verdict.reason}" if verdict.reason else ""
+            outcome += " (alert)" if verdict.active else ""
+            rows.append(_row((verdict.subject, *map(_number, numbers), outcome)))
         sentences = [f"{alert.level}: {alert.sentence}\n" for alert in report.alerts]
         notes = [f"No alert yet: {found.blocked_because}.\n"] if found.blocked_because else []
         notes += [f"{found.note}.\n"] if found.note else []
@@ -317,27 +324,20 @@ def check_log_dir(log_dir: object) -> Path:
 
     Raises:
         TypeError: Not a path.
-        ValueError: A file, or below one.
+        ValueError: A URL, a file, or a path below a file.
     """
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):  # `Path` makes one slash of two
+        raise ValueError(
+            f"log_dir: expected a local directory, received {str(log_dir)!r}. Remote file systems "
+            "are not supported yet: write to a local directory and copy it."
+        )
     path = Path(log_dir)
     for place in (path, *path.parents):
         if place.exists() and not place.is_dir():
             raise ValueError(f"log_dir: expected a directory, received {path}; {place} is a file.")
     return path
-
-
-def check_map_size(map_size: object) -> int | None:
-    """The longer side of a map in pixels, or `None`.
-
-    Raises:
-        TypeError: Not an integer.
-        ValueError: Not positive.
-    """
-    if map_size is None:
-        return None
-    return check_positive_int("map_size", map_size, hint="It counts pixels; None keeps no maps.")
 
 
 def check_run(name: object) -> str:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import keras_saliency as ks
+from keras_saliency import Pictures
 from keras_saliency.app.film import animation, caption, filmstrip, save_animation
 from keras_saliency.rendering.heatmaps import colorize, displayed, overlay
 from keras_saliency.tensorboard.pictures import PictureWriter
@@ -92,7 +93,7 @@ def test_a_filmstrip_shows_the_inputs_then_every_evaluation(log, probes):
 def test_maps_smaller_than_their_pictures_are_stretched(tmp_path):
     probes = ks.ProbeSet(images(1, 4, 4), [0])
     maps = np.kron(np.float32([[[1, 2], [0, 4]]]), np.ones((2, 2), np.float32))
-    log = written(tmp_path, probes, report(maps), map_size=2)
+    log = written(tmp_path, probes, report(maps), pictures=ks.Pictures(map_size=2))
     assert log.reports[0].maps.shape == (1, 2, 2)
     frame = animation(log, "000 class 0")[0][:224, :224]
     expected = overlay(displayed(probes.images), maps, limits=np.array([4.0]))[0]
@@ -186,7 +187,7 @@ def test_without_labels_no_prediction_is_wrong(tmp_path):
         assert predicted.wrong == (targets is not None)
         (line,) = (
             line
-            for line in PictureWriter(probes, "epoch", "hot")._caption(moved, maps, 0)
+            for line in PictureWriter(probes, Pictures("epoch", "hot"))._caption(moved, maps, 0)
             if "dog" in line.text
         )
         assert line.wrong == (targets is not None)

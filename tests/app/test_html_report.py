@@ -60,7 +60,7 @@ def test_fewer_steps_are_evenly_spaced_with_the_first_and_the_last(log_dir):
 
 def test_steps_with_a_new_alert_are_kept_beside_the_chosen_ones(tmp_path):
     alert = Alert(
-        *("alert", 3, "frame", "a sentence", "an assumption"),
+        *("alert", 3, "border", "a sentence", "an assumption", "a remedy"),
         *(0.5, 0.1, 0.001, 0.0, 0.0, 2, None, None, ()),
     )
     found = InterventionResults((), "", "accuracy", 10, "")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import grad_cam, integrated_gradients, occlusion
 
 captum = pytest.importorskip("captum.attr")
@@ -70,7 +70,10 @@ def in_channels_last(tensor):
 
 def maps_of(model, method, reduction="signed"):
     monitor = SaliencyMonitor(
-        model, ProbeSet(IMAGES, TARGETS), method=method, reduction=reduction, batch_size=2
+        model,
+        ProbeSet(IMAGES, TARGETS),
+        method=method,
+        compute=Compute(batch_size=2, reduction=reduction),
     )
     report = monitor.evaluate(step=0)
     return report.signed_maps if reduction == "signed" else report.maps

@@ -9,9 +9,11 @@ import saliency.core as pair
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import (
+    grad_cam,
     gradient,
+    input_x_gradient,
     integrated_gradients,
     occlusion,
 )
@@ -35,9 +37,15 @@ def model():
 
 @pytest.fixture
 def answers(model):
-    """What the library asks a model for, by an eager tape."""
-    after = keras.Sequential([keras.Input((4, 4, 3)), *model.layers[-2:]])
-    before = keras.Model(model.inputs, model.get_layer("last").output)
+    return answers_at(model, "last")
+
+
+def answers_at(model, layer):
+    """What the library asks a model for, by an eager tape; values and gradients of a layer."""
+    seen = model.get_layer(layer).output
+    before = keras.Model(model.inputs, seen)
+    behind = model.layers[1 + model.layers.index(model.get_layer(layer)) :]
+    after = keras.Sequential([keras.Input(seen.shape[1:]), *behind])
 
     def answer(images, call_model_args, expected_keys):
         x, target = tf.constant(images, tf.float32), call_model_args
@@ -58,7 +66,9 @@ def answers(model):
 
 
 def maps_of(model, method, reduction="signed"):
-    monitor = SaliencyMonitor(model, ProbeSet(IMAGES, TARGETS), method=method, reduction=reduction)
+    monitor = SaliencyMonitor(
+        model, ProbeSet(IMAGES, TARGETS), method=method, compute=Compute(reduction=reduction)
+    )
     return monitor.evaluate(step=0).signed_maps
 
 
@@ -68,6 +78,15 @@ def test_gradient(model, answers):
         for image, target in zip(IMAGES, TARGETS, strict=True)
     ]
     found = maps_of(model, gradient)
+    np.testing.assert_allclose(found, np.sum(theirs, axis=-1), rtol=1e-4, atol=1e-6)
+
+
+def test_input_x_gradient(model, answers):
+    theirs = [
+        image * pair.GradientSaliency().GetMask(image, answers, target)
+        for image, target in zip(IMAGES, TARGETS, strict=True)
+    ]
+    found = maps_of(model, input_x_gradient)
     np.testing.assert_allclose(found, np.sum(theirs, axis=-1), rtol=1e-4, atol=1e-6)
 
 
@@ -90,12 +109,13 @@ def test_integrated_gradients(model, answers):
         np.testing.assert_allclose(ours, trapezoidal.sum(axis=-1), rtol=5e-3, atol=2e-3)
 
 
-def test_grad_cam(model, answers):
+@pytest.mark.parametrize("layer", ["seen", "last"])
+def test_grad_cam(model, layer):
     """Its map at the layer's own size: enlarged, it is scaled to 1, and resized by another rule."""
-    found = maps_of(model, "grad_cam")
+    found = maps_of(model, partial(grad_cam, layer=layer))
     for image, target, ours in zip(IMAGES, TARGETS, found, strict=True):
         theirs = pair.GradCam().GetMask(
-            image, answers, target, should_resize=False, three_dims=False
+            image, answers_at(model, layer), target, should_resize=False, three_dims=False
         )
         expected = tf.image.resize(theirs[..., None], (8, 8))[..., 0]
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import (
     METHODS,
     completeness,
@@ -93,7 +93,7 @@ def test_chunks_and_neighbours_do_not_matter(model, maps):
     ]:
         probes = ProbeSet(images, targets)
         found = maps_by_method(
-            SaliencyMonitor(model, probes, method=all_methods(), batch_size=size)
+            SaliencyMonitor(model, probes, method=all_methods(), compute=Compute(batch_size=size))
         )
         scale = maps.max(axis=(2, 3), keepdims=True)  # sums of another order are rounded otherwise
         np.testing.assert_allclose(found[:, :5] - maps, 0, atol=1e-5 * scale.max())
@@ -314,7 +314,7 @@ def test_a_method_of_ones_own_may_give_one_channel(model):
         return tf.reduce_sum(gradient(score_fn, inputs), axis=-1, keepdims=True)
 
     found = maps_by_method(SaliencyMonitor(model, ProbeSet(IMAGES, TARGETS), method=summed))
-    same = SaliencyMonitor(model, ProbeSet(IMAGES, TARGETS), reduction="sum")
+    same = SaliencyMonitor(model, ProbeSet(IMAGES, TARGETS), compute=Compute(reduction="sum"))
     np.testing.assert_allclose(found[0], same.evaluate(step=0).maps, rtol=1e-4, atol=1e-6)
 
 

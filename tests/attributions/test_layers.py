@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.lib.stride_tricks import sliding_window_view
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor, Score
 from keras_saliency.attributions import (
     grad_cam,
     grad_cam_plus_plus,
@@ -35,7 +35,11 @@ def same_weights():
 
 def maps_of(model, method, images=IMAGES, targets=TARGETS, **kwargs):
     probes = ProbeSet(images, targets, **kwargs)
-    return SaliencyMonitor(model, probes, method=method, batch_size=2).evaluate(step=0).maps
+    return (
+        SaliencyMonitor(model, probes, method=method, compute=Compute(batch_size=2))
+        .evaluate(step=0)
+        .maps
+    )
 
 
 def conv(**kwargs):
@@ -405,7 +409,9 @@ def test_a_layer_that_does_not_lead_to_the_score(layer):
     with pytest.raises(
         ValueError, match=rf"layer={layer!r}: expected a layer .*: 'used' \(6, 4, 3\)\."
     ):
-        SaliencyMonitor(two_branches(), probes, method=partial(grad_cam, layer=layer), output="end")
+        SaliencyMonitor(
+            two_branches(), probes, method=partial(grad_cam, layer=layer), score=Score(output="end")
+        )
 
 
 def test_a_layer_after_the_score():

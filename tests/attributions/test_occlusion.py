@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import occlusion
 
 RNG = np.random.default_rng(0)
@@ -161,12 +161,43 @@ def test_of_a_linear_model(method, cover):
     dense = layers.Dense(3)
     model = keras.Sequential([keras.Input((8, 6, 2)), layers.Flatten(), dense])
     probes = ProbeSet(IMAGES, TARGETS)
-    monitor = SaliencyMonitor(model, probes, method=method, reduction="signed", batch_size=2)
+    monitor = SaliencyMonitor(
+        model, probes, method=method, compute=Compute(batch_size=2, reduction="signed")
+    )
     weights = dense.kernel.numpy().T[TARGETS].reshape(IMAGES.shape)
     shares = ((IMAGES - cover) * weights).sum(axis=-1)
     report = monitor.evaluate(step=0)
     np.testing.assert_allclose(report.signed_maps, shares, rtol=1e-3, atol=1e-5)  # windows of 1 x 1
     np.testing.assert_array_equal(report.maps, np.abs(report.signed_maps))
+
+
+@pytest.mark.parametrize(("window", "stride"), [(3, 1), (2, 2), (4, 3)])
+def test_of_a_network_each_window_is_what_the_score_falls_without_it(window, stride):
+    """Where nothing adds up: every image with one window covered, made and asked one by one."""
+    keras.utils.set_random_seed(1)
+    parts = [layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(3, 2, activation="softplus")]
+    model = keras.Sequential([keras.Input((8, 6, 2)), *parts, layers.Flatten(), layers.Dense(3)])
+
+    def scores(images):
+        return model(images).numpy()[np.arange(5), TARGETS].astype(np.float64)
+
+    total, count = np.zeros((5, 8, 6)), np.zeros((8, 6))
+    starts = [sorted({*range(0, size - window, stride), size - window}) for size in (8, 6)]
+    for top, left in product(*starts):
+        place = slice(top, top + window), slice(left, left + window)
+        covered = IMAGES.copy()
+        covered[(slice(None), *place)] = 0.1
+        total[(slice(None), *place)] += (scores(IMAGES) - scores(covered))[
+            :, np.newaxis, np.newaxis
+        ]
+        count[place] += 1
+    method = partial(occlusion, window=window, stride=stride, baseline=0.1)
+    probes = ProbeSet(IMAGES, TARGETS)
+    monitor = SaliencyMonitor(
+        model, probes, method=method, compute=Compute(batch_size=2, reduction="signed")
+    )
+    found = monitor.evaluate(step=0).signed_maps
+    np.testing.assert_allclose(found, total / count, rtol=1e-4, atol=1e-5)
 
 
 def test_features_in_a_monitor():

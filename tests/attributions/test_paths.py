@@ -5,11 +5,12 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+import scipy.integrate
 import tensorflow as tf
 from keras import layers
 from scipy.ndimage import gaussian_filter
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import (
     completeness,
     expected_gradients,
@@ -156,13 +157,54 @@ def cubic_monitor(images, **kwargs):
     return SaliencyMonitor(model, ProbeSet(images, np.ones(len(images), int)), **kwargs)
 
 
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(4)
+    parts = [layers.Conv2D(3, 2, activation="relu"), layers.Conv2D(2, 2, activation="softplus")]
+    return keras.Sequential([keras.Input((4, 5, 2)), *parts, layers.Flatten(), layers.Dense(2)])
+
+
+@pytest.mark.parametrize("rule", ["midpoint", "gauss_legendre"])
+@pytest.mark.parametrize("start", [0.0, 0.4])
+def test_of_a_network_it_is_scipys_quadrature_of_the_gradients(network, rule, start):
+    """With as few steps, which are not enough for the integral: the same steps, not a close one."""
+    targets, steps = np.array([1, 0, 1, 1, 0]), 7
+
+    def gradients(place):
+        inputs = tf.constant(start + place * (IMAGES - start), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            scores = tf.gather(network(inputs), targets, axis=1, batch_dims=1)
+        return tape.gradient(scores, inputs).numpy()
+
+    def at_places(places):
+        return np.stack([gradients(place) for place in places], axis=-1)
+
+    if rule == "midpoint":
+        mean = at_places((np.arange(steps) + 0.5) / steps).mean(axis=-1)
+    else:
+        mean, _ = scipy.integrate.fixed_quad(at_places, 0, 1, n=steps)
+    expected = ((IMAGES - start) * mean).sum(axis=-1)
+    method = partial(integrated_gradients, baseline=start, num_steps=steps, rule=rule)
+    monitor = SaliencyMonitor(
+        network,
+        ProbeSet(IMAGES, targets),
+        method=method,
+        compute=Compute(batch_size=2, reduction="signed"),
+    )
+    found = monitor.evaluate(step=0).signed_maps
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_the_completeness_gap_of_a_monitor():
     methods = {
         "integrated_gradients(num_steps=1)": partial(integrated_gradients, num_steps=1),
         "integrated_gradients(num_steps=2)": partial(integrated_gradients, num_steps=2),
         "gradient": "gradient",
     }
-    report = cubic_monitor(IMAGES, method=list(methods.values()), batch_size=2).evaluate(step=0)
+    report = cubic_monitor(
+        IMAGES, method=list(methods.values()), compute=Compute(batch_size=2)
+    ).evaluate(step=0)
     shares = WEIGHTS * IMAGES.astype(np.float64) ** 3
     np.testing.assert_allclose(report.maps, np.abs(0.75 * shares).max(axis=-1), rtol=1e-4)
     # Every share is missed by a quarter, or a sixteenth, of it.
@@ -198,7 +240,7 @@ def test_the_completeness_gap_knows_the_baseline():
 def test_baselines_of_a_monitor(baseline, expected):
     """Of a sum of cubes the exact attributions are w (x**3 - s**3)."""
     method = partial(integrated_gradients, baseline=baseline, rule="gauss_legendre", num_steps=2)
-    report = cubic_monitor(IMAGES, method=method, batch_size=2).evaluate(step=0)
+    report = cubic_monitor(IMAGES, method=method, compute=Compute(batch_size=2)).evaluate(step=0)
     shares = WEIGHTS * (IMAGES.astype(np.float64) ** 3 - expected**3)
     np.testing.assert_allclose(report.maps, np.abs(shares).max(axis=-1), rtol=1e-3, atol=1e-5)
 
@@ -324,9 +366,11 @@ def test_it_sums_about_to_the_score_less_the_backgrounds(run):
 
 
 def test_the_background_of_a_monitor_is_its_probes():
-    found = cubic_monitor(IMAGES, method="expected_gradients", batch_size=2).evaluate(step=0)
+    found = cubic_monitor(
+        IMAGES, method="expected_gradients", compute=Compute(batch_size=2)
+    ).evaluate(step=0)
     given = partial(expected_gradients, background=IMAGES)
-    same = cubic_monitor(IMAGES, method=given, batch_size=5).evaluate(step=0)
+    same = cubic_monitor(IMAGES, method=given, compute=Compute(batch_size=5)).evaluate(step=0)
     np.testing.assert_allclose(found.maps, same.maps, rtol=1e-4, atol=1e-6)
     other = partial(expected_gradients, background=IMAGES[:2])
     assert not np.allclose(

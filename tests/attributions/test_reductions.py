@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import REDUCTIONS
 
 VALUES = np.array([[[3.0, -4.0], [-1.0, 1.0]], [[0.0, 0.0], [-2.0, -5.0]]])
@@ -82,7 +82,9 @@ def test_of_a_monitor(name):
     model = keras.Sequential(
         [keras.Input((1, 2, 2)), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
-    report = SaliencyMonitor(model, probes, method=method, reduction=name).evaluate(step=0)
+    report = SaliencyMonitor(
+        model, probes, method=method, compute=Compute(reduction=name)
+    ).evaluate(step=0)
     np.testing.assert_allclose(report.maps[:, 0], np.abs(EXPECTED[name]), rtol=1e-6)
     if name == "signed":
         np.testing.assert_allclose(report.signed_maps[:, 0], EXPECTED[name], rtol=1e-6)

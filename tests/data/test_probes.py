@@ -405,6 +405,26 @@ def test_by_default_about_128_are_drawn(classes, each):
     assert probes.fingerprint == asked.fingerprint
 
 
+@pytest.mark.parametrize(("classes", "each"), [(2, 32), (5, 25), (10, 12), (32, 4)])
+@pytest.mark.parametrize("order", ["rising", "falling"])
+def test_images_sorted_by_class_are_drawn_as_if_they_were_shuffled(classes, each, order):
+    """The number of classes, and so of probes of each, is known only at the end."""
+    labels = np.repeat(np.arange(classes), 40)
+    labels = labels if order == "rising" else labels[::-1]
+    images = numbered(len(labels))
+    probes = ProbeSet.from_dataset(stream(images, labels).batch(8))
+    assert np.bincount(probes.targets).tolist() == [each] * classes
+    shuffled = np.random.default_rng(1).permutation(len(labels))
+    others = ProbeSet.from_dataset((images[shuffled], labels[shuffled]))
+    assert drawn(probes) == drawn(others)
+
+
+def test_classes_of_unequal_size_sorted_by_class():
+    labels = np.repeat([0, 1, 2, 3, 4], [100, 40, 26, 25, 60])
+    probes = ProbeSet.from_dataset((numbered(len(labels)), labels))
+    assert np.bincount(probes.targets).tolist() == [25] * 5  # 128 / 5
+
+
 def test_too_few_of_a_class_warns():
     labels = np.repeat([0, 1, 2], [57, 2, 1])
     with pytest.warns(UserWarning, match=r"per_class=3: .*class 1 \(2\), class 2 \(1\)\.") as said:
@@ -524,3 +544,61 @@ def test_data_sets_refused(dataset, error, says):
 def test_drawing_arguments_refused(arguments, error, says):
     with pytest.raises(error, match=says):
         ProbeSet.from_dataset((X, LABELS), **arguments)
+
+
+# ---------------------------------------------------------------- fingerprints
+
+
+def test_the_fingerprint_changes_with_shapes_and_dtypes():
+    """The bytes of all of these are zeros, as many as in the others."""
+    zeros = np.zeros((4, 3, 2, 1), np.float32)
+    alike = [
+        ProbeSet(zeros),
+        ProbeSet(zeros.reshape(4, 2, 3, 1)),
+        ProbeSet(zeros.reshape(2, 3, 2, 2)),
+        ProbeSet(zeros.view(np.int32)),
+        ProbeSet(zeros.astype(np.float16).repeat(2, axis=3)),
+        ProbeSet(zeros.reshape(4, 6, 1), kind="series"),
+    ]
+    assert {probes.images.tobytes() for probes in alike} == {bytes(4 * 24)}
+    assert len({probes.fingerprint for probes in alike}) == len(alike)
+
+
+def test_the_fingerprint_tells_apart_what_lies_in_which_array():
+    zeros = np.zeros((4, 3, 2, 1), np.float32)
+    more = {"input_name": "image"}
+    halves = np.zeros((4, 2), np.float32)
+    sets = [
+        ProbeSet(zeros),
+        ProbeSet(zeros, [0, 0, 0, 0]),
+        ProbeSet(zeros, held={"a": np.zeros(4, int)}, **more),
+        ProbeSet(zeros, held={"b": np.zeros(4, int)}, **more),
+        ProbeSet(zeros, held={"a": halves, "b": halves}, **more),
+        ProbeSet(zeros, held={"a": halves, "c": halves}, **more),
+        ProbeSet(zeros, held={"a": np.zeros((4, 3), np.float32), "b": halves[:, :1]}, **more),
+        ProbeSet(zeros, held={"a": np.array(["ab", "c", "", ""])}, **more),
+        ProbeSet(zeros, held={"a": np.array(["a", "bc", "", ""])}, **more),
+        ProbeSet(zeros, held={1: np.zeros(4, int)}, input_name=0),
+    ]
+    assert len({probes.fingerprint for probes in sets}) == len(sets)
+
+
+def test_the_fingerprint_ignores_the_order_of_held_inputs_and_of_memory():
+    held = {"a": np.arange(4), "b": np.ones(4)}
+    first = ProbeSet(IMAGES, held=held, input_name="image")
+    turned = ProbeSet(
+        np.asfortranarray(IMAGES), held=dict(reversed(held.items())), input_name="image"
+    )
+    assert first.fingerprint == turned.fingerprint
+
+
+def test_the_fingerprint_ignores_masks_regions_groups_and_names():
+    plain = ProbeSet(IMAGES, [0, 1, 0, 1])
+    more = dataclasses.replace(
+        plain,
+        masks=IMAGES[..., 0] > 5,
+        regions={"all": np.ones((3, 2), bool)},
+        groups=[1, 2, 3, 4],
+        names=list("abcd"),
+    )
+    assert plain.fingerprint == more.fingerprint

@@ -7,21 +7,20 @@ import pytest
 from keras_saliency.data.reports import Effect, Example, InterventionResults
 from keras_saliency.detection.alerts import (
     ALERT,
-    ALPHA,
     FINDING,
-    RULES,
     SCORE_FLOORS,
     WARNING,
     Streak,
     announce,
+    effect_metrics,
     holm,
-    in_short,
     judge,
-    numbers,
-    rule_name,
-    sentence,
-    subject,
 )
+from keras_saliency.detection.effects import ALPHA
+from keras_saliency.detection.interventions import Interventions
+from keras_saliency.detection.sentences import in_short, sentence, subject
+from keras_saliency.detection.tests import TESTS as RULES
+from keras_saliency.detection.tests import InterventionTest, rule_name
 
 NAN = math.nan
 SURE, UNSURE = 1e-4, 0.5
@@ -47,8 +46,12 @@ def found(*effects, blocked_because="", unit="accuracy"):
     return InterventionResults(effects, blocked_because, unit, 100, "")
 
 
-def status(single, **kwargs):
-    (verdict,), _ = judge(found(single), **kwargs)
+def with_floors(floors):
+    return Interventions(floors=floors)
+
+
+def status(single, floors=None, **kwargs):
+    (verdict,), _ = judge(found(single), settings=with_floors(floors), **kwargs)
     return verdict.status
 
 
@@ -144,13 +147,15 @@ def test_a_finding_is_a_true_effect_below_the_floor():
     assert status(effect("tint", floor - 0.01, UNSURE)) == "quiet"
 
 
-def test_a_baseline_raises_the_floor_and_never_lowers_it():
+def test_floors_of_the_user_raise_the_floor_and_never_lower_it():
     high, low = {"region/tag": 0.6}, {"region/tag": 0.01}
     assert status(effect(value=0.59), floors=high) == "finding"
     assert status(effect(value=0.6), floors=high) == "fires"
     assert status(effect(value=0.14), floors=low) == "quiet"
     assert status(effect("region/other", 0.2), floors=high) == "fires"
-    verdicts, _ = judge(found(effect(), effect("region/other")), floors=high | {"border": 0.9})
+    verdicts, _ = judge(
+        found(effect(), effect("region/other")), settings=with_floors(high | {"border": 0.9})
+    )
     assert [verdict.floor for verdict in verdicts] == [0.6, RULES["region"].floor]
 
 
@@ -191,7 +196,8 @@ def test_a_test_whose_control_fires_is_a_finding(rule):
     bad = {"control": floor, "control_p_value": SURE, "margin_p_value": UNSURE}
     (verdict,), _ = judge(found(effect(test, 0.9, **bad)))
     assert verdict.status == "finding"
-    assert verdict.reason == f"the same shape elsewhere has an effect of {floor:.2f}"
+    expected = f"the control, the same shape elsewhere, has an effect of {floor:.2f}"
+    assert verdict.reason == expected
     for change in (
         {"control": np.nextafter(floor, 0)},
         {"control_p_value": ALPHA},
@@ -221,9 +227,9 @@ def course(*effects, gates=None, floors=None):
         gate = gates[step] if gates else ""
         before = streaks
         verdicts, streaks = judge(
-            found(single, blocked_because=gate), floors=floors, streaks=before
+            found(single, blocked_because=gate), settings=with_floors(floors), streaks=before
         )
-        alerts = announce(verdicts, before, step, "accuracy", str)
+        alerts = announce(verdicts, before, step, "accuracy")
         told.append((*(alert.level for alert in alerts), verdicts[0].active))
     return told
 
@@ -293,8 +299,9 @@ def test_each_test_has_a_streak_of_its_own():
 # ---------------------------------------------------------------- in the score
 
 
-def in_score(single, **kwargs):
-    (verdict,), _ = judge(found(single, unit="score"), **{"start": {}, **kwargs})
+def in_score(single, floors=None, **kwargs):
+    results, settings = found(single, unit="score"), with_floors(floors)
+    (verdict,), _ = judge(results, settings=settings, **{"start": {}, **kwargs})
     return verdict
 
 
@@ -308,12 +315,15 @@ def test_floors_of_scores_are_twice_as_high(rule):
     assert (below.status, below.floor) == ("finding", 2 * floor)
 
 
-def test_the_first_evaluation_in_the_score_is_what_later_ones_are_held_against():
+def test_in_the_score_later_effects_are_compared_with_the_first():
     verdict = in_score(effect(value=0.9), start=None)
-    assert (verdict.status, verdict.reason) == ("finding", "later ones are held against this")
+    assert (verdict.status, verdict.reason) == (
+        "finding",
+        "later effects are compared with this one",
+    )
 
 
-def test_a_baseline_of_scores_is_taken_as_it_is():
+def test_floors_of_scores_are_taken_as_they_are():
     """It was measured in the score already."""
     for given, floor in ((0.6, 0.6), (0.2, 0.3), (1.0, 1.0)):
         assert in_score(effect(value=0.9), floors={"region/tag": given}).floor == floor
@@ -384,18 +394,20 @@ def test_the_place_of_the_latest_firing_counts():
     assert proposed((HERE, 1), ((6, 4, 3, 2), 1), ((8, 4, 3, 2), 1)) == [False, True, True]
     single = effect("hot_window", window=HERE)
     _, streaks = judge(found(single))
-    assert streaks["hot_window"] == Streak(1, 0, False, (HERE, None))
+    assert streaks["hot_window"] == Streak(1, 0, False, HERE, None)
     quiet = effect("hot_window", 0.0, 1.0, window=(0, 0, 3, 2))
     _, streaks = judge(found(quiet), streaks=streaks)
-    assert streaks["hot_window"] == Streak(0, 1, False, (HERE, None))
+    assert streaks["hot_window"] == Streak(0, 1, False, HERE, None)
 
 
 # ---------------------------------------------------------------- what is said
 
 
 def told(*effects, before=None, start=None, unit="accuracy", step=7):
-    verdicts, _ = judge(found(*effects, unit=unit), start=start, streaks=before)
-    return announce(verdicts, before or {}, step, unit, NAMES.__getitem__)
+    verdicts, _ = judge(
+        found(*effects, unit=unit), start=start, streaks=before, class_name=NAMES.__getitem__
+    )
+    return announce(verdicts, before or {}, step, unit)
 
 
 def test_an_alert_is_what_was_found():
@@ -412,6 +424,7 @@ def test_an_alert_is_what_was_found():
         "step": 7,
         "rule": "class_hot_spot",
         "assumption": RULES["class_hot_spot"].assumption,
+        "remedy": RULES["class_hot_spot"].remedy,
         "effect": 0.7,
         "flip": 0.8,
         "p_value": 2 * SURE,
@@ -447,11 +460,13 @@ def test_a_sentence_holds_all_that_it_rests_on(rule, unit):
     (alert,) = told(single, start={TESTS[rule]: -0.001}, unit=unit)
     text = alert.sentence
     assert text.startswith("epoch 7: ")
+    points = "points" if unit == "accuracy" else "%"
     is_share = unit == "score" and rule != "groups"
-    expected = ["67% as far" if is_share else "0.67", "p = 0.00012", "41 probes"]
-    expected += ["at the start: 0.00", RULES[rule].assumption]
+    expected = ["67% as far" if is_share else f"67 {points}", "p = 0.00012", "41 probes"]
+    expected += [f"at the start: 0 {points}", f"This is a problem if {RULES[rule].assumption}"]
+    expected += [f"Next: {RULES[rule].remedy}.", f"ks.Interventions(ignore=[{TESTS[rule]!r}])"]
     if RULES[rule].control:
-        expected.append(": 0.03")
+        expected.append(f": 3 {points}")
     if window:
         expected.append("rows 3-4, columns 4-8")
     if rule == "region":
@@ -469,39 +484,51 @@ def test_what_is_not_known_is_not_said(rule):
     (alert,) = told(single)
     assert "nan" not in alert.sentence
     assert "at the start" not in alert.sentence
-    for words in ("elsewhere:", "all but it:", "inside:"):
+    for words in ("elsewhere:", "everything else:", "inside:"):
         assert words not in alert.sentence
 
 
-def test_each_exchange_is_told_in_words_of_its_own():
-    window = {"window": (3, 4, 2, 5)}
-    of_class = effect("class_hot_spot", 0.5, target=1, **window)
+def test_each_exchange_has_its_own_words():
+    of_class = effect("class_hot_spot", 0.5, target=1, window=(3, 4, 2, 5))
     for single, words in (
         (
             effect("region/tag", 0.5),
-            "relies on the region 'tag': replacing it by that of another class costs 0.50 of",
+            "the model relies on the region 'tag': accuracy drops by 50 points when it is "
+            "exchanged with an image of another class (p = 0.0001; 40 probes; ",
         ),
-        (of_class, "of class 'dog': putting it into images of other classes costs 0.50 of"),
-        (effect("tint", 0.5), ": replacing them by those of another class costs 0.50 of accuracy"),
+        (
+            of_class,
+            "of class 'dog': accuracy drops by 50 points when it is put into images of other ",
+        ),
     ):
         (alert,) = told(single)
         assert words in alert.sentence
-        assert alert.sentence.endswith(" Validation data that share the cue do not show it.")
+        assert " Validation data that carry the same cue do not show it. " in alert.sentence
     (alert,) = told(effect("region/tag", 0.5), unit="score", start={})
     assert (
-        "relies on the region 'tag': replacing that by what another class has there moves the "
-        "score 50% as far as replacing the whole image does"
+        "relies on the region 'tag': exchanging it with an image of another class moves the score "
+        "50% as far as exchanging the whole image"
     ) in alert.sentence
+
+
+def test_a_sentence_from_end_to_end():
+    (alert,) = told(effect("region/tag", 0.384, 8e-4, num_probes=120, control=0.012), step=3)
+    assert alert.sentence == (
+        "epoch 3: the model relies on the region 'tag': accuracy drops by 38 points when it is "
+        "exchanged with an image of another class (p = 0.0008; 120 probes; the same shape "
+        "elsewhere: 1 point). Validation data that carry the same cue do not show it. This is a "
+        "problem if this region should not determine the class. Otherwise ignore it with "
+        "ks.Interventions(ignore=['region/tag']). Next: look at the evidence, crop or cover this "
+        "place in all images, or exchange it at random between the images of a batch."
+    )
 
 
 def test_of_groups_nothing_is_said_of_validation_data():
     """They were the ones that show it."""
     (alert,) = told(effect("groups", 0.5))
-    assert alert.sentence == (
-        "epoch 7: the model fares worse on some groups, and not for their classes: the best "
-        "group's accuracy exceeds the worst one's by 0.50 (p = 0.0001; 40 probes). A fault, "
-        f"assuming that {RULES['groups'].assumption}."
-    )
+    assert "the model does worse on some groups, and their classes do not explain" in alert.sentence
+    assert "accuracy drops by 50 points (p = 0.0001; 40 probes)." in alert.sentence
+    assert "Validation" not in alert.sentence
 
 
 def test_the_state_before_training_is_called_that():
@@ -511,13 +538,13 @@ def test_the_state_before_training_is_called_that():
 
 def test_the_sentence_of_a_verdict_is_that_of_its_alert():
     (verdict,), _ = judge(found(effect()))
-    (alert,) = announce((verdict,), {}, 3, "accuracy", str)
-    assert alert.sentence == f"epoch 3: {sentence(verdict, 'accuracy', str)}"
+    (alert,) = announce((verdict,), {}, 3, "accuracy")
+    assert alert.sentence == f"epoch 3: {sentence(verdict, RULES['region'], 'accuracy')}"
 
 
 def test_subjects():
     def named(single):
-        return subject(single, NAMES.__getitem__)
+        return subject(single, RULES[rule_name(single.test)], NAMES.__getitem__)
 
     assert named(effect("region/top/left")) == "the region 'top/left'"
     assert named(effect("hot_window", window=(0, 10, 3, 1))) == (
@@ -545,7 +572,7 @@ def test_in_short():
 def test_numbers_are_named():
     effects = effect("region/tag", 0.5, 0.02, flip=0.4), effect("groups", 0.3, 0.04)
     untestable = Effect("hot_window", untestable="no map is alive")
-    named = numbers(found(*effects, untestable))
+    named = effect_metrics(found(*effects, untestable))
     assert {name: value for name, value in named.items() if not math.isnan(value)} == {
         "effect/region/tag": 0.5,
         "flip/region/tag": 0.4,
@@ -558,11 +585,50 @@ def test_numbers_are_named():
         "flip/hot_window",
         "p_value/hot_window",
     }
-    assert set(numbers(found(effects[0], unit="score"))) == {
+    assert set(effect_metrics(found(effects[0], unit="score"))) == {
         "effect/region/tag",
         "p_value/region/tag",
     }
 
 
-def test_kinds():
+def test_rule_names():
     assert [rule_name(test) for test in ("region/a/b", "border")] == ["region", "border"]
+
+
+# ---------------------------------------------------------------- what a user sets
+
+
+def test_what_is_ignored_is_a_finding_and_never_an_alert():
+    """Its effect is still counted among the tests, and shown."""
+    settings = Interventions(ignore=("tint", "region/tag"))
+    streaks = {}
+    for _ in range(3):
+        effects = [effect("tint"), effect("region/tag"), effect("region/other")]
+        before = streaks
+        verdicts, streaks = judge(found(*effects), settings=settings, streaks=before)
+        assert [verdict.status for verdict in verdicts] == ["finding", "finding", "fires"]
+        assert [verdict.reason for verdict in verdicts[:2]] == ["ignored, as you asked"] * 2
+        assert verdicts[0].p_value == 3 * SURE
+        alerts = announce(verdicts, before, 0, "accuracy", settings)
+        assert {alert.rule for alert in alerts} <= {"region/other"}
+    assert [streaks[test].active for test in ("tint", "region/tag")] == [False, False]
+
+
+def test_a_custom_test_is_judged_by_its_own_row():
+    mine = InterventionTest(
+        "corner",
+        lambda recipients, donors, where: recipients,
+        "the corner",
+        "the corner is empty",
+        "empty it",
+        floor=0.4,
+        control="",
+    )
+    settings = Interventions(tests=[mine])
+    for value, expected in ((0.39, "finding"), (0.4, "fires")):
+        (verdict,), _ = judge(found(effect("corner", value)), settings=settings)
+        assert (verdict.status, verdict.floor) == (expected, 0.4)
+    (alert,) = announce((verdict,), {}, 0, "accuracy", settings)
+    assert "the model relies on the corner: accuracy drops by 40 points" in alert.sentence
+    assert "This is a problem if the corner is empty." in alert.sentence
+    assert alert.sentence.endswith(" Next: empty it.")

@@ -5,8 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_saliency.detection.alerts import RULES
-from keras_saliency.detection.calibration import QUANTILE, calibrate, check_baseline, check_floors
+from keras_saliency.detection.calibration import QUANTILE, calibrate, checked_floors
+from keras_saliency.detection.tests import TESTS
+
+
+def checked(argument, floors):
+    return checked_floors(argument, floors, TESTS)
+
 
 NAN = math.nan
 
@@ -49,12 +54,12 @@ def test_the_state_before_training_and_what_was_not_tested_do_not_count():
     assert calibrate(runs) == {"border": pytest.approx(0.1 + 0.99 * 0.2)}
 
 
-def test_only_effects_of_known_tests_count():
+def test_only_effects_count():
     columns = {
         "gini": [0.5, 0.6],
         "p_value/border": [0.5, 0.6],
         "flip/border": [0.5, 0.6],
-        "effect/nobody_knows": [0.5, 0.6],
+        "mine": [0.5, 0.6],
         "effect/region/top/left": [0.2, 0.2],
         "effect/groups": [0.3, 0.3],
     }
@@ -77,7 +82,7 @@ def test_a_file_gives_back_what_was_written(tmp_path, kind):
     path = kind(tmp_path / "null.json")
     runs = [history([0, 1, 2], effect_border=[0.1, 0.2, 1 / 3], **{"effect_region/a": [0.5] * 3})]
     floors = calibrate(runs * 3, path)
-    assert check_baseline(path) == floors
+    assert checked("floors", path) == floors
     written = json.loads((tmp_path / "null.json").read_text("utf-8"))
     assert written == {"format": 1, "quantile": QUANTILE, "runs": 3, "floors": floors}
 
@@ -124,8 +129,8 @@ def test_what_good_runs_give_is_accepted_as_floors(tmp_path, effects, floor):
     runs = [history([0, 1, 2][: len(effects)], effect_border=effects)]
     floors = calibrate(runs, tmp_path / "floors.json")
     assert floors == {"border": floor}
-    assert check_baseline(tmp_path / "floors.json") == {"border": floor}
-    assert check_baseline(floors) == {"border": floor}
+    assert checked("floors", tmp_path / "floors.json") == {"border": floor}
+    assert checked("floors", floors) == {"border": floor}
     assert math.copysign(1, floors["border"]) == 1  # not -0.0
 
 
@@ -133,16 +138,16 @@ def test_what_good_runs_give_is_accepted_as_floors(tmp_path, effects, floor):
 
 
 def test_floors_as_a_dict():
-    assert check_baseline(None) == {}
-    assert check_baseline({}) == {}
-    floors = check_baseline({"border": 1, "region/anything": 0.25})
+    assert checked("floors", None) == {}
+    assert checked("floors", {}) == {}
+    floors = checked("floors", {"border": 1, "region/anything": 0.25})
     assert floors == {"border": 1.0, "region/anything": 0.25}
     assert all(type(floor) is float for floor in floors.values())
 
 
 def test_the_floors_are_a_copy():
     mine = {"border": 0.5}
-    floors = check_baseline(mine)
+    floors = checked("floors", mine)
     mine["border"] = 0.0
     assert floors == {"border": 0.5}
 
@@ -151,25 +156,25 @@ def test_the_floors_are_a_copy():
     "floors", [{"border": "0.5"}, {"border": True}, {3: 0.5}, [0.5], 0.5, True]
 )
 def test_what_is_no_baseline(floors):
-    with pytest.raises(TypeError, match="baseline: expected a dict .*calibrate gives, received"):
-        check_baseline(floors)
+    with pytest.raises(TypeError, match="floors: expected a dict .*calibrate returns it.*received"):
+        checked("floors", floors)
 
 
 def test_a_floor_of_an_unknown_test():
-    with pytest.raises(ValueError, match=f"tests of {', '.join(RULES)}, received 'vignette/x'"):
-        check_baseline({"border": 0.5, "vignette/x": 0.5})
+    with pytest.raises(ValueError, match=f"tests of {', '.join(TESTS)}, received 'vignette/x'"):
+        checked("floors", {"border": 0.5, "vignette/x": 0.5})
 
 
 @pytest.mark.parametrize("floor", [NAN, -0.01, 1.01, math.inf, -math.inf])
 def test_a_floor_that_no_effect_can_be_held_against(floor):
-    with pytest.raises(ValueError, match=f"baseline: .* from 0 to 1, received {floor} for 'tint'"):
-        check_baseline({"border": 0.5, "tint": floor})
     with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'tint'"):
-        check_floors("floors", {"border": 0.5, "tint": floor})
+        checked("floors", {"border": 0.5, "tint": floor})
+    with pytest.raises(ValueError, match=f"floors: .* from 0 to 1, received {floor} for 'tint'"):
+        checked("floors", {"border": 0.5, "tint": floor})
 
 
 def test_the_ends_are_floors():
-    assert check_baseline({"border": 0, "tint": 1}) == {"border": 0.0, "tint": 1.0}
+    assert checked("floors", {"border": 0, "tint": 1}) == {"border": 0.0, "tint": 1.0}
 
 
 GOOD = {"format": 1, "quantile": 0.99, "runs": 1, "floors": {"border": 0.3}}
@@ -190,23 +195,23 @@ def test_a_file_that_is_no_baseline(tmp_path, content, reason):
     path = tmp_path / "null.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=f"(?s)calibrate, received '.*null.json': .*{reason}"):
-        check_baseline(path)
+        checked("floors", path)
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ValueError, match="baseline: .*received '.*none.json': FileNotFoundError"):
-        check_baseline(str(tmp_path / "none.json"))
+    with pytest.raises(ValueError, match="floors: .*received '.*none.json': FileNotFoundError"):
+        checked("floors", str(tmp_path / "none.json"))
     with pytest.raises(ValueError, match="IsADirectoryError"):
-        check_baseline(tmp_path)
+        checked("floors", tmp_path)
 
 
 def test_a_file_with_wrong_floors(tmp_path):
     path = tmp_path / "null.json"
     path.write_text(json.dumps({**GOOD, "floors": {"border": "high"}}))
-    with pytest.raises(TypeError, match="baseline: expected"):
-        check_baseline(path)
+    with pytest.raises(TypeError, match="floors: expected"):
+        checked("floors", path)
     path.write_text(json.dumps({**GOOD, "floors": {"vignette": 0.3}}))
     with pytest.raises(ValueError, match="received 'vignette'"):
-        check_baseline(path)
+        checked("floors", path)
     path.write_text(json.dumps(GOOD))
-    assert check_baseline(path) == {"border": 0.3}
+    assert checked("floors", path) == {"border": 0.3}

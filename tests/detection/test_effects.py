@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 
 from keras_saliency.detection.effects import (
+    ALPHA,
     FLIPS,
     FURTHER,
-    MIN_RECIPIENTS,
     NUM_EXAMPLES,
-    Pairs,
-    Question,
+    Readiness,
+    Swap,
     SwapExperiment,
-    balanced,
-    draw_pairs,
+    min_recipients,
     required_accuracy,
     sign_flip_p_value,
-    split_halves,
 )
+from keras_saliency.detection.pairs import Pairs, balanced, draw_pairs, split_halves
 
 UNEVEN = np.repeat([0, 3, 7, 9], [5, 12, 2, 31])
 np.random.default_rng(0).shuffle(UNEVEN)
@@ -253,7 +252,7 @@ def asker(chunk_size=100, by_score=False):
 @pytest.mark.parametrize("chunk_size", [1, 3, 8, 100])
 def test_an_effect_in_accuracy_by_hand(chunk_size):
     asked = asker(chunk_size)
-    effect = asked.effect(Question("border", both, None, PAIRS), 1.0)
+    effect = asked.effect(Swap("border", both, None, PAIRS), Readiness("", 1.0), 8)
     # Right with the same class: 1 0 1 1; with another: 0 1 0 0.
     assert effect.effect == 0.5
     assert effect.keep == 0.75
@@ -265,7 +264,7 @@ def test_an_effect_in_accuracy_by_hand(chunk_size):
 
 
 def test_an_effect_in_the_score_by_hand():
-    effect = asker(by_score=True).effect(Question("border", both, None, PAIRS), 4.0)
+    effect = asker(by_score=True).effect(Swap("border", both, None, PAIRS), Readiness("", 4.0), 8)
     # Moved by another class: 5 3 7 0; by the same: 1 0 1 2; the differences are 4 3 6 -2.
     assert effect.effect == 11 / 4 / 4
     assert effect.keep == 1 - 1 / 4
@@ -282,7 +281,7 @@ def test_the_control_is_asked_of_the_same_pairs():
         return both(recipients, recipients ^ 1)
 
     asked = asker()
-    effect = asked.effect(Question("border", both, control, PAIRS), 1.0)
+    effect = asked.effect(Swap("border", both, control, PAIRS), Readiness("", 1.0), 8)
     assert seen == [(0, 1), (1, 0), (2, 3), (3, 2), (0, 2), (1, 3), (2, 0), (3, 1)]
     assert effect.control == 0
     assert effect.control_p_value == 1
@@ -292,7 +291,7 @@ def test_the_control_is_asked_of_the_same_pairs():
 
 def test_the_margin_is_of_the_differences_probe_by_probe():
     """Against itself an effect has no margin; against its opposite it has twice its own."""
-    same = asker().effect(Question("border", both, both, PAIRS), 1.0)
+    same = asker().effect(Swap("border", both, both, PAIRS), Readiness("", 1.0), 8)
     assert (same.control, same.margin_p_value) == (0.5, 1)
     assert same.control_p_value == same.p_value
 
@@ -306,42 +305,68 @@ def many(pairs):
 def test_what_spoils_the_images_can_not_be_tested():
     """Kept is 0.75; of two classes 0.6 is needed. With one more that is lost, 0.5."""
     asked = asker()
-    assert asked.gate(many(PAIRS), TARGETS)[0] == ""
-    assert asked.effect(Question("border", both, None, many(PAIRS)), 1.0).untestable == ""
+    ready = asked.readiness(many(PAIRS), TARGETS)
+    assert (ready.blocked_because, ready.required) == ("", 0.6)
+    assert asked.effect(Swap("border", both, None, many(PAIRS)), ready, 8).untestable == ""
     few = many(Pairs(PAIRS.recipients[:2], PAIRS.same[:2], PAIRS.other[:2]))
-    effect = asked.effect(Question("border", both, None, few), 1.0)
+    effect = asked.effect(Swap("border", both, None, few), ready, 8)
     assert effect.untestable == (
-        "exchanging it spoils the images: with donors of the same class 0.50 is kept"
+        "the exchange damages the images: with donors of the same class 0.50 is left, below 0.60"
     )
-    assert asker(by_score=True).effect(Question("f", both, None, few), 4.0).untestable == ""
-    half = asker(by_score=True).effect(Question("f", both, None, many(PAIRS)), 2.0)
+    assert (
+        asker(by_score=True).effect(Swap("f", both, None, few), Readiness("", 4.0), 8).untestable
+        == ""
+    )
+    half = asker(by_score=True).effect(Swap("f", both, None, many(PAIRS)), Readiness("", 2.0), 8)
     assert (half.keep, half.untestable) == (0.5, "")  # of a score, anything above 0 will do
-    spoiled = asker(by_score=True).effect(Question("f", both, None, many(PAIRS)), 0.5)
-    assert spoiled.untestable.endswith("-1.00 is kept")  # moved by 1 on average, twice the scale
+    spoiled = asker(by_score=True).effect(Swap("f", both, None, many(PAIRS)), Readiness("", 0.5), 8)
+    assert spoiled.untestable.endswith(
+        "-1.00 is left, below 0.00"
+    )  # moved by 1 on average, twice the scale
 
 
 def test_few_probes_can_prove_nothing():
     """Of nine signs all are positive once in 512 times, too often for eight tests at 1 %."""
-    assert MIN_RECIPIENTS == 10
     nine = many(PAIRS)
     nine = Pairs(nine.recipients[:9], nine.same[:9], nine.other[:9])
     asked = asker()
-    asked.gate(PAIRS, TARGETS)
-    effect = asked.effect(Question("border", both, None, nine), 1.0)
-    assert effect.untestable == "9 probes can't prove an effect, it takes 10"
+    effect = asked.effect(Swap("border", both, None, nine), Readiness("", 1.0), 8)
+    assert effect.untestable == "9 probes are too few to prove an effect, it takes 10"
     assert 0 < effect.effect < 1  # the number is there, for what it is
     lost = Pairs(*(part[[0, 1] * 4] for part in (PAIRS.recipients, PAIRS.same, PAIRS.other)))
-    effect = asked.effect(Question("border", both, None, lost), 1.0)
+    effect = asked.effect(Swap("border", both, None, lost), Readiness("", 1.0), 8)
     assert effect.keep == 0.5  # of what is both few and spoiled, the number of probes is said
-    assert effect.untestable == "8 probes can't prove an effect, it takes 10"
+    assert effect.untestable == "8 probes are too few to prove an effect, it takes 10"
+
+
+def readied(experiment, pairs, predictions):
+    """Why the tests are blocked, and what an effect of 1 is."""
+    ready = experiment.readiness(pairs, predictions)
+    return ready.blocked_because, ready.scale
+
+
+@pytest.mark.parametrize("num_tests", [1, 2, 5, 9, 20, 60, 99])
+def test_the_fewest_recipients_are_those_that_can_be_significant(num_tests):
+    """All differences equal: the smallest p-value, but for the luck of the draws."""
+    fewest = min_recipients(num_tests)
+    smallest = [2.0**-count + 1 / (1 + FLIPS) for count in (fewest - 1, fewest)]
+    assert smallest[1] * num_tests < ALPHA <= smallest[0] * num_tests
+    drawn = sign_flip_p_value(np.ones(fewest))
+    assert drawn == pytest.approx(smallest[1], abs=4 * (smallest[1] / FLIPS) ** 0.5)
+
+
+def test_a_hundred_tests_at_once_can_prove_nothing():
+    assert min_recipients(100) is None
+    effect = asker().effect(Swap("border", both, None, many(PAIRS)), Readiness(""), 100)
+    assert effect.untestable == "100 tests at once are too many for any of them to be significant"
 
 
 def test_the_gate_of_accuracy():
-    assert asker().gate(PAIRS, np.array([0, 0, 1, 0])) == ("", 1.0)
-    closed, _ = asker().gate(PAIRS, np.array([0, 1, 1, 0]))
+    assert readied(asker(), PAIRS, np.array([0, 0, 1, 0])) == ("", 1.0)
+    closed, _ = readied(asker(), PAIRS, np.array([0, 1, 1, 0]))
     assert closed == "the accuracy on the probes is 0.50, below 0.60"
     lopsided = SwapExperiment(IMAGES, np.array([0, 0, 0, 1]), OWN, answer, 9, False)
-    closed, _ = lopsided.gate(PAIRS, np.array([0, 0, 0, 0]))  # as good as always the same
+    closed, _ = readied(lopsided, PAIRS, np.array([0, 0, 0, 0]))  # as good as always the same
     assert closed == "the accuracy on the probes is 0.75, below 0.85"
 
 
@@ -355,20 +380,22 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
 
     pairs = draw_pairs(targets, np.arange(40), num_donors=4, seed=0)
     asked = SwapExperiment(images, targets, images[:, 0, 0, 0], pixel, 100, True)
-    gate, scale = asked.gate(pairs, np.full(40, -1))
+    gate, scale = readied(asked, pairs, np.full(40, -1))
     assert gate == ""
     assert 7 <= scale <= 8
     blind = SwapExperiment(
         images, targets, np.zeros(40), lambda x, _: (x, np.zeros(len(x))), 100, True
     )
-    gate, scale = blind.gate(pairs, np.full(40, -1))
-    assert gate == "the scores tell the probes' classes apart in 0.00 of pairs, below 0.70"
+    gate, scale = readied(blind, pairs, np.full(40, -1))
+    assert gate == "the scores tell the classes of the probes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
-    effect = blind.effect(Question("border", lambda a, b: images[a], None, pairs), scale)
+    effect = blind.effect(
+        Swap("border", lambda a, b: images[a], None, pairs), Readiness("", scale), 8
+    )
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
     broken = SwapExperiment(images, targets, np.full(40, np.nan), pixel, 100, True)
-    gate, scale = broken.gate(pairs, np.full(40, -1))
-    assert gate == "the scores tell the probes' classes apart in 0.00 of pairs, below 0.70"
+    gate, scale = readied(broken, pairs, np.full(40, -1))
+    assert gate == "the scores tell the classes of the probes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
 
 
@@ -391,8 +418,8 @@ def test_the_gate_of_scores_counts_pairs(moved, gate):
         return np.full(len(batch), -1), 4.0 * (foreign & ((donors - 1) % 40 < moved))
 
     asked = SwapExperiment(images, targets, np.zeros(40), answer, 100, True)
-    closed, scale = asked.gate(pairs, np.full(40, -1))
-    words = f"the scores tell the probes' classes apart in {gate} of pairs, below 0.70"
+    closed, scale = readied(asked, pairs, np.full(40, -1))
+    words = f"the scores tell the classes of the probes apart in {gate} of pairs, below 0.70"
     assert closed == (words if gate else "")
     assert scale == pytest.approx(4 * moved / 40)
 
@@ -404,7 +431,7 @@ def test_uneven_classes_can_open_the_gate():
     for errors, gate in ((0, ""), (1, ""), (2, "the accuracy on the probes is 0.95, below 0.97")):
         predictions = np.where(np.arange(40) < errors, 1, targets)
         asked = SwapExperiment(np.zeros((40, 1, 1, 1)), targets, np.zeros(40), answer, 9, False)
-        assert asked.gate(pairs, predictions) == (gate, 1.0)
+        assert readied(asked, pairs, predictions) == (gate, 1.0)
 
 
 def test_the_gate_is_over_the_probes_that_are_tested():
@@ -412,10 +439,10 @@ def test_the_gate_is_over_the_probes_that_are_tested():
     targets = np.concatenate([np.repeat([0, 1], 10), np.zeros(40, int)])
     pairs = draw_pairs(targets, np.arange(20), num_donors=2, seed=0)
     asked = SwapExperiment(np.zeros((60, 1, 1, 1)), targets, np.zeros(60), answer, 9, False)
-    closed, _ = asked.gate(pairs, np.zeros(60, int))
+    closed, _ = readied(asked, pairs, np.zeros(60, int))
     assert closed == "the accuracy on the probes is 0.50, below 0.60"
     wrong_elsewhere = np.concatenate([targets[:20], np.ones(40, int)])
-    assert asked.gate(pairs, wrong_elsewhere) == ("", 1.0)
+    assert readied(asked, pairs, wrong_elsewhere) == ("", 1.0)
 
 
 def test_p_values_do_not_depend_on_probes_that_are_not_tested():
@@ -440,13 +467,15 @@ def test_p_values_do_not_depend_on_probes_that_are_not_tested():
             asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), everyone, np.zeros(count), reads, 99, by_score
             )
-            found.append(asked.effect(Question("border", edit, None, pairs), 1.0).p_value)
+            found.append(
+                asked.effect(Swap("border", edit, None, pairs), Readiness("", 1.0), 8).p_value
+            )
     assert found == found[:2] * 4
     assert 1e-4 < found[0] < 0.5  # enough flips are as large to tell one draw from another
 
 
 def test_examples_are_the_pairs_that_changed_most_of_different_classes():
-    effect = asker().effect(Question("border", both, None, PAIRS), 1.0)
+    effect = asker().effect(Swap("border", both, None, PAIRS), Readiness("", 1.0), 8)
     # The differences are 1 -1 1 1: first of each class 0 and 2, then 3, then 1.
     found = [(e.recipient, e.donor, e.prediction, e.same_class_prediction) for e in effect.examples]
     assert found == [(0, 2, 1, 0), (2, 0, 2, 1), (3, 1, 0, 1), (1, 3, 0, 1)]
@@ -462,7 +491,7 @@ def test_an_example_shows_a_donor_that_made_the_difference():
         return np.array([said[divmod(int(v), 10)] for v in images.ravel()]), np.zeros(len(images))
 
     effect = SwapExperiment(IMAGES, TARGETS, OWN, half, 9, False).effect(
-        Question("border", both, None, pairs), 1.0
+        Swap("border", both, None, pairs), Readiness("", 1.0), 8
     )
     (example,) = effect.examples
     assert (example.donor, example.prediction, example.same_class_prediction) == (2, 1, 0)
@@ -478,7 +507,7 @@ def test_there_are_a_few_examples_of_many_pairs():
         return np.where(asked < 4, asked, asked - 1), np.zeros(len(batch))
 
     effect = SwapExperiment(images, targets, np.zeros(24), wrong_from_class_4_on, 99, False).effect(
-        Question("border", lambda a, b: images[a], None, pairs), 1.0
+        Swap("border", lambda a, b: images[a], None, pairs), Readiness("", 1.0), 8
     )
     assert len(effect.examples) == NUM_EXAMPLES
     assert len({int(targets[example.recipient]) for example in effect.examples}) == NUM_EXAMPLES
@@ -510,8 +539,8 @@ def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as
             return said[rows, columns], np.zeros(len(images))
 
         asked = SwapExperiment(indices, targets, np.zeros(40), reads, 10**6, False)
-        edit = Question("region/x", lambda a, b: 40 * indices[a] + indices[b], None, pairs)
-        effect = asked.effect(edit, 1.0)
+        edit = Swap("region/x", lambda a, b: 40 * indices[a] + indices[b], None, pairs)
+        effect = asked.effect(edit, Readiness("", 1.0), 8)
         p_values.append(effect.p_value)
         effects.append(effect.effect)
     assert (np.array(p_values) < 0.05).mean() <= 0.07
@@ -548,7 +577,7 @@ def test_what_other_donors_might_have_carried_is_no_evidence():
             asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), targets, np.zeros(count), reads, 9**9, False
             )
-            question = Question("region/x", edit, None, pairs)
-            p_values.append(asked.effect(question, 1.0).p_value)
+            question = Swap("region/x", edit, None, pairs)
+            p_values.append(asked.effect(question, Readiness("", 1.0), 8).p_value)
         assert (np.array(p_values) < 0.05).mean() <= 0.07, (classes, per_class)
         assert (np.array(p_values) < 0.01).mean() <= 0.02, (classes, per_class)

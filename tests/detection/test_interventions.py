@@ -1,12 +1,17 @@
 """Models of which it is known exactly what they read, as functions of NumPy arrays."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
 
 from keras_saliency import ProbeSet
-from keras_saliency.detection.interventions import MAX_RECIPIENTS, THIN_AREA, intervene
+from keras_saliency.detection.edits import swap_region
+from keras_saliency.detection.interventions import Interventions, intervene
+from keras_saliency.detection.pairs import MAX_RECIPIENTS
+from keras_saliency.detection.tests import TESTS as TABLE
+from keras_saliency.detection.tests import THIN_AREA, InterventionTest, Place
 
 SIDE, COUNT = 20, 60
 TARGETS = np.arange(COUNT) % 3
@@ -58,7 +63,7 @@ def reads(y, x):
     return answer
 
 
-def examined(probes, answer, maps=None, *, by_score=False, chunk_size=64, seed=0):
+def examined(probes, answer, maps=None, *, by_score=False, chunk_size=64, seed=0, settings=None):
     maps = heat(OBJECT, count=len(probes)) if maps is None else maps
     targets = np.zeros(len(probes), int) if probes.targets is None else probes.targets
     predictions, scores = answer(probes.images, targets)
@@ -70,7 +75,7 @@ def examined(probes, answer, maps=None, *, by_score=False, chunk_size=64, seed=0
         lambda images, recipients: answer(images, targets[recipients]),
         by_score=by_score,
         chunk_size=chunk_size,
-        seed=seed,
+        settings=settings or Interventions(seed=seed),
     )
 
 
@@ -137,7 +142,9 @@ def test_a_border_of_a_small_image_is_not_thin(side, share):
     assert_none(effects["border"])
     thin = effects["thin_border"]
     if share > THIN_AREA == 0.25:
-        assert thin.untestable == "of so small an image a border is too much"
+        assert thin.untestable == (
+            f"the image is too small: a border of one pixel covers {share:.0%} of it, more than 25%"
+        )
         assert np.isnan([thin.effect, thin.flip, thin.keep, thin.p_value]).all()
         assert (thin.num_probes, thin.examples) == (0, ())
     else:
@@ -312,8 +319,12 @@ def test_a_cue_of_one_class():
 def test_dead_maps_propose_nothing():
     found = examined(ProbeSet(coded(OBJECT), TARGETS), reads(*OBJECT), np.zeros((60, SIDE, SIDE)))
     effects = by_name(found)
-    for name in ("hot_window", "class_hot_spot"):
-        assert effects[name].untestable == "too few maps are alive"
+    reasons = {
+        "hot_window": "all maps are dead",
+        "class_hot_spot": "fewer than two classes have a map that is not dead",
+    }
+    for name, reason in reasons.items():
+        assert effects[name].untestable == reason
         assert np.isnan([effects[name].effect, effects[name].p_value]).all()
     assert_none(effects["border"])
 
@@ -406,7 +417,7 @@ def test_scores_that_tell_no_class_apart_close_the_gate():
     found = examined(ProbeSet(noise(), TARGETS), norm, by_score=True)
     assert (
         found.blocked_because
-        == "the scores tell the probes' classes apart in 0.52 of pairs, below 0.70"
+        == "the scores tell the classes of the probes apart in 0.52 of pairs, below 0.70"
     )
 
 
@@ -434,8 +445,8 @@ def test_a_model_that_every_change_confuses():
         if effect.test == "class_hot_spot" and effect.target == 0:
             continue  # its donors make the very answer that is given to all
         assert effect.untestable == (
-            f"exchanging it spoils the images: with donors of the same class {effect.keep:.2f} "
-            "is kept"
+            f"the exchange damages the images: with donors of the same class {effect.keep:.2f} "
+            "is left, below 0.60"
         )
         assert effect.keep <= 0.5
         assert effect.effect == pytest.approx(0)
@@ -447,7 +458,7 @@ def test_probes_without_targets_or_of_one_class():
     for targets in (np.zeros(60, int), np.arange(60)):
         found = examined(ProbeSet(noise(), targets), reads(*OBJECT))
         assert found.effects == ()
-        assert found.blocked_because == "it takes two classes, and two probes of one"
+        assert found.blocked_because == "it takes two classes, and two probes of one of them"
         assert found.passes == 0
 
 
@@ -582,3 +593,142 @@ def test_the_probes_are_not_changed():
     maps.setflags(write=False)
     examined(probes, wavering, maps)
     assert probes.fingerprint == before
+
+
+# ---------------------------------------------------------------- custom tests
+
+
+def swap_pixel(y, x):
+    """An edit that exchanges one pixel."""
+
+    def edit(recipients, donors, where):
+        assert where is None
+        images = recipients.copy()
+        images[:, y, x] = donors[:, y, x]
+        return images
+
+    return edit
+
+
+def custom(edit, **settings):
+    return InterventionTest("mine", edit, "my pixel", "my pixel says nothing", **settings)
+
+
+def test_a_custom_test_finds_what_the_model_reads_and_nothing_else():
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
+    for pixel, check in ((TAG, assert_full), (OBJECT, assert_none)):
+        settings = Interventions(tests=["border", custom(swap_pixel(*pixel))])
+        found = examined(probes, reads(*TAG), settings=settings)
+        assert [effect.test for effect in found.effects] == ["border", "mine"]
+        check(found.effects[1])
+        # The control exchanges everything else.
+        assert_all(found.effects[1], control=1 - found.effects[1].effect)
+
+
+def test_a_custom_test_can_have_places():
+    """Two of them, named; the control is the same shape elsewhere."""
+
+    def places(round_):
+        assert round_.images.shape == (COUNT, SIDE, SIDE, 1)
+        return [Place(region(TAG), "tag"), Place(region(OBJECT), "object")]
+
+    mine = custom(swap_region, control="elsewhere", propose=places)
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
+    found = by_name(examined(probes, reads(*TAG), settings=Interventions(tests=[mine])))
+    assert_full(found["mine/tag"])
+    assert_all(found["mine/tag"], control=0)
+    assert_none(found["mine/object"])
+
+
+def test_a_custom_test_that_cannot_be_made_says_why():
+    mine = custom(swap_region, propose=lambda round_: [Place(untestable="it is too dark")])
+    found = examined(
+        ProbeSet(coded(OBJECT), TARGETS), reads(*OBJECT), settings=Interventions(tests=[mine])
+    )
+    assert [effect.untestable for effect in found.effects] == ["it is too dark"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "received"),
+    [
+        (lambda recipients, donors, where: recipients[:, :2], r"\(64, 2, 20, 1\)"),
+        (lambda recipients, donors, where: None, "NoneType"),
+    ],
+)
+def test_an_edit_that_returns_no_images_is_named(edit, received):
+    expected = (
+        rf"edit of the test 'mine': expected .* shape \(64, 20, 20, 1\).* received {received}"
+    )
+    with pytest.raises(ValueError, match=expected):
+        examined(
+            ProbeSet(coded(OBJECT), TARGETS),
+            reads(*OBJECT),
+            settings=Interventions(tests=[custom(edit)]),
+        )
+
+
+def test_a_built_in_test_can_be_replaced_by_a_variant():
+    wide = dataclasses.replace(TABLE["border"], floor=0.5)
+    settings = Interventions(tests=["tint", wide])
+    assert [*settings.table] == ["tint", "border"]
+    assert settings.table["border"].floor == 0.5
+    assert TABLE["border"].floor == 0.25
+
+
+def test_the_settings_by_default_are_all_built_in_tests():
+    assert dict(Interventions().table) == dict(TABLE)
+    assert [*Interventions(tests=[*TABLE, custom(swap_pixel(0, 0))]).table] == [*TABLE, "mine"]
+    again = pickle.loads(pickle.dumps(Interventions("epoch", ["tint"], ["tint"], {"tint": 0.5}, 3)))
+    assert (again.when, [*again.table], again.ignore, again.seed) == (
+        "epoch",
+        ["tint"],
+        ("tint",),
+        3,
+    )
+    assert (again.floor("tint"), again.floor("border")) == (0.5, 0.0)
+    assert again == Interventions("epoch", ["tint"], ["tint"], {"tint": 0.5}, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "expected"),
+    [
+        ({"when": "often"}, ValueError, "when: expected one of 'auto', 'epoch', received 'often'"),
+        ({"when": None}, TypeError, "when: expected one of 'auto', 'epoch', received None"),
+        ({"tests": "tint"}, TypeError, "tests: expected a list .* received 'tint'"),
+        ({"tests": []}, ValueError, "tests: expected at least one test"),
+        ({"tests": ["colour"]}, ValueError, "tests: expected one of 'region'.* received 'colour'"),
+        ({"tests": ["tint", "tint"]}, ValueError, "tests: expected each test once.*'tint' twice"),
+        ({"tests": [3]}, TypeError, "tests: expected a name or an InterventionTest, received 3"),
+        ({"ignore": "tint"}, TypeError, "ignore: expected a list of names .* received 'tint'"),
+        ({"ignore": ("colour",)}, ValueError, "ignore: expected names of region.*'colour'"),
+        ({"ignore": (3,)}, TypeError, "ignore: expected names of tests, received 3"),
+        ({"floors": {"colour": 0.5}}, ValueError, "floors: expected tests of region.*'colour'"),
+        ({"seed": 0.5}, TypeError, "seed: expected an integer, received 0.5"),
+        ({"seed": True}, TypeError, "seed: expected an integer, received True"),
+    ],
+)
+def test_settings_are_checked(settings, error, expected):
+    with pytest.raises(error, match=expected):
+        Interventions(**settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "expected"),
+    [
+        ({"name": ""}, ValueError, "name: expected some text"),
+        ({"name": "a/b"}, ValueError, "name: expected a name without a slash, received 'a/b'"),
+        ({"name": 3}, TypeError, "name: expected a string, received 3"),
+        ({"subject": "a {thing}"}, ValueError, "subject: expected text in which only {name}"),
+        ({"assumption": ""}, ValueError, "assumption: expected some text"),
+        ({"edit": "swap"}, TypeError, "edit: expected a function or None, received 'swap'"),
+        ({"propose": 3}, TypeError, "propose: expected a function or None, received 3"),
+        ({"floor": 1.1}, ValueError, "floor: expected a number in 0..1, received 1.1"),
+        ({"floor": "high"}, TypeError, "floor: expected a number, received 'high'"),
+        ({"outweighs": -1}, ValueError, "outweighs: expected 0 or more, received -1"),
+        ({"control": "none"}, ValueError, "control: expected one of 'elsewhere', .*'none'"),
+        ({"control": "inside"}, ValueError, "control='inside': expected a test with a place"),
+    ],
+)
+def test_rows_of_the_table_are_checked(changes, error, expected):
+    with pytest.raises(error, match=expected):
+        dataclasses.replace(custom(swap_pixel(0, 0)), **changes)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_saliency import ProbeSet, SaliencyMonitor
 from keras_saliency.engine import compilation
-from keras_saliency.engine.compilation import check_compilation, faster
+from keras_saliency.engine.compilation import Compute, faster
 
 
 @pytest.fixture(scope="module")
@@ -71,4 +71,4 @@ def test_what_xla_cannot_compile_is_run_without(monkeypatch):
 )
 def test_other_values_are_refused(value, error):
     with pytest.raises(error, match="jit_compile: expected"):
-        check_compilation(value)
+        Compute(jit_compile=value)

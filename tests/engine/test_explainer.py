@@ -9,8 +9,8 @@ import scipy.special
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import ProbeSet, SaliencyMonitor, saliency_maps
-from keras_saliency.monitor import check_method_and_score
+from keras_saliency import Compute, ProbeSet, SaliencyMonitor, saliency_maps
+from keras_saliency.attributions import methods_by_name
 from support.programs import run_program
 from support.small_nets import (
     COUNT,
@@ -77,7 +77,9 @@ def one_by_one():
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 7, 32])
 def test_a_batch_equals_its_probes_one_by_one(one_by_one, batch_size):
     model, singles = one_by_one
-    together = SaliencyMonitor(model, PROBES, batch_size=batch_size).evaluate(step=0)
+    together = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=batch_size)).evaluate(
+        step=0
+    )
     assert together.maps.shape == (COUNT, 6, 5)
     for i, alone in enumerate(singles):
         # Kernels for other batch sizes may sum in another order.
@@ -107,7 +109,7 @@ def test_chunks_are_few_and_even_and_never_pass_the_batch_size():
     fewest_and_even = {1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 4, 7: 7, 8: 7}
     for batch_size, size in fewest_and_even.items():
         sizes.clear()
-        SaliencyMonitor(model, PROBES, batch_size=batch_size).evaluate(step=0)
+        SaliencyMonitor(model, PROBES, compute=Compute(batch_size=batch_size)).evaluate(step=0)
         assert set(sizes) == {size}
 
 
@@ -116,9 +118,11 @@ def test_neighbours_do_not_matter(batch_size):
     model = small_net()
     others = 100 * np.random.default_rng(5).normal(size=IMAGES.shape).astype(np.float32)
     others[2] = IMAGES[2]
-    mine = SaliencyMonitor(model, PROBES, batch_size=batch_size).evaluate(step=0)
+    mine = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=batch_size)).evaluate(step=0)
     targets = np.array([1, 0, 2, 0, 0, 2, 2])
-    theirs = SaliencyMonitor(model, ProbeSet(others, targets), batch_size=batch_size).evaluate(0)
+    theirs = SaliencyMonitor(
+        model, ProbeSet(others, targets), compute=Compute(batch_size=batch_size)
+    ).evaluate(0)
     assert mine.maps[2].tobytes() == theirs.maps[2].tobytes()
     assert mine.scores[2] == theirs.scores[2]
     assert mine.gradient_norms[2] == theirs.gradient_norms[2]
@@ -144,7 +148,7 @@ def test_one_trace():
     model = Counted()
     model(IMAGES)
     calls.clear()
-    monitor = SaliencyMonitor(model, PROBES, batch_size=3)
+    monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
     traced = len(calls)
     for step in range(8):
         model.dense.kernel.assign(model.dense.kernel.numpy() * 1.1)
@@ -187,7 +191,7 @@ def test_one_more_trace_for_all_interventions():
 
     model = small_net(Counted())
     calls.clear()
-    monitor = SaliencyMonitor(model, MANY_PROBES, batch_size=8)
+    monitor = SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=8))
     assert len(calls) == 1
     for step in range(3):
         model.layers[0].kernel.assign(model.layers[0].kernel.numpy() * 1.1)
@@ -206,19 +210,24 @@ def test_one_more_trace_for_all_interventions():
 
 def test_a_model_that_runs_eagerly():
     model = small_net()
-    expected = contents(SaliencyMonitor(model, PROBES, batch_size=3).evaluate(step=0))
+    expected = contents(
+        SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3)).evaluate(step=0)
+    )
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
-    assert contents(SaliencyMonitor(model, PROBES, batch_size=3).evaluate(step=0)) == expected
+    assert (
+        contents(SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3)).evaluate(step=0))
+        == expected
+    )
 
 
 def test_all_functions_eager():
     model = small_net()
-    monitor = SaliencyMonitor(model, PROBES, batch_size=3)
+    monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
     expected = contents(monitor.evaluate(step=0))
     tf.config.run_functions_eagerly(True)
     try:
         assert contents(monitor.evaluate(step=0)) == expected
-        again = SaliencyMonitor(model, PROBES, batch_size=3)
+        again = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
         np.testing.assert_allclose(
             again.evaluate(step=0).maps, monitor.evaluate(step=0).maps, rtol=1e-5, atol=1e-6
         )
@@ -231,7 +240,8 @@ def test_images_of_another_float(dtype):
     model = linear_net()
     images = IMAGES.astype(dtype)
     monitor = SaliencyMonitor(model, ProbeSet(images, TARGETS))
-    report = monitor.evaluate(step=1, previous=monitor.evaluate(step=0))
+    monitor.evaluate(step=0)
+    report = monitor.evaluate(step=1)
     assert report.maps.dtype == {"float16": np.float32}.get(dtype, dtype)
     kernel = model.layers[-1].kernel.numpy().astype(dtype)
     expected = np.abs(kernel.T[TARGETS].reshape(images.shape)).max(axis=-1)
@@ -279,7 +289,7 @@ def test_saliency_maps_by_score_and_batch_size():
     def twice(outputs, targets):
         return 2 * tf.gather(outputs, targets, axis=1, batch_dims=1)
 
-    maps = saliency_maps(model, IMAGES, TARGETS, score=twice, batch_size=2)
+    maps = saliency_maps(model, IMAGES, TARGETS, score=twice, compute=Compute(batch_size=2))
     expected = 2 * np.abs(kernel.T[TARGETS].reshape(IMAGES.shape)).max(axis=-1)
     np.testing.assert_array_equal(maps, expected)
 
@@ -335,7 +345,7 @@ def test_targets_beyond_the_classes(units, activation, targets, says):
 def test_targets_beyond_the_classes_in_a_later_chunk():
     probes = ProbeSet(IMAGES, [0, 0, 0, 0, 0, 0, 3])
     with pytest.raises(ValueError, match=r"targets: .*0\.\.2 .*received 3 for probe 6"):
-        SaliencyMonitor(linear_net(), probes, batch_size=2)
+        SaliencyMonitor(linear_net(), probes, compute=Compute(batch_size=2))
 
 
 @pytest.mark.parametrize("model", [None, "model.keras", lambda x: x, layers.Dense(3)])
@@ -356,7 +366,7 @@ def test_unknown_method():
     with pytest.raises(TypeError, match="method: .*'gradient'.*received None"):
         SaliencyMonitor(linear_net(), PROBES, method=None)
     with pytest.raises(ValueError, match="method: .*'GRADIENT'"):
-        check_method_and_score("GRADIENT", "logit")
+        methods_by_name("GRADIENT")
 
 
 def test_unknown_score():
@@ -372,7 +382,7 @@ def test_unknown_score():
 )
 def test_batch_sizes_refused(batch_size, error):
     with pytest.raises(error, match=f"batch_size: .*positive integer.*{batch_size!r}"):
-        SaliencyMonitor(linear_net(), PROBES, batch_size=batch_size)
+        SaliencyMonitor(linear_net(), PROBES, compute=Compute(batch_size=batch_size))
 
 
 def test_a_legacy_model():
@@ -439,7 +449,7 @@ def test_mirrored_strategy():
         import warnings
         warnings.simplefilter("ignore")  # TensorFlow's own, about the strategy
         import numpy as np, keras, tensorflow as tf
-        from keras_saliency import ProbeSet, SaliencyMonitor
+        from keras_saliency import Compute, ProbeSet, SaliencyMonitor
         cpu = tf.config.list_physical_devices("CPU")[0]
         half = tf.config.LogicalDeviceConfiguration()
         tf.config.set_logical_device_configuration(cpu, [half, half])
@@ -468,10 +478,10 @@ def test_mirrored_strategy():
             model.compile("sgd", "sparse_categorical_crossentropy")
         single = net()
         single.set_weights(model.get_weights())
-        monitor = SaliencyMonitor(model, probes, batch_size=3)
+        monitor = SaliencyMonitor(model, probes, compute=Compute(batch_size=3))
 
         def plain(model):
-            return SaliencyMonitor(model, probes, batch_size=3).evaluate(0)
+            return SaliencyMonitor(model, probes, compute=Compute(batch_size=3)).evaluate(0)
 
         reports = [(monitor.evaluate(0), plain(single))]
         model.fit(images, targets, batch_size=8, epochs=2, verbose=0)

@@ -69,7 +69,7 @@ def test_one_input_is_explained_and_the_other_held(struct):
     )
     expected = by_tape(lambda x: of_target(model(pack([x, tf.constant(AGES)]))), PICTURES)
     probes = ProbeSet(PICTURES, TARGETS, input_name="picture", held={"age": AGES})
-    close(maps(model, probes, batch_size=2), expected)
+    close(maps(model, probes, compute=ks.Compute(batch_size=2)), expected)
     expected = by_tape(
         lambda x: of_target(model(pack([tf.constant(PICTURES), x]))), AGES, reduce=False
     )
@@ -187,7 +187,7 @@ def test_interventions_hold_the_recipients_other_inputs():
     probes = ProbeSet(
         pictures, labels, regions={"pixel": region}, input_name="picture", held={"age": ages}
     )
-    monitor = SaliencyMonitor(model, probes, batch_size=7)
+    monitor = SaliencyMonitor(model, probes, compute=ks.Compute(batch_size=7))
     report = monitor.evaluate(0)
     assert report.metrics["probe_accuracy"] == 1
     found = monitor.intervene(report).interventions
@@ -221,7 +221,7 @@ def model_kernels(*tensors):
 )
 def test_an_output_by_name_or_position(struct, kind):
     model, (kernel, _) = two_outputs(struct)
-    found = maps(model, ProbeSet(PICTURES, TARGETS), output=kind)
+    found = maps(model, ProbeSet(PICTURES, TARGETS), score=ks.Score(output=kind))
     expected = np.abs(kernel.numpy().T[TARGETS].reshape(PICTURES.shape)).max(-1)
     np.testing.assert_array_equal(found, expected)
 
@@ -230,7 +230,7 @@ def test_an_output_by_name_or_position(struct, kind):
 def test_a_regression_is_explained_as_it_is(struct, age):
     model, (_, kernel) = two_outputs(struct)
     probes = ProbeSet(PICTURES, [0, 0, 0])
-    report = SaliencyMonitor(model, probes, output=age, score="output").evaluate(0)
+    report = SaliencyMonitor(model, probes, score=ks.Score("output", output=age)).evaluate(0)
     expected = np.abs(kernel.numpy().reshape(1, 8, 8, 3)).max(-1)
     np.testing.assert_array_equal(report.maps, np.repeat(expected, 3, axis=0))
     outputs = model(PICTURES)["age"] if struct == "dict" else model(PICTURES)[1]
@@ -254,11 +254,11 @@ def test_outputs_that_are_not_there():
     with pytest.raises(ValueError, match=r"Choose one with output=: 'kind', 'age'"):
         SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS))
     with pytest.raises(ValueError, match=r"output: expected one of 'kind', 'age', received 'sex'"):
-        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS), output="sex")
+        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS), score=ks.Score(output="sex"))
     with pytest.raises(TypeError, match=r"output: expected a name or a position, received 1\.5"):
-        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS), output=1.5)
+        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS), score=ks.Score(output=1.5))
     with pytest.raises(ValueError, match=r"targets: expected class indices 0\.\.0"):
-        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS), output="age", score="output")
+        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS), score=ks.Score("output", output="age"))
 
 
 def test_multi_label():
@@ -432,7 +432,7 @@ def test_every_kind_of_input(kind, shape, body, tmp_path):
     assert saliency.report.maps.shape == probes.images.shape[: len(shape) + (kind == "features")]
     assert (
         saliency.report.interventions.blocked_because
-        == f"tests are made with images, not with {kind}"
+        == f"tests need images, these probes are {kind}"
     )
 
 
@@ -679,7 +679,8 @@ def test_with_xla_the_maps_are_the_same():
     probes = ProbeSet(PICTURES, TARGETS)
     methods = ["gradient", "integrated_gradients", "grad_cam", "occlusion"]
     monitors = [
-        SaliencyMonitor(model, probes, method=methods, jit_compile=jit) for jit in (True, False)
+        SaliencyMonitor(model, probes, method=methods, compute=ks.Compute(jit_compile=jit))
+        for jit in (True, False)
     ]
     assert [monitor.compilation for monitor in monitors] == ["XLA on", "XLA off"]
     assert SaliencyMonitor(model, probes).compilation == "XLA off (CPU)"
@@ -725,8 +726,8 @@ def test_two_callbacks_in_one_fit_have_two_names(tmp_path):
             log_dir=tmp_path,
             name="age",
             method=["gradient", "integrated_gradients"],
-            reduction="signed",
             verbose=0,
+            compute=ks.Compute(reduction="signed"),
         ),
     ]
     fitted = model.fit([PICTURES, AGES], TARGETS, epochs=2, verbose=0, callbacks=callbacks)
@@ -746,7 +747,7 @@ def test_two_callbacks_of_one_name_are_told():
     both = [
         ks.SaliencyCallback(ProbeSet(PICTURES, TARGETS), log_dir=None, verbose=0) for _ in range(2)
     ]
-    with pytest.warns(UserWarning, match="two callbacks are named 'saliency'"):
+    with pytest.warns(UserWarning, match="two callbacks have the name 'saliency'"):
         model.fit(PICTURES, TARGETS, epochs=1, verbose=0, callbacks=both)
 
 
@@ -756,7 +757,10 @@ def test_a_method_of_ones_own_may_give_a_map_without_channels():
 
     model = ends_in_classes((8, 8, 3), layers.Flatten())
     report = SaliencyMonitor(
-        model, ProbeSet(PICTURES, TARGETS), method=["gradient", brightness], reduction="signed"
+        model,
+        ProbeSet(PICTURES, TARGETS),
+        method=["gradient", brightness],
+        compute=ks.Compute(reduction="signed"),
     ).evaluate(0)
     np.testing.assert_allclose(report.others["brightness"], PICTURES.sum(-1), rtol=1e-5)
 
@@ -771,18 +775,42 @@ def test_a_method_of_ones_own_may_give_a_map_without_channels():
         (
             {"method": ["gradient", "gradient"]},
             ValueError,
-            "method: expected methods of different names",
+            "method: expected methods with different names",
         ),
         ({"method": "guided_backprop"}, ValueError, "last layers are made random"),
-        ({"reduction": "mean"}, ValueError, "reduction: expected one of 'max_abs', 'l2'"),
-        ({"jit_compile": "yes"}, ValueError, "jit_compile: expected"),
-        ({"jit_compile": 1}, TypeError, "jit_compile: expected True, False or 'auto'"),
-        ({"output": True}, TypeError, "output: expected a name or a position"),
+        ({"score": "logits"}, ValueError, "score: expected one of 'logit', 'log_probability'"),
+        ({"compute": 32}, TypeError, "compute: expected 'auto' or ks.Compute"),
+        ({"compute": "fast"}, ValueError, "compute: expected 'auto' or ks.Compute"),
+        ({"pictures": "small"}, ValueError, "pictures: expected 'auto', None .* 'small'"),
+        ({"pictures": False}, TypeError, "pictures: expected 'auto', None .* received False"),
+        ({"interventions": False}, TypeError, "interventions: expected 'auto', 'epoch', None"),
+        ({"interventions": "batch"}, ValueError, "interventions: expected 'auto', 'epoch', None"),
+        ({"on_alert": "raise"}, ValueError, "on_alert: expected 'warn', 'stop', a function"),
+        ({"on_alert": True}, TypeError, "on_alert: expected 'warn', 'stop', a function"),
     ],
 )
 def test_settings_that_are_refused(settings, error, says):
     with pytest.raises(error, match=says):
         ks.SaliencyCallback(ProbeSet(PICTURES, TARGETS), **settings)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: ks.Compute(reduction="mean"), ValueError, "reduction: expected one of 'max_abs'"),
+        (lambda: ks.Compute(jit_compile="yes"), ValueError, "jit_compile: expected one of 'auto'"),
+        (lambda: ks.Compute(jit_compile=1), TypeError, "jit_compile: expected True, False or "),
+        (lambda: ks.Compute(batch_size=0), ValueError, "batch_size: expected a positive integer"),
+        (lambda: ks.Score(output=True), TypeError, "output: expected a name or a position"),
+        (lambda: ks.Score(3), TypeError, "score: expected one of 'logit'"),
+        (lambda: ks.Pictures(scale="own"), ValueError, "scale: expected one of 'epoch'"),
+        (lambda: ks.Pictures(colormap="hotter"), ValueError, "colormap: expected the name of a"),
+        (lambda: ks.Pictures(map_size=0), ValueError, "map_size: .*None keeps no maps"),
+    ],
+)
+def test_settings_objects_check_themselves(make, error, says):
+    with pytest.raises(error, match=says):
+        make()
 
 
 def test_a_model_of_two_inputs_that_fit_has_yet_to_build(tmp_path):

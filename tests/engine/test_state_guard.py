@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import SaliencyMonitor
+from keras_saliency import Compute, SaliencyMonitor
 from support.random_states import global_states, next_draws
 from support.small_nets import (
     EXTRAS,
@@ -42,7 +42,7 @@ def test_variables_and_random_states_stay(extra):
     random.seed(1)
     np.random.seed(2)
     values, states = [v.numpy().tobytes() for v in variables], global_states()
-    monitor = SaliencyMonitor(model, PROBES, batch_size=3)
+    monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
     for step in range(3):
         monitor.evaluate(step)
     assert [v.numpy().tobytes() for v in variables] == values
@@ -58,7 +58,7 @@ def test_the_next_random_numbers_stay(extra):
         tf.random.get_global_generator().reset_from_seed(4)
         model = net_with(extra)
         if observed:
-            monitor = SaliencyMonitor(model, PROBES, batch_size=3)
+            monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
             monitor.evaluate(step=0)
             monitor.evaluate(step=1)
         return next_draws()
@@ -73,7 +73,9 @@ def test_training_is_the_same_with_and_without(extra):
         keras.utils.set_random_seed(3)
         tf.random.get_global_generator().reset_from_seed(4)
         model = compiled(net_with(extra))
-        monitor = SaliencyMonitor(model, PROBES, batch_size=3) if observed else None
+        monitor = (
+            SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3)) if observed else None
+        )
         for step in range(4):
             model.train_on_batch(IMAGES + np.random.normal(size=IMAGES.shape), TARGETS)
             if monitor:
@@ -124,7 +126,7 @@ def test_an_inferring_subclassed_model_that_draws_unseeded_trains_the_same():
 @pytest.mark.parametrize("extra", EXTRAS)
 @pytest.mark.parametrize("batch_size", [3, 32])
 def test_the_same_evaluation_twice_gives_the_same_bytes(extra, batch_size):
-    monitor = SaliencyMonitor(net_with(extra), PROBES, batch_size=batch_size)
+    monitor = SaliencyMonitor(net_with(extra), PROBES, compute=Compute(batch_size=batch_size))
     first = contents(monitor.evaluate(step=0))
     assert contents(monitor.evaluate(step=0)) == first
     keras.random.normal((3,))
@@ -163,7 +165,7 @@ def test_interventions_leave_variables_and_random_states(extra):
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     random.seed(1)
     np.random.seed(2)
-    monitor = SaliencyMonitor(model, MANY_PROBES, batch_size=16)
+    monitor = SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=16))
     report = monitor.evaluate(0)
     values, states = [v.numpy().tobytes() for v in variables], global_states()
     for _ in range(2):
@@ -178,7 +180,7 @@ def test_interventions_leave_the_next_random_numbers(extra):
         keras.backend.clear_session()
         keras.utils.set_random_seed(3)
         tf.random.get_global_generator().reset_from_seed(4)
-        monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, batch_size=16)
+        monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, compute=Compute(batch_size=16))
         report = monitor.evaluate(step=0)
         if tested:
             monitor.intervene(report)
@@ -189,7 +191,7 @@ def test_interventions_leave_the_next_random_numbers(extra):
 
 @pytest.mark.parametrize("extra", [UnseededNoise, OwnNoise])
 def test_the_same_interventions_twice_find_the_same(extra):
-    monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, batch_size=16)
+    monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, compute=Compute(batch_size=16))
     first = found_by(monitor)
     keras.random.normal((3,))
     np.random.random()

@@ -104,7 +104,7 @@ def test_large_maps_are_block_means_and_masks_follow_the_majority(tmp_path):
         tmp_path,
         ks.ProbeSet(values, [0, 0], masks=masks),
         report(values[..., 0]),
-        map_size=4,
+        pictures=ks.Pictures(map_size=4),
     )
     means = values[..., 0].reshape(2, 4, 2, 4, 2).mean(axis=(2, 4))
     assert log.reports[0].maps.shape == (2, 4, 4)
@@ -236,8 +236,7 @@ def test_findings_and_alerts_are_read_back(tmp_path):
     saliency = ks.SaliencyCallback(
         tagged_probes(), log_dir=tmp_path, interventions="epoch", verbose=0
     )
-    with pytest.warns(ks.SaliencyAlertWarning):
-        train([saliency])
+    train([saliency])
     log = read_log(tmp_path)["saliency"]
     kept = {alert.sentence: alert for alert in [*saliency.warnings, *saliency.alerts]}
     read = {alert.sentence: alert for one in log.reports for alert in one.alerts}
@@ -289,7 +288,14 @@ def test_a_resumed_training_goes_on_in_the_log(tmp_path):
 
 
 def test_without_maps_for_the_tab_there_is_none_of_its_data(tmp_path):
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, map_size=None, verbose=0)], epochs=1)
+    fit(
+        [
+            ks.SaliencyCallback(
+                probes(), log_dir=tmp_path, verbose=0, pictures=ks.Pictures(map_size=None)
+            )
+        ],
+        epochs=1,
+    )
     assert read_blobs(tmp_path) == {}
     with pytest.raises(ValueError, match="log_dir: expected a log of SaliencyCallback"):
         read_log(tmp_path)
@@ -298,9 +304,9 @@ def test_without_maps_for_the_tab_there_is_none_of_its_data(tmp_path):
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError)])
 def test_a_bad_map_size_is_refused(value, error, tmp_path):
     with pytest.raises(error, match="map_size: .*None keeps no maps"):
-        ks.SaliencyCallback(probes(), map_size=value)
+        ks.SaliencyCallback(probes(), pictures=ks.Pictures(map_size=value))
     with pytest.raises(error, match="map_size: .*None keeps no maps"):
-        ks.TensorBoardSink(tmp_path, probes(), map_size=value)
+        ks.TensorBoardSink(tmp_path, probes(), pictures=ks.Pictures(map_size=value))
 
 
 def test_a_log_dir_that_is_none_is_refused(tmp_path):
@@ -349,7 +355,9 @@ def test_metrics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     )
 
 
-@pytest.mark.parametrize("changed", [{"reduction": "signed"}, {"map_size": 4}])
+@pytest.mark.parametrize(
+    "changed", [{"compute": ks.Compute(reduction="signed")}, {"pictures": ks.Pictures(map_size=4)}]
+)
 def test_a_training_resumed_with_other_settings_gets_a_run_of_its_own(changed, tmp_path):
     model = network()
     first = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
@@ -374,7 +382,9 @@ def test_of_volumes_the_slices_that_are_shown_are_kept(tmp_path):
 def test_peaks_are_those_of_the_whole_maps(tmp_path):
     maps = np.zeros((1, 8, 8), np.float32)
     maps[0, 3, 3] = 1
-    written(tmp_path, ks.ProbeSet(images(1, 8, 8), [0]), report(maps), map_size=4)
+    written(
+        tmp_path, ks.ProbeSet(images(1, 8, 8), [0]), report(maps), pictures=ks.Pictures(map_size=4)
+    )
     told = header_of(tmp_path, tags.REPORTS)["methods"]["saliency"]
     assert told["limits"] == [0.25]  # a block's mean
     assert told["peaks"] == [1]
@@ -395,7 +405,7 @@ def test_maps_with_infinities_of_both_signs_are_not_finite_in_their_blocks(tmp_p
         tmp_path,
         ks.ProbeSet(images(1, 4, 4), [0]),
         report(maps, signed_maps=maps),
-        map_size=2,
+        pictures=ks.Pictures(map_size=2),
     )
     expected = [[[np.nan, 1], [1, 1]]]
     np.testing.assert_array_equal(log.reports[0].signed_maps, expected)
@@ -470,7 +480,7 @@ def test_the_colours_of_the_tab_are_matplotlibs(tmp_path):
         tmp_path,
         ks.ProbeSet(images(1, 2, 2), [0]),
         report(images(1, 2, 2)[..., 0]),
-        colormap="cividis",
+        pictures=ks.Pictures(colormap="cividis"),
     )
     header, _ = unpacked(read_blobs(tmp_path)["saliency"][tags.PROBES][0][1])
     assert header["colormap"] == "cividis"

@@ -7,6 +7,7 @@ from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import kneighbors_graph
 
+from keras_saliency import Pictures
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.log import tags
@@ -120,7 +121,7 @@ def drawn(maps, targets, class_names=("cat", "dog", "cow")):
     probes = ProbeSet(images, targets, class_names=class_names)
     many = np.ones(len(maps))
     report = SaliencyReport(0, maps, targets, targets, many, many, many, {})
-    pictures = PictureWriter(probes, "epoch", "hot")
+    pictures = PictureWriter(probes, Pictures("epoch", "hot"))
     return pictures, pictures.draw(report)
 
 

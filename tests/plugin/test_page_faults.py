@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_saliency as ks
+from keras_saliency import Pictures
 from keras_saliency.app import html_report
 from keras_saliency.data.reports import Alert, Effect, Example, InterventionResults, Verdict
 from keras_saliency.log import tags
@@ -95,7 +96,7 @@ def write_hostile(log_dir):
 
 def records_of(step):
     """The elements of a report's records by tag, for spoiling."""
-    return dict(Encoder(probes(), 112, "epoch", "hot").of_report(report(step, maps(step))))
+    return dict(Encoder(probes(), Pictures()).of_report(report(step, maps(step))))
 
 
 def spoiled_header(elements, **fields):
@@ -120,7 +121,7 @@ DAMAGE = {
 
 def write_damaged(run):
     with writing(run) as writer:
-        tag, elements = Encoder(probes(), 112, "epoch", "hot").of_probes({}, unit="epoch")
+        tag, elements = Encoder(probes(), Pictures()).of_probes({}, unit="epoch")
         write(writer, tag, 0, blobs(*elements))
         for step in range(12):
             for tag, good in records_of(step).items():
@@ -137,9 +138,9 @@ def write_damaged(run):
 def write_odd_probes(run, spoil):
     """A log whose probes are spoiled."""
     with writing(run) as writer:
-        tag, elements = Encoder(
-            probes(masks=np.ones((COUNT, *MAP), bool)), 112, "epoch", "hot"
-        ).of_probes({}, unit="epoch")
+        tag, elements = Encoder(probes(masks=np.ones((COUNT, *MAP), bool)), Pictures()).of_probes(
+            {}, unit="epoch"
+        )
         found = spoil(elements)
         if found is not None:
             write(writer, tag, 0, blobs(*found))

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from keras_saliency import Pictures
 from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
@@ -48,7 +49,9 @@ def report(maps, step=0, **more):
 def drawn(values, maps, kind, *, scale="epoch", colormap="hot", vocabulary=None, signed=None):
     probes = ProbeSet(values, np.zeros(len(values), int), kind=kind, vocabulary=vocabulary)
     signed_maps = None if signed is None else np.asarray(signed, np.float32)
-    return PictureWriter(probes, scale, colormap).draw(report(maps, signed_maps=signed_maps))
+    return PictureWriter(probes, Pictures(scale, colormap)).draw(
+        report(maps, signed_maps=signed_maps)
+    )
 
 
 def panels(picture, height, width):
@@ -348,7 +351,7 @@ def test_the_users_diverging_colormap_stays():
 
 def test_a_signed_scale_of_a_run_holds_the_largest_size():
     probes = ProbeSet(np.zeros((1, 1, 2, 1)), [0])
-    pictures = PictureWriter(probes, "probe", "bwr")
+    pictures = PictureWriter(probes, Pictures("probe", "bwr"))
     for step, peak in enumerate((-4, 1)):
         signed = np.float32([[[peak, 0]]])
         found = pictures.draw(report(np.abs(signed), step, signed_maps=signed))
@@ -385,7 +388,7 @@ def test_a_negative_constant_map_is_said_to_be_constant():
 
 def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
     probes = ProbeSet(np.zeros((2, 1, 2, 1)), [0, 0])
-    pictures, alone = (PictureWriter(probes, "shared", "hot") for _ in range(2))
+    pictures, alone = (PictureWriter(probes, Pictures("shared", "hot")) for _ in range(2))
     for step, size in enumerate((8, 2)):
         maps = np.float32([[[size, 0]], [[1, size]]])
         others = 1000 * maps[::-1] + np.float32([[[1, 500]]])
@@ -406,9 +409,9 @@ def test_further_methods_have_a_sheet_and_a_strip_with_limits_of_their_own():
 
 def test_further_methods_of_signed_maps_are_signed():
     maps = np.float32([[[2, 0]]])
-    pictures = PictureWriter(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
+    pictures = PictureWriter(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), Pictures("epoch", "hot"))
     found = pictures.draw(report(maps, signed_maps=-maps, others={"x": maps}))
-    alone = PictureWriter(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), "epoch", "hot")
+    alone = PictureWriter(ProbeSet(np.zeros((1, 1, 2, 1)), [0]), Pictures("epoch", "hot"))
     expected = alone.draw(report(maps, signed_maps=maps))
     for tag in (tags.CONTACT_SHEET, tags.FILMSTRIP):
         np.testing.assert_array_equal(found[f"{tag}/x"], expected[tag])
@@ -434,7 +437,7 @@ def test_every_kind_can_be_drawn(kind, shape, num_probes):
     """Live, zero, constant and broken maps, of any shape: a picture per probe, sheet and strip."""
     values = RNG.integers(0, 99, (num_probes, *shape))
     probes = ProbeSet(values, np.zeros(num_probes, int), kind=kind)
-    pictures = PictureWriter(probes, "probe", "hot")
+    pictures = PictureWriter(probes, Pictures("probe", "hot"))
     map_shape = num_probes, *shape[: len(map_axes(kind))]
     broken = np.ones(map_shape)
     broken.flat[0] = NAN
@@ -467,7 +470,7 @@ def test_a_probes_picture_ignores_its_neighbours_maps(kind, shape):
 
 def test_what_is_shown_is_told():
     def told(values, kind):
-        return PictureWriter(ProbeSet(values, kind=kind), "epoch", "hot").configuration()
+        return PictureWriter(ProbeSet(values, kind=kind), Pictures("epoch", "hot")).configuration()
 
     assert told(np.zeros((1, 10_000, 2)), "series")["maps"] == (
         "10000 steps, shown averaged over 40 steps"

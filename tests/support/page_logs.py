@@ -1,6 +1,5 @@
 """Logs for the tests of the SALIENCY tab's page: of a training, and written by hand."""
 
-import warnings
 from functools import cached_property
 
 import keras
@@ -75,9 +74,7 @@ def train(log_dir, *, cue=True, epochs=EPOCHS, **settings):
     )
     model.compile(keras.optimizers.Adam(0.0003), "sparse_categorical_crossentropy")
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0, **settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ks.SaliencyAlertWarning)
-        model.fit(*planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=[saliency])
+    model.fit(*planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=[saliency])
     return saliency
 
 
@@ -100,7 +97,9 @@ def write_signed(log_dir):
     """Signed maps of larger pictures, each epoch on another scale; one not a number, one zero."""
     rng = np.random.default_rng(7)
     sink = ks.TensorBoardSink(
-        log_dir, ks.ProbeSet(rng.random((5, 8, 12, 3)), np.arange(5) % 3), map_size=6
+        log_dir,
+        ks.ProbeSet(rng.random((5, 8, 12, 3)), np.arange(5) % 3),
+        pictures=ks.Pictures(map_size=6),
     )
     for step in range(3):
         maps = rng.normal(size=(5, 8, 12)).astype(np.float32)
@@ -142,7 +141,7 @@ def write_many(run):
     count, steps = MANY
     rng = np.random.default_rng(2)
     records = Encoder(
-        ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), 112, "epoch", "hot"
+        ks.ProbeSet(rng.random((count, 4, 4, 1)), np.arange(count) % 3), ks.Pictures()
     )
     with writing(run) as writer:
         for step in range(steps):

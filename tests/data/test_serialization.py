@@ -37,7 +37,18 @@ EFFECT = Effect(
 )
 VERDICT = Verdict(EFFECT, 0.2, 1.0, math.nan, "fires", "", active=True)
 ALERT = Alert(
-    *("alert", -1, "border", 'He said "no", 50 µm.', "", 0.5, -1.0, 1e-4, math.nan, 0.0, 12),
+    level="alert",
+    step=-1,
+    rule="border",
+    sentence='He said "no", 50 µm.',
+    assumption="",
+    remedy="",
+    effect=0.5,
+    flip=-1.0,
+    p_value=1e-4,
+    control=math.nan,
+    start=0.0,
+    num_probes=12,
     window=None,
     target=None,
     examples=(EXAMPLE,),
@@ -129,7 +140,7 @@ def test_json_of_an_array_by_hand():
 
 def test_fields_are_left_out_at_every_depth():
     row = through_json(VERDICT, leave_out=["examples", "reason"])
-    assert row.keys() == {"effect", "floor", "p_value", "start", "status", "active"}
+    assert row.keys() == {"effect", "floor", "p_value", "start", "status", "active", "subject"}
     assert "examples" not in row["effect"]
     read = from_json(Verdict, row, reason="said later")
     assert (read.reason, read.effect.examples) == ("said later", ())

@@ -1,0 +1,91 @@
+"""Sentences: what a test found, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from keras_saliency.data.reports import Alert, Effect, Verdict
+from keras_saliency.detection.tests import CONTROLS, InterventionTest
+
+
+def subject(effect: Effect, rule: InterventionTest, class_name: Callable[[int], str]) -> str:
+    """What a test exchanges, in words.
+
+    Args:
+        effect: With the name of the test, and its window and class, if there are any.
+        rule: The row of the table.
+        class_name: From a class index to its name.
+    """
+    window = "that the maps propose"
+    if effect.window is not None:
+        top, left, height, width = effect.window
+        window = f"at {_span('row', top, height)}, {_span('column', left, width)}"
+    words = rule.subject.format(name=effect.test.partition("/")[2], window=window)
+    if effect.target is not None:
+        words += f" of class {class_name(effect.target)!r}"
+    return words
+
+
+def _span(name: str, first: int, count: int) -> str:
+    return f"{name} {first}" if count == 1 else f"{name}s {first}-{first + count - 1}"
+
+
+def sentence(verdict: Verdict, rule: InterventionTest, unit: str) -> str:
+    """What a verdict says: the claim, its numbers, its assumption, and what to do about it.
+
+    Args:
+        verdict: Of a test that fired.
+        rule: The row of the table.
+        unit: As in `InterventionResults`.
+    """
+    effect, of_groups = verdict.effect, rule.edit is None
+    relies = f"the model relies on {verdict.subject}"
+    drop = f"accuracy drops by {_points(effect.effect, unit)}"
+    if of_groups:
+        claim = (
+            "the model does worse on some groups, and their classes do not explain it: between "
+            f"the best and the worst group accuracy drops by {_points(effect.effect, unit)}"
+        )
+    elif unit == "score":
+        claim = (
+            f"{relies}: exchanging it with an image of another class moves the score "
+            f"{effect.effect:.0%} as far as exchanging the whole image"
+        )
+    elif effect.target is not None:
+        claim = f"{relies}: {drop} when it is put into images of other classes"
+    else:
+        claim = f"{relies}: {drop} when it is exchanged with an image of another class"
+    values = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
+    if rule.control and not math.isnan(effect.control):
+        values.append(f"{CONTROLS[rule.control]}: {_points(effect.control, unit)}")
+    if not math.isnan(verdict.start):
+        values.append(f"at the start: {_points(verdict.start, unit)}")
+    parts = [f"{claim} ({'; '.join(values)})."]
+    if not of_groups:
+        parts.append("Validation data that carry the same cue do not show it.")
+    parts.append(
+        f"This is a problem if {rule.assumption}. Otherwise ignore it with "
+        f"ks.Interventions(ignore=[{effect.test!r}])."
+    )
+    parts.append(f"Next: {rule.remedy}.")
+    return " ".join(parts)
+
+
+def _points(value: float, unit: str) -> str:
+    """A difference of accuracies in percentage points; a share of the score's change in percent."""
+    number = round(100 * value)
+    if unit == "score":
+        return f"{number} %"
+    return f"{number} point{'' if abs(number) == 1 else 's'}"
+
+
+def plain(value: float) -> str:
+    """Two decimals, and no minus in front of a zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
+def in_short(alerts: Sequence[Alert]) -> str:
+    """The first alert's sentence, and the names of the others."""
+    others = ", ".join(alert.rule for alert in alerts[1:])
+    return alerts[0].sentence + (f" Also: {others}." if others else "")

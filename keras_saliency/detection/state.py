@@ -1,0 +1,246 @@
+"""`RunState`: all that a run remembers from one evaluation to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_saliency.data.reports import (
+    Alert,
+    Array,
+    Effect,
+    SaliencyReport,
+)
+from keras_saliency.data.serialization import from_json, to_json
+from keras_saliency.detection.alerts import ALERT, Streak
+from keras_saliency.detection.schedule import has_moved, is_log_spaced
+
+EPOCH, BATCH = "epoch", "batch"
+"""What steps count. Evaluations of either kind are compared with the ones before of their kind."""
+
+_FORMAT = 1
+
+_ARRAYS = ("maps", "targets", "predictions", "confidences", "scores", "gradient_norms")
+_LEFT_OUT = ("examples", "signed_maps", "others", "alerts")
+
+
+@dataclass(eq=False)
+class RunState:
+    """The state of one run, complete from the beginning on.
+
+    Attributes:
+        targets: `(num_probes,)`, the classes explained; `None` until the first predictions fix
+            them.
+        evaluations: How many evaluations at epoch ends there were, and before training.
+        start: The first report: the state before training.
+        latest: By unit, the latest report.
+        earlier: By unit, the report before that.
+        tested: The latest report with interventions.
+        start_effects: By test, its effect in the first round.
+        streaks: By test, how often in a row it has fired or been quiet.
+        alerts: All alerts so far.
+        warnings: All warnings so far.
+        effects: All effects so far: pairs of step and effects, without their examples.
+        is_restarting: Whether the next evaluation begins another training.
+    """
+
+    targets: Array | None = None
+    evaluations: int = 0
+    start: SaliencyReport | None = None
+    latest: dict[str, SaliencyReport] = field(default_factory=dict)
+    earlier: dict[str, SaliencyReport] = field(default_factory=dict)
+    tested: SaliencyReport | None = None
+    start_effects: dict[str, float] | None = None
+    streaks: dict[str, Streak] = field(default_factory=dict)
+    alerts: list[Alert] = field(default_factory=list)
+    warnings: list[Alert] = field(default_factory=list)
+    effects: list[tuple[int, tuple[Effect, ...]]] = field(default_factory=list)
+    is_restarting: bool = False
+
+    def begin(self, report: SaliencyReport, unit: str) -> bool:
+        """Takes note that an evaluation begins; says whether it repeats the latest one.
+
+        It does if it has the same step, or if a training starts in the state that the one before
+        ended in. A training that starts in another state starts anew: with no start to compare
+        with, and no streaks.
+
+        Args:
+            report: The evaluation, without metrics.
+            unit: What its step counts.
+        """
+        latest = self.latest.get(unit)
+        is_restarting, self.is_restarting = self.is_restarting, False
+        if latest is None:
+            return False
+        is_same = latest.is_same_state(report)
+        if is_restarting and not is_same:
+            self._start_anew()
+            return False
+        return is_restarting or latest.step == report.step
+
+    def compared_with(
+        self, unit: str, is_repeat: bool
+    ) -> tuple[SaliencyReport | None, SaliencyReport | None]:
+        """The reports that an evaluation is compared with: the one before it, and the start."""
+        if not is_repeat:
+            return self.latest.get(unit), self.start
+        start = None if self.start is self.latest[unit] else self.start
+        return self.earlier.get(unit), start
+
+    def record(self, report: SaliencyReport, unit: str, is_repeat: bool) -> None:
+        """Remembers a report."""
+        if not is_repeat:
+            if unit in self.latest:
+                self.earlier[unit] = self.latest[unit]
+            self.evaluations += unit == EPOCH
+        if self.start is None or (self.start is self.latest.get(unit) and is_repeat):
+            self.start = report
+        self.latest[unit] = report
+
+    def is_due(self, report: SaliencyReport, when: str, *, last: bool) -> bool:
+        """Whether interventions are due for the latest report.
+
+        Args:
+            report: The latest report.
+            when: `"auto"` or `"epoch"`, as in `Interventions`.
+            last: Whether it is the last one of a training.
+        """
+        if when == "epoch" or self.tested is None:
+            return True
+        return (
+            last
+            or is_log_spaced(self.evaluations - 1)
+            or any(verdict.status == "fires" for verdict in self.tested.verdicts)
+            or has_moved(report.metrics, self.tested.metrics)
+        )
+
+    def record_round(self, report: SaliencyReport, streaks: Mapping[str, Streak]) -> None:
+        """Remembers a report with interventions, and the streaks after it."""
+        self.streaks, self.tested = dict(streaks), report
+        self.latest[EPOCH] = report
+        if report.interventions is None:
+            return
+        effects = report.interventions.effects
+        if self.start_effects is None:
+            self.start_effects = {effect.test: effect.effect for effect in effects}
+        self.alerts += [alert for alert in report.alerts if alert.level == ALERT]
+        self.warnings += [alert for alert in report.alerts if alert.level != ALERT]
+        self.record_effects(report)
+
+    def record_effects(self, report: SaliencyReport) -> None:
+        """Adds the effects of a report to the list of all."""
+        if report.interventions is not None:
+            kept = [dataclasses.replace(e, examples=()) for e in report.interventions.effects]
+            self.effects.append((report.step, tuple(kept)))
+
+    def take_lists(self, other: RunState) -> None:
+        """Continues another run's lists of alerts, warnings and effects."""
+        self.alerts, self.warnings, self.effects = other.alerts, other.warnings, other.effects
+
+    def _start_anew(self) -> None:
+        """Forgets what belongs to the weights before; what was found with them stays listed."""
+        self.evaluations, self.start, self.tested, self.start_effects = 0, None, None, None
+        self.latest, self.earlier, self.streaks = {}, {}, {}
+
+    def to_json(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The state as values that JSON can hold, and the arrays that these name by their hashes.
+
+        Evidence pictures are left out, and so are the maps of further methods, with which nothing
+        is compared.
+        """
+        arrays: dict[str, Array] = {}
+
+        def named(array: Array | None) -> str | None:
+            """Puts an array among the others; returns its name."""
+            if array is None:
+                return None
+            digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+            digest.update(array.tobytes())
+            arrays[digest.hexdigest()] = array
+            return digest.hexdigest()
+
+        def row(report: SaliencyReport | None) -> dict[str, Any] | None:
+            if report is None:
+                return None
+            named_arrays = {name: named(getattr(report, name)) for name in _ARRAYS}
+            return {**to_json(report, leave_out=(*_ARRAYS, *_LEFT_OUT)), "arrays": named_arrays}
+
+        content = {
+            "format": _FORMAT,
+            "targets": named(self.targets),
+            "evaluations": self.evaluations,
+            "start": row(self.start),
+            "latest": {unit: row(report) for unit, report in self.latest.items()},
+            "earlier": {unit: row(report) for unit, report in self.earlier.items()},
+            "tested": row(self.tested),
+            "start_effects": None if self.start_effects is None else _nulls(self.start_effects),
+            "streaks": {test: to_json(streak) for test, streak in self.streaks.items()},
+            "alerts": [to_json(alert, leave_out=_LEFT_OUT) for alert in self.alerts],
+            "warnings": [to_json(alert, leave_out=_LEFT_OUT) for alert in self.warnings],
+            "effects": [
+                [step, [to_json(effect, leave_out=_LEFT_OUT) for effect in effects]]
+                for step, effects in self.effects
+            ],
+            "is_restarting": self.is_restarting,
+        }
+        return content, arrays
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], arrays: Mapping[str, Array]) -> RunState:
+        """The state that `to_json` returned.
+
+        Args:
+            content: The first value, which may have been written as JSON and read back.
+            arrays: The second value: arrays by hash.
+
+        Raises:
+            ValueError: Another version of this package wrote it, or an array is missing.
+        """
+        if content.get("format") != _FORMAT:
+            raise ValueError(
+                f"content: expected a state of format {_FORMAT}, received "
+                f"{content.get('format')!r}. It was written by another version of keras_saliency."
+            )
+
+        def array(name: str | None) -> Any:
+            if name is not None and name not in arrays:
+                raise ValueError(f"arrays: expected the array {name!r}, which the content names.")
+            return None if name is None else arrays[name]
+
+        def report(row: Mapping[str, Any] | None) -> Any:
+            if row is None:
+                return None
+            named_arrays = {name: array(row["arrays"][name]) for name in _ARRAYS}
+            return from_json(SaliencyReport, row, **named_arrays)
+
+        effects = content["start_effects"]
+        return cls(
+            targets=array(content["targets"]),
+            evaluations=content["evaluations"],
+            start=report(content["start"]),
+            latest={unit: report(row) for unit, row in content["latest"].items()},
+            earlier={unit: report(row) for unit, row in content["earlier"].items()},
+            tested=report(content["tested"]),
+            start_effects=None if effects is None else _nans(effects),
+            streaks={test: from_json(Streak, row) for test, row in content["streaks"].items()},
+            alerts=[from_json(Alert, row, examples=()) for row in content["alerts"]],
+            warnings=[from_json(Alert, row, examples=()) for row in content["warnings"]],
+            effects=[
+                (step, tuple(from_json(Effect, row) for row in rows))
+                for step, rows in content["effects"]
+            ],
+            is_restarting=content["is_restarting"],
+        )
+
+
+def _nulls(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers as JSON can hold them."""
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _nans(numbers: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in numbers.items()}

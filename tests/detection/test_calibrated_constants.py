@@ -1,0 +1,56 @@
+"""The constants that decide what is an alert, as they were when the benchmark was run.
+
+They are choices, checked by `python -m benchmarks.spurious`: its committed run,
+benchmarks/spurious/results/report.md, has the false alarms and the detections that they give. Who
+changes one runs the benchmark again, commits the new report, and then changes this file.
+"""
+
+from keras_saliency.detection import alerts, edits, effects, pairs, proposals, schedule, tests
+
+# Floor, control, and how many times the control's effect is needed. The table "Null" of the
+# report has the largest effect of each test in models that do not rely on a cue.
+RULES = {
+    "region": (0.15, "elsewhere", 1.5),
+    "background": (0.15, "", 0.0),
+    "border": (0.25, "rest", 2.0),
+    "thin_border": (0.25, "rest", 2.0),
+    "tint": (0.2, "rest", 1.0),
+    "high_frequency": (0.2, "rest", 1.0),
+    "own_hot_spot": (0.25, "inside", 1.5),
+    "class_hot_spot": (0.25, "elsewhere", 1.5),
+    "hot_window": (0.25, "elsewhere", 1.5),
+    "groups": (0.2, "", 0.0),
+}
+
+# When an effect is significant, and when it is worth showing.
+SIGNIFICANCE = {"FINDING": 0.15, "SCORE_FLOORS": 2.0}
+
+# What is exchanged between images: windows, borders, detail.
+PLACES = {"WINDOW_AREA": 0.026, "OUTER": 0.2}
+BORDERS = {"BORDER": 0.12, "THIN_BORDER": 0.05, "THIN_AREA": 0.25}
+DETAIL = {"HIGH_FREQUENCY": 0.33}
+
+# Between how many probes.
+DRAWS = {"MAX_RECIPIENTS": 256, "NUM_DONORS": 4, "MIN_CLASS_SIZE": 4}
+EFFECTS = {"FURTHER": 0.7, "FLIPS": 9999, "ALPHA": 0.01}
+
+# When tests are made. A benchmark run has the same schedule as a training.
+SCHEDULE = {"FIRST": 4, "MOVED": 1.5, "MOVED_ACCURACY": 0.1}
+
+
+def test_the_rules_are_those_of_the_benchmark():
+    rules = {name: (rule.floor, rule.control, rule.outweighs) for name, rule in tests.TESTS.items()}
+    assert rules == RULES
+
+
+def test_the_other_constants_are_those_of_the_benchmark():
+    for module, constants in (
+        (alerts, SIGNIFICANCE),
+        (proposals, PLACES),
+        (tests, BORDERS),
+        (pairs, DRAWS),
+        (edits, DETAIL),
+        (effects, EFFECTS),
+        (schedule, SCHEDULE),
+    ):
+        assert {name: getattr(module, name) for name in constants} == constants, module.__name__

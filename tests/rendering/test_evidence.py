@@ -1,0 +1,102 @@
+"""The picture of an alert, against one that is drawn by hand."""
+
+import numpy as np
+import pytest
+
+from keras_saliency import ProbeSet
+from keras_saliency.data.reports import Alert, Example, Window
+from keras_saliency.rendering.evidence import MIN_WIDTH, evidence
+from keras_saliency.rendering.layouts import BACKGROUND, GAP, LINE
+from support.logs import report
+
+RED = (255, 120, 100)
+"""The colour of warnings."""
+
+CAPTION = 3 * LINE + 2
+RNG = np.random.default_rng(0)
+
+
+def alert(window, *examples):
+    return Alert(
+        level="alert",
+        step=0,
+        rule="hot_window",
+        sentence="a sentence",
+        assumption="an assumption",
+        remedy="a remedy",
+        effect=0.5,
+        flip=0.5,
+        p_value=0.001,
+        control=0.0,
+        start=0.0,
+        num_probes=4,
+        window=window,
+        target=None,
+        examples=examples,
+    )
+
+
+def panels(picture, count, height, width):
+    """The panels of a picture, row by row, without their captions."""
+    assert picture.shape == (
+        count * (height + CAPTION) + (count - 1) * GAP,
+        3 * max(width, MIN_WIDTH) + 2 * GAP,
+        3,
+    )
+    down, right = height + CAPTION + GAP, max(width, MIN_WIDTH) + GAP
+    return [
+        [picture[y * down : y * down + height, x * right : x * right + width] for x in range(3)]
+        for y in range(count)
+    ]
+
+
+def outlined(shades, factor, window):
+    """Gray pixels as squares, and a line of one pixel around a window of them.
+
+    The line lies outside of the window, or on its edge where that is the picture's edge.
+    """
+    picture = np.kron(shades[..., np.newaxis], np.ones((factor, factor, 1), np.uint8))
+    picture = picture.repeat(3, axis=-1)
+    if window is None:
+        return picture
+    height, width = picture.shape[:2]
+    first_row = max(window[0] * factor - 1, 0)
+    last_row = min((window[0] + window[2]) * factor, height - 1)
+    first_column = max(window[1] * factor - 1, 0)
+    last_column = min((window[1] + window[3]) * factor, width - 1)
+    for row in range(first_row, last_row + 1):
+        picture[row, first_column] = picture[row, last_column] = RED
+    for column in range(first_column, last_column + 1):
+        picture[first_row, column] = picture[last_row, column] = RED
+    return picture
+
+
+@pytest.mark.parametrize(
+    "window",
+    [None, Window(3, 5, 2, 4), Window(0, 0, 3, 3), Window(9, 8, 3, 4), Window(0, 8, 12, 4)],
+)
+def test_small_images_are_enlarged_and_the_window_is_outlined(window):
+    shades = RNG.integers(0, 256, (4, 12, 12), np.uint8)
+    images = (shades[..., np.newaxis] / 255).astype(np.float32)
+    examples = [Example(0, 2, images[3], 1, 0), Example(1, 0, images[2], 1, 0)]
+    made = evidence(
+        ProbeSet(images, [0, 1, 0, 1]), report(images[..., 0]), alert(window, *examples)
+    )
+    shown = panels(made, 2, 192, 192)  # 12 pixels, enlarged until 192 are reached
+    for row, indices in zip(shown, [(0, 2, 3), (1, 0, 2)], strict=True):
+        for panel, index in zip(row, indices, strict=True):
+            np.testing.assert_array_equal(panel, outlined(shades[index], 16, window))
+    assert (made[:192, 192:MIN_WIDTH] == BACKGROUND).all()
+
+
+def test_the_window_of_a_large_image_is_outlined_where_it_is_after_averaging():
+    small = RNG.integers(0, 256, (2, 224, 224), np.uint8)
+    images = np.kron(small, np.ones((2, 2), np.uint8))[..., np.newaxis].astype(np.float32)
+    example = Example(0, 1, images[1], 1, 0)
+    made = evidence(
+        ProbeSet(images, [0, 1]), report(images[..., 0]), alert(Window(40, 60, 72, 30), example)
+    )
+    ((first, second, third),) = panels(made, 1, 224, 224)
+    np.testing.assert_array_equal(first, outlined(small[0], 1, (20, 30, 36, 15)))
+    np.testing.assert_array_equal(second, outlined(small[1], 1, (20, 30, 36, 15)))
+    np.testing.assert_array_equal(third, second)
