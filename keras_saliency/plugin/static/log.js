@@ -126,7 +126,7 @@ export class RunLog {
       score: report?.scores[probe] ?? null,
       gradientNorm: report?.gradient_norms[probe] ?? null,
       peak: maps?.peaks[probe] ?? null, // of the whole map; the log keeps a smaller one, with its limit
-      defect: maps?.said[probe] ?? "",
+      defect: maps?.defects[probe] ?? "",
     };
   }
 

@@ -56,7 +56,7 @@ export class Strips {
     return strip;
   }
 
-  /** A probe's picture in its own colours, RGB, not larger than a cell: `{data, height, width}`. */
+  /** A probe's picture in its own colors, RGB, not larger than a cell: `{data, height, width}`. */
   picture(probe) {
     if (!this.#pictures.has(probe)) {
       const { pictures } = this.#context.log;
