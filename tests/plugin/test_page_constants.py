@@ -120,3 +120,10 @@ def test_a_header_without_them_is_not_guessed(field, show, tmp_path):
         assert problem == (
             f'The data logged at step 0 can\'t be read: the field "{field}" is missing or invalid.'
         )
+
+
+def test_a_run_without_readable_steps_says_so(show, tmp_path):
+    records = write_log(tmp_path)
+    records[tags.REPORTS] = changed(records[tags.REPORTS], metrics=None)
+    with show(records) as tab:
+        tab.get("notice").get_by_text("has no steps that this page can read").wait_for()

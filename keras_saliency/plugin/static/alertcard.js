@@ -11,7 +11,7 @@ const LEVEL_TITLES = { alert: "Alert", warning: "Warning" };
 /** A card, `<article data-testid="alert-card">`; its picture is fetched when it is nearly visible. */
 export function createAlertCard(context, alert) {
   const { log } = context;
-  const { level, step, rule, sentence, assumption, remedy } = alert;
+  const { level, step, rule, sentence } = alert; // the sentence has the assumption and the remedy
   const show = el("button", { type: "button", "data-testid": "show-alert", onclick: () => showAlert(context, alert) }, "Show on the maps");
   const text = el(
     "div",
@@ -25,8 +25,6 @@ export function createAlertCard(context, alert) {
       el("span", { class: "when-raised" }, log.stepLabel(step)),
     ),
     el("p", { class: "sentence" }, sentence),
-    el("p", { class: "assumption" }, "Assumption: ", el("b", {}, assumption)),
-    remedy && el("p", { class: "remedy" }, "Next step: ", el("b", {}, remedy)),
     numbersOf(log, alert),
     show,
   );

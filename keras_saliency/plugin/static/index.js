@@ -156,8 +156,14 @@ class Page {
     replace(this.#problems, el("summary", {}, title), list);
     if (!runs.length) this.#notify(introduction());
     else if (log && !log.header) this.#explain(`The run ${log.run} has no probes that this page can read.`);
-    else if (log && !log.steps.length) this.#explain("No data has been logged yet. The first step will appear here automatically.");
+    else if (log && !log.steps.length) this.#explain(this.#whyNoSteps(log));
     else if (log) this.#notify();
+  }
+
+  #whyNoSteps({ run, problems }) {
+    if (problems.length) return `The run ${run} has no steps that this page can read.`;
+    const outlook = this.#context.source.live ? " The first step will appear here automatically." : "";
+    return `No steps have been logged yet.${outlook}`;
   }
 
   /** Shows why the run can't be shown, and lets the user select another one. */
