@@ -102,23 +102,23 @@ def read_header(blob: bytes) -> dict[str, Any]:
     try:
         header = json.loads(blob, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise BlobError(f"its header is no JSON: {error}") from error
+        raise BlobError(f"its header is not JSON: {error}") from error
     version = header.get("format") if isinstance(header, dict) else None
     if type(version) is not int or version < 1:
         raise BlobError("its header has no format")
     if version > tags.FORMAT:
         raise BlobError(
-            f"it was written by a newer keras_saliency (format {version}); this one reads format "
-            f"{tags.FORMAT}: update it"
+            f"it was written by a newer version of keras_saliency (format {version}; this version "
+            f"reads format {tags.FORMAT}): please upgrade"
         )
     names = header.get("arrays")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BlobError("its header names no arrays")
+        raise BlobError("its header has no list of arrays")
     return dict(header)
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number there")
+    raise ValueError(f"{constant} is not a valid number")
 
 
 def _finite(number: str) -> float:
