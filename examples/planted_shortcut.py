@@ -1,4 +1,4 @@
-"""A shortcut, caught and mended: accuracy looks fine, the alert comes, the tag is masked.
+"""A shortcut, caught and removed: accuracy looks fine, the alert comes, the tag is masked.
 
 The digits get a tag in the corner that gives the class away in 95 % of the images, in training and
 validation alike, as a scanner's stamp would. On images from elsewhere the tag tells nothing.
@@ -30,8 +30,9 @@ def train(images, run):
     """Trains on the first images; returns the callback and both accuracies on the others."""
     keras.utils.set_random_seed(0)
     model = network()
-    probes = ks.ProbeSet.from_dataset((images[:NUM_TRAIN], labels[:NUM_TRAIN]))
-    saliency = ks.SaliencyCallback(probes, log_dir=f"logs/{run}", verbose=0)
+    # Held-out images of the same scanner: on memorised ones the p-values do not hold.
+    probes = ks.ProbeSet.from_dataset((images[NUM_TRAIN:], labels[NUM_TRAIN:]))
+    saliency = ks.SaliencyCallback(probes, log_dir=f"logs/{run}", on_alert=None, verbose=0)
     model.fit(images[:NUM_TRAIN], labels[:NUM_TRAIN], epochs=8, verbose=0, callbacks=[saliency])
     accuracies = [
         (model.predict(held_out[NUM_TRAIN:], verbose=0).argmax(1) == labels[NUM_TRAIN:]).mean()
