@@ -23,7 +23,7 @@ LARGEST_ARRAY = 2**30
 
 
 class BlobError(ValueError):
-    """What was read is no blob of this format; says why."""
+    """The blob that was read does not have this format; the message says why."""
 
 
 def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
@@ -157,4 +157,4 @@ def _inflated(name: str, blob: bytes) -> Array:
             raise ValueError(f"it is truncated, or larger than {LARGEST_ARRAY >> 20} MB")
         return np.lib.format.read_array(file, allow_pickle=False)
     except (zlib.error, ValueError, EOFError, MemoryError, OverflowError) as error:
-        raise BlobError(f"its array {name!r} can't be read: {error}") from error
+        raise BlobError(f"its array {name!r} cannot be read: {error}") from error

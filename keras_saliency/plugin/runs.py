@@ -106,7 +106,7 @@ class Runs:
             key: As `index` gave it. TensorBoard would read other plugins' data just as well.
 
         Raises:
-            NotFoundError: It is no key of this plugin's data.
+            NotFoundError: It is not a key of this plugin's data.
         """
         if key not in self._wall_times:
             self.index(environ)

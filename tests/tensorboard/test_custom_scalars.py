@@ -7,7 +7,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 
 import keras_saliency as ks
 from keras_saliency.metrics.catalog import METRICS
-from keras_saliency.tensorboard.custom_scalars import TAG, layout
+from keras_saliency.tensorboard.custom_scalars import LAYOUT_TAG, layout
 from support.events import events
 from support.networks import fit, probes
 
@@ -73,7 +73,7 @@ def test_a_category_that_would_stay_empty_is_left_out():
 
 def test_a_run_has_its_layout_once(tmp_path):
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
-    written = events(tmp_path / "saliency")[TAG]
+    written = events(tmp_path / "saliency")[LAYOUT_TAG]
     assert [*written] == [-1]
     assert set(charts(tf.make_ndarray(written[-1][0]).item())) == {
         "Saliency: what the model uses",
