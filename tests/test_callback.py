@@ -522,7 +522,7 @@ def test_floors_keep_what_is_usual_quiet():
     saliency = ks.SaliencyCallback(
         tagged_probes(), log_dir=None, verbose=0, interventions=ks.Interventions(floors=usual)
     )
-    train([saliency])
+    train([saliency], model=linear(rate=0.01))
     assert (saliency.alerts, saliency.warnings) == ([], [])
     assert saliency.history["effect/region/tag"][-1] > 0.3
     (floor,) = {verdict.floor for verdict in saliency.report.verdicts}
