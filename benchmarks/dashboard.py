@@ -44,7 +44,7 @@ LOADERS = {"default": [], "--load_fast=false": ["--load_fast=false"]}
 COMPLETE = "document.querySelector('[data-testid=matrix-canvas]')?.dataset.complete === 'true'"
 STEP = """async ([at]) => {
   const slider = document.querySelector('[data-testid=step-slider]');
-  const grid = document.querySelector('[data-testid=epoch-grid]');
+  const grid = document.querySelector('[data-testid=step-grid]');
   const began = performance.now();
   slider.value = at;
   slider.dispatchEvent(new Event('input', {bubbles: true}));
@@ -152,7 +152,7 @@ def measure(log_dir: Path, flags: list[str], steps: int) -> list[str]:
             if len(ready) < 5:
                 frame.page.context.close()
         frame.click("text=One step")
-        frame.wait_for_selector("[data-testid=epoch-grid][aria-busy=false] canvas")
+        frame.wait_for_selector("[data-testid=step-grid][aria-busy=false] canvas")
         near = slider_steps(frame, list(range(20, 40)))
         far = slider_steps(frame, [(37 * place) % steps for place in range(2, 22)])
         browser.close()

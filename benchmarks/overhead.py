@@ -60,6 +60,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 import keras_saliency as ks
+from keras_saliency.detection.state import RunState
 from keras_saliency.metrics.catalog import summarize
 from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
@@ -274,7 +275,7 @@ class Parts:
         self._monitor = ks.SaliencyMonitor(saliency.model, probes)
         self._pictures = PictureWriter(probes, saliency.pictures)
         self._sink = TensorBoardSink(log_dir, probes)
-        self._step = 0
+        self._step = self._evaluations = 0
         for _ in range(EPOCHS_BEFORE):
             self.draw()
             self.write()
@@ -282,16 +283,19 @@ class Parts:
     def ways(self) -> dict[str, Way]:
         """Each part's way, by its name."""
         return {
-            "evaluate": timed(
-                lambda: self._monitor.evaluate(0, previous=self._before, before=self._first)
-            ),
-            "metrics": self.statistics,
+            "evaluate": timed(self._evaluate),
+            "metrics": self.metrics,
             "draw": self.draw,
             "write": self.write,
         }
 
-    def statistics(self) -> float:
-        """Every statistic that an evaluation of these probes computes."""
+    def _evaluate(self) -> ks.SaliencyReport:
+        """An evaluation, which is compared with the one before and with the first."""
+        self._evaluations += 1
+        return self._monitor.evaluate(self._evaluations)
+
+    def metrics(self) -> float:
+        """Every metric that an evaluation of these probes computes."""
         self._before, self._now = self._now, self._end.report()
         return timed(
             lambda: summarize(self._now, self._probes, previous=self._before, before=self._first)
@@ -303,16 +307,20 @@ class Parts:
         Raises:
             RuntimeError: There were none.
         """
-        self._monitor.forget()  # or it would know the state, and make no tests
-        found = self._monitor.intervene(self._end.report()).interventions
+        found = self._monitor.intervene(self._untested()).interventions
         if found is None:
             raise RuntimeError("no interventions were made")
         return int(found.passes)
 
     def intervene(self) -> float:
         """All interventions of one evaluation: counterfactual images, answers, p-values."""
-        self._monitor.forget()
-        return timed(lambda: self._monitor.intervene(self._end.report()))()
+        report = self._untested()
+        return timed(lambda: self._monitor.intervene(report))()
+
+    def _untested(self) -> ks.SaliencyReport:
+        """A report whose state has not been tested: otherwise no test would be made."""
+        self._monitor.state = RunState(targets=self._probes.targets)
+        return self._monitor.evaluate(0)
 
     def draw(self) -> float:
         """All pictures of a report, as arrays."""

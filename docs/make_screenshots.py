@@ -17,7 +17,7 @@ from tensorboard import program
 from keras_saliency.app.demo import train
 
 HERE = Path(__file__).parent
-VIEWS = ("matrix", "epoch", "compare", "probe", "alerts")
+VIEWS = ("matrix", "step", "compare", "probe", "alerts")
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 480, "height": 800}
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 

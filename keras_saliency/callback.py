@@ -41,7 +41,7 @@ class SaliencyCallback(keras.callbacks.Callback):
     """Explains a fixed set of probes while a model trains, for TensorBoard and for `logs`.
 
     The first evaluation shows the model before its first batch; then one follows each epoch
-    (`saliency_freq`) and, if you ask for it, every so many batches (`update_freq`). Training itself
+    (`saliency_freq`) and, if you ask for it, every `update_freq` batches. Training itself
     is bit for bit what it is without the callback. Anything that cannot be explained correctly
     raises before training begins; if something cannot be *written*, there is one warning, and
     training goes on.
@@ -63,7 +63,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             `ks.Score(score, output=)`.
         saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
         update_freq: `"epoch"`: at epoch ends only. An integer, or `"batch"` for 1: also after
-            every so many batches.
+            every n batches.
         interventions: Tests of what the model relies on: `"auto"`, at the first evaluation, at
             epochs ever further apart, at the last one, after a warning, and when a metric has
             moved; `"epoch"`, at every evaluation at an epoch's end; `None`, never; or

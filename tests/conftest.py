@@ -1,3 +1,4 @@
+import gc
 import os
 
 import pytest
@@ -5,6 +6,28 @@ import pytest
 pytest.register_assert_rewrite("support")
 
 REQUIRED = "KERAS_SALIENCY_REQUIRE_BROWSER"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks the tests that drive a browser; those that share one or a server stay together."""
+    for item in items:
+        fixtures = {*item.fixturenames}
+        if "chromium" in fixtures:
+            item.add_marker("browser")
+        if fixtures & {"chromium", "board"}:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen_heap():
+    """What is alive when a module begins is left out of garbage collections.
+
+    Keras collects garbage whenever its session is cleared. That takes seconds once some hundred
+    models were traced, as TensorFlow keeps their graphs.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

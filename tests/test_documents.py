@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_saliency import TESTS
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -83,3 +85,24 @@ def test_blocks_share_one_namespace_and_keep_their_line_numbers(tmp_path: Path, 
     assert ran.returncode == 1
     assert "line 9, in <module>" in ran.stderr
     assert ran.stderr.endswith("NameError: name 'b' is not defined\n")
+
+
+def test_the_table_of_tests_is_that_of_the_code() -> None:
+    text = (ROOT / "docs" / "alerts.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    documented = {
+        row[0].strip("| `"): (float(row[2]), row[3], row[5].removesuffix(" |"))
+        for row in rows
+        if len(row) == 6
+    }
+    assert documented == {
+        name: (test.floor, test.control or "none", test.assumption) for name, test in TESTS.items()
+    }
+    assert [*documented] == [*TESTS]
+
+
+def test_the_custom_test_of_the_example_alone_catches_its_cue_and_is_quiet_without_it(
+    run: Run,
+) -> None:
+    ran = run(ROOT / "examples" / "custom_test.py")
+    assert "striped: ['stripes']\nclean: []\n" in ran.stdout, ran.stderr

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -7,8 +8,12 @@ import scipy.special
 import scipy.stats
 from keras import layers
 
+import keras_saliency as ks
 from keras_saliency import Compute, Interventions, ProbeSet, SaliencyMonitor
+from keras_saliency.data.serialization import to_json
 from keras_saliency.detection.interventions import intervene
+from keras_saliency.detection.state import RunState
+from support.planted import linear, planted, tagged_probes, train
 from support.small_nets import (
     CORNER,
     COUNT,
@@ -449,3 +454,111 @@ def test_interventions_without_targets():
     report = monitor.intervene(monitor.evaluate(0))
     assert report.interventions.blocked_because == "the probes have no targets"
     assert (report.interventions.effects, report.verdicts, report.alerts) == ((), (), ())
+
+
+# ---------------------------------------------------------------- a run has one state
+
+
+def everything_in(report):
+    """A report as text, without arrays of evidence; maps to the last bit."""
+    content = to_json(report, leave_out=("examples", "maps"))
+    return json.dumps(content, sort_keys=True), report.maps.tobytes()
+
+
+def test_a_custom_loop_writes_the_log_that_fit_writes(tmp_path):
+    images, labels = planted(cue=True)
+    epochs, batch = 5, 24
+
+    saliency = ks.SaliencyCallback(
+        tagged_probes(), log_dir=tmp_path / "fit", verbose=0, on_alert=None
+    )
+    fitted = linear()
+    train([saliency], epochs=epochs, model=fitted, shuffle=False)
+
+    model = linear()
+    monitor = SaliencyMonitor(model, tagged_probes())
+    with_loop = ks.TensorBoardSink(
+        tmp_path / "loop",
+        monitor.probes,
+        subject={"method": "gradient", "score": "logit", "reduction": "max_abs"},
+    )
+    with_loop.write(monitor.step(-1))
+    for epoch in range(epochs):
+        for start in range(0, len(images), batch):
+            model.train_on_batch(images[start : start + batch], labels[start : start + batch])
+        with_loop.write(monitor.step(epoch, last=epoch == epochs - 1))
+    with_loop.close()
+
+    for ours, theirs in zip(model.weights, fitted.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    logs = {name: ks.read_log(tmp_path / name)["saliency"] for name in ("fit", "loop")}
+    steps = [report.step for report in logs["fit"].reports]
+    assert steps == [-1, 0, 1, 2, 3, 4] == [report.step for report in logs["loop"].reports]
+    for one, other in zip(logs["fit"].reports, logs["loop"].reports, strict=True):
+        assert everything_in(one) == everything_in(other), one.step
+    assert [str(alert) for alert in monitor.state.alerts] == [str(a) for a in saliency.alerts] != []
+    assert [step for step, _ in monitor.state.effects] == [step for step, _ in saliency.effects]
+
+
+def test_a_state_read_back_goes_on_as_if_nothing_had_happened():
+    """The weights of the corner are 0, 2, 4 | 5, 0, 0, 0; it is written and read back at the bar.
+
+    Then the alert stands already; two quiet tests take it back.
+    """
+    model = linear_net(activation="softmax")
+    settings = Interventions("epoch", floors={"region/corner": 0.2})
+    monitor = SaliencyMonitor(model, two_cues(), interventions=settings)
+    for step, weight in enumerate((0.5, 2, 4)):
+        weigh_corner(model, weight)
+        monitor.step(step)
+    content, arrays = monitor.state.to_json()
+    assert len(monitor.state.alerts) > 0
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    other = SaliencyMonitor(model, two_cues(), interventions=settings)
+    other.state = RunState.from_json(json.loads(json.dumps(content)), dict(arrays))
+    assert other.state.to_json()[0] == content
+    similarities = []
+    for step, weight in enumerate((5, 0, 0.5, 0), start=3):
+        weigh_corner(model, weight)
+        reports = [one.step(step) for one in (monitor, other)]
+        assert everything_in(reports[0]) == everything_in(reports[1])
+        similarities.append(reports[1].metrics["similarity_to_start"])
+    assert similarities[0] < 1 == similarities[2]  # the maps at 0.5 are those of the start
+    assert monitor.state.to_json()[0] == other.state.to_json()[0]
+    assert other.state.start.step == 0
+    assert of_corner(reports[1])[1:3] == ("quiet", False)
+
+
+def test_a_new_monitor_has_a_complete_state():
+    monitor = SaliencyMonitor(linear_net(), PROBES)
+    content, arrays = monitor.state.to_json()
+    assert [content["evaluations"], content["start"], content["alerts"]] == [0, None, []]
+    np.testing.assert_array_equal(arrays[content["targets"]], PROBES.targets)
+    assert RunState.from_json(content, arrays).to_json() == (content, arrays)
+
+
+def test_a_state_that_is_not_complete_is_refused():
+    content, arrays = SaliencyMonitor(linear_net(), PROBES).state.to_json()
+    with pytest.raises(ValueError, match="content: expected a state of format 1, received 99"):
+        RunState.from_json(content | {"format": 99}, arrays)
+    with pytest.raises(ValueError, match="arrays: expected the array"):
+        RunState.from_json(content, {})
+
+
+def test_a_report_of_another_monitor_is_refused():
+    """With as many probes, with fewer, and one of an earlier step."""
+    monitor = SaliencyMonitor(small_net(), PROBES)
+    few = SaliencyMonitor(small_net(), ProbeSet(IMAGES[:3], TARGETS[:3]))
+    others = [SaliencyMonitor(small_net(), PROBES).evaluate(0), few.evaluate(0)]
+    with pytest.raises(ValueError, match="report: expected the latest report of this monitor"):
+        monitor.intervene(others[0])
+    stale = monitor.evaluate(-1)
+    monitor.evaluate(0)
+    for other in (*others, stale):
+        with pytest.raises(ValueError, match="report: expected the latest report of this monitor"):
+            monitor.intervene(other)
+
+
+def test_a_unit_is_epoch_or_batch():
+    with pytest.raises(ValueError, match="unit: expected 'epoch' or 'batch', received 'step'"):
+        SaliencyMonitor(linear_net(), PROBES).evaluate(0, unit="step")

@@ -11,7 +11,7 @@ from scipy.stats import beta, rankdata
 
 from benchmarks.spurious.levels import DOES_NOT, onset, verdict
 from benchmarks.spurious.replay import POLICIES, Replayed, replay
-from keras_saliency.detection.alerts import RULES, rule_name
+from keras_saliency.detection.tests import TESTS, rule_name
 
 Record = dict[str, Any]
 
@@ -202,7 +202,7 @@ def null_p_values(some: Iterable[Case], probes: str) -> np.ndarray[Any, np.dtype
 
 def null_effects(some: Iterable[Case]) -> dict[str, list[tuple[float, str]]]:
     """By rule, the largest effect of each negative run with an open gate, and the run; sorted."""
-    found: dict[str, list[tuple[float, str]]] = {rule: [] for rule in RULES}
+    found: dict[str, list[tuple[float, str]]] = {rule: [] for rule in TESTS}
     for case in some:
         if not control(case) or control(case) == "N5":
             continue

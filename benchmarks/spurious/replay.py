@@ -6,11 +6,13 @@ follows from the same effects: a *policy* leaves out the tests that he could not
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from keras_saliency.data.reports import Effect, InterventionResults
+from keras_saliency.data.serialization import from_json
 from keras_saliency.detection.alerts import ALERT, Streak, judge
 
 
@@ -94,13 +96,17 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
             for effect in map(_effect, row["effects"])
             if _kind(effect) not in policy.leaves_out
         )
-        found = InterventionResults(effects, row["blocked_because"], "accuracy", 0, "")
-        verdicts, streaks = judge(found, streaks=streaks)
+        blocked_because = row["blocked_because"]
+        if record["without"] == "gate":  # this ablation is made here
+            blocked_because = ""
+            effects = tuple(map(_without_gate, effects))
+        results = InterventionResults(effects, blocked_because, "accuracy", 0, "")
+        verdicts, streaks = judge(results, streaks=streaks)
         for verdict in verdicts:
             effect = verdict.effect
             if policy.counts_only not in ("", _kind(effect)):
                 continue
-            if not row["blocked_because"] and not effect.untestable:
+            if not blocked_because and not effect.untestable:
                 height = effect.effect / verdict.floor
                 heights[effect.test] = max(height, heights.get(effect.test, height))
             if verdict.status == "fires":
@@ -151,8 +157,13 @@ def agrees(record: dict[str, Any]) -> bool:
 
 
 def _effect(fields: dict[str, Any]) -> Effect:
-    window = fields.get("window")
-    return Effect(**{**fields, "window": None if window is None else tuple(window)})
+    return from_json(Effect, fields)
+
+
+def _without_gate(effect: Effect) -> Effect:
+    """An effect that counts whatever the accuracy is, as long as it was measured."""
+    is_measured = effect.num_probes > 0
+    return dataclasses.replace(effect, untestable="" if is_measured else effect.untestable)
 
 
 def _kind(effect: Effect) -> str:

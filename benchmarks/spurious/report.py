@@ -15,7 +15,7 @@ from benchmarks.spurious.figure import draw
 from benchmarks.spurious.measures import Case, Rate, Record
 from benchmarks.spurious.plan import Run
 from benchmarks.spurious.replay import POLICIES, agrees
-from keras_saliency.detection.alerts import RULES
+from keras_saliency.detection.tests import TESTS
 
 Table = list[list[str]]
 
@@ -23,7 +23,7 @@ FAILS = "NO"
 """What the table of gates says of one that does not hold."""
 
 PROPOSED = ("own_hot_spot", "class_hot_spot", "hot_window")
-TOUCHED = {"control": tuple(RULES), "blocked_because": tuple(RULES), "halves": PROPOSED[1:]}
+TOUCHED = {"control": tuple(TESTS), "blocked_because": tuple(TESTS), "halves": PROPOSED[1:]}
 """The tests that feel it if a part is left out; of other maps, those that maps propose."""
 
 
@@ -217,11 +217,11 @@ def lead(cases: Sequence[Case]) -> Table:
 
 def diagnosis(cases: Sequence[Case]) -> Table:
     """Which test fires twice in a row, by the kind of the artefact, at full strength."""
-    table = [["domain", "kind", *RULES]]
+    table = [["domain", "kind", *TESTS]]
     full = [case for case in cases if case.record["group"] == "kinds"]
     key = lambda case: (case.record["domain"], case.record["artefact"])  # noqa: E731
     for (domain, kind), some in measures.grouped(measures.relying(full), key).items():
-        table.append([domain, kind, *(of(measures.firing(some, test)) for test in RULES)])
+        table.append([domain, kind, *(of(measures.firing(some, test)) for test in TESTS)])
     return table
 
 
@@ -233,7 +233,7 @@ def null(cases: Sequence[Case]) -> Table:
         high = effects[int(0.05 * len(effects))]
         middle = medians.median(effects)
         shown = [number(v) for v in (middle, high, effects[0])]
-        table.append([rule, number(RULES[rule].floor), str(len(effects)), *shown, values[0][1]])
+        table.append([rule, number(TESTS[rule].floor), str(len(effects)), *shown, values[0][1]])
     return table
 
 
@@ -261,7 +261,7 @@ def ablations(cases: Sequence[Case]) -> Table:
     for group, some in measures.grouped(ablated, key).items():
         pairs = [[case, whole[same(case)]] for case in some if same(case) in whole]
         columns = [[row[i].replays["masks"] for row in pairs] for i in (0, 1)]
-        tests = [test for test in RULES if test in TOUCHED.get(group[0], PROPOSED)]
+        tests = [test for test in TESTS if test in TOUCHED.get(group[0], PROPOSED)]
         told = [
             of(Rate(sum(any(f.test in tests for f in r.fired) for r in column), len(column)))
             for column in columns

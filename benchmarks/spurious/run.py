@@ -14,7 +14,7 @@ from benchmarks.spurious.material import Batches, material, probe_sets
 from benchmarks.spurious.networks import EPOCHS, network
 from benchmarks.spurious.plan import Run
 from benchmarks.spurious.truth import Oracle
-from benchmarks.spurious.watch import Watch, crippled
+from benchmarks.spurious.watch import Watch
 
 
 class Clock(keras.callbacks.Callback):
@@ -45,18 +45,17 @@ def execute(run: Run) -> dict[str, Any]:
     model = network(run.network, shape, parts.train.classes, learns=run.learns)
     oracle, clock = Oracle(run, parts.test), Clock()
     sets = probe_sets(run, parts.probes)
-    with crippled(run):
-        watches = {
-            name: Watch(probes, run.maps, only="background" if name == "box" else "")
-            for name, probes in sets.items()
-        }
-        model.fit(
-            Batches(run, parts.train),
-            epochs=run.epochs or EPOCHS[run.network],
-            shuffle=False,
-            verbose=0,
-            callbacks=[clock, oracle, *watches.values()],
-        )
+    watches = {
+        name: Watch(probes, run, ("background",) if name == "box" else ())
+        for name, probes in sets.items()
+    }
+    model.fit(
+        Batches(run, parts.train),
+        epochs=run.epochs or EPOCHS[run.network],
+        shuffle=False,
+        verbose=0,
+        callbacks=[clock, oracle, *watches.values()],
+    )
     keras.backend.clear_session()
     effects = {truth.step: truth.effect for truth in oracle.truths}
     return {

@@ -33,7 +33,7 @@ _VIEWS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0, or 2 for a use that can't be served."""
+    """Runs the command; returns its exit status: 0, or 2 for wrong usage."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; before TensorFlow loads
     given = list(sys.argv[1:] if arguments is None else arguments)
     own = list(takewhile(lambda argument: argument != "--", given))
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--steps",
         type=int,
-        help="keep so many of each run, evenly spaced (a page keeps those with a new alert, too)",
+        help="steps to keep of each run, evenly spaced (a page also keeps those with a new alert)",
     )
     kinds = report.add_mutually_exclusive_group()
     kinds.add_argument("--animate", metavar="PROBE", help="a probe's name: its maps as a film")

@@ -35,7 +35,7 @@ from keras_saliency.rendering.layouts import Line
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
 """The scales on which a saved model may take its pixels."""
 
-MIN_PANEL = 224
+MIN_PICTURE_SIDE = 224
 """Smaller pictures are enlarged by a whole factor until the longer side reaches this."""
 
 _MODES = {1: "L", 3: "RGB"}
@@ -130,7 +130,7 @@ def load_application(name: str, weights: str | None) -> ImageModel:
         weights: `"imagenet"`, the path of a weights file, or `None` for random weights.
 
     Raises:
-        ValueError: An unknown name; weights that can't be had or do not fit.
+        ValueError: An unknown name; weights that cannot be loaded or do not fit.
     """
     names = {known.lower(): known for known in applications()}
     if name.lower() not in names:
@@ -183,7 +183,7 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
         class_names: A name for every class; default: the indices.
 
     Raises:
-        ValueError: The file is no Keras model, or it can't be told on which scale its pixels are.
+        ValueError: The file is not a Keras model, or the scale of its pixels is not known.
     """
     try:
         model = keras.saving.load_model(path, compile=False)
@@ -309,7 +309,7 @@ def explain(
         colorize(maps, limits=ends, colormap=colormap, signed=signed),
         overlay(pictures, maps, limits=ends, colormap=colormap, signed=signed),
     ]
-    factor = factor_for(max(images.shape[1:3]), MIN_PANEL)
+    factor = factor_for(max(images.shape[1:3]), MIN_PICTURE_SIDE)
     explained = []
     for index in range(len(images)):
         said = map_defect(report.maps[index])

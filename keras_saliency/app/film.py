@@ -25,7 +25,7 @@ from keras_saliency.rendering.heatmaps import (
 )
 from keras_saliency.rendering.layouts import Line
 
-MIN_FRAME, MIN_CELL = 224, 64
+MIN_FILM_SIDE, MIN_FILMSTRIP_SIDE = 224, 64
 """The longer side of an animation's and a filmstrip's pictures: smaller ones are enlarged."""
 
 SECONDS, LAST_SECONDS = 0.4, 2.0
@@ -57,7 +57,7 @@ def animation(
     """
     index = _index(log, probe)
     pictures = _overlays(log, [index], method, scale, colormap)[:, 0]
-    factor = factor_for(max(pictures.shape[1:3]), MIN_FRAME)
+    factor = factor_for(max(pictures.shape[1:3]), MIN_FILM_SIDE)
     return [
         layouts.captioned(enlarged(picture, factor), caption(log, report, index), min_width=200)
         for picture, report in zip(pictures, log.reports, strict=True)
@@ -89,7 +89,7 @@ def filmstrip(
     """
     rows = [_index(log, probe) for probe in probes]
     columns = _overlays(log, rows, method, scale, colormap)
-    factor = factor_for(max(columns.shape[2:4]), MIN_CELL)
+    factor = factor_for(max(columns.shape[2:4]), MIN_FILMSTRIP_SIDE)
     first = log.probes.pictures[rows]
     cells = [enlarged(frame, factor) for frame in (first, *columns)]
     names = ["start" if report.step == -1 else str(report.step) for report in log.reports]
@@ -104,7 +104,7 @@ def save_animation(frames: Sequence[Array], path: Path) -> None:
 
     Raises:
         ValueError: The file's name ends neither in .png nor in .gif.
-        OSError: It can't be written.
+        OSError: It cannot be written.
     """
     if path.suffix.lower() not in (".png", ".gif"):
         raise ValueError(f"out: expected a .png or .gif file, received {path}.")

@@ -51,11 +51,11 @@ _NEIGHBOUR = re.compile(r"""(["'])\./([\w-]+\.js)\1""")
 
 @dataclass(frozen=True)
 class Viewer:
-    """A log that a notebook shows.
+    """A log that a notebook displays.
 
     Attributes:
-        page: The viewer and the log, in HTML.
-        height: What the cell takes, in pixels.
+        page: The viewer and the log, as HTML.
+        height: The height of the cell, in pixels.
     """
 
     page: str = field(repr=False)
@@ -77,33 +77,33 @@ def show(log_dir: str | Path, *, max_steps: int | None = None, height: int = 800
         height: Of the cell, in pixels.
 
     Returns:
-        What a notebook shows if it is the last line of a cell.
+        An object that a notebook displays if it is the last line of a cell.
 
     Raises:
-        TypeError: `log_dir` is no path.
-        ValueError: It is no directory, or holds no log of `SaliencyCallback`.
+        TypeError: `log_dir` is not a path.
+        ValueError: It is not a directory, or there is no log of `SaliencyCallback` in it.
     """
-    check_positive_int("height", height, hint="It counts pixels.")
+    check_positive_int("height", height, hint="It is a number of pixels.")
     return Viewer(page(log_dir, max_steps=max_steps), height)
 
 
 def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
-    """The SALIENCY tab and all of its data as one HTML file, which asks no server for anything.
+    """The SALIENCY tab and all of its data as one HTML file, which needs no server.
 
     Args:
         log_dir: The log directory of `SaliencyCallback`.
-        max_steps: Keep so many steps of each run, evenly spaced, and those with a new alert; the
-            file gets smaller. Default: all.
+        max_steps: The number of steps to keep of each run, for a smaller file. They are evenly
+            spaced; steps with a new alert are kept, too. `None`: all steps.
 
     Returns:
         The file's text.
 
     Raises:
-        TypeError: `log_dir` is no path.
-        ValueError: It is no directory, or holds no log of `SaliencyCallback`.
+        TypeError: `log_dir` is not a path.
+        ValueError: It is not a directory, or there is no log of `SaliencyCallback` in it.
     """
     if max_steps is not None:
-        check_positive_int("max_steps", max_steps, hint="It counts the steps to keep.")
+        check_positive_int("max_steps", max_steps, hint="It is the number of steps to keep.")
     runs = read_blobs(log_dir)
     if not runs:
         raise ValueError(
@@ -167,7 +167,7 @@ def import_map(modules: Mapping[str, str]) -> str:
 
 
 def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
-    """What the page would get of TensorBoard: index, headers, and arrays by key."""
+    """What the page would get from TensorBoard: the index, headers, and arrays by key."""
     index: dict[str, Any] = {}
     headers: dict[str, Any] = {}
     arrays: dict[str, str] = {}
@@ -180,9 +180,9 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
                 arrays.update(zip(keys, map(_base64, blobs), strict=True))
                 written = wall_time if math.isfinite(wall_time) else None
                 entries.append([step, written, keys])
-                if not tag.startswith(tags.MAPS):  # whose headers the page does not ask for
-                    told = headers.setdefault(run, {}).setdefault(tag, [])
-                    told.append({"step": step, "wall_time": written, **_header(blobs)})
+                if not tag.startswith(tags.MAPS):  # the page does not ask for their headers
+                    records = headers.setdefault(run, {}).setdefault(tag, [])
+                    records.append({"step": step, "wall_time": written, **_header(blobs)})
             index.setdefault(run, {})[tag] = entries
     return {"index": {"format": tags.FORMAT, "runs": index}, "headers": headers, "blobs": arrays}
 
@@ -207,6 +207,6 @@ def _thinned(blobs: Blobs, max_steps: int) -> Blobs:
         if header.get("alerts"):
             kept.add(step)
     return {
-        tag: {step: found for step, found in steps.items() if tag == tags.PROBES or step in kept}
+        tag: {step: record for step, record in steps.items() if tag == tags.PROBES or step in kept}
         for tag, steps in blobs.items()
     }

@@ -1,7 +1,7 @@
 """What a method may ask about a model: scores, their gradients, and what its layers give.
 
 Scores are `(batch,)`, one for each input `(batch, ...)`; the score of one input must not depend on
-its neighbours in the batch (it doesn't, in inference).
+its neighbours in the batch (in inference it does not).
 """
 
 from __future__ import annotations

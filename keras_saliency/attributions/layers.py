@@ -45,7 +45,7 @@ def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> 
         `(batch, *spatial axes, 1)`, non-negative, in the inputs' dtype.
 
     Raises:
-        TypeError: `layer` is no string.
+        TypeError: `layer` is not a string.
         ValueError: There is no such layer, or none with a spatial map between the input and the
             score; or it is not clear which is meant.
 
@@ -173,8 +173,8 @@ def layer_call(
         layer: As in `grad_cam`.
 
     Raises:
-        TypeError: `layer` is no string.
-        ValueError: There is no such layer, or none to choose.
+        TypeError: `layer` is not a string.
+        ValueError: There is no such layer, or no layer to choose from.
     """
     score_fn = _with_layers(score_fn)
     places = [
@@ -271,11 +271,11 @@ def _named(places: Sequence[tuple[LayerCall, Tensor]], layer: str) -> tuple[Laye
 def _default(
     places: Sequence[tuple[LayerCall, Tensor]], score_fn: ModelScore, inputs: Tensor
 ) -> tuple[LayerCall, Tensor]:
-    """The last call that is no mere pooling or padding.
+    """The last call that is more than pooling or padding.
 
     Raises:
         ValueError: There is none; or it is much coarser along one axis than along another, as
-            what attention gives for (heads, tokens) is, which are no places.
+            what attention gives for (heads, tokens) is: these are not places.
     """
     found = [place for place in places if not _is_pooled(place[0].output.op)]
     if not found:

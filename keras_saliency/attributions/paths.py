@@ -258,7 +258,7 @@ def known_background(score_fn: ScoreFn, argument: str) -> Tensor:
     background = getattr(score_fn, "background", None)
     if background is None:
         raise ValueError(
-            f"{argument}: the probes can't be one here (a plain function knows none, and tokens "
+            f"{argument}: the probes cannot be one here (a plain function knows none, and tokens "
             "have no mean); give an array instead."
         )
     if background.shape[0] == 1:

@@ -201,8 +201,8 @@ def check_head(head: Head, outputs: Array, logits: Array, score: ScoreFunction) 
         raise ValueError(
             f"score={score_name(score)!r}: expected a model that ends in a softmax, a sigmoid or "
             f"in {values}; its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from "
-            f"the operation {head.operation.name!r} ({head.activation}), and the {values} can't be "
-            "told from that. Choose one: end the model in logits, or in a Keras softmax or "
+            f"the operation {head.operation.name!r} ({head.activation}), and the {values} "
+            "cannot be derived from that. Choose one: end the model in logits, or in a Keras softmax or "
             "sigmoid; score='logit', 'probability' or 'log_probability', whichever its outputs "
             "are; 'output' to explain them as they are; or a callable (outputs, targets) -> "
             "(num_probes,)."
@@ -295,14 +295,14 @@ SCORES: dict[str, Callable[..., Tensor]] = {
 def known_name(score: ScoreFunction) -> str | None:
     """The key in `SCORES` of a score, or of the function in it that has been given settings.
 
-    `None` for a callable of one's own.
+    `None` for a custom callable.
     """
     function = SCORES.get(score) if isinstance(score, str) else getattr(score, "func", score)
     return next((name for name, one in SCORES.items() if one is function), None)
 
 
 def known(score: ScoreFunction) -> Callable[..., Tensor] | None:
-    """The function of a `Head` that a score is; `None` for a callable of one's own."""
+    """The function of a `Head` that a score is; `None` for a custom callable."""
     if isinstance(score, str):
         return SCORES[score]
     return score if known_name(score) else None

@@ -47,7 +47,7 @@ def checked_images(images: Any, kind: str) -> Array:
         kind: A key of `KINDS`.
 
     Raises:
-        TypeError: No numbers, or tokens that are no integers.
+        TypeError: Not numbers, or tokens that are not integers.
         ValueError: Another rank, no probe, or values that are not finite.
     """
     try:
@@ -91,7 +91,7 @@ def checked_held(
     """Copies of the inputs that are held, read-only.
 
     Raises:
-        TypeError: No dict of arrays; names are neither all strings nor all positions.
+        TypeError: Not a dict of arrays; names are neither all strings nor all positions.
         ValueError: An input has another number of rows; it is not said which input is explained.
     """
     if held is None:

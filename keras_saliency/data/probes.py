@@ -2,7 +2,7 @@
 
 Arrays, everywhere in this module: images are `(num_probes, height, width, channels)`, channels
 last, on the scale the model is trained on; targets are `(num_probes,)` class indices; masks are
-bool, `True` on the object. Where the input is no image, `images` has the shape of its kind, and
+bool, `True` on the object. If the input is not an image, `images` has the shape of its kind, and
 masks and regions the shape of its saliency map; see `keras_saliency.data.inputs.KINDS`.
 """
 
@@ -129,7 +129,7 @@ class ProbeSet:
         return f"ProbeSet({len(self)} probes of shape {self.images.shape[1:]}, {self.fingerprint})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ProbeSet:
-        """Itself: it can't change, and copied arrays could."""
+        """Itself: it cannot change, but copied arrays could."""
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ class ProbeSet:
         """Sixteen hexadecimal digits that change whenever images, targets or held inputs do.
 
         So they do with the shape or dtype of one of these, and with the name of a held input.
-        Masks, regions, groups and names don't change them.
+        Masks, regions, groups and names do not change them.
         """
         arrays: list[tuple[Any, Array | None]] = [
             ("images", self.images),
@@ -204,7 +204,7 @@ class ProbeSet:
 
         Raises:
             TypeError: The data set or its elements are of another kind.
-            ValueError: The data set is empty or endless, or the labels are no classes.
+            ValueError: The data set is empty or endless, or the labels are not classes.
 
         Example:
             >>> import numpy as np

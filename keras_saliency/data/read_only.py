@@ -16,9 +16,9 @@ Value = TypeVar("Value")
 
 
 class ReadOnlyDict(dict[Key, Value]):
-    """A dict that can't be changed; `dict(...)` of it can.
+    """A dict that cannot be changed; `dict(...)` makes a copy that can.
 
-    It can be pickled and written as JSON, which `types.MappingProxyType` can't.
+    It can be pickled and written as JSON, which `types.MappingProxyType` cannot.
 
     Example:
         >>> limits = ReadOnlyDict({"low": 0.5})

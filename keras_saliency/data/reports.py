@@ -31,7 +31,7 @@ class Example:
         recipient: Index of the probe that was changed.
         donor: Index of the probe of another class that it was changed with.
         image: `(height, width, channels)`, the recipient with what the donor gave.
-        prediction: The class predicted for it; -1 where that can't be told.
+        prediction: The class predicted for it; -1 if unknown.
         same_class_prediction: The same with a donor of the recipient's own class.
     """
 
@@ -192,12 +192,12 @@ class SaliencyReport:
         step: When: Keras' 0-based epoch, -1 for the state before the first batch, or whatever
             a custom training loop counts.
         maps: `(num_probes, height, width)`, non-negative saliency maps on the raw scale of the
-            attribution; `nan` where the gradient is. Of an input that is no image: its axes
+            attribution; `nan` where the gradient is. For inputs other than images: their axes
             without the channels, see `keras_saliency.data.inputs`.
         targets: `(num_probes,)` int, the class explained for each probe.
-        predictions: `(num_probes,)` int, the class predicted now; -1 where that can't be told:
+        predictions: `(num_probes,)` int, the class predicted now; -1 if unknown:
             the model's output is not one score per class; its logits are not finite; or, with a
-            `score` of one's own, it may be something else than logits or probabilities.
+            custom `score`, it may be something else than logits or probabilities.
         confidences: `(num_probes,)` in 0..1, the probability of the predicted class; `nan`
             where `predictions` is -1.
         scores: `(num_probes,)`, the scalar that was differentiated.

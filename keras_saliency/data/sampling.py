@@ -39,7 +39,7 @@ def draw(
 
     Raises:
         TypeError: The data set or its elements are of another kind.
-        ValueError: The data set is endless, or the labels are no classes.
+        ValueError: The data set is endless, or the labels are not classes.
     """
     key = seed.to_bytes(16, "little", signed=True)
     kept: dict[int, list[tuple[int, Row]]] = {}
@@ -111,13 +111,13 @@ def _batches(
             inputs = {name: values[np.newaxis] for name, values in inputs.items()}
             images, labels = inputs[input_name], labels[np.newaxis]
         if images.ndim != len(axes) + 1:
-            mend = ""
+            hint = ""
             others = [name for name, known in KINDS.items() if len(known) + 1 == images.ndim]
             wanted = f"{kind.removesuffix('s')}s (batch, {', '.join(axes)})"
             if kind == "image":
-                mend = " Gray images need a channel axis: images[..., np.newaxis]."
-            mend += f" Other kinds: {', '.join(others)}." if others else ""
-            raise ValueError(f"dataset: expected {wanted}, received shape {images.shape}.{mend}")
+                hint = " Gray images need a channel axis: images[..., np.newaxis]."
+            hint += f" Other kinds: {', '.join(others)}." if others else ""
+            raise ValueError(f"dataset: expected {wanted}, received shape {images.shape}.{hint}")
         yield inputs, _classes(labels, len(images))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_saliency.data.reports import Array
 
-Record = TypeVar("Record")
+RecordT = TypeVar("RecordT")
 
 _ARRAY_KINDS = "biufU"
 """Bools, integers, floats and strings, as `dtype.kind` has them."""
@@ -54,7 +54,7 @@ def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
     }
 
 
-def from_json(cls: type[Record], row: Mapping[str, Any], **more: Any) -> Record:
+def from_json(cls: type[RecordT], row: Mapping[str, Any], **more: Any) -> RecordT:
     """A record from what `to_json` returned, also after `json.dumps` and `json.loads`.
 
     A float field that is `None` becomes `nan`. (So does one that was infinite.) Names that the

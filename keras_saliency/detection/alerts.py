@@ -163,7 +163,7 @@ def _next(streak: Streak, status: str, effect: Effect) -> Streak:
 
 
 def _is_same_place(effect: Effect, streak: Streak) -> bool:
-    """Whether two proposals are for one class and overlap; all are where there is no window."""
+    """Whether two proposals are for one class and overlap; true if there is no window."""
     window, earlier = effect.window, streak.window
     if window is None or earlier is None:
         return True

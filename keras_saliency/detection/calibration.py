@@ -34,7 +34,7 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
 
     Raises:
         TypeError: A run is neither; or a single run, not in a list.
-        ValueError: There is no run, or none made interventions.
+        ValueError: There is no run, or no run made interventions.
 
     Example:
         >>> history = {"step": [-1, 0, 1], "effect/border": [0.9, 0.1, 0.3]}
@@ -97,7 +97,7 @@ def checked_floors(
 
     Raises:
         TypeError: Neither a path nor a dict from strings to numbers.
-        ValueError: The file can't be read; an unknown test; a floor outside of 0..1.
+        ValueError: The file cannot be read; an unknown test; a floor outside of 0..1.
     """
     if floors is None:
         return {}

@@ -66,7 +66,7 @@ class Readiness:
     """Whether the model's answers can prove anything yet.
 
     Attributes:
-        blocked_because: Why they can't; empty if they can.
+        blocked_because: Why they cannot; empty if they can.
         scale: The change that counts as an effect of 1.
         required: The accuracy that has to remain when donors are of the same class.
     """

@@ -96,7 +96,7 @@ class Interventions:
         object.__setattr__(self, "_floors", MappingProxyType(floors))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickles the arguments: a read-only table can't be pickled."""
+        """Pickles the arguments: a read-only table cannot be pickled."""
         arguments = (self.when, self.tests, self.ignore, self.floors, self.seed)
         return (Interventions, arguments)
 
@@ -253,7 +253,7 @@ def _groups(
 
 
 def _bound(test: InterventionTest, place: Place, round_: Round) -> Swap | Effect:
-    """A test at a place, as edits of probes; an effect without numbers if it can't be made."""
+    """A test at a place, as edits of probes; an effect without numbers if it cannot be made."""
     name = f"{test.name}/{place.name}" if place.name else test.name
     if place.untestable:
         return Effect(name, untestable=place.untestable)
@@ -324,7 +324,7 @@ def _left_out(probes: ProbeSet, targets: Array, tested: Array, pairs: Pairs) -> 
 
 
 def what_is_tested(results: InterventionResults | None, when: str) -> str:
-    """Which tests are made, which can't be, and what one round of them takes, in words.
+    """Which tests are made, which cannot be made, and what one round of them takes, in words.
 
     Args:
         results: Of the first round; `None` if there is none.

@@ -73,7 +73,7 @@ class Place:
         pairs: Recipients and donors; `None`: those of the round.
         window: The place as a rectangle, if it is one that the maps proposed.
         target: The class that the place is proposed for, if it is for one.
-        untestable: Why the test can't be made.
+        untestable: Why the test cannot be made.
     """
 
     mask: Array | None = None

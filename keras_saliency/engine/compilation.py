@@ -90,7 +90,7 @@ def compiled(make: Callable[..., Explainer], jit_compile: bool | str) -> tuple[E
     try:
         return faster(plain, make(jit_compile=True))
     except (tf.errors.OpError, NotImplementedError) as error:
-        return plain, f"XLA off (it can't compile this model: {type(error).__name__})"
+        return plain, f"XLA off (it cannot compile this model: {type(error).__name__})"
 
 
 def is_accelerated() -> bool:

@@ -245,7 +245,7 @@ class Explainer:
 
 @contextmanager
 def _traceable(model: Any) -> Iterator[None]:
-    """Within, a model is traced; says so where one that is run eagerly can't be."""
+    """Within, a model is traced; a clear error if it runs eagerly and cannot be traced."""
     try:
         yield
     except (AttributeError, NotImplementedError, tf.errors.OperatorNotAllowedInGraphError) as error:
@@ -310,7 +310,7 @@ def _embedding(
             return (call.path, nth), call.output
     raise ValueError(
         f"model: expected a layer that gives a vector for each of the {length} tokens, such as an "
-        "Embedding, and a score that depends on it; found none. For inputs that are no tokens "
+        "Embedding, and a score that depends on it; found none. For inputs other than tokens "
         "choose another kind in ProbeSet(kind=...)."
     )
 

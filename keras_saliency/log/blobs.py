@@ -23,7 +23,7 @@ LARGEST_ARRAY = 2**30
 
 
 class BlobError(ValueError):
-    """What was read is no blob of this format; says why."""
+    """The blob that was read does not have this format; the message says why."""
 
 
 def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
@@ -102,23 +102,23 @@ def read_header(blob: bytes) -> dict[str, Any]:
     try:
         header = json.loads(blob, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise BlobError(f"its header is no JSON: {error}") from error
+        raise BlobError(f"its header is not JSON: {error}") from error
     version = header.get("format") if isinstance(header, dict) else None
     if type(version) is not int or version < 1:
         raise BlobError("its header has no format")
     if version > tags.FORMAT:
         raise BlobError(
-            f"it was written by a newer keras_saliency (format {version}); this one reads format "
-            f"{tags.FORMAT}: update it"
+            f"it was written by a newer version of keras_saliency (format {version}; this version "
+            f"reads format {tags.FORMAT}): please upgrade"
         )
     names = header.get("arrays")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BlobError("its header names no arrays")
+        raise BlobError("its header has no list of arrays")
     return dict(header)
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number there")
+    raise ValueError(f"{constant} is not a valid number")
 
 
 def _finite(number: str) -> float:
@@ -157,4 +157,4 @@ def _inflated(name: str, blob: bytes) -> Array:
             raise ValueError(f"it is truncated, or larger than {LARGEST_ARRAY >> 20} MB")
         return np.lib.format.read_array(file, allow_pickle=False)
     except (zlib.error, ValueError, EOFError, MemoryError, OverflowError) as error:
-        raise BlobError(f"its array {name!r} can't be read: {error}") from error
+        raise BlobError(f"its array {name!r} cannot be read: {error}") from error

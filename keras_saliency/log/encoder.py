@@ -115,9 +115,9 @@ class Encoder:
             header = {"content": "maps", "step": report.step, "method": name}
             arrays = {"thumbnails": small, "maps": codes(maps, limits=ends, signed=is_signed)}
             records.append((tags.maps_tag(name), packed(header, arrays)))
-            said = [map_defect(one) for one in whole]
+            defects = [map_defect(one) for one in whole]
             peaks = limits(whole, "epoch")
-            told[name] = {"signed": is_signed, "limits": ends, "peaks": peaks, "said": said}
+            told[name] = {"signed": is_signed, "limits": ends, "peaks": peaks, "defects": defects}
         header = {
             "content": "reports",
             "step": report.step,

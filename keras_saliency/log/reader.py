@@ -45,7 +45,7 @@ class LoggedProbes:
         pictures: uint8 `(num_probes, height, width, 3)`, the inputs as they are shown.
         masks: bool `(num_probes, ...)`, of the maps' shape, or `None`.
         regions: By name, bool `(num_probes or 1, ...)`.
-        places: int32 `(num_probes or 1, height, width)`, of inputs that are no images: which place
+        places: int32 `(num_probes or 1, height, width)`, for inputs other than images: which place
             of a map, counted in C order, a pixel of a picture shows; -1 for none.
         ink: uint8 `(num_probes, height, width)`, how much of each pixel of a picture is covered by
             text or lines; `None` where there are none.
@@ -114,8 +114,8 @@ def read_log(log_dir: str | Path) -> dict[str, Log]:
         Log by the name of its run, such as `"saliency"`; sorted by name.
 
     Raises:
-        TypeError: `log_dir` is no path.
-        ValueError: It is no directory, or holds no readable log of `SaliencyCallback`.
+        TypeError: `log_dir` is not a path.
+        ValueError: It is not a directory, or has no readable log of `SaliencyCallback`.
 
     Example:
         >>> import numpy as np, tempfile
@@ -156,8 +156,8 @@ def read_blobs(log_dir: str | Path) -> dict[str, Blobs]:
     warning.
 
     Raises:
-        TypeError: `log_dir` is no path.
-        ValueError: It is no directory.
+        TypeError: `log_dir` is not a path.
+        ValueError: It is not a directory.
     """
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")

@@ -173,7 +173,7 @@ def summarize(
         probes: What it is about.
         previous: The report before, for `map_similarity`.
         before: The report of the state before training, for what is compared with that.
-        predicts: Whether the model predicts classes; else there are no accuracies.
+        predicts: Whether the model predicts classes; if not, there are no accuracies.
 
     Returns:
         Number by name; the names depend on `probes` and `predicts` alone. `nan` where undefined,

@@ -17,9 +17,9 @@ from keras_saliency.data.reports import Array
 from keras_saliency.metrics.maps import shares, totals
 
 NEIGHBOURS = 10
-"""Each map is tied to so many nearest ones."""
+"""Each map is connected to this many nearest ones."""
 
-SIDE = 16
+THUMBNAIL_SIDE = 16
 """Maps are compared at this size: averaged over whole blocks until no side is longer."""
 
 MAX_CLUSTERS = 8
@@ -55,7 +55,7 @@ def clusters(maps: Array) -> tuple[Array, Array]:
     labels = np.where(alive, 0, -1)
     if alive.sum() < 3:
         return labels, np.zeros(0)
-    small = shares(thumbnails(maps[alive], SIDE))
+    small = shares(thumbnails(maps[alive], THUMBNAIL_SIDE))
     affinity = _affinity(small.reshape(len(small), -1))
     degrees = affinity.sum(axis=1)
     laplacian = np.eye(len(affinity)) - affinity / np.sqrt(np.outer(degrees, degrees))

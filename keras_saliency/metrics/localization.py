@@ -12,7 +12,7 @@ from scipy import fft
 from keras_saliency.data.reports import Array
 from keras_saliency.metrics.maps import by_probe, counts, defined_mean, mean_map, totals
 
-BORDER = 0.1
+RING_WIDTH = 0.1
 """The width of the ring of `border_enrichment`, as a share of the image's shorter side."""
 
 
@@ -154,7 +154,7 @@ def pointing_game(maps: Array, masks: Array) -> float:
     """The share of maps whose highest pixel lies in the mask.
 
     1: every map points there; chance is the mask's share of the area. Where several pixels tie
-    for the highest, all of them have to lie in the mask: a flat map is no hit.
+    for the highest, all of them have to lie in the mask: a flat map is not a hit.
 
     Args:
         maps: `(num_probes, height, width)`.
@@ -271,4 +271,4 @@ def border_enrichment(maps: Array) -> float:
         1.0
     """
     _, height, width = maps.shape
-    return enrichment(maps, border(height, width, BORDER))
+    return enrichment(maps, border(height, width, RING_WIDTH))

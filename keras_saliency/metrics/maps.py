@@ -80,7 +80,7 @@ def defined_mean(values: Array) -> float:
 
 
 def by_probe(function: Callable[..., Array], maps: Array, *masks: Array) -> Array:
-    """A number for each probe that has a live map and, where masks are given, one that isn't empty.
+    """A number for each probe with a live map and, if masks are given, a mask that is not empty.
 
     Args:
         function: Takes maps and masks, of a few such probes at a time; gives a number for each.

@@ -24,7 +24,7 @@ class SaliencyLoader(base_plugin.TBLoader):
     """Puts the SALIENCY tab into TensorBoard, which finds it as an entry point."""
 
     def fix_flags(self, flags: Any) -> None:
-        """Keeps the steps of maps and pictures, ten of which TensorBoard would draw by lot.
+        """Keeps all steps of maps and pictures; TensorBoard would keep a random ten.
 
         A number that the user gave by `--samples_per_plugin` stays.
 
@@ -40,7 +40,7 @@ class SaliencyLoader(base_plugin.TBLoader):
             _LOGGER.warning("keras_saliency: not every step will be shown.", exc_info=True)
 
     def load(self, context: Any) -> base_plugin.TBPlugin | None:
-        """The plugin, or None where it can't be had.
+        """The plugin, or None if it cannot be loaded.
 
         Args:
             context: TensorBoard's `TBContext`.

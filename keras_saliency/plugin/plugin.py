@@ -7,7 +7,7 @@
 | `/headers?run=&tag=&after=` | `[{"step", "wall_time", "header" or "error"}, ...]`, later steps |
 | `/blob?key=&wall_time=` | an element's bytes; the browser keeps them where `wall_time` is right |
 
-What can't be served is a status from 400 on and `{"error": "a sentence"}`.
+Errors have a status from 400 on and `{"error": "a sentence"}`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STATIC = Path(__file__).with_name("static")
 CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript"}
 BLOB_SECONDS = 3600
 
-Answer = Callable[[Request], Response]
+Handler = Callable[[Request], Response]
 
 
 class SaliencyPlugin(base_plugin.TBPlugin):
@@ -49,7 +49,7 @@ class SaliencyPlugin(base_plugin.TBPlugin):
         if context.data_provider is None:
             raise ValueError("expected a data provider; TensorBoard runs without one.")
         self._runs = Runs(context.data_provider)
-        self._files: dict[str, Answer] = {
+        self._files: dict[str, Handler] = {
             f"/{path.name}": partial(
                 _respond, content=path.read_bytes(), content_type=CONTENT_TYPES[path.suffix]
             )
@@ -87,7 +87,7 @@ class SaliencyPlugin(base_plugin.TBPlugin):
         return _respond(request, content, "application/octet-stream", expires=kept)
 
 
-def _application(answer: Answer) -> Any:
+def _application(answer: Handler) -> Any:
     """As a WSGI application, which says in JSON what went wrong."""
 
     @Request.application

@@ -106,7 +106,7 @@ class Runs:
             key: As `index` gave it. TensorBoard would read other plugins' data just as well.
 
         Raises:
-            NotFoundError: It is no key of this plugin's data.
+            NotFoundError: It is not a key of this plugin's data.
         """
         if key not in self._wall_times:
             self.index(environ)
@@ -142,7 +142,7 @@ class Runs:
 
     def _header(self, context: Any, entry: Entry) -> str:
         if not entry.keys:
-            raise ValueError("There is no header: nothing but the step was written.")
+            raise ValueError("The header is missing: only the step was written.")
         cached = (entry.keys[0], entry.wall_time)
         text = self._texts.get(cached)
         if text is None:
@@ -156,7 +156,7 @@ class Runs:
         except (IndexError, KeyError):  # of the Python loader
             blob = None
         if not isinstance(blob, bytes):
-            raise errors.NotFoundError("no bytes are there; it is gone, or was written otherwise")
+            raise errors.NotFoundError("there is no data; it was deleted, or it has another type")
         return blob
 
 
@@ -170,31 +170,29 @@ def header_text(blob: bytes) -> str:
         ValueError: It is not what docs/log_format.md says; in a sentence for the user.
     """
     if not blob:
-        raise ValueError("There is no header: it is empty.")
+        raise ValueError("The header is empty.")
     if len(blob) > LARGEST_HEADER:
-        raise ValueError(
-            f"The header has {len(blob) / 2**20:.0f} MB; up to {LARGEST_HEADER >> 20} MB are read."
-        )
+        raise ValueError(f"The header is larger than {LARGEST_HEADER >> 20} MB.")
     try:
         text = blob.decode("utf-8")
         header = json.loads(text, parse_constant=_refuse)
     except UnicodeDecodeError:
-        raise ValueError("The header is damaged: it is not text in UTF-8.") from None
+        raise ValueError("The header is corrupted: it is not UTF-8 text.") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"The header is damaged: it is not strict JSON ({error}).") from None
+        raise ValueError(f"The header is corrupted: it is not strict JSON ({error}).") from None
     version = header.get("format") if isinstance(header, dict) else None
     if type(version) is not int or version < 1:
-        raise ValueError("The header is none: expected a JSON object with a `format` from 1 on.")
+        raise ValueError("The header is invalid: expected a JSON object with a positive `format`.")
     if version > FORMAT:
         raise ValueError(
-            f"It was written by a newer keras_saliency (format {version}); this one reads format "
-            f"{FORMAT}: update keras_saliency where TensorBoard runs, and start it again."
+            f"It was written by a newer version of keras_saliency (format {version}; this version "
+            f"reads format {FORMAT}). Upgrade it where TensorBoard runs, and restart TensorBoard."
         )
     return text
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number there")
+    raise ValueError(f"{constant} is not a valid number")
 
 
 def _entry(datum: Any) -> Entry:

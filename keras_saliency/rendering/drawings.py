@@ -1,4 +1,4 @@
-"""Drawings: pictures of inputs that are no images, and of their saliency maps.
+"""Drawings: pictures of inputs other than images, and of their saliency maps.
 
 A series is lines over the colours of its steps, features are bars, tokens are words on their
 colours, a volume is a montage of its slices.
@@ -25,7 +25,7 @@ PLAIN = (150, 150, 150)
 """The colour of bars that show an input, not its saliency."""
 
 MAX_LANES = 8
-"""A series' channels share so many lanes at most."""
+"""The channels of a series share at most this many lanes."""
 
 LIGHT_INK, DARK_INK = 240, 16
 """The gray levels of ink on dark and on light pixels."""

@@ -252,7 +252,7 @@ class _Features:
     lossless = True
     has_clusters = False
     _sizes = _STRIPS
-    _labelled: Mapping[str, int] = {PANEL: 32, FRAME: 0}  # at most so many get a line of their own
+    _labelled: Mapping[str, int] = {PANEL: 32, FRAME: 0}  # the largest number with a line for each
     _text, _bar = 104, 136
 
     def __init__(self, features: Array, size: str) -> None:

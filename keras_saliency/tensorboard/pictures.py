@@ -19,12 +19,12 @@ from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
 from keras_saliency.rendering.settings import Pictures
 
 MAX_PROBES = 64
-"""PictureWriter are drawn of so many probes at most, evenly chosen; metrics are of all."""
+"""Pictures are drawn of at most this many probes, evenly chosen; metrics are of all."""
 
-MIN_CELL = 80
+MIN_SHEET_CELL = 80
 """The longer side of the contact sheet's cells: smaller ones are enlarged by a whole factor."""
 
-MIN_FRAME = 32
+MIN_STRIP_CELL = 32
 """The filmstrip's frames are at least so wide."""
 
 CAPTION_WIDTH = 200
@@ -172,7 +172,7 @@ class PictureWriter:
         """The mean of all maps and every probe, small, with captions; all of one size."""
         first = _heat(self._renderer, mean, self._colormap)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
-        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_CELL))
+        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
         said = [map_defect(maps[probe]) for probe in self._chosen]
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [
@@ -188,7 +188,7 @@ class PictureWriter:
                 for lines, text in zip(captions, ["", *said], strict=True)
             ]
         return [
-            layouts.captioned(cell, lines, min_width=MIN_CELL)
+            layouts.captioned(cell, lines, min_width=MIN_SHEET_CELL)
             for cell, lines in zip(cells, captions, strict=True)
         ]
 
@@ -277,7 +277,7 @@ class Filmstrip:
         framed = []
         for picture, text in zip(pictures, said, strict=True):
             frame = layouts.padded(
-                enlarged(picture, self._renderer.factor), layouts.LINE, MIN_FRAME
+                enlarged(picture, self._renderer.factor), layouts.LINE, MIN_STRIP_CELL
             )
             if text:
                 layouts.draw_line(frame, 0, 0, frame.shape[1], Line(_SHORT[text], wrong=True))

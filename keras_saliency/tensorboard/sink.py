@@ -97,7 +97,7 @@ class TensorBoardSink:
                 a resumed training: if it has the same step, it is not written twice.
 
         Raises:
-            OSError: The directory or the event file can't be made, read or written.
+            OSError: The directory or the event file cannot be created, read or written.
         """
         try:
             self._write_once(report, again)
@@ -185,7 +185,7 @@ class TensorBoardSink:
             if not self._is_told:
                 tf.summary.text(tags.CONFIGURATION, self._configuration())
                 tf.summary.write(
-                    custom_scalars.TAG,
+                    custom_scalars.LAYOUT_TAG,
                     custom_scalars.layout(report.metrics),
                     metadata=custom_scalars.METADATA,
                 )
@@ -236,7 +236,7 @@ class TensorBoardSink:
             for verdict in report.verdicts:
                 tf.summary.scalar(tags.alert_tag(verdict.effect.test), float(verdict.active))
             tf.summary.text(tags.ALERTS, self._findings(report))
-            # Of groups there is no image to exchange.
+            # Groups have no images to show.
             pictures = [
                 evidence(self._probes, report, alert) if alert.examples else None
                 for alert in report.alerts
@@ -358,7 +358,7 @@ def last_step(directory: Path) -> tuple[int | None, str]:
     """The largest step in the event files of a run, and the run's configuration.
 
     Returns:
-        `(None, "")` where there is no event.
+        `(None, "")` if there is no event.
     """
     last, text = None, ""
     for path in sorted(directory.glob("*tfevents*")):

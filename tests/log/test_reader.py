@@ -390,12 +390,12 @@ def test_peaks_are_those_of_the_whole_maps(tmp_path):
     assert told["peaks"] == [1]
 
 
-def test_what_a_map_has_to_say_for_itself_is_kept(tmp_path):
+def test_defects_of_maps_are_kept(tmp_path):
     maps = np.zeros((3, 2, 2), np.float32)
     maps[1], maps[2, 0, 0] = 3, np.inf
     written(tmp_path, ks.ProbeSet(images(3, 2, 2), [0] * 3), report(maps))
-    said = header_of(tmp_path, tags.REPORTS)["methods"]["saliency"]["said"]
-    assert said == ["zero map", "constant map", "not a number"]
+    defects = header_of(tmp_path, tags.REPORTS)["methods"]["saliency"]["defects"]
+    assert defects == ["zero map", "constant map", "not a number"]
 
 
 def test_maps_with_infinities_of_both_signs_are_not_finite_in_their_blocks(tmp_path):
@@ -448,11 +448,11 @@ def header_of(log_dir, tag):
 @pytest.mark.parametrize(
     ("blobs", "said"),
     [
-        ([b"{"], "its header is no JSON"),
-        ([b'{"format": 2, "arrays": []}'], "it was written by a newer keras_saliency"),
+        ([b"{"], "its header is not JSON"),
+        ([b'{"format": 2, "arrays": []}'], "it was written by a newer version"),
         (packed({"methods": {}}, {}), "it is not as expected"),
-        (packed({"methods": {"gradient": {"signed": False}}}, {}), "its header is no JSON"),
-        ([], "its header is no JSON"),
+        (packed({"methods": {"gradient": {"signed": False}}}, {}), "its header is not JSON"),
+        ([], "its header is not JSON"),
     ],
 )
 def test_a_broken_step_is_told_and_the_others_are_read(blobs, said, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_saliency.metrics.localization import (
-    BORDER,
+    RING_WIDTH,
     border,
     border_enrichment,
     enrichment,
@@ -342,7 +342,7 @@ def test_the_rank_of_random_maps_is_uniform():
     [((8, 8), 1, 1), ((20, 20), 2, 2), ((32, 100), 3, 3), ((224, 160), 16, 16), ((4, 4), 1, 1)],
 )
 def test_the_border_is_a_tenth_of_the_shorter_side(shape, down, right):
-    ring = border(*shape, BORDER)
+    ring = border(*shape, RING_WIDTH)
     inner = ring[down:-down, right:-right]
     assert not inner.any()
     assert ring.sum() == ring.size - inner.size

@@ -191,7 +191,7 @@ def test_a_narrow_matrix_shows_thumbnails(tab, expected):
 
 def test_large_cells_are_the_maps_of_the_log(door, chromium, expected):
     """Exactly, in every scale, for every probe."""
-    with opened(chromium, door, view="epoch", show="map", step=-1) as tab:
+    with opened(chromium, door, view="step", show="map", step=-1) as tab:
         for method, step, scale in itertools.product(
             METHODS, (-1, 2), ("epoch", "probe", "shared")
         ):
@@ -204,7 +204,7 @@ def test_large_cells_are_the_maps_of_the_log(door, chromium, expected):
 
 
 def test_maps_blend_with_the_gray_picture(door, chromium, expected):
-    with opened(chromium, door, view="epoch", step=1) as tab:
+    with opened(chromium, door, view="step", step=1) as tab:
         for show, opacity, scale in (
             ("overlay", 1, "epoch"),
             ("overlay", 0.35, "shared"),
@@ -219,7 +219,7 @@ def test_maps_blend_with_the_gray_picture(door, chromium, expected):
 
 
 def test_the_slider_shows_each_step_with_its_captions(door, chromium, expected):
-    with opened(chromium, door, view="epoch", show="map") as tab:
+    with opened(chromium, door, view="step", show="map") as tab:
         tab.painted(STEPS[-1])
         assert tab.get("step-label").text_content() == f"epoch {STEPS[-1]}"
         for place, step in (*enumerate(STEPS), (1, STEPS[1])):
@@ -231,8 +231,8 @@ def test_the_slider_shows_each_step_with_its_captions(door, chromium, expected):
             assert_cells(cells, expected, METHODS[0], step)
             wrong = expected.wrong(step)
             assert [cell["wrong"] for cell in cells] == wrong.tolist()
-            told = f"{len(wrong)} probes, {wrong.sum()} predicted wrong"
-            assert tab.get("epoch-summary").text_content() == told
+            told = f"{len(wrong)} probes, {wrong.sum()} misclassified"
+            assert tab.get("step-summary").text_content() == told
             for cell in cells:
                 assert cell["caption"][:3] == caption(expected, step, cell["probe"])
                 peak = float(re.fullmatch(r"peak ([\d.e-]+)", cell["caption"][3])[1])
@@ -244,9 +244,9 @@ def caption(expected, step, probe):
     """What stands below a cell: name, target, prediction."""
     found = expected.reports[step]
     prediction, target = CLASS_NAMES[found.predictions[probe]], CLASS_NAMES[found.targets[probe]]
-    sign = "✓" if prediction == target else "✗ wrong:"
-    said = f"{sign} {prediction} {100 * found.confidences[probe]:.0f} %"
-    return [expected.probes.names[probe], f"target {target}", said]
+    sign = "✓" if prediction == target else "✗"
+    predicted = f"{sign} predicted: {prediction} ({100 * found.confidences[probe]:.0f}%)"
+    return [expected.probes.names[probe], f"target: {target}", predicted]
 
 
 def test_keys_move_through_steps_and_probes(door, chromium):
@@ -254,7 +254,7 @@ def test_keys_move_through_steps_and_probes(door, chromium):
         assert {cell["step"] for cell in tab.cells(step)} == {step}
         assert [cell["probe"] for cell in tab.cells() if cell["current"]] == [probe]
 
-    with opened(chromium, door, view="epoch") as tab:
+    with opened(chromium, door, view="step") as tab:
         tab.painted()
         for key, step, probe in (
             ("Home", -1, 0),
@@ -287,7 +287,7 @@ def test_playing_goes_through_all_steps_and_stops(door, chromium):
         };
         new MutationObserver(look).observe(document.querySelector(".cells"), {attributes: true});
     }"""
-    with opened(chromium, door, view="epoch") as tab:
+    with opened(chromium, door, view="step") as tab:
         tab.painted(STEPS[-1])
         for start in (tab.get("play").click, lambda: tab.press("Space")):
             tab.frame.evaluate(watch)
@@ -325,7 +325,7 @@ def sorted_probes(expected, step, by, descending):
 
 
 def test_probes_are_sorted(tab, expected):
-    with tab(view="epoch", step=0) as page:
+    with tab(view="step", step=0) as page:
         page.painted(0)
         for by in page.options("sort-by"):
             page.choose("sort-by", by)
@@ -348,7 +348,7 @@ def test_probes_are_filtered(tab, expected):
     wrong = expected.wrong(step)
     targets = expected.reports[step].targets
     assert 0 < wrong.sum() < 36
-    with tab(view="epoch", step=step) as page:
+    with tab(view="step", step=step) as page:
         page.painted(step)
         assert page.options("filter-class") == [None, 0, 1, 2]
         for target, is_wrong in itertools.product((None, 0, 2), (None, True, False)):
@@ -360,9 +360,9 @@ def test_probes_are_filtered(tab, expected):
                 if target in (None, targets[probe]) and is_wrong in (None, wrong[probe])
             ]
             assert page.probes() == passes, (target, is_wrong)
-            told = f"{len(passes)} of 36 probes, {wrong[passes].sum()} predicted wrong"
+            told = f"{len(passes)} of 36 probes, {wrong[passes].sum()} misclassified"
             if len(passes) not in (0, 36):
-                assert page.get("epoch-summary").text_content() == told
+                assert page.get("step-summary").text_content() == told
         page.choose("filter-class", None)
         page.choose("filter-wrong", None)
         page.get("filter-text").fill("01")
@@ -372,12 +372,12 @@ def test_probes_are_filtered(tab, expected):
         assert page.probes() == [probe for probe in range(36) if "eel" in names[probe]]
         page.get("filter-text").fill("none of these")
         assert page.probes() == []
-        assert page.get("epoch-summary").text_content() == "No probe passes the filter."
+        assert page.get("step-summary").text_content() == "No probes match the filter."
 
 
 def test_every_map_of_colours_is_matplotlibs(tab, expected):
     names = ["hot", "inferno", "viridis", "magma", "turbo", "gray"]
-    with tab(view="epoch", show="map", step=1) as page:
+    with tab(view="step", show="map", step=1) as page:
         page.painted(1)
         assert page.options("colormap") == names
         for name in names:
@@ -410,7 +410,7 @@ def test_outlines_are_those_of_masks_and_regions(tab, expected):
     look = """all => all.map(figure => [
         ...figure.querySelectorAll(".outlines path:not(.casing)")
     ].map(path => [path.dataset.name, path.getAttribute("d"), path.getAttribute("transform")]))"""
-    with tab(view="epoch") as page:
+    with tab(view="step") as page:
         page.painted()
         found = page.frame.locator(".cells figure").evaluate_all(look)
         assert len(found) == 36
@@ -433,7 +433,7 @@ def test_outlines_are_those_of_masks_and_regions(tab, expected):
 
 def test_signed_maps_diverge_and_what_is_no_number_is_seen(tab, logs):
     expected = Expected(logs, SIGNED)
-    with tab(run=SIGNED, view="epoch", show="map") as page:
+    with tab(run=SIGNED, view="step", show="map") as page:
         for method, scale, step in itertools.product(
             ("saliency", "occlusion"), ("epoch", "probe", "shared"), (0, 2)
         ):
@@ -446,7 +446,7 @@ def test_signed_maps_diverge_and_what_is_no_number_is_seen(tab, logs):
         page.get("step-slider").fill("0")
         cells = page.cells(0)
         assert (cells[4]["pixels"][..., :3] == page_logs.NOT_A_NUMBER).all()
-        assert [cell["said"] for cell in cells[3:]] == ["zero map", "not a number"]
+        assert [cell["defect"] for cell in cells[3:]] == ["zero map", "not a number"]
         page.choose("show", "overlay")
         for step, scale in ((0, "epoch"), (1, "shared")):
             page.get("step-slider").fill(str(step))
@@ -462,7 +462,7 @@ def test_maps_of_other_inputs_lie_where_their_pictures_have_them(kind, tab, logs
     run = f"written/{kind}/saliency"
     expected = Expected(logs, run)
     places = expected.probes.places
-    with tab(run=run, view="epoch", show="map") as page:
+    with tab(run=run, view="step", show="map") as page:
         for step in (0, 1):
             page.get("step-slider").fill(str(step))
             for cell in page.cells(step):
@@ -483,11 +483,11 @@ def test_a_click_on_the_matrix_chooses_what_the_large_view_shows(tab, expected):
         height, width, gap = where["cellHeight"], where["cellWidth"], where["gap"]
         position = {"x": gap + 2 * (width + gap) + 5, "y": gap + 3 * (height + gap) + 5}
         page.get("matrix-canvas").hover(position=position)
-        tip = page.frame.locator(".tip").inner_text()
-        assert tip.startswith(f"{expected.probes.names[3]}, epoch 1")
+        tooltip = page.frame.locator(".tooltip").inner_text()
+        assert tooltip.startswith(f"{expected.probes.names[3]}, epoch 1")
         page.get("matrix-canvas").click(position=position)
         assert page.get("step-label").text_content() == "epoch 1"
-        page.get("tab-epoch").click()
+        page.get("tab-step").click()
         cells = page.cells(1)
         assert [cell["probe"] for cell in cells if cell["current"]] == [3]
         page.get("tab-matrix").click()
@@ -521,7 +521,7 @@ def test_the_last_corner_of_a_large_log(tab, logs):
         )
         page.get("matrix-canvas").click(position={"x": x, "y": y})
         assert page.get("step-label").text_content() == "epoch 118"
-        page.get("tab-epoch").click()
+        page.get("tab-step").click()
         page.painted(118)
         page.frame.locator(".cells figure.current").scroll_into_view_if_needed()
         page.frame.locator('figure[data-probe="297"][data-step="118"]').wait_for()
@@ -583,17 +583,17 @@ def test_two_runs_are_compared(tab, expected, logs):
 def test_a_probe_is_shown_at_every_step(tab, expected):
     probe = 4
     with tab(view="probe", show="map", probe=probe, step=0) as page:
-        history = page.get("history-cell")
-        eventually(lambda: assert_count(history, len(STEPS)))
+        filmstrip = page.get("filmstrip-cell")
+        eventually(lambda: assert_count(filmstrip, len(STEPS)))
 
-        def assert_history():
-            found = page.pixels('[data-testid="history-cell"] canvas')
+        def assert_filmstrip():
+            found = page.pixels('[data-testid="filmstrip-cell"] canvas')
             for step, pixels in zip(STEPS, found, strict=True):
                 codes = expected.thumbnail(METHODS[0], step, probe)
                 wanted = expected.pixels(METHODS[0], step, probe, codes=codes)
                 np.testing.assert_array_equal(pixels[..., :3], wanted)
 
-        eventually(assert_history)
+        eventually(assert_filmstrip)
         for name, values in (
             ("confidence", "confidences"),
             ("score", "scores"),
@@ -613,7 +613,7 @@ def test_a_probe_is_shown_at_every_step(tab, expected):
         box = chart.bounding_box()
         chart.click(position={"x": 40 / 320 * box["width"] + 1, "y": box["height"] / 2})
         assert page.get("step-label").text_content() == "before training"
-        history.nth(2).click()
+        filmstrip.nth(2).click()
         assert page.get("step-label").text_content() == "epoch 1"
         page.get("next-probe").click()
         (found,) = page.pixels(".probe-now canvas")
@@ -653,6 +653,28 @@ def test_alerts_are_those_of_the_log_with_their_evidence(tab, expected, logs):
             np.testing.assert_array_equal(found[..., :3], pictures[alert.step, alert.rule, "alert"])
 
 
+def test_marks_show_the_verdict_on_every_test(tab, expected):
+    """And a hint says why there can't be an alert before training."""
+    kinds = {}
+    for one in expected.log.reports:
+        for verdict in one.verdicts:
+            usual = "warning" if verdict.status == "fires" else verdict.status
+            kinds[one.step, verdict.effect.test] = "active" if verdict.active else usual
+        kinds |= {(one.step, alert.rule): alert.level for alert in one.alerts}
+    assert set(kinds.values()) >= {"alert", "warning", "quiet", "untestable"}
+    with tab(view="alerts", step=-1) as page:
+        marks = page.get("timeline-mark")
+        marks.first.wait_for()
+        found = marks.evaluate_all(
+            "all => all.map(m => [Number(m.dataset.step), m.dataset.rule, m.dataset.kind])"
+        )
+        assert {(step, rule): kind for step, rule, kind in found} == kinds
+        reason = expected.reports[-1].interventions.blocked_because
+        assert reason
+        hint = page.get("alerts-hint").text_content()
+        assert hint.startswith(f"No alert could be raised before training: {reason}.")
+
+
 @pytest.mark.parametrize("rule", ["region/tag", "hot_window"])
 def test_an_alert_leads_to_its_place_on_the_maps(rule, tab, expected):
     alert = next(
@@ -687,7 +709,7 @@ def assert_kept(tab, where, text):
 def test_a_file_asks_for_nothing_and_keeps_its_state_in_its_address(chromium, file):
     with opened(chromium, file) as tab:
         tab.matrix()
-        tab.get("tab-epoch").click()
+        tab.get("tab-step").click()
         tab.get("step-slider").fill("1")
         tab.choose("show", "map")
         tab.choose("method", METHODS[1])
@@ -716,7 +738,7 @@ def test_a_notebook_shows_the_page_in_a_frame(chromium, logs, expected, tmp_path
 def test_a_reload_in_tensorboard_keeps_the_state(tab):
     with tab() as page:
         page.matrix()
-        page.get("tab-epoch").click()
+        page.get("tab-step").click()
         page.get("step-slider").fill("2")
         page.painted(STEPS[2])
         eventually(assert_kept, page, "localStorage['keras-saliency']", f'"step":{STEPS[2]}')

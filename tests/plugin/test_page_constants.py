@@ -89,7 +89,7 @@ def test_codes_and_colours_are_those_of_the_header(is_signed, show, tmp_path):
     tag = tags.maps_tag("saliency")
     records[tag] = packed(json.loads(records[tag][0]), {"thumbnails": None, "maps": codes})
     zero = levels // 2 if is_signed else 0
-    with show(records, view="epoch", show="map", scale="shared") as tab:
+    with show(records, view="step", show="map", scale="shared") as tab:
         for probe, cell in enumerate(tab.cells(0)):
             index = np.floor((codes[probe].astype(int) - zero) * [1, 0.5][probe] + 0.5) + zero
             wanted = table[np.minimum(index, levels).astype(int)]
@@ -102,7 +102,7 @@ def test_ink_has_the_gray_levels_of_the_header(show, tmp_path):
     levels = {"light": 201, "dark": 52, "ground": 24}
     records[tags.PROBES] = changed(records[tags.PROBES], ink_levels=levels)
     _, arrays = unpacked(records[tags.PROBES])
-    with show(records, view="epoch", show="overlay") as tab:
+    with show(records, view="step", show="overlay") as tab:
         for cell, ink in zip(tab.cells(0), arrays["ink"], strict=True):
             found = cell["pixels"][ink == 255][:, :3]
             assert {tuple(pixel) for pixel in found.tolist()} == {(201,) * 3, (52,) * 3}
@@ -120,3 +120,10 @@ def test_a_header_without_them_is_not_guessed(field, show, tmp_path):
         assert problem == (
             f'The data logged at step 0 can\'t be read: the field "{field}" is missing or invalid.'
         )
+
+
+def test_a_run_without_readable_steps_says_so(show, tmp_path):
+    records = write_log(tmp_path)
+    records[tags.REPORTS] = changed(records[tags.REPORTS], metrics=None)
+    with show(records) as tab:
+        tab.get("notice").get_by_text("has no steps that this page can read").wait_for()

@@ -2,8 +2,10 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_saliency as ks
 from keras_saliency import Pictures
@@ -72,6 +74,7 @@ def write_hostile(log_dir):
         rule=test,
         sentence=MARKUP + CLOSING,
         assumption=CLOSING,
+        remedy=MARKUP,
         effect=0.5,
         flip=0.4,
         p_value=0.002,
@@ -185,7 +188,7 @@ def assert_harmless(tab):
         assert frame.locator("img[src=x]").count() == 0
 
 
-VIEWS = ["matrix", "epoch", "compare", "probe", "alerts"]
+VIEWS = ["matrix", "step", "compare", "probe", "alerts"]
 
 
 @pytest.mark.parametrize("run", [MARKUP, CLOSING])
@@ -202,12 +205,12 @@ def test_markup_is_shown_as_text(run, door, chromium, logs):
             tab.frame.locator(".view > section").wait_for()
             tab.page.wait_for_timeout(100)
             assert_harmless(tab)
-        tab.get("tab-epoch").click()
+        tab.get("tab-step").click()
         tab.get("step-slider").fill("1")
         cells = tab.cells(1)
         assert [cell["caption"][0] for cell in cells] == NAMES
-        assert cells[0]["caption"][1] == f"target {MARKUP}"
-        assert cells[0]["caption"][2].startswith(f"✓ {MARKUP} ")
+        assert cells[0]["caption"][1] == f"target: {MARKUP}"
+        assert cells[0]["caption"][2].startswith(f"✓ predicted: {MARKUP} (")
         for cell in cells:
             wanted = expected.pixels(MARKUP, 1, cell["probe"])
             np.testing.assert_array_equal(cell["pixels"][..., :3], wanted)
@@ -227,7 +230,7 @@ def test_markup_is_harmless_within_tensorboard(chromium, board):
 
 
 def test_what_is_damaged_is_said_and_the_rest_is_shown(door, chromium):
-    with opened(chromium, door, run="damaged", view="epoch", show="map", step=0) as tab:
+    with opened(chromium, door, run="damaged", view="step", show="map", step=0) as tab:
         cells = tab.cells(0)
         expected = page_logs.codes_of(maps(0))
         for cell, codes in zip(cells, expected, strict=True):
@@ -239,11 +242,11 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(door, chromium):
         assert "newer" in problems
         steps = [0, 4, 5, 6, 7, 8, 11]
         notes = {
-            4: "truncated or damaged",
-            5: "These are maps of 2 probes, where the log has 5.",
-            6: "saliency has no maps at epoch 6.",
-            7: "An array of this log is missing.",
-            8: "truncated or damaged",
+            4: "truncated or corrupted",
+            5: "Expected maps of 5 probes, found 2.",
+            6: "The log has no saliency maps at epoch 6.",
+            7: "An array is missing from this log.",
+            8: "truncated or corrupted",
         }
         for place, step in enumerate(steps):
             tab.get("step-slider").fill(str(place))
@@ -272,16 +275,16 @@ def test_probes_that_cannot_be_read_are_said(door, chromium):
         tab.get("problems").locator("summary").click()
         (said,) = tab.texts('[data-testid="problems"] li')
         assert "newer" in said
-        tab.get("notice").get_by_text("no probes that this page can show").wait_for()
+        tab.get("notice").get_by_text("no probes that this page can read").wait_for()
         tab.choose("notice-run", "damaged")
         tab.matrix()
     with opened(chromium, door, run="none") as tab:
-        tab.get("notice").get_by_text("no probes that this page can show").wait_for()
+        tab.get("notice").get_by_text("no probes that this page can read").wait_for()
 
 
 @pytest.mark.parametrize(("run", "said"), [("no pictures", "pictures"), ("two masks", "masks")])
 def test_maps_are_shown_where_pictures_or_masks_are_spoiled(run, said, door, chromium):
-    with opened(chromium, door, run=run, view="epoch") as tab:
+    with opened(chromium, door, run=run, view="step") as tab:
         cells = tab.cells(0)
         assert cells[0]["pixels"].shape == (*MAP, 4)
         if run == "no pictures":
@@ -308,7 +311,7 @@ def test_a_log_grows_while_it_is_watched(chromium, tmp_path):
     ready = lambda board: board.index() == {} and board.losses("train")  # noqa: E731
     with serving(command, tmp_path, ready) as board:
         address = f"{board.url}/data/plugin_entry.html?name=saliency"
-        with opened(chromium, address, view="epoch", show="map") as tab:
+        with opened(chromium, address, view="step", show="map") as tab:
             tab.get("introduction").wait_for()
             assert "ks.SaliencyCallback(probes" in tab.get("introduction").text_content()
             assert not tab.get("step-slider").is_visible()
@@ -345,3 +348,24 @@ def test_tensorboard_without_our_data_says_what_to_do(chromium, tmp_path):
         tab.frame = tab.page.locator("iframe").element_handle().content_frame()
         tab.get("introduction").wait_for()
         assert "ks.SaliencyCallback(probes" in tab.get("introduction").inner_text()
+
+
+# Keras, of any tf.data.Dataset in `fit`.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+def test_the_lines_that_an_empty_tab_shows_make_a_log(chromium, tmp_path, monkeypatch):
+    data = {"index": {"format": tags.FORMAT, "runs": {}}, "headers": {}, "blobs": {}}
+    modules = {path.name: path.read_text("utf-8") for path in html_report.STATIC.glob("*.js")}
+    path = tmp_path / "page.html"
+    path.write_text(html_report.document(title="", style="", modules=modules, data=data), "utf-8")
+    with opened(chromium, path.as_uri()) as tab:
+        lines = tab.get("introduction").locator("pre").text_content()
+    assert lines.count("epochs=20") == 1
+    images, labels = page_logs.planted(True, count=48)
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.build((None, *images.shape[1:]))
+    monkeypatch.chdir(tmp_path)
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(24)
+    given = {"model": model, "train_ds": dataset, "validation_ds": dataset}
+    exec(lines.replace("epochs=20", "epochs=1"), given)
+    assert [report.step for report in ks.read_log("logs")["saliency"].reports] == [-1, 0]

@@ -44,13 +44,13 @@ BAD_HEADERS = {
     0: (b"", "empty"),
     1: (encoded(header(1))[:-5], "not strict JSON"),
     2: (b"no JSON", "not strict JSON"),
-    3: (b'{"format": 1, "scores": [NaN]}', "NaN is no number"),
-    4: (b'{"format": 1, "scores": [-Infinity]}', "-Infinity is no number"),
+    3: (b'{"format": 1, "scores": [NaN]}', "NaN is not a valid number"),
+    4: (b'{"format": 1, "scores": [-Infinity]}', "-Infinity is not a valid number"),
     5: (b"\xff\xfe{}", "UTF-8"),
     6: (b"[1]", "expected a JSON object"),
-    7: (b'{"content": "maps"}', "expected a JSON object with a `format`"),
-    8: (b'{"format": true}', "expected a JSON object with a `format`"),
-    9: (b'{"format": 2}', "newer keras_saliency (format 2); this one reads format 1: update"),
+    7: (b'{"content": "maps"}', "expected a JSON object with a positive `format`"),
+    8: (b'{"format": true}', "expected a JSON object with a positive `format`"),
+    9: (b'{"format": 2}', "(format 2; this version reads format 1). Upgrade it"),
     10: (b"[" * 100_000, "not strict JSON"),
     11: (b'{"format": 1' + b"9" * 5000 + b"}", "not strict JSON"),
 }
@@ -144,7 +144,7 @@ def test_a_bad_header_is_an_entry_that_says_so(board):
         assert item.keys() == {"step", "wall_time", "error"}
         assert (item["step"], item["wall_time"]) == (step, 1e9 + step)
         assert said in item["error"]
-    assert none["error"] == "There is no header: nothing but the step was written."
+    assert none["error"] == "The header is missing: only the step was written."
     assert good == {"step": 13, "wall_time": 1e9 + 13, "header": header(13, said=MARKUP)}
 
 
@@ -157,7 +157,7 @@ def test_what_only_other_writers_write_is_harmless(board):
             for key in keys:
                 assert board.get(f"/data/plugin/saliency/blob?key={key}")[0] in (200, 404)
         if tag in ("numbers", "no vector"):
-            gone = "Not found: no bytes are there; it is gone, or was written otherwise"
+            gone = "Not found: there is no data; it was deleted, or it has another type"
             assert all(item["error"] == gone for item in items)
         if tag == "late":
             expected = {"step": 0, "wall_time": None, "header": header(0)}
@@ -329,7 +329,7 @@ def test_a_header_has_a_bounded_size():
     start = b'{"format": 1}'
     fits = start + b" " * (LARGEST_HEADER - len(start))
     assert header_text(fits) == fits.decode()
-    with pytest.raises(ValueError, match="The header has 32 MB; up to 32 MB are read."):
+    with pytest.raises(ValueError, match="The header is larger than 32 MB."):
         header_text(fits + b" ")
 
 

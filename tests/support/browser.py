@@ -144,10 +144,10 @@ class Tab:
                 step: Number(figure.dataset.step),
                 wrong: figure.classList.contains("wrong"),
                 current: figure.classList.contains("current"),
-                caption: ["strong", ".target", ".verdict", ".peak"].map(
+                caption: ["strong", ".target", ".prediction", ".peak"].map(
                     part => figure.querySelector(`figcaption ${part}`)?.textContent),
                 note: figure.querySelector(".cell-note").textContent,
-                said: figure.querySelector(".said").textContent,
+                defect: figure.querySelector(".defect").textContent,
             }))"""
         )
         pixels = self.pixels(".cells figure canvas")

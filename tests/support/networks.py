@@ -25,7 +25,7 @@ def network(*extra, is_built=True):
             keras.layers.Dense(CLASSES, activation="softmax"),
         ]
     )
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
 

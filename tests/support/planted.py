@@ -34,7 +34,7 @@ def tagged_probes(cue=True, per_class=12):
     return ks.ProbeSet(images[:count], labels[:count], regions={"tag": tag})
 
 
-def linear(rate=0.01):
+def linear(rate=0.05):
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [
@@ -43,7 +43,7 @@ def linear(rate=0.01):
             keras.layers.Dense(CLASSES, activation="softmax"),
         ]
     )
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy")
     return model
 
 

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -13,8 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from urllib.parse import urlencode
-
-import pytest
 
 
 class Board:
@@ -117,26 +114,3 @@ LOADERS = {
     "the default loader": [],
     "the Python loader, below a prefix": ["--load_fast=false", "--path_prefix=/a/b"],
 }
-
-
-@contextlib.contextmanager
-def tensorboard_server(log_dir, fast):
-    """TensorBoard's server; gives its address."""
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={log_dir}", "--port=0"]
-    with subprocess.Popen(
-        [*command, f"--load_fast={fast}"], stderr=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            yield next(
-                match[0]
-                for line in server.stderr
-                if (match := re.search(r"http://localhost:\d+/", line))
-            )
-        finally:
-            server.terminate()
-            server.stderr.read()
-
-
-both_loaders = pytest.mark.parametrize(
-    "fast", ["true", "false"], ids=["default loader", "Python loader"]
-)

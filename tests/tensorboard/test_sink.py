@@ -1,6 +1,4 @@
 import itertools
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -316,48 +314,6 @@ def test_last_step_reads_a_log_that_a_crash_cut_off(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     assert last_step(tmp_path / "saliency")[0] in (-1, 0)
     assert last_step(tmp_path / "nowhere") == (None, "")
-
-
-@pytest.mark.parametrize("fast", ["true", "false"], ids=["default loader", "Python loader"])
-def test_tensorboard_serves_every_step(fast, tmp_path):
-    import json
-    import re
-    import time
-    import urllib.parse
-    import urllib.request
-
-    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
-    fit([saliency], epochs=12)
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tensorboard.main", f"--logdir={tmp_path}", "--port=0"),
-            *(f"--load_fast={fast}", "--samples_per_plugin=images=1000"),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as server:
-        try:
-            address = next(
-                match[0]
-                for line in server.stderr
-                if (match := re.search(r"http://localhost:\d+/", line))
-            )
-            query = urllib.parse.urlencode(
-                {"run": "saliency", "tag": "saliency_probe/003 class 1", "sample": 0}
-            )
-            deadline = time.monotonic() + 60
-            found = []
-            while len(found) < 13 and time.monotonic() < deadline:
-                time.sleep(0.5)
-                try:
-                    reply = urllib.request.urlopen(f"{address}data/plugin/images/images?{query}")
-                    found = json.load(reply)
-                except urllib.error.HTTPError as error:
-                    error.close()  # not loaded yet
-        finally:
-            server.terminate()
-            server.stderr.read()
-    assert [entry["step"] for entry in found] == list(range(-1, 12))
 
 
 # ---------------------------------------------------------------- interventions and alerts

@@ -1,4 +1,4 @@
-/** View About: what was computed, of which probes, as the log's configuration tells. */
+/** The view About: the probes and the settings of a run. */
 
 import { el, replace } from "./dom.js";
 
@@ -11,10 +11,10 @@ export function createAboutView(context) {
     const { log } = context;
     const { names, targets, groups, regions = [], kind, shape = [], configuration = {} } = log.header;
     const parts = [
-      `${names.length} probes (${kind}, ${shape.join(" x ")})`,
-      log.labelled ? `of ${new Set(targets).size} classes` : log.classifies && "each explained for its first prediction",
+      `${names.length} probes (${kind}, ${shape.join(" × ")})`,
+      log.labelled ? `${new Set(targets).size} classes` : log.classifies && "each probe explained for its first prediction",
       groups && `${new Set(groups).size} groups`,
-      log.masks && "with masks of the object",
+      log.masks && "object masks",
       regions.length && `regions: ${regions.join(", ")}`,
       `${log.steps.length} evaluations`,
     ];

@@ -1,9 +1,9 @@
-/** View Alerts: what was caught, on what evidence; every test and every metric, step by step. */
+/** The view Alerts: all tests, alerts with their evidence, and curves of effects and metrics. */
 
 import { createAlertCard } from "./alertcard.js";
 import { createCurve } from "./curves.js";
 import { el, replace } from "./dom.js";
-import { Verdicts, marksLegend, testNames, testedSteps, tidy, verdictAt } from "./verdicts.js";
+import { Verdicts, marksLegend, roundedEffect, testNames, testedSteps, verdictAt } from "./verdicts.js";
 
 export function createAlertsView(context) {
   return new AlertsView(context);
@@ -13,75 +13,75 @@ class AlertsView {
   #context;
   #verdicts;
   #summary = el("p", { class: "summary", "data-testid": "alerts-summary", "aria-live": "polite" });
-  #state = el("p", { class: "hint", "data-testid": "alerts-state" });
+  #hint = el("p", { class: "hint", "data-testid": "alerts-hint" });
   #cards = el("div", { class: "alert-cards" });
   #earlier = el("div", { class: "alert-cards" });
   #earlierTitle = el("summary");
-  #outgrown = el("details", { class: "outgrown" }, this.#earlierTitle, this.#earlier);
+  #earlierPart = el("details", { class: "earlier-alerts" }, this.#earlierTitle, this.#earlier);
   #effects = el("div", { class: "curves", "data-testid": "effect-curves" });
   #metrics = el("div", { class: "curves", "data-testid": "metric-curves" });
-  #none = el("p", { class: "hint", hidden: true }, "No curve has this in its name.");
+  #noMatch = el("p", { class: "hint", hidden: true }, "No curves match this name.");
   #filter = el("input", {
     type: "search",
     placeholder: "name",
     "data-testid": "curve-filter",
-    oninput: () => this.#sift(),
+    oninput: () => this.#filterCurves(),
   });
   #curves = [];
-  #made = new Map(); // the cards, by what they show
-  #shown = "";
-  #tests;
-  #caught;
-  #measured;
-  #numbers;
+  #cardsByAlert = new Map(); // by the alert as JSON
+  #logKey = ""; // of the log that is shown
+  #testsPart;
+  #alertsPart;
+  #effectsPart;
+  #metricsPart;
 
   element;
 
   constructor(context) {
     this.#context = context;
-    this.#verdicts = new Verdicts((step, rule) => this.#choose(step, rule));
+    this.#verdicts = new Verdicts((step, rule) => this.#select(step, rule));
     const part = (title, ...children) => el("section", {}, el("h3", {}, title), children);
-    this.#tests = part("Every test", this.#verdicts.element, marksLegend());
-    this.#caught = part("What was caught", this.#cards, this.#outgrown);
-    const filter = el("label", { class: "control" }, el("span", {}, "Curves with"), this.#filter);
-    this.#measured = part("Effects of what was exchanged", this.#effects);
-    this.#numbers = part("Metrics of maps and model", this.#metrics);
+    this.#testsPart = part("Tests", this.#verdicts.element, marksLegend());
+    this.#alertsPart = part("Alerts and warnings", this.#cards, this.#earlierPart);
+    const filter = el("label", { class: "control" }, el("span", {}, "Filter curves"), this.#filter);
+    this.#effectsPart = part("Effects of the tests", this.#effects);
+    this.#metricsPart = part("Metrics", this.#metrics);
     this.element = el(
       "section",
       { class: "alerts-view", "data-testid": "alerts" },
       el("div", { class: "bar" }, this.#summary, filter),
-      this.#state,
-      this.#tests,
-      this.#caught,
-      this.#measured,
-      this.#numbers,
-      this.#none,
+      this.#hint,
+      this.#testsPart,
+      this.#alertsPart,
+      this.#effectsPart,
+      this.#metricsPart,
+      this.#noMatch,
     );
   }
 
   update(changed) {
     const { log, step } = this.#context;
-    const shown = `${log.run} ${log.header.fingerprint}`;
-    if (changed.has("data") || shown !== this.#shown) this.#build(log, shown);
+    const logKey = `${log.run} ${log.header.fingerprint}`;
+    if (changed.has("data") || logKey !== this.#logKey) this.#build(log, logKey);
     this.#verdicts.mark(step);
     for (const { curve } of this.#curves) curve.mark(step);
-    this.#say(log, step);
+    this.#summarize(log, step);
   }
 
-  /** Makes everything anew that depends on the log; cards that are there stay. */
-  #build(log, shown) {
-    if (shown !== this.#shown) this.#made.clear();
-    this.#shown = shown;
-    this.#verdicts.build(log);
+  /** Builds everything that depends on the log; existing cards are kept. */
+  #build(log, logKey) {
+    if (logKey !== this.#logKey) this.#cardsByAlert.clear();
+    this.#logKey = logKey;
+    this.#verdicts.show(log);
     const raised = testedSteps(log).flatMap((step) => log.findings(step).alerts);
     raised.sort((one, other) => isAlert(other) - isAlert(one) || one.step - other.step);
-    const alerted = new Map(raised.filter(isAlert).map(({ rule, step }) => [rule, step])); // the last of each
-    const isOutgrown = (alert) => !isAlert(alert) && alert.step < (alerted.get(alert.rule) ?? -Infinity);
-    const outgrown = raised.filter(isOutgrown);
-    replace(this.#cards, raised.filter((alert) => !isOutgrown(alert)).map((alert) => this.#card(alert)));
-    replace(this.#earlier, outgrown.map((alert) => this.#card(alert)));
-    this.#earlierTitle.textContent = `${counted(outgrown.length, "warning")} before these alerts`;
-    this.#outgrown.hidden = !outgrown.length;
+    const lastAlerts = new Map(raised.filter(isAlert).map(({ rule, step }) => [rule, step]));
+    const isEarlier = (alert) => !isAlert(alert) && alert.step < (lastAlerts.get(alert.rule) ?? -Infinity);
+    const earlier = raised.filter(isEarlier);
+    replace(this.#cards, raised.filter((alert) => !isEarlier(alert)).map((alert) => this.#card(alert)));
+    replace(this.#earlier, earlier.map((alert) => this.#card(alert)));
+    this.#earlierTitle.textContent = `${counted(earlier.length, "warning")} before these alerts`;
+    this.#earlierPart.hidden = !earlier.length;
     const names = metricNames(log);
     const [effects, metrics] = [
       testNames(log).map((rule) => ({ name: rule, curve: createCurve(this.#context, effectOptions(log, rule)) })),
@@ -90,83 +90,87 @@ class AlertsView {
     this.#curves = [...effects, ...metrics];
     replace(this.#effects, effects.map(({ curve }) => curve.element));
     replace(this.#metrics, metrics.map(({ curve }) => curve.element));
-    this.#tests.hidden = !effects.length;
-    this.#caught.hidden = !raised.length;
-    this.#sift();
+    this.#testsPart.hidden = !effects.length;
+    this.#alertsPart.hidden = !raised.length;
+    this.#filterCurves();
   }
 
   #card(alert) {
     const key = JSON.stringify(alert);
-    if (!this.#made.has(key)) this.#made.set(key, createAlertCard(this.#context, alert));
-    return this.#made.get(key);
+    if (!this.#cardsByAlert.has(key)) this.#cardsByAlert.set(key, createAlertCard(this.#context, alert));
+    return this.#cardsByAlert.get(key);
   }
 
-  /** Shows the step of a mark, and the alert that was raised there. */
-  #choose(step, rule) {
+  /** Shows the step of a mark and the alert that was raised there. */
+  #select(step, rule) {
     this.#context.showStep(step);
     const cards = [...this.#cards.children, ...this.#earlier.children];
     const card = cards.find(({ dataset }) => Number(dataset.step) === step && dataset.rule === rule);
-    if (card?.parentElement === this.#earlier) this.#outgrown.open = true;
+    if (card?.parentElement === this.#earlier) this.#earlierPart.open = true;
     card?.scrollIntoView({ block: "center" });
     card?.focus({ preventScroll: true });
   }
 
-  /** Leaves only the curves whose names have what is asked for. */
-  #sift() {
-    const wanted = this.#filter.value.trim().toLowerCase();
-    for (const { name, curve } of this.#curves) curve.element.hidden = !name.toLowerCase().includes(wanted);
+  /** Shows only the curves whose names contain the text of the filter. */
+  #filterCurves() {
+    const text = this.#filter.value.trim().toLowerCase();
+    for (const { name, curve } of this.#curves) curve.element.hidden = !name.toLowerCase().includes(text);
     const isEmpty = (grid) => [...grid.children].every(({ hidden }) => hidden);
-    this.#measured.hidden = isEmpty(this.#effects);
-    this.#numbers.hidden = isEmpty(this.#metrics);
-    this.#none.hidden = !wanted || !(this.#measured.hidden && this.#numbers.hidden);
+    this.#effectsPart.hidden = isEmpty(this.#effects);
+    this.#metricsPart.hidden = isEmpty(this.#metrics);
+    this.#noMatch.hidden = !text || !(this.#effectsPart.hidden && this.#metricsPart.hidden);
   }
 
-  #say(log, step) {
-    this.#summary.textContent = summaryOfTests(log);
-    this.#state.textContent = stateOf(log, step);
+  #summarize(log, step) {
+    this.#summary.textContent = summaryOf(log);
+    this.#hint.textContent = hintAt(log, step);
   }
 }
 
-/** What was caught in all, in a sentence. */
-function summaryOfTests(log) {
+/** A summary of all tests of a run. */
+function summaryOf(log) {
   const steps = testedSteps(log);
   if (!steps.length) {
-    return "This log has no tests of what the model uses: interventions=None makes none. Metrics of a map raise no alert by themselves.";
+    return "This run has no intervention tests (they are off with interventions=None). Without tests there are no alerts: metrics alone never raise one.";
   }
-  const made = testNames(log).length;
-  const tests = `${counted(made, "test")} at ${counted(steps.length, "step")}`;
-  if (!made) return `No test could be made: ${log.findings(steps.at(-1)).blocked_because || log.findings(steps.at(-1)).note}.`;
-  const alerts = steps.flatMap((step) => log.findings(step).alerts);
-  if (!alerts.length) return `Nothing was caught: ${tests}.`;
-  const raised = alerts.filter(isAlert);
-  const alerted = [...new Set(raised.map(({ rule }) => rule))];
-  const warned = [...new Set(alerts.map(({ rule }) => rule))].filter((rule) => !alerted.includes(rule));
-  const standing = alerted.filter((rule) => verdictAt(log, steps.at(-1), rule)?.active).length;
-  const by = counted(alerted.length, "rule");
-  const caught = raised.length > alerted.length ? `${raised.length} alerts by ${by}` : `${by} raised an alert`;
-  const some = `${standing} of them still ${standing === 1 ? "stands" : "stand"}`;
-  const one = standing ? "and it still stands" : "and it no longer stands";
-  const stand = `${alerted.length === 1 ? one : some} at the last test`;
-  const only = `${counted(warned.length, alerted.length ? "more rule" : "rule")} only warned`;
-  return [alerted.length && `${caught}, ${stand}`, warned.length && only, tests].filter(Boolean).join("; ") + ".";
+  const names = testNames(log);
+  if (!names.length) {
+    const { blocked_because: reason, note } = log.findings(steps.at(-1));
+    return `No test could run: ${reason || note}.`;
+  }
+  const extent = `${counted(names.length, "test")} at ${counted(steps.length, "step")}`;
+  const raised = steps.flatMap((step) => log.findings(step).alerts);
+  if (!raised.length) return `No alerts: ${extent}.`;
+  const alerts = raised.filter(isAlert);
+  const alertRules = new Set(alerts.map(({ rule }) => rule));
+  const warningRules = new Set(raised.map(({ rule }) => rule).filter((rule) => !alertRules.has(rule)));
+  const active = [...alertRules].filter((rule) => verdictAt(log, steps.at(-1), rule)?.active).length;
+  const by = counted(alertRules.size, "rule");
+  const parts = [
+    alerts.length > alertRules.size ? `${alerts.length} alerts by ${by}` : alerts.length > 0 && `${by} raised an alert`,
+    alerts.length > 0 && `${active || "none"} ${active === 1 ? "is" : "are"} still active at the last test`,
+    warningRules.size > 0 && `${counted(warningRules.size, alertRules.size ? "more rule" : "rule")} only warned`,
+    extent,
+  ];
+  return `${parts.filter(Boolean).join("; ")}.`;
 }
 
-/** What is to be known of the tests that hold at a step. */
-function stateOf(log, step) {
+/** A hint about the tests that apply at a step; "" if there is none. */
+function hintAt(log, step) {
   const tested = testedSteps(log).findLast((at) => at <= step);
   if (tested === undefined) return "";
-  const { gate, note, verdicts, unit } = log.findings(tested);
+  const { blocked_because: blockedBecause, note, verdicts, unit } = log.findings(tested);
   const parts = [];
-  if (tested !== step) parts.push(`No tests were made at ${log.stepLabel(step)}; the last ones before it at ${log.stepLabel(tested)}.`);
-  if (gate && verdicts.length) parts.push(`At ${log.stepLabel(tested)} no alert could be raised: ${gate}.`);
+  if (tested !== step) parts.push(`No tests ran ${log.atStep(step)}. The last ones before it ran ${log.atStep(tested)}.`);
+  if (blockedBecause && verdicts.length) parts.push(`No alert could be raised ${log.atStep(tested)}: ${blockedBecause}.`);
   if (note) parts.push(`${note}.`);
-  if (unit === "score" && verdicts.length) parts.push("Effects are shares of what exchanging the whole image does to the score.");
+  if (unit === "score" && verdicts.length) parts.push("Effects are fractions of how far the score moves when the whole image is exchanged.");
   return parts.join(" ");
 }
 
 function effectOptions(log, rule) {
   const steps = testedSteps(log);
-  const points = (of) => steps.map((step) => [step, tidy(of(verdictAt(log, step, rule)))]);
+  const points = (of) => steps.map((step) => [step, roundedEffect(of(verdictAt(log, step, rule)))]);
   const control = points((verdict) => verdict?.control);
   const last = steps.map((step) => verdictAt(log, step, rule)).findLast(Boolean);
   return {
@@ -177,13 +181,13 @@ function effectOptions(log, rule) {
       { name: "effect", points: points((verdict) => verdict?.effect) },
       ...(control.some(([, value]) => value !== null) ? [{ name: "control", points: control, thin: true }] : []),
     ],
-    inSight: [0],
+    axisValues: [0],
     bound: last.floor === null ? null : { value: last.floor, label: "floor" },
     note: (step) => verdictAt(log, step, rule)?.status ?? "no test",
   };
 }
 
-/** The names of all metrics, those of a kind together; without the effects, which have curves of their own. */
+/** The names of all metrics, grouped by kind; without the effects of tests, which have their own curves. */
 function metricNames(log) {
   const tested = new Set(testNames(log).map((rule) => `effect/${rule}`));
   const all = new Set(log.steps.flatMap((step) => Object.keys(log.metrics(step))));
@@ -194,7 +198,7 @@ function metricNames(log) {
 
 function metricOptions(log, name) {
   const points = log.steps.map((step) => [step, log.metrics(step)[name]]);
-  const known = points.filter(([, value]) => value !== undefined); // of tests, at their steps
+  const known = points.filter(([, value]) => value !== undefined); // metrics of tests exist at their steps only
   return { name, title: name, text: log.header.descriptions[kindOfMetric(name)], series: [{ name: "", points: known }] };
 }
 

@@ -18,29 +18,29 @@ async function inflate(buffer) {
   try {
     return await new Response(stream).arrayBuffer();
   } catch {
-    throw new Error("An array of this log is truncated or damaged.");
+    throw new Error("An array in this log is truncated or corrupted.");
   }
 }
 
 function parse(file) {
   const bytes = new Uint8Array(file);
   if (bytes.length < 10 || MAGIC.some((byte, index) => bytes[index] !== byte)) {
-    throw new Error("An array of this log is no .npy file of version 1.0.");
+    throw new Error("An array in this log is not a .npy file of version 1.0.");
   }
   const start = 10 + bytes[8] + 256 * bytes[9];
   const header = new TextDecoder("latin1").decode(bytes.subarray(10, start));
-  const kind = /'descr':\s*'(\|u1|<i4)'/.exec(header)?.[1];
+  const type = /'descr':\s*'(\|u1|<i4)'/.exec(header)?.[1];
   const shape = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
-  if (!kind || shape === undefined || !/'fortran_order':\s*False/.test(header)) {
-    throw new Error("An array of this log is of a kind that this page does not know.");
+  if (!type || shape === undefined || !/'fortran_order':\s*False/.test(header)) {
+    throw new Error("An array in this log has a data type or a layout that this page can't read.");
   }
   const sizes = shape.split(",").filter((text) => text.trim()).map(Number);
-  const wide = kind === "<i4" ? 4 : 1;
-  const expected = sizes.reduce((product, size) => product * size, wide);
+  const itemSize = type === "<i4" ? 4 : 1;
+  const expected = sizes.reduce((product, size) => product * size, itemSize);
   if (bytes.length - start !== expected) {
     const found = Math.max(0, bytes.length - start);
-    throw new Error(`An array of this log has ${found} bytes where its shape needs ${expected}.`);
+    throw new Error(`An array in this log has ${found} bytes, but its shape needs ${expected}.`);
   }
-  const data = wide === 4 ? new Int32Array(file.slice(start)) : bytes.subarray(start);
+  const data = itemSize === 4 ? new Int32Array(file.slice(start)) : bytes.subarray(start);
   return { shape: sizes, data };
 }

@@ -1,7 +1,7 @@
-/** A cache of arrays that is bounded in bytes; what was used last is kept longest. */
+/** A cache of arrays, bounded in bytes: the least recently used ones are dropped. */
 export class ArrayCache {
   #arrays = new Map();
-  #coming = new Map();
+  #loading = new Map();
   #failed = new Map();
   #bytes = 0;
   #limit;
@@ -10,7 +10,7 @@ export class ArrayCache {
     this.#limit = limit;
   }
 
-  /** The array of a key, or `undefined` where it isn't here. */
+  /** The array of a key, or `undefined` if it isn't in the cache. */
   peek(key) {
     const array = this.#arrays.get(key);
     if (array) {
@@ -25,16 +25,16 @@ export class ArrayCache {
     return this.#failed.get(key);
   }
 
-  /** The array of a key; `load()` is called where it isn't here, once for all who ask meanwhile. */
+  /** The array of a key; if it isn't in the cache, `load()` is called, once for all callers. */
   async get(key, load) {
     const array = this.peek(key);
     if (array) return array;
     if (this.#failed.has(key)) throw this.#failed.get(key);
-    if (!this.#coming.has(key)) this.#coming.set(key, this.#load(key, load));
-    return this.#coming.get(key);
+    if (!this.#loading.has(key)) this.#loading.set(key, this.#load(key, load));
+    return this.#loading.get(key);
   }
 
-  /** What failed may be tried again. */
+  /** Lets arrays that could not be loaded be loaded again. */
   forgetErrors() {
     this.#failed.clear();
   }
@@ -48,7 +48,7 @@ export class ArrayCache {
       this.#failed.set(key, error);
       throw error;
     } finally {
-      this.#coming.delete(key);
+      this.#loading.delete(key);
     }
   }
 

@@ -1,28 +1,28 @@
-/** One map on a page: its pixels, the outlines over them, a caption. Views of large maps share it. */
+/** One large map: its pixels, the outlines on them, and a caption. */
 
 import { el, replace, svg } from "./dom.js";
 import { cellOf, maskOf, outlinePath, paintCell, regionMasks } from "./paint.js";
-import { number, percent } from "./format.js";
+import { number, withPercent } from "./format.js";
 
 export class Cell {
   #context;
   #canvas = el("canvas", { role: "img" });
   #outlines = svg("svg", { class: "outlines", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   #note = el("p", { class: "cell-note" });
-  #said = el("em", { class: "said" });
-  #stage = el("div", { class: "stage" }, this.#canvas, this.#outlines, this.#note, this.#said);
+  #defect = el("em", { class: "defect" });
+  #stage = el("div", { class: "stage" }, this.#canvas, this.#outlines, this.#note, this.#defect);
   #caption = el("figcaption");
-  #outlined = null;
+  #outlineKey = null; // what the outlines depend on
   #pixels = this.#canvas.getContext("2d");
 
-  /** The element, a `<figure data-probe data-step>`; `data-step` says what is painted. */
+  /** The element, a `<figure data-probe data-step>`; `data-step` is the step that is painted. */
   element = el("figure", { class: "cell" }, this.#stage, this.#caption);
 
   constructor(context) {
     this.#context = context;
   }
 
-  /** Paints a probe's map out of decoded maps, `log.maps(method, step)`. */
+  /** Paints a probe's map; `maps` are the decoded `log.maps(method, step)`. */
   paint(log, method, step, probe, maps) {
     const cell = cellOf(log, maps, probe);
     const image = paintCell(cell, this.#context.style(log, method, step, probe));
@@ -32,75 +32,69 @@ export class Cell {
     this.#stage.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
     this.#outline(log, probe);
     this.#note.textContent = "";
-    this.#mark(log, method, step, probe);
-    this.#said.textContent = log.about(method, step, probe).said;
+    this.#label(log, method, step, probe);
+    this.#defect.textContent = log.about(method, step, probe).defect;
   }
 
-  /** Says in place of the map why there is none: an Error, or a sentence. */
+  /** Shows instead of the map why there is none: an Error, or a sentence. */
   fail(log, method, step, probe, reason) {
     this.#canvas.width = this.#canvas.width; // which clears it
     this.#note.textContent = reason.message ?? reason;
-    this.#said.textContent = "";
-    this.#mark(log, method, step, probe);
+    this.#defect.textContent = "";
+    this.#label(log, method, step, probe);
   }
 
-  /** Puts anything else below the map than what `captionOf` says. */
-  caption(...children) {
-    replace(this.#caption, ...children);
-  }
-
-  #mark(log, method, step, probe) {
+  #label(log, method, step, probe) {
     const about = log.about(method, step, probe);
     Object.assign(this.element.dataset, { probe, step });
     this.element.classList.toggle("wrong", about.wrong);
     this.#canvas.setAttribute("aria-label", `Saliency map of ${about.name}, ${log.stepLabel(step)}`);
-    this.caption(captionOf(log, about));
+    replace(this.#caption, captionOf(log, about));
   }
 
   #outline(log, probe) {
     const { state } = this.#context;
     const key = JSON.stringify([log.run, log.generation, probe, state.get("outlines"), state.get("region")]);
-    if (key === this.#outlined) return;
-    this.#outlined = key;
+    if (key === this.#outlineKey) return;
+    this.#outlineKey = key;
     replace(this.#outlines, outlinesOf(log, probe, state.get("outlines"), state.get("region")));
   }
 }
 
-/** What is said of a probe below its map: its name, the map's peak, target, prediction and confidence. */
+/** The caption of a probe's map: its name, the map's peak, target, prediction and confidence. */
 function captionOf(log, about) {
   const { name, target, prediction, wrong, moved, confidence, peak } = about;
-  const verdict = `${log.className(prediction)}${confidence === null ? "" : ` ${percent(confidence)}`}`;
-  const sign = wrong ? "✗ wrong: " : moved ? "now " : target >= 0 && log.labelled ? "✓ " : "";
+  const sign = wrong ? "✗ " : moved ? "now " : target >= 0 && log.labelled ? "✓ " : "";
   return [
     el("div", { class: "title" }, el("strong", { title: name }, name), el("span", { class: "peak" }, `peak ${number(peak)}`)),
-    target >= 0 && el("div", { class: "target" }, `${log.labelled ? "target" : "explained:"} ${log.className(target)}`),
-    prediction >= 0 && el("div", { class: wrong ? "verdict wrong" : "verdict" }, sign, verdict),
+    target >= 0 && el("div", { class: "target" }, `${log.labelled ? "target" : "explained"}: ${log.className(target)}`),
+    prediction >= 0 && el("div", { class: wrong ? "prediction wrong" : "prediction" }, `${sign}predicted: ${withPercent(log.className(prediction), confidence)}`),
   ];
 }
 
-/** The outlines of a probe's mask and regions as paths in a square of side 1; the chosen region stands out. */
+/** The outlines of a probe's mask and regions as paths in a unit square; the selected region stands out. */
 function outlinesOf(log, probe, outlines, chosen) {
   const paths = [];
-  if (outlines && log.masks) paths.push(...traced("mask", "object", maskOf(log, log.masks, probe)));
+  if (outlines && log.masks) paths.push(...maskPaths("mask", "object", maskOf(log, log.masks, probe)));
   for (const name of log.header.regions) {
     const masks = (outlines || chosen === name) && regionMasks(log, name);
     const kind = chosen === name ? "region chosen" : "region";
-    if (masks) paths.push(...traced(kind, name, maskOf(log, masks, probe)));
+    if (masks) paths.push(...maskPaths(kind, name, maskOf(log, masks, probe)));
   }
   if (Array.isArray(chosen)) {
     const [top, left, height, width] = chosen;
     const path = `M${left} ${top}h${width}v${height}h${-width}z`;
-    paths.push(...twice("region chosen", "window", path, log.header.shape));
+    paths.push(...outlinePaths("region chosen", "window", path, log.header.shape));
   }
   return paths;
 }
 
-function traced(kind, name, { data, height, width }) {
-  return twice(kind, name, outlinePath(data, height, width), [height, width]);
+function maskPaths(kind, name, { data, height, width }) {
+  return outlinePaths(kind, name, outlinePath(data, height, width), [height, width]);
 }
 
-/** A path with a dark one below it, so that it shows on any ground. */
-function twice(kind, name, path, [height, width]) {
+/** A path on a darker one, so that it is visible on any background. */
+function outlinePaths(kind, name, path, [height, width]) {
   const transform = `scale(${1 / width} ${1 / height})`;
   const place = { d: path, transform, "vector-effect": "non-scaling-stroke" };
   return [svg("path", { class: "casing", ...place }), svg("path", { class: kind, "data-name": name, ...place })];

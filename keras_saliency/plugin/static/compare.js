@@ -1,4 +1,4 @@
-/** View Compare: two runs, methods or steps side by side, with the difference of their maps. */
+/** The view Compare: two runs, methods or steps side by side, with the difference of their maps. */
 
 import { Cell } from "./cell.js";
 import { checkBox, dropDown } from "./controls.js";
@@ -7,8 +7,8 @@ import { el, replace } from "./dom.js";
 import { number } from "./format.js";
 import { Pointer } from "./pointer.js";
 
-const LINKED = "linked"; // the other step: the left one's
-const MARGIN = "400px";
+const LINKED = "linked"; // as the step of the right side: that of the left one
+const NEARBY = "400px";
 const GRADIENT_STOPS = 9;
 
 export function createCompareView(context) {
@@ -21,18 +21,18 @@ class CompareView {
   #method;
   #step;
   #link;
-  #largest;
+  #largestFirst;
   #isLargestFirst = false;
   #left = el("p", { class: "side-title" });
   #summary = el("p", { class: "summary", "data-testid": "compare-summary", "aria-live": "polite" });
   #hint = el("p", { class: "hint" });
   #legend = el("div", { class: "difference-legend" });
-  #lost = el("details", { class: "left-out", hidden: true });
+  #unmatched = el("details", { class: "unmatched", hidden: true });
   #list = el("div", { class: "pairs", "data-testid": "compare" });
   #cards = [];
   #near = new Set();
   #observer;
-  #turn = 0;
+  #updates = 0; // counts them, so that an older one that has waited can stop
   #shown = null; // what is compared, see `#load`
 
   element;
@@ -43,44 +43,44 @@ class CompareView {
     this.#run = dropDown("Run", "other-run", (otherRun) => state.set({ otherRun, otherMethod: null }));
     this.#method = dropDown("Method", "other-method", (otherMethod) => state.set({ otherMethod }));
     this.#step = dropDown("Step", "other-step", (otherStep) => state.set({ otherStep }));
-    const title = "The right side shows the step that the slider shows";
+    const title = "The right side follows the slider";
     this.#link = checkBox("Link steps", "link-steps", title, (on) => {
       state.set({ otherStep: on ? LINKED : this.#shown.right.step });
     });
-    this.#largest = checkBox("Largest difference first", "sort-difference", "Instead of the order chosen above", (on) => {
+    this.#largestFirst = checkBox("Largest difference first", "sort-difference", "Overrides the sort order chosen above", (on) => {
       this.#isLargestFirst = on;
       this.update();
     });
     const right = [el("strong", {}, "Right"), this.#run, this.#method, this.#step, this.#link].map((part) => part.element ?? part);
-    this.#observer = new IntersectionObserver((entries) => this.#enter(entries), { rootMargin: MARGIN });
+    this.#observer = new IntersectionObserver((entries) => this.#enter(entries), { rootMargin: NEARBY });
     this.element = el(
       "section",
-      { class: "compare-view" },
-      el("div", { class: "bar compare-bar" }, this.#left, el("div", { class: "group side-title" }, right)),
-      el("div", { class: "compare-head" }, this.#summary, this.#legend, this.#largest.element),
+      {},
+      el("div", { class: "bar" }, this.#left, el("div", { class: "group side-title" }, right)),
+      el("div", { class: "compare-head" }, this.#summary, this.#legend, this.#largestFirst.element),
       this.#hint,
       this.#list,
-      this.#lost,
+      this.#unmatched,
     );
   }
 
   async update() {
-    const mine = ++this.#turn;
+    const thisUpdate = ++this.#updates;
     this.#list.setAttribute("aria-busy", "true");
     const shown = await this.#load().catch((error) => error);
-    if (mine !== this.#turn) return;
+    if (thisUpdate !== this.#updates) return;
     this.#list.setAttribute("aria-busy", "false");
     if (shown instanceof Error) this.#fail(shown);
     else this.#show(shown);
   }
 
-  /** What is to be compared: both sides, with their maps; the pairs of probes. */
+  /** What is compared: both sides with their maps, and the pairs of probes. */
   async #load() {
     const { log: leftLog, method, step, scale, selected } = this.#context;
     const left = { log: leftLog, method, step };
     const right = await this.#rightSide(left);
-    this.#offer(left, right);
-    if (!right.log.header || right.step === undefined) throw new Error(`The run ${right.log.run} has nothing to show yet.`);
+    this.#updateControls(left, right);
+    if (!right.log.header || right.step === undefined) throw new Error(`The run ${right.log.run} has no data to show yet.`);
     const load = (side) => side.log.maps(side.method, side.step).catch((error) => error);
     const [maps, otherMaps] = await Promise.all([load(left), load(right)]);
     const { pairs, onlyLeft, onlyRight } = pairUp(left.log, right.log);
@@ -92,7 +92,7 @@ class CompareView {
       onlyLeft,
       onlyRight,
       scale,
-      sizes: signed !== otherSigned, // of a signed map only what it has in common with an unsigned one
+      isAbsolute: signed !== otherSigned, // values of signed maps are compared without their signs
       span: signed && otherSigned ? 2 : 1,
     };
     shown.pairs = selected.filter((probe) => partner.has(probe)).map((probe) => pairOf(shown, probe, partner.get(probe)));
@@ -105,22 +105,22 @@ class CompareView {
     const wanted = { run: state.get("otherRun"), method: state.get("otherMethod"), step: state.get("otherStep") };
     const log = await this.#context.open(runs.includes(wanted.run) ? wanted.run : left.log.run);
     const method = [wanted.method, left.method].find((name) => log.methods.includes(name)) ?? log.methods[0];
-    const alike = log === left.log && method === left.method;
-    const linked = wanted.step === LINKED || (wanted.step === null && !alike);
+    const identical = log === left.log && method === left.method;
+    const linked = wanted.step === LINKED || (wanted.step === null && !identical);
     const until = linked ? left.step : wanted.step ?? log.steps[0];
     const step = log.steps.findLast((at) => at <= until) ?? log.steps[0];
-    return { log, method, step, linked, alike: alike && step === left.step };
+    return { log, method, step, linked, identical: identical && step === left.step };
   }
 
-  /** Brings the choices up to date. */
-  #offer(left, right) {
+  /** Updates the controls. */
+  #updateControls(left, right) {
     const { log, method, step, linked } = right;
     const same = (names) => names.map((name) => [name, name]);
     this.#run.update(same(this.#context.runs), log.run);
     this.#method.update(same(log.methods), method);
     this.#step.update(log.steps.map((at) => [at, log.stepLabel(at)]), step);
     this.#link.update(linked);
-    this.#largest.update(this.#isLargestFirst);
+    this.#largestFirst.update(this.#isLargestFirst);
     const where = [left.log.run, left.method, left.log.stepLabel(left.step)].join(" · ");
     replace(this.#left, el("strong", {}, "Left"), " ", where);
   }
@@ -128,8 +128,8 @@ class CompareView {
   #fail(error) {
     this.#shown = null;
     this.#resize(0);
-    for (const part of [this.#summary, this.#legend, this.#lost]) replace(part);
-    this.#lost.hidden = true;
+    for (const part of [this.#summary, this.#legend, this.#unmatched]) replace(part);
+    this.#unmatched.hidden = true;
     this.#hint.textContent = error.message;
   }
 
@@ -140,8 +140,8 @@ class CompareView {
     this.#summary.textContent = summaryOf(shown);
     this.#legend.style.setProperty("--colors", gradientOf(left.log.header));
     const { span } = shown;
-    replace(this.#legend, el("span", {}, `−${span} right more`), el("i", { "aria-hidden": "true" }), el("span", {}, `left more +${span}`));
-    this.#leaveOut(shown);
+    replace(this.#legend, el("span", {}, `−${span} right larger`), el("i", { "aria-hidden": "true" }), el("span", {}, `left larger +${span}`));
+    this.#listUnmatched(shown);
     this.#resize(pairs.length);
     this.#cards.forEach((card, at) => this.#near.has(card.element) && card.paint(shown, pairs[at]));
     this.#list.dataset.step = left.step;
@@ -150,13 +150,13 @@ class CompareView {
     if (right.linked) right.log.prefetch(right.method, right.step);
   }
 
-  #leaveOut({ left, right, onlyLeft, onlyRight }) {
+  #listUnmatched({ left, right, onlyLeft, onlyRight }) {
     const count = onlyLeft.length + onlyRight.length;
-    this.#lost.hidden = !count;
+    this.#unmatched.hidden = !count;
     if (!count) return;
     const list = (log, names) => names.length > 0 && el("p", {}, el("strong", {}, `Only in ${log.run}: `), names.join(", "));
-    const title = `Left out: ${count} ${count === 1 ? "probe that is" : "probes that are"} not in both runs`;
-    replace(this.#lost, el("summary", {}, title), list(left.log, onlyLeft), list(right.log, onlyRight));
+    const title = count === 1 ? "1 probe is in only one of the runs" : `${count} probes are in only one of the runs`;
+    replace(this.#unmatched, el("summary", {}, title), list(left.log, onlyLeft), list(right.log, onlyRight));
   }
 
   #resize(count) {
@@ -185,31 +185,32 @@ class CompareView {
   }
 }
 
-/** A pair of probes with its difference: `mean` and `correlation`, or `reason` why there is none. */
-function pairOf({ left, right, scale, sizes }, probe, other) {
+/** A pair of probes with its difference: `mean` and `correlation`, or the `reason` why there is none. */
+function pairOf({ left, right, scale, isAbsolute }, leftProbe, rightProbe) {
   const failed = [left.maps, right.maps].find((maps) => maps instanceof Error);
-  if (failed) return { probe, other, reason: failed.message, mean: null };
-  const side = (of, index) => sideOf(of.log, of.method, of.step, index, of.maps, scale, sizes);
-  const [one, two] = [side(left, probe), side(right, other)];
-  const reason = mismatch(one, two);
-  if (reason) return { probe, other, reason, mean: null };
-  return { probe, other, one, two, reason, mean: meanDifference(one, two), correlation: rankCorrelation(one, two) };
+  if (failed) return { leftProbe, rightProbe, reason: failed.message, mean: null };
+  const side = (of, index) => sideOf(of.log, of.method, of.step, index, of.maps, scale, isAbsolute);
+  const [leftSide, rightSide] = [side(left, leftProbe), side(right, rightProbe)];
+  const reason = mismatch(leftSide, rightSide);
+  if (reason) return { leftProbe, rightProbe, reason, mean: null };
+  const [mean, correlation] = [meanDifference(leftSide, rightSide), rankCorrelation(leftSide, rightSide)];
+  return { leftProbe, rightProbe, leftSide, rightSide, reason, mean, correlation };
 }
 
-/** What is to be known of both sides; "" if nothing is. */
-function hintOf({ left, right, sizes }) {
-  if (right.alike) return "Both sides show the same. Choose another run, method or step for the right one.";
-  const [wanted, shown] = [left.log.stepLabel(left.step), right.log.stepLabel(right.step)];
+/** A hint about the two sides; "" if there is none. */
+function hintOf({ left, right, isAbsolute }) {
+  if (right.identical) return "Both sides show the same maps. Choose another run, method or step for the right side.";
+  const [wanted, shown] = [left.log.atStep(left.step), right.log.atStep(right.step)];
   const parts = [
-    right.linked && right.step !== left.step && `The right side has no maps of ${wanted}: it shows ${shown}.`,
-    sizes && "One method is signed, the other isn't: the difference is that of the sizes.",
+    right.linked && right.step !== left.step && `The right side has no maps ${wanted}. It shows the maps ${shown} instead.`,
+    isAbsolute && "Only one of the methods has signed maps, so absolute values are compared.",
   ];
   return parts.filter(Boolean).join(" ");
 }
 
-/** What all pairs say together. */
+/** A summary of all pairs. */
 function summaryOf({ pairs }) {
-  if (!pairs.length) return "No probe is in both runs and passes the filter.";
+  if (!pairs.length) return "No probes that match the filter are in both runs.";
   const mean = (values) => {
     const known = values.filter((value) => value !== null && value !== undefined);
     return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
@@ -246,19 +247,22 @@ class PairCard {
 
   paint(shown, pair) {
     const { left, right, span } = shown;
-    const { probe, other, reason, one, two } = pair;
-    paintSide(this.#left, left, probe, "compare-left", probe);
-    paintSide(this.#right, right, other, "compare-right", probe);
-    this.#pointer.show(reason ? null : { log: left.log, maps: left.maps, probe, one, two });
-    if (reason) this.#difference.fail(left.log, probe, reason);
-    else this.#difference.paint(left.log, left.maps, probe, differenceCodes(left.log.header, one, two, span), pair);
+    const { leftProbe, rightProbe, reason, leftSide, rightSide } = pair;
+    paintSide(this.#left, left, leftProbe, "compare-left", leftProbe);
+    paintSide(this.#right, right, rightProbe, "compare-right", leftProbe);
+    this.#pointer.show(reason ? null : { log: left.log, maps: left.maps, probe: leftProbe, leftSide, rightSide });
+    if (reason) this.#difference.fail(left.log, leftProbe, reason);
+    else {
+      const codes = differenceCodes(left.log.header, leftSide, rightSide, span);
+      this.#difference.paint(left.log, left.maps, leftProbe, codes, pair);
+    }
   }
 }
 
-function paintSide(cell, { log, method, step, maps }, probe, testid, pair) {
+function paintSide(cell, { log, method, step, maps }, probe, testid, leftProbe) {
   if (maps instanceof Error) cell.fail(log, method, step, probe, maps);
   else cell.paint(log, method, step, probe, maps);
   const canvas = cell.element.querySelector("canvas");
   canvas.dataset.testid = testid;
-  canvas.dataset.probe = pair;
+  canvas.dataset.probe = leftProbe;
 }

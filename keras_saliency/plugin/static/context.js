@@ -1,11 +1,11 @@
-/** What every view is given: the logs, the state, and what of the state holds for this log. */
+/** What every view gets: the logs, the state, and the values of the state that fit the log. */
 
 import { RunLog } from "./log.js";
 import { codeColors, codeOpacities, colorTable } from "./paint.js";
 import { select } from "./selection.js";
 import { BATCHES } from "./tags.js";
 
-/** The state of a page that nobody has touched; `null` leaves the choice to the log. */
+/** The initial state of the page; `null` leaves the choice to the log. */
 export const DEFAULTS = {
   view: "matrix",
   run: null,
@@ -28,12 +28,12 @@ export const DEFAULTS = {
 };
 
 export class Context {
-  /** The logs that were opened, by run. */
+  /** The logs that are open, by run. */
   logs = new Map();
 
   #index = { runs: {} };
   #opening = new Map();
-  #newest; // of the runs that were there when the page was opened
+  #newest; // the newest of the runs that existed when the page was opened
   #tables = new Map();
 
   constructor(source, state) {
@@ -46,7 +46,7 @@ export class Context {
     return Object.keys(this.#index.runs).sort();
   }
 
-  /** The run that is shown: the chosen one, or else the newest; `undefined` where there is none. */
+  /** The run that is shown: the selected one, or else the newest; `undefined` if there is none. */
   get run() {
     const wanted = this.state.get("run");
     return Object.hasOwn(this.#index.runs, wanted) ? wanted : this.#newest;
@@ -63,7 +63,7 @@ export class Context {
     return methods.includes(wanted) ? wanted : methods[0];
   }
 
-  /** The step that is shown: the chosen one if this log has it, else the last before it. */
+  /** The step that is shown: the selected one if this log has it, else the last one before it. */
   get step() {
     const { steps } = this.log;
     const wanted = this.state.get("step");
@@ -85,17 +85,17 @@ export class Context {
     return select(this.log, this.method, this.step, this.state.get("filter"), order);
   }
 
-  /** Shows another step; the last one means to follow the newest. */
+  /** Shows another step; to select the last one is to follow the newest. */
   showStep(step) {
     this.state.set({ step: step === this.log.steps.at(-1) ? null : step });
   }
 
-  /** Shows a probe, at a step, in a view; what is left out stays. */
+  /** Shows a probe, at a step, in a view; by default the current ones. */
   openProbe(probe, step = this.step, view = this.state.get("view")) {
     this.state.set({ probe, view, step: step === this.log.steps.at(-1) ? null : step });
   }
 
-  /** How `paintCell` paints a probe's map as the state has it. */
+  /** The style in which `paintCell` paints a probe's map, by the state. */
   style(log, method, step, probe) {
     const signed = log.signed(method);
     const ratio = log.ratio(method, step, probe, this.scale);
@@ -115,14 +115,14 @@ export class Context {
     return this.#tables.get(key);
   }
 
-  /** The log of a run, loaded. */
+  /** The log of a run, once it is loaded. */
   async open(run) {
     if (this.logs.has(run)) return this.logs.get(run);
     if (!this.#opening.has(run)) this.#opening.set(run, this.#open(run));
     return this.#opening.get(run);
   }
 
-  /** Looks for what is new in the runs that are open; returns whether anything is. */
+  /** Reads what is new in the open runs; returns whether anything is. */
   async update() {
     const before = this.runs.join("\n");
     this.#index = await this.source.index();
@@ -146,7 +146,7 @@ export class Context {
   }
 }
 
-/** The run that was written to last; one of evaluations inside epochs only where there is no other. */
+/** The run that was written to last; runs of evaluations inside epochs come after all others. */
 function newestOf(runs) {
   const written = (run) => Math.max(0, ...Object.values(runs[run]).flatMap((entries) => entries.at(-1)?.[1] ?? 0));
   const rank = (run) => (run.endsWith(BATCHES) ? 0 : written(run));

@@ -1,10 +1,10 @@
-/** The parts of a toolbar: each is `{element, update(...)}` and tells what the user chose. */
+/** The controls of a toolbar: each is `{element, update(...)}` and calls back when the user changes it. */
 
 import { el, replace } from "./dom.js";
 
 /** A labelled drop-down list; `update(options, value)` with options `[[value, title], ...]` of any JSON values. */
-export function dropDown(label, testid, chosen) {
-  const list = el("select", { "data-testid": testid, onchange: () => chosen(JSON.parse(list.value)) });
+export function dropDown(label, testid, onChange) {
+  const list = el("select", { "data-testid": testid, onchange: () => onChange(JSON.parse(list.value)) });
   let listed = "";
   return {
     element: el("label", { class: "control" }, el("span", {}, label), list),
@@ -21,8 +21,8 @@ export function dropDown(label, testid, chosen) {
 }
 
 /** A labelled slider from `min` to `max`; `update(value)`. */
-export function slider(label, testid, { min, max, step }, chosen) {
-  const input = el("input", { type: "range", min, max, step, "data-testid": testid, oninput: () => chosen(Number(input.value)) });
+export function slider(label, testid, { min, max, step }, onChange) {
+  const input = el("input", { type: "range", min, max, step, "data-testid": testid, oninput: () => onChange(Number(input.value)) });
   return {
     element: el("label", { class: "control" }, el("span", {}, label), input),
     update(value) {
@@ -32,10 +32,10 @@ export function slider(label, testid, { min, max, step }, chosen) {
 }
 
 /** A labelled check box; `update(value)`. */
-export function checkBox(label, testid, title, chosen) {
-  const input = el("input", { type: "checkbox", "data-testid": testid, onchange: () => chosen(input.checked) });
+export function checkBox(label, testid, title, onChange) {
+  const input = el("input", { type: "checkbox", "data-testid": testid, onchange: () => onChange(input.checked) });
   return {
-    element: el("label", { class: "control check", title }, input, el("span", {}, label)),
+    element: el("label", { class: "control", title }, input, el("span", {}, label)),
     update(value) {
       input.checked = value;
     },
@@ -43,8 +43,8 @@ export function checkBox(label, testid, title, chosen) {
 }
 
 /** A labelled field for text; `update(value)`. */
-export function textField(label, testid, placeholder, chosen) {
-  const input = el("input", { type: "search", placeholder, "data-testid": testid, oninput: () => chosen(input.value) });
+export function textField(label, testid, placeholder, onChange) {
+  const input = el("input", { type: "search", placeholder, "data-testid": testid, oninput: () => onChange(input.value) });
   return {
     element: el("label", { class: "control" }, el("span", {}, label), input),
     update(value) {
@@ -53,22 +53,22 @@ export function textField(label, testid, placeholder, chosen) {
   };
 }
 
-/** A list of tabs, moved through by the arrow keys; `update(value)`. */
-export function tabs(label, options, chosen) {
+/** A list of tabs, in which the arrow keys move; `update(value)`. */
+export function tabs(label, options, onChange) {
   const buttons = options.map(([value, title]) => {
     const names = { "data-testid": `tab-${value}`, dataset: { value } };
     return el("button", { type: "button", role: "tab", ...names, onclick: (event) => choose(event, value) }, title);
   });
   const choose = ({ detail, currentTarget }, value) => {
-    if (detail > 0) currentTarget.blur(); // a mouse was used: the arrow keys are left to the page
-    chosen(value);
+    if (detail > 0) currentTarget.blur(); // after a click, the arrow keys are for the page
+    onChange(value);
   };
   const move = (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;
     const next = buttons.at((buttons.indexOf(event.target) + by) % buttons.length);
     next.focus();
-    chosen(next.dataset.value);
+    onChange(next.dataset.value);
     event.preventDefault();
   };
   return {

@@ -1,28 +1,28 @@
-/** Curves of numbers over the steps: small charts that share the page's slider. */
+/** Curves of numbers over the steps: small charts that follow the page's slider. */
 
 import { el, replace, svg } from "./dom.js";
 import { number } from "./format.js";
 
 const SIZE = { width: 320, height: 132 };
 const PLOT = { left: 40, right: 312, top: 14, bottom: 112 };
-const LONGEST = 14; // letters of a word above the curve
-const LETTER = 5.6; // the width of one, about
-const GRABBED = 1; // the bit of the main button in `buttons`
+const MAX_LETTERS = 14; // of a label above the curve
+const LETTER_WIDTH = 5.6; // approximate
+const MAIN_BUTTON = 1; // its bit in `buttons`
 
 /**
  * A chart, built once; `mark(step)` moves its line. A click or a drag shows another step.
  *
- * @param options `{name, title, text, series, inSight, bound, crosses, words, note}`: `series` a list of
- *   `{name, points, thin}` with points `[[step, value], ...]`, a gap where a value is `null`; the rest is
- *   optional: `text` below the title; `inSight` values that the axis has to reach; `bound` `{value, label}`,
- *   a dashed line; `crosses` a set of steps at which the first series is crossed; `words`
- *   `[[step, text], ...]` above it; `note(step)` more to say of a step.
+ * @param options `{name, title, text, series, axisValues, bound, crosses, labels, note}`: `series` is a
+ *   list of `{name, points, thin}` with points `[[step, value], ...]`, with a gap where a value is `null`.
+ *   The rest is optional: `text` below the title; `axisValues` that the axis has to include; `bound`
+ *   `{value, label}`, a dashed line; `crosses`, the set of steps at which the first series has a cross;
+ *   `labels` `[[step, text], ...]` above it; `note(step)`, a text or an element behind the values.
  * @returns `{element, mark}`
  */
 export function createCurve(context, options) {
-  const { name, title, text, series, inSight = [], bound, note } = options;
+  const { name, title, text, series, axisValues = [], bound, note } = options;
   const { log } = context;
-  const frame = frameOf(log.steps, rangeOf(series, bound ? [bound.value, ...inSight] : inSight));
+  const frame = frameOf(log.steps, rangeOf(series, bound ? [bound.value, ...axisValues] : axisValues));
   const values = series.map(({ points }) => new Map(points));
   const line = svg("line", { class: "now", x1: 0, x2: 0, y1: PLOT.top, y2: PLOT.bottom });
   const hovered = svg("line", { class: "hovered", x1: 0, x2: 0, y1: PLOT.top, y2: PLOT.bottom, visibility: "hidden" });
@@ -33,7 +33,7 @@ export function createCurve(context, options) {
     bound && boundOf(frame, bound),
     series.map(({ points, thin }) => svg("path", { class: thin ? "thin" : "main", d: pathOf(frame, points) })).reverse(),
     crossesOf(frame, values[0], options.crosses),
-    wordsOf(frame, options.words),
+    labelsOf(frame, options.labels),
     hovered,
     line,
   );
@@ -48,21 +48,21 @@ export function createCurve(context, options) {
     readout,
   );
   let current = context.step;
-  let said = null;
+  let readStep = null; // the step of the readout
 
   function mark(step) {
     current = step;
     line.setAttribute("transform", `translate(${frame.x(step)})`);
-    say(step);
+    readOut(step);
   }
 
-  function say(step) {
-    if (said === step) return;
-    said = step;
-    const told = series.map(({ name: of, thin }, at) =>
-      el("span", { class: thin ? "thin" : "main" }, of && `${of} `, el("b", {}, number(values[at].get(step)))),
+  function readOut(step) {
+    if (readStep === step) return;
+    readStep = step;
+    const parts = series.map(({ name: label, thin }, at) =>
+      el("span", { class: thin ? "thin" : "main" }, label && `${label} `, el("b", {}, number(values[at].get(step)))),
     );
-    replace(readout, el("span", {}, log.stepLabel(step)), told, note && el("span", {}, note(step)));
+    replace(readout, el("span", {}, log.stepLabel(step)), parts, note && el("span", {}, note(step)));
   }
 
   chart.addEventListener("pointerdown", (event) => chart.setPointerCapture(event.pointerId));
@@ -71,18 +71,18 @@ export function createCurve(context, options) {
     const step = frame.step(event, chart);
     hovered.setAttribute("transform", `translate(${frame.x(step)})`);
     hovered.setAttribute("visibility", "visible");
-    say(step);
-    if (event.buttons & GRABBED) context.showStep(step);
+    readOut(step);
+    if (event.buttons & MAIN_BUTTON) context.showStep(step);
   });
   chart.addEventListener("pointerleave", () => {
     hovered.setAttribute("visibility", "hidden");
-    say(current);
+    readOut(current);
   });
   mark(context.step);
   return { element, mark };
 }
 
-/** Where steps and values lie: `x(step)`, `y(value)`, `step(event, chart)`, and the `range` of values. */
+/** The coordinates of a chart: `x(step)`, `y(value)`, `step(event, chart)`, and the `range` of values. */
 function frameOf(steps, range) {
   const places = new Map(steps.map((step, at) => [step, at]));
   const last = Math.max(1, steps.length - 1);
@@ -99,9 +99,9 @@ function frameOf(steps, range) {
   };
 }
 
-/** The lowest and the highest value, of those in sight too; never the same. */
-function rangeOf(series, inSight) {
-  let [low, high] = [Math.min(...inSight), Math.max(...inSight)];
+/** The lowest and the highest of all values, including `axisValues`; never the same. */
+function rangeOf(series, axisValues) {
+  let [low, high] = [Math.min(...axisValues), Math.max(...axisValues)];
   for (const { points } of series) {
     for (const [, value] of points) {
       if (!isKnown(value)) continue;
@@ -110,20 +110,20 @@ function rangeOf(series, inSight) {
     }
   }
   if (low > high) return [0, 1];
-  const close = high - low <= 1e-9 * Math.max(1, Math.abs(high)); // nothing but rounding
-  const spare = close ? Math.abs(high) / 10 || 0.1 : 0;
-  return [low - spare, high + spare];
+  const isConstant = high - low <= 1e-9 * Math.max(1, Math.abs(high)); // except for rounding
+  const margin = isConstant ? Math.abs(high) / 10 || 0.1 : 0;
+  return [low - margin, high + margin];
 }
 
-/** A line through the known values; one between unknown ones becomes a dot. */
+/** A line through the known values; a single one between gaps becomes a dot. */
 function pathOf(frame, points) {
   const place = ([step, value]) => `${round(frame.x(step))} ${round(frame.y(value))}`;
   return points
     .map((point, at) => {
       if (!isKnown(point[1])) return "";
-      const goesOn = at > 0 && isKnown(points[at - 1][1]);
-      const ends = at + 1 === points.length || !isKnown(points[at + 1][1]);
-      return `${goesOn ? "L" : "M"}${place(point)}${!goesOn && ends ? "h0" : ""}`;
+      const isFirst = at === 0 || !isKnown(points[at - 1][1]);
+      const isLast = at + 1 === points.length || !isKnown(points[at + 1][1]);
+      return `${isFirst ? "M" : "L"}${place(point)}${isFirst && isLast ? "h0" : ""}`;
     })
     .join("");
 }
@@ -144,10 +144,10 @@ function axesOf(log, { range: [low, high], y }) {
 }
 
 function boundOf({ y, range: [low, high] }, { value, label }) {
-  const below = y(value) < PLOT.top + 14 || (value - low) / (high - low) > 0.85;
+  const isBelow = y(value) < PLOT.top + 14 || (value - low) / (high - low) > 0.85;
   return [
     svg("line", { class: "bound", x1: PLOT.left, x2: PLOT.right, y1: y(value), y2: y(value) }),
-    svg("text", { class: "bound", x: PLOT.left + 4, y: y(value) + (below ? 11 : -4) }, label),
+    svg("text", { class: "bound", x: PLOT.left + 4, y: y(value) + (isBelow ? 11 : -4) }, label),
   ];
 }
 
@@ -157,16 +157,16 @@ function crossesOf(frame, values, crosses = []) {
   return svg("path", { class: "crosses", d: places.map(cross).join("") });
 }
 
-/** Words where there is room for them. */
-function wordsOf(frame, words = []) {
+/** Labels above the curve, except for those that would overlap. */
+function labelsOf(frame, labels = []) {
   let end = -Infinity;
-  return words.map(([step, said]) => {
-    const text = said.length > LONGEST ? `${said.slice(0, LONGEST)}…` : said;
-    const width = text.length * LETTER;
+  return labels.map(([step, label]) => {
+    const text = label.length > MAX_LETTERS ? `${label.slice(0, MAX_LETTERS)}…` : label;
+    const width = text.length * LETTER_WIDTH;
     const x = Math.min(frame.x(step), PLOT.right - width);
     if (x < end) return null;
-    end = x + width + LETTER;
-    return svg("text", { class: "word", x, y: PLOT.top - 4 }, text);
+    end = x + width + LETTER_WIDTH;
+    return svg("text", { x, y: PLOT.top - 4 }, text);
   });
 }
 

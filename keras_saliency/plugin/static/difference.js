@@ -36,7 +36,7 @@ export function mismatch(left, right) {
   return one === other ? "" : `The maps have different sizes: ${one} and ${other}.`;
 }
 
-/** The mean size of the difference of two sides, over what is finite in both; `null` if nothing is. */
+/** The mean absolute difference of two sides, over the places that are finite in both; `null` if none is. */
 export function meanDifference(left, right) {
   let [sum, count] = [0, 0];
   for (let place = 0; place < left.map.length; place++) {
@@ -48,7 +48,7 @@ export function meanDifference(left, right) {
   return count ? sum / count : null;
 }
 
-/** Spearman's rank correlation of the sizes of two sides, over what is finite in both; `null` of a constant map. */
+/** Spearman's rank correlation of absolute values, over the places that are finite in both; `null` if a map is constant. */
 export function rankCorrelation(left, right) {
   const [counts, otherCounts] = [new Float64Array(CODES), new Float64Array(CODES)];
   const isFinite = ({ map, shares }, place) => !Number.isNaN(shares[map[place]]);
@@ -70,7 +70,7 @@ export function rankCorrelation(left, right) {
   return squares && otherSquares ? both / Math.sqrt(squares * otherSquares) : null;
 }
 
-/** The mean rank of each code less the mean of all, by how often it occurs; equal shares have one rank. */
+/** The mean rank of each code minus the mean of all ranks, by how often codes occur; equal shares have equal ranks. */
 function ranksOf(shares, counts) {
   const present = [...counts.keys()].filter((code) => counts[code]);
   present.sort((code, other) => shares[code] - shares[other]);
@@ -95,7 +95,7 @@ export function differenceCodes(header, left, right, span) {
   });
 }
 
-/** A cell that shows a difference, in the classes of `Cell`. */
+/** A cell that shows a difference; it looks like a `Cell`. */
 export class DifferenceCell {
   #canvas = el("canvas", { role: "img", "data-testid": "compare-difference" });
   #pixels = this.#canvas.getContext("2d");
@@ -122,7 +122,7 @@ export class DifferenceCell {
     this.element.firstChild.style.aspectRatio = `${cell.pictureWidth} / ${cell.pictureHeight}`;
     this.#note.textContent = "";
     const rank = correlation === null ? "–" : correlation.toFixed(2);
-    replace(this.#similarity, el("div", {}, `mean absolute ${number(mean)}`), el("div", {}, `rank correlation ${rank}`));
+    replace(this.#similarity, el("div", {}, `mean absolute value ${number(mean)}`), el("div", {}, `rank correlation ${rank}`));
   }
 
   /** Shows why there is no difference. */

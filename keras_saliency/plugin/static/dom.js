@@ -1,26 +1,27 @@
-/** Elements. Text becomes text nodes only: nothing that stands in a log is ever parsed as HTML. */
+/** Elements. Text only becomes text nodes: nothing from a log is ever parsed as HTML. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element; see `fill` for what properties may hold. */
+/** An HTML element; see `fill` for its properties. */
 export function el(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
-/** The same of an SVG element. */
+/** An SVG element, with the same arguments. */
 export function svg(tag, properties = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), properties, children);
 }
 
-/** Replaces what an element holds. */
+/** Replaces the children of an element. */
 export function replace(element, ...children) {
   element.replaceChildren(...nodes(children));
   return element;
 }
 
 /**
- * Functions become listeners (`onclick`), `style` and `dataset` take objects, `value`, `checked`,
- * ... are set as properties, all else as attributes; `false`, `null` and `undefined` leave out.
+ * Adds properties and children: functions become listeners (`onclick`), `style` and `dataset` are
+ * objects, `value`, `checked` and `selected` are set as properties, and all others as attributes.
+ * `false`, `null` and `undefined` are left out.
  */
 function fill(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {

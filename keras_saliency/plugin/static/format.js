@@ -1,6 +1,6 @@
-/** Numbers in words. */
+/** Numbers as text. */
 
-/** A number with three significant digits; "–" where there is none. */
+/** A number with three significant digits; "–" if there is none. */
 export function number(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
@@ -8,7 +8,12 @@ export function number(value) {
   return size >= 1e-3 && size < 1e5 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
 
-/** A share as whole percents. */
+/** A fraction in whole percent. */
 export function percent(value) {
-  return value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`;
+  return value === null || value === undefined ? "–" : `${Math.round(100 * value)}%`;
+}
+
+/** A text with a fraction in percent behind it, if there is one: "cat (96%)". */
+export function withPercent(text, value) {
+  return value === null || value === undefined ? text : `${text} (${percent(value)})`;
 }

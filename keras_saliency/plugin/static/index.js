@@ -1,4 +1,4 @@
-/** The page of the tab SALIENCY. TensorBoard calls `render`, and so does a standalone file. */
+/** The page of the SALIENCY tab. TensorBoard calls `render`, and so does a standalone file. */
 
 import { Context, DEFAULTS } from "./context.js";
 import { dropDown } from "./controls.js";
@@ -9,28 +9,28 @@ import { watchTheme } from "./theme.js";
 import { createToolbar } from "./toolbar.js";
 import { VIEWS } from "./views.js";
 
-const STYLES = ["style.css", "views.css"];
-const POLL = 5000; // milliseconds
-const CODE = `import keras_saliency as ks
+const STYLE_SHEETS = ["style.css", "views.css"];
+const POLL_INTERVAL = 5000; // milliseconds
+const EXAMPLE = `import keras_saliency as ks
 
-probes = ks.ProbeSet.from_dataset(train_ds, per_class=4, seed=0)
+probes = ks.ProbeSet.from_dataset(validation_ds)  # held-out images that carry the same cues
 saliency = ks.SaliencyCallback(probes, log_dir="logs")
-model.fit(train_ds, epochs=20, callbacks=[saliency])`;
+model.fit(train_ds, validation_data=validation_ds, epochs=20, callbacks=[saliency])`;
 
-/** Builds the page in this document and keeps it up to date. */
+/** Builds the page in this document, and keeps it up to date. */
 export async function render() {
   const source = openSource();
-  if (source.live) await addStyle();
+  if (source.live) await addStyleSheets();
   const state = createState(DEFAULTS, source.live ? storageMemory() : addressMemory());
   await new Page(new Context(source, state)).start();
 }
 
-/** TensorBoard's page has no style of ours; a standalone file carries its own. */
-function addStyle() {
-  return Promise.all(STYLES.map(addSheet));
+/** Adds the style sheets to TensorBoard's document; a standalone file contains them. */
+function addStyleSheets() {
+  return Promise.all(STYLE_SHEETS.map(addStyleSheet));
 }
 
-function addSheet(name) {
+function addStyleSheet(name) {
   return new Promise((done) => {
     const href = new URL(`./${name}`, import.meta.url);
     document.head.append(el("link", { rel: "stylesheet", href, onload: done, onerror: done }));
@@ -41,7 +41,7 @@ class Page {
   #context;
   #toolbar;
   #views = new Map(); // name -> {view, stale}: the keys that changed since its last update
-  #shown = null;
+  #shown = null; // the entry of the view that is shown
   #problems = el("details", { class: "problems", "data-testid": "problems", hidden: true });
   #notice = el("div", { class: "notice", role: "status", "data-testid": "notice" });
   #otherRun = dropDown("Run", "notice-run", (run) => this.#context.state.set({ run, region: null }));
@@ -50,7 +50,7 @@ class Page {
   #timer = 0;
   #polling = false;
   #loaded = false;
-  #seen = false; // whether the page was in sight when it was looked at last
+  #wasVisible = false; // at the last check
 
   constructor(context) {
     this.#context = context;
@@ -64,33 +64,33 @@ class Page {
     document.title ||= "Saliency";
     watchTheme(this.#context.source.live, () => this.#show(new Set(["theme"])));
     this.#context.state.subscribe((changed) => this.#react(changed));
-    this.#say(el("p", {}, "Loading …"));
+    this.#notify(el("p", {}, "Loading…"));
     await this.#poll();
     if (!this.#context.source.live) return;
-    this.#takeKeys();
+    this.#focusIfNew();
     document.addEventListener("visibilitychange", () => this.#poll());
     addEventListener("resize", () => {
-      this.#takeKeys();
+      this.#focusIfNew();
       if (!this.#loaded) this.#poll();
     });
   }
 
-  /** When TensorBoard brings this tab into sight, its keys work at once; they are not taken later. */
-  #takeKeys() {
-    const appears = isSeen() && !this.#seen;
-    this.#seen = isSeen();
-    if (appears && parent !== window) window.focus();
+  /** Takes the focus when TensorBoard shows this tab, so that its keys work at once; but not later. */
+  #focusIfNew() {
+    const isNew = isVisible() && !this.#wasVisible;
+    this.#wasVisible = isVisible();
+    if (isNew && parent !== window) window.focus();
   }
 
-  /** Looks for what is new, now and again while the page can be seen. */
+  /** Checks for new data, again and again while the page is visible. */
   async #poll() {
     clearTimeout(this.#timer);
-    this.#seen &&= isSeen();
-    if (isSeen() && !this.#polling) {
+    this.#wasVisible &&= isVisible();
+    if (isVisible() && !this.#polling) {
       this.#polling = true;
       try {
-        const more = await this.#context.update();
-        if (more || !this.#loaded) {
+        const hasNewData = await this.#context.update();
+        if (hasNewData || !this.#loaded) {
           this.#loaded = true;
           this.#show(new Set(["data"]));
         } else this.#report();
@@ -100,10 +100,10 @@ class Page {
         this.#polling = false;
       }
     }
-    if (this.#context.source.live) this.#timer = setTimeout(() => this.#poll(), POLL);
+    if (this.#context.source.live) this.#timer = setTimeout(() => this.#poll(), POLL_INTERVAL);
   }
 
-  /** Follows a change of the state; a run that isn't loaded yet is loaded first. */
+  /** Reacts to a change of the state; a run that isn't loaded yet is loaded first. */
   async #react(changed) {
     if (changed.has("run")) {
       changed.add("data");
@@ -117,7 +117,7 @@ class Page {
     this.#show(changed);
   }
 
-  /** Brings the page up to date with what changed. */
+  /** Updates the page for the keys that changed. */
   #show(changed) {
     if (!this.#loaded) return;
     for (const entry of this.#views.values()) changed.forEach((key) => entry.stale.add(key));
@@ -146,51 +146,57 @@ class Page {
     return this.#views.get(name);
   }
 
-  /** Says what is in the way of showing more, or nothing. */
+  /** Shows the problems of the log, and a notice if there is nothing to show. */
   #report() {
     const { runs, log } = this.#context;
     const problems = log?.problems ?? [];
     this.#problems.hidden = !problems.length;
-    const title = problems.length === 1 ? "1 thing can't be shown" : `${problems.length} things can't be shown`;
+    const title = problems.length === 1 ? "1 problem in this log" : `${problems.length} problems in this log`;
     const list = el("ul", {}, problems.map((text) => el("li", {}, text)));
     replace(this.#problems, el("summary", {}, title), list);
-    if (!runs.length) this.#say(introduction());
-    else if (log && !log.header) this.#miss(`The run ${log.run} has no probes that this page can show.`);
-    else if (log && !log.steps.length) this.#miss("No step is logged yet. The first appears here by itself.");
-    else if (log) this.#say();
+    if (!runs.length) this.#notify(introduction());
+    else if (log && !log.header) this.#explain(`The run ${log.run} has no probes that this page can read.`);
+    else if (log && !log.steps.length) this.#explain(this.#whyNoSteps(log));
+    else if (log) this.#notify();
   }
 
-  /** Says why the run can't be shown, and offers the others. */
-  #miss(reason) {
+  #whyNoSteps({ run, problems }) {
+    if (problems.length) return `The run ${run} has no steps that this page can read.`;
+    const outlook = this.#context.source.live ? " The first step will appear here automatically." : "";
+    return `No steps have been logged yet.${outlook}`;
+  }
+
+  /** Shows why the run can't be shown, and lets the user select another one. */
+  #explain(reason) {
     const { runs, run } = this.#context;
     this.#otherRun.update(runs.map((name) => [name, name]), run);
-    this.#say(el("p", {}, reason), runs.length > 1 && this.#otherRun.element);
+    this.#notify(el("p", {}, reason), runs.length > 1 && this.#otherRun.element);
   }
 
   #fail(error) {
     const retry = el("button", { type: "button", "data-testid": "retry", onclick: () => this.#poll() }, "Try again");
-    this.#say(el("p", {}, error.message, " ", retry));
+    this.#notify(el("p", {}, error.message, " ", retry));
   }
 
-  #say(...children) {
+  #notify(...children) {
     this.#notice.hidden = !children.length;
     replace(this.#notice, ...children);
   }
 }
 
-/** Whether this page is in sight: TensorBoard keeps the frames of other tabs, without a size. */
-function isSeen() {
+/** Whether this page is visible: TensorBoard keeps the frames of hidden tabs, without a size. */
+function isVisible() {
   return document.visibilityState === "visible" && innerWidth > 0 && innerHeight > 0;
 }
 
-/** What to do where nothing is logged. */
+/** What the page shows if nothing has been logged. */
 function introduction() {
   return el(
     "div",
     { class: "introduction", "data-testid": "introduction" },
-    el("h1", {}, "No saliency maps yet"),
-    el("p", {}, "Add one callback to your training, and the maps of the same images appear here after every epoch:"),
-    el("pre", {}, el("code", {}, CODE)),
-    el("p", {}, "Already training? Look whether TensorBoard reads the same log_dir. This page looks again every few seconds."),
+    el("h1", {}, "No saliency maps were found"),
+    el("p", {}, "Add one callback to your training. Saliency maps of the same images will appear here after every epoch:"),
+    el("pre", {}, el("code", {}, EXAMPLE)),
+    el("p", {}, "If your training is already running, check that TensorBoard reads the same log_dir. This page checks for new data every few seconds."),
   );
 }

@@ -1,11 +1,11 @@
-/** What the colours mean: a bar of them, and the values at its ends. */
+/** What the colors mean: a color bar with the values at its ends. */
 
 import { el } from "./dom.js";
 import { number } from "./format.js";
 
 const PEAKS = { epoch: "each map's peak", probe: "each probe's peak" };
 
-/** A legend of the maps in sight; `update()`. */
+/** The legend of the maps that are shown; `update()`. */
 export function createLegend(context) {
   const canvas = el("canvas", { height: 1, "aria-hidden": "true" });
   const [least, most] = [el("span"), el("span")];

@@ -1,56 +1,56 @@
-/** A place that is pointed at in one of a card's maps, marked in all of them. */
+/** Crosshairs in all maps of a card, at the place that the pointer has in one of them. */
 
 import { cellOf } from "./paint.js";
 
 export class Pointer {
   #card;
-  #say;
-  #shown = null;
+  #onValues;
+  #pair = null;
 
-  /** @param say called with the values at the place, in words; with "" when none is pointed at. */
-  constructor(card, say) {
+  /** @param onValues called with the values at the place as text; with "" when the pointer leaves. */
+  constructor(card, onValues) {
     this.#card = card;
-    this.#say = say;
+    this.#onValues = onValues;
     card.addEventListener("pointermove", (event) => this.#move(event));
     card.addEventListener("pointerleave", () => this.#leave());
   }
 
-  /** Takes over what lies under the pointer, `{log, maps, probe, one, two}`; `null` for nothing. */
-  show(shown) {
-    this.#shown = shown;
+  /** Sets what the card shows, `{log, maps, probe, leftSide, rightSide}`; `null` for no values. */
+  show(pair) {
+    this.#pair = pair;
     this.#leave();
   }
 
   #move(event) {
     const stage = event.target.closest?.(".stage");
-    if (!stage || !this.#shown) return this.#leave();
+    if (!stage || !this.#pair) return this.#leave();
     const { left, top, width, height } = stage.getBoundingClientRect();
     const across = Math.min(Math.max((event.clientX - left) / width, 0), 0.9999);
     const down = Math.min(Math.max((event.clientY - top) / height, 0), 0.9999);
     this.#card.classList.add("aimed");
     this.#card.style.setProperty("--across", `${100 * across}%`);
     this.#card.style.setProperty("--down", `${100 * down}%`);
-    this.#say(this.#valuesAt(across, down));
+    this.#onValues(this.#valuesAt(across, down));
   }
 
   #leave() {
     this.#card.classList.remove("aimed");
-    this.#say("");
+    this.#onValues("");
   }
 
   #valuesAt(across, down) {
-    const { log, maps, probe, one, two } = this.#shown;
+    const { log, maps, probe, leftSide, rightSide } = this.#pair;
     const cell = cellOf(log, maps, probe);
     const [height, width] = cell.places ? [cell.pictureHeight, cell.pictureWidth] : [cell.height, cell.width];
     const [y, x] = [Math.floor(down * height), Math.floor(across * width)];
     const place = cell.places ? cell.places[y * width + x] : y * width + x;
     if (place < 0) return "";
-    const [first, second] = [one.shares[one.map[place]], two.shares[two.map[place]]];
-    return [first, "−", second, "=", first - second].map(inShort).join(" ");
+    const [left, right] = [leftSide.shares[leftSide.map[place]], rightSide.shares[rightSide.map[place]]];
+    return [left, "−", right, "=", left - right].map(formatted).join(" ");
   }
 }
 
-function inShort(part) {
+function formatted(part) {
   if (typeof part === "string") return part;
   return Number.isNaN(part) ? "not finite" : part.toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "−");
 }

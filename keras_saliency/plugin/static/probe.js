@@ -1,17 +1,17 @@
-/** View Probe: one probe's whole history. */
+/** The view Probe: one probe at all steps. */
 
 import { Cell } from "./cell.js";
 import { dropDown } from "./controls.js";
 import { createCurve } from "./curves.js";
 import { el, replace } from "./dom.js";
+import { Filmstrip } from "./filmstrip.js";
 import { number, percent } from "./format.js";
-import { History } from "./history.js";
 
-const TRACES = [
+const CURVES = [
   { name: "confidence", title: "Confidence in the predicted class", value: ({ confidence }) => confidence },
-  { name: "score", title: "Score that is explained", value: ({ score }) => score },
+  { name: "score", title: "Score", value: ({ score }) => score },
   { name: "gradient-norm", title: "Gradient norm", value: ({ gradientNorm }) => gradientNorm },
-  { name: "peak", title: "Peak of the map", value: ({ peak }) => peak },
+  { name: "peak", title: "Map peak", value: ({ peak }) => peak },
 ];
 
 export function createProbeView(context) {
@@ -21,23 +21,23 @@ export function createProbeView(context) {
 class ProbeView {
   #context;
   #cell;
-  #history;
+  #filmstrip;
   #choice;
   #facts = el("dl", { class: "facts" });
   #charts = el("div", { class: "curves" });
-  #numbers = el("table", { class: "numbers" });
-  #details = el("details", { class: "all-numbers", ontoggle: () => this.#tabulate() }, el("summary", {}, "All numbers"), this.#numbers);
+  #values = el("table", { class: "values" });
+  #details = el("details", { class: "all-values", ontoggle: () => this.#updateTable() }, el("summary", {}, "All values"), this.#values);
   #curves = [];
-  #drawn = "";
-  #tabulated = "";
-  #turn = 0;
+  #curvesKey = ""; // what the curves depend on
+  #tableKey = ""; // what the table depends on
+  #paintings = 0; // counts them, so that an older one that has waited can stop
 
   element;
 
   constructor(context) {
     this.#context = context;
     this.#cell = new Cell(context);
-    this.#history = new History(context);
+    this.#filmstrip = new Filmstrip(context);
     this.#choice = dropDown("Probe", "probe", (probe) => context.state.set({ probe }));
     const step = (label, by, testid) =>
       el("button", { type: "button", "data-testid": testid, onclick: () => this.#move(by) }, label);
@@ -47,8 +47,8 @@ class ProbeView {
       { class: "probe-view" },
       el("div", { class: "bar probe-bar" }, el("div", { class: "group" }, previous, this.#choice.element, next)),
       el("div", { class: "probe-main" }, el("div", { class: "probe-now" }, this.#cell.element, this.#facts), this.#charts),
-      el("h3", {}, "At every step"),
-      this.#history.element,
+      el("h3", {}, "All steps"),
+      this.#filmstrip.element,
       this.#details,
     );
   }
@@ -59,13 +59,13 @@ class ProbeView {
     const listed = shown.includes(probe) ? shown : [probe, ...shown];
     this.#choice.update(listed.map((index) => [index, log.header.names[index]]), probe);
     this.#paint();
-    this.#tell();
-    this.#draw();
-    this.#history.update();
-    this.#tabulate();
+    this.#listFacts();
+    this.#updateCurves();
+    this.#filmstrip.update();
+    this.#updateTable();
   }
 
-  /** Goes to the probe before or after this one, in the order in which they are shown; around the ends. */
+  /** Goes to the previous or next of the selected probes; after the last one comes the first. */
   #move(by) {
     const { probe, selected, state } = this.#context;
     if (!selected.length) return;
@@ -76,18 +76,18 @@ class ProbeView {
 
   async #paint() {
     const { log, method, step, probe } = this.#context;
-    const mine = ++this.#turn;
+    const thisPainting = ++this.#paintings;
     const maps = log.peek(method, step) ?? (await log.maps(method, step).catch((error) => error));
-    if (mine !== this.#turn) return;
+    if (thisPainting !== this.#paintings) return;
     if (maps instanceof Error) this.#cell.fail(log, method, step, probe, maps);
     else this.#cell.paint(log, method, step, probe, maps);
     log.prefetch(method, step);
   }
 
-  #tell() {
+  #listFacts() {
     const { log, method, step, probe } = this.#context;
     const about = log.about(method, step, probe);
-    const outlined = [log.masks && "the object (solid)", ...log.header.regions.map((name) => `${name} (dashed)`)];
+    const outlined = [log.masks && "object mask (solid)", ...log.header.regions.map((name) => `${name} (dashed)`)];
     const facts = {
       Step: log.stepLabel(step),
       Target: log.labelled && log.className(about.target),
@@ -97,66 +97,66 @@ class ProbeView {
       "Gradient norm": number(about.gradientNorm),
       Outlines: outlined.filter(Boolean).join(", "),
     };
-    const told = Object.entries(facts).filter(([, value]) => value);
-    replace(this.#facts, told.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+    const known = Object.entries(facts).filter(([, value]) => value);
+    replace(this.#facts, known.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   }
 
-  /** Makes the curves anew where they show something else; else moves their line. */
-  #draw() {
+  /** Replaces the curves if their values changed; moves their lines. */
+  #updateCurves() {
     const { log, method, probe, step } = this.#context;
     const abouts = log.steps.map((at) => log.about(method, at, probe));
-    const drawn = JSON.stringify([log.run, log.steps, abouts]);
-    if (drawn !== this.#drawn) {
-      this.#drawn = drawn;
-      this.#curves = TRACES.map((trace) => this.#curve(trace, abouts)).filter(Boolean);
+    const curvesKey = JSON.stringify([log.run, log.steps, abouts]);
+    if (curvesKey !== this.#curvesKey) {
+      this.#curvesKey = curvesKey;
+      this.#curves = CURVES.map((curve) => this.#curveOf(curve, abouts)).filter(Boolean);
       replace(this.#charts, this.#curves.map(({ element }) => element));
     }
     for (const curve of this.#curves) curve.mark(step);
   }
 
-  #curve({ name, title, value }, abouts) {
+  #curveOf({ name, title, value }, abouts) {
     const { log } = this.#context;
     const points = log.steps.map((step, at) => [step, value(abouts[at])]);
     if (points.every(([, known]) => known === null)) return null;
     const options = { name, title, series: [{ name: "", points }] };
     if (name !== "confidence") return createCurve(this.#context, options);
-    const said = new Map(log.steps.map((step, at) => [step, abouts[at]]));
+    const aboutAt = new Map(log.steps.map((step, at) => [step, abouts[at]]));
     return createCurve(this.#context, {
       ...options,
-      inSight: [0, 1],
-      crosses: new Set(log.steps.filter((step) => said.get(step).wrong)),
-      words: turns(log, abouts),
-      note: (step) => verdict(log, said.get(step)),
+      axisValues: [0, 1],
+      crosses: new Set(log.steps.filter((step) => aboutAt.get(step).wrong)),
+      labels: predictionChanges(log, abouts),
+      note: (step) => markedPrediction(log, aboutAt.get(step)),
     });
   }
 
-  /** Fills the table, if it is open. */
-  #tabulate() {
+  /** Fills the table if it is open. */
+  #updateTable() {
     if (!this.#details.open) return;
     const { log, method, probe } = this.#context;
-    if (this.#tabulated !== this.#drawn) {
-      this.#tabulated = this.#drawn;
+    if (this.#tableKey !== this.#curvesKey) {
+      this.#tableKey = this.#curvesKey;
       const head = ["Step", "Prediction", "Confidence", "Score", "Gradient norm", "Peak", ""];
       replace(
-        this.#numbers,
+        this.#values,
         el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, log.steps.map((step) => rowOf(log, step, log.about(method, step, probe)))),
       );
     }
-    for (const row of this.#numbers.tBodies[0].rows) {
+    for (const row of this.#values.tBodies[0].rows) {
       row.classList.toggle("current", Number(row.dataset.step) === this.#context.step);
     }
   }
 }
 
-/** The steps at which the prediction becomes another one, with its name. */
-function turns(log, abouts) {
+/** The steps at which the prediction changes, with the name of the new class. */
+function predictionChanges(log, abouts) {
   const all = log.steps.map((step, at) => [step, abouts[at].prediction]);
-  const turned = all.filter(([, prediction], at) => prediction >= 0 && prediction !== all[at - 1]?.[1]);
-  return turned.map(([step, prediction]) => [step, log.className(prediction)]);
+  const changes = all.filter(([, prediction], at) => prediction >= 0 && prediction !== all[at - 1]?.[1]);
+  return changes.map(([step, prediction]) => [step, log.className(prediction)]);
 }
 
-function verdict(log, { prediction, wrong, moved }) {
+function markedPrediction(log, { prediction, wrong, moved }) {
   if (prediction < 0) return "";
   if (!log.labelled) return `${moved ? "now " : ""}${log.className(prediction)}`;
   return wrong ? el("b", { class: "wrong" }, `✗ ${log.className(prediction)}`) : `✓ ${log.className(prediction)}`;
@@ -164,12 +164,12 @@ function verdict(log, { prediction, wrong, moved }) {
 
 function rowOf(log, step, about) {
   const cells = [
-    verdict(log, about),
+    markedPrediction(log, about),
     percent(about.confidence),
     number(about.score),
     number(about.gradientNorm),
     number(about.peak),
-    about.said,
+    about.defect,
   ];
   return el("tr", { dataset: { step } }, el("th", { scope: "row" }, log.stepLabel(step)), cells.map((cell) => el("td", {}, cell)));
 }

@@ -1,18 +1,18 @@
 /** Which probes are shown, in what order. */
 
-/** What a view says that has nothing to show. */
-export const NONE_PASSES = "No probe passes the filter.";
+/** What a view shows if the filter leaves no probes. */
+export const NO_MATCH = "No probes match the filter.";
 
 /** What probes can be sorted by: its name, and its value for one probe (`about`, and at the first step). */
 export const SORTS = {
-  logged: { title: "order of the log", value: null },
+  logged: { title: "log order", value: null },
   name: { title: "name", value: (now) => now.name },
   target: { title: "target class", value: (now) => now.target },
   confidence: { title: "confidence", value: (now) => now.confidence },
   score: { title: "score", value: (now) => now.score },
   gradient: { title: "gradient norm", value: (now) => now.gradientNorm },
-  peak: { title: "peak of the map", value: (now) => now.peak },
-  growth: { title: "growth of the peak", value: (now, first) => now.peak / first.peak },
+  peak: { title: "map peak", value: (now) => now.peak },
+  growth: { title: "peak growth", value: (now, first) => now.peak / first.peak },
 };
 
 /**

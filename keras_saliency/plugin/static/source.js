@@ -5,12 +5,12 @@
  *   blob(run, tag, entry, i)   the i-th blob of an entry of the index (0: its header), as an ArrayBuffer
  */
 
-const EMBEDDED = "keras-saliency-data";
+const EMBEDDED = "keras-saliency-data"; // the id of the element that `app/html_report.py` writes
 
-/** The source of this page: the data it carries, or else the server it came from. */
+/** The source of this page: its own data if it has any, or else the server that it came from. */
 export function openSource() {
-  const carried = document.getElementById(EMBEDDED);
-  return carried ? new EmbeddedSource(JSON.parse(carried.textContent)) : new HttpSource();
+  const element = document.getElementById(EMBEDDED);
+  return element ? new EmbeddedSource(JSON.parse(element.textContent)) : new HttpSource();
 }
 
 /** TensorBoard's server. */
@@ -21,7 +21,7 @@ class HttpSource {
     this.#base = base;
   }
 
-  /** Whether more may come. */
+  /** Whether there can be more data later. */
   get live() {
     return true;
   }
@@ -45,15 +45,15 @@ class HttpSource {
     const url = new URL(path, this.#base);
     url.search = new URLSearchParams(query);
     const response = await fetch(url).catch(() => {
-      throw new Error("TensorBoard does not answer. Is it still running?");
+      throw new Error("TensorBoard doesn't respond. Is it still running?");
     });
     if (response.ok) return response;
     const { error } = await response.json().catch(() => ({}));
-    throw new Error(error ?? `TensorBoard answered ${response.status} when asked for the ${path}.`);
+    throw new Error(error ?? `TensorBoard returned the HTTP status ${response.status} for "${path}".`);
   }
 }
 
-/** The data that a standalone file carries: `{index, headers: {run: {tag: [...]}}, blobs: {key: base64}}`. */
+/** The data in a standalone file: `{index, headers: {run: {tag: [...]}}, blobs: {key: base64}}`. */
 class EmbeddedSource {
   #data;
 
@@ -75,7 +75,7 @@ class EmbeddedSource {
 
   async blob(run, tag, [, , keys], i) {
     const text = this.#data.blobs[keys[i]];
-    if (text === undefined) throw new Error("This array was left out of the file.");
+    if (text === undefined) throw new Error("This array isn't in the file.");
     return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
   }
 }

@@ -1,24 +1,25 @@
-/** What is selected: a small store that tells who asks, and outlives a reload where it can. */
+/** What the user selected: a small store with listeners, which is kept across reloads. */
 
 const STORED = "keras-saliency";
+const WRITE_DELAY = 250; // milliseconds
 
 /**
- * A store with the defaults and what `memory` kept of them.
+ * A store that starts with the defaults and the values that `memory` kept.
  *
- * `get(key)`, `set({key: value, ...})`, `subscribe(listener)`, where a listener is called once for
- * each `set` that changed something, with the set of the changed keys; `subscribe` returns a
- * function that ends it.
+ * It has `get(key)`, `set({key: value, ...})` and `subscribe(listener)`. A listener is called with the
+ * set of the changed keys, once for each `set` that changed something; `subscribe` returns a function
+ * that removes it.
  */
 export function createState(defaults, memory) {
-  const fitting = ([key, value]) => Object.hasOwn(defaults, key) && fits(value, defaults[key]);
-  const known = Object.entries(memory.read()).filter(fitting);
-  const values = { ...defaults, ...Object.fromEntries(known) };
+  const isValid = ([key, value]) => Object.hasOwn(defaults, key) && hasShapeOf(defaults[key], value);
+  const kept = Object.entries(memory.read()).filter(isValid);
+  const values = { ...defaults, ...Object.fromEntries(kept) };
   const listeners = new Set();
-  const write = later(() => memory.write(different(values, defaults)));
+  const write = debounced(() => memory.write(changesFrom(defaults, values)));
   return {
     get: (key) => values[key],
     set(changes) {
-      const changed = Object.keys(changes).filter((key) => !same(values[key], changes[key]));
+      const changed = Object.keys(changes).filter((key) => !isEqual(values[key], changes[key]));
       if (!changed.length) return;
       for (const key of changed) values[key] = changes[key];
       write();
@@ -34,22 +35,22 @@ export function createState(defaults, memory) {
 /** A memory in the browser's storage: TensorBoard owns the address. */
 export function storageMemory() {
   return {
-    read: () => guarded(() => JSON.parse(localStorage.getItem(STORED))),
-    write: (values) => guarded(() => localStorage.setItem(STORED, JSON.stringify(values))),
+    read: () => orEmpty(() => JSON.parse(localStorage.getItem(STORED))),
+    write: (values) => orEmpty(() => localStorage.setItem(STORED, JSON.stringify(values))),
   };
 }
 
 /** A memory in the address of a standalone file, so that it can be bookmarked and sent. */
 export function addressMemory() {
   return {
-    read: () => guarded(() => JSON.parse(decodeURIComponent(location.hash.slice(1)))),
+    read: () => orEmpty(() => JSON.parse(decodeURIComponent(location.hash.slice(1)))),
     write: (values) =>
-      guarded(() => history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(values))}`)),
+      orEmpty(() => history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(values))}`)),
   };
 }
 
-/** What a memory that may be forbidden, full or of another version gives; else nothing. */
-function guarded(access) {
+/** The result of `access`, or `{}` if it fails: storage can be forbidden, full or unreadable. */
+function orEmpty(access) {
   try {
     return access() ?? {};
   } catch {
@@ -57,25 +58,25 @@ function guarded(access) {
   }
 }
 
-/** Whether a value that was kept has the form of the default, where that has one. */
-function fits(value, standard) {
+/** Whether a kept value has the types of a default; a default of `null` allows any. */
+function hasShapeOf(standard, value) {
   if (standard === null) return true;
   if (typeof standard !== "object") return typeof value === typeof standard;
-  return value !== null && Object.keys(standard).every((key) => fits(value[key], standard[key]));
+  return value !== null && Object.keys(standard).every((key) => hasShapeOf(standard[key], value[key]));
 }
 
-function different(values, defaults) {
-  return Object.fromEntries(Object.entries(values).filter(([key, value]) => !same(value, defaults[key])));
+function changesFrom(defaults, values) {
+  return Object.fromEntries(Object.entries(values).filter(([key, value]) => !isEqual(value, defaults[key])));
 }
 
-function same(one, other) {
+function isEqual(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-function later(act) {
+function debounced(act) {
   let timer = 0;
   return () => {
     clearTimeout(timer);
-    timer = setTimeout(act, 250);
+    timer = setTimeout(act, WRITE_DELAY);
   };
 }

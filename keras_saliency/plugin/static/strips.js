@@ -1,22 +1,22 @@
-/** The pixels of the matrix: strips of small maps, one below the other, painted once and kept. */
+/** The pixels of the matrix: strips of small maps, one below the other, which are painted once and kept. */
 
 import { item } from "./arrays.js";
 import { cellOf, paintCell } from "./paint.js";
 
 const ROWS = 16; // of a strip
-const KEPT = 256 * 2 ** 20; // bytes of strips: far more than a screen shows
-const LEAST = 32; // pixels of a cell
-const WIDEST = 144; // pixels of a cell, where pictures are wider than tall
+const MAX_BYTES = 256 * 2 ** 20; // of all strips: far more than a screen shows
+const MIN_SIZE = 32; // pixels of a cell
+const MAX_WIDTH = 144; // pixels of a cell whose picture is wider than tall
 
 export class Strips {
-  /** How many rows a strip has. */
+  /** The number of rows of a strip. */
   rows = ROWS;
 
   #context;
   #strips = new Map();
   #pictures = new Map();
-  #look = "";
-  #ground = "";
+  #styleKey = "";
+  #pictureKey = "";
   #probes = [];
   #size = [0, 0];
 
@@ -24,22 +24,22 @@ export class Strips {
     this.#context = context;
   }
 
-  /** Takes over what the strips show: `probes`, in cells of `[height, width]`; drops what looks otherwise. */
-  show(probes, size, look) {
+  /** Sets what the strips show: `probes`, in cells of `[height, width]`; drops strips with another `styleKey`. */
+  show(probes, size, styleKey) {
     const { log } = this.#context;
-    const ground = JSON.stringify([log.run, log.generation, size]);
-    if (look === this.#look && ground === this.#ground) return;
-    if (ground !== this.#ground) this.#pictures.clear();
+    const pictureKey = JSON.stringify([log.run, log.generation, size]);
+    if (styleKey === this.#styleKey && pictureKey === this.#pictureKey) return;
+    if (pictureKey !== this.#pictureKey) this.#pictures.clear();
     this.#strips.clear();
-    [this.#probes, this.#size, this.#look, this.#ground] = [probes, size, look, ground];
+    [this.#probes, this.#size, this.#styleKey, this.#pictureKey] = [probes, size, styleKey, pictureKey];
   }
 
-  /** The strip of a step, a canvas of `ROWS` cells, if it was painted. */
+  /** The strip of a step, a canvas of `ROWS` cells; `undefined` if it isn't painted. */
   find(step, block) {
     return this.#strips.get(`${step}/${block}`);
   }
 
-  /** Paints a strip out of decoded maps. */
+  /** Paints a strip from decoded maps. */
   paint(step, block, maps) {
     const { log, method } = this.#context;
     const probes = this.#probes.slice(block * ROWS, (block + 1) * ROWS);
@@ -52,23 +52,23 @@ export class Strips {
       pixels.putImageData(image, 0, row * height);
     });
     this.#strips.set(`${step}/${block}`, strip);
-    if (this.#strips.size * 4 * strip.width * strip.height > KEPT) this.#strips.delete(this.#strips.keys().next().value);
+    if (this.#strips.size * 4 * strip.width * strip.height > MAX_BYTES) this.#strips.delete(this.#strips.keys().next().value);
     return strip;
   }
 
-  /** A probe's picture in its own colours, RGB, not larger than a cell: `{data, height, width}`. */
+  /** A probe's picture in its own colors, RGB, not larger than a cell: `{data, height, width}`. */
   picture(probe) {
     if (!this.#pictures.has(probe)) {
       const { pictures } = this.#context.log;
       const [, height, width] = pictures.shape;
-      const [tall, wide] = [Math.min(height, this.#size[0]), Math.min(width, this.#size[1])];
-      const data = shrink(item(pictures, probe), height, width, tall, wide);
-      this.#pictures.set(probe, { data, height: tall, width: wide });
+      const size = { height: Math.min(height, this.#size[0]), width: Math.min(width, this.#size[1]) };
+      const data = shrink(item(pictures, probe), height, width, size.height, size.width);
+      this.#pictures.set(probe, { data, ...size });
     }
     return this.#pictures.get(probe);
   }
 
-  /** A cell with a picture of its own size; where places tell what a pixel shows, it stays as it is. */
+  /** A cell with a picture of its own size; a cell with `places` stays as it is. */
   #shrunk(log, cell, probe) {
     if (!cell.picture || cell.places) return cell;
     const { data, height, width } = this.picture(probe);
@@ -76,25 +76,25 @@ export class Strips {
   }
 }
 
-/** The size `[height, width]` of a cell of at most `target` pixels, about: a multiple of a map's, if that is near. */
+/** The size `[height, width]` of a cell of about `target` pixels: a multiple of the map's size, if one is near. */
 export function stripCellSize(log, maps, target) {
   const { height, width, places, pictureHeight, pictureWidth } = cellOf(log, maps, 0);
-  const [tall, wide] = places || log.pictures ? [pictureHeight, pictureWidth] : [height, width];
+  const [shownHeight, shownWidth] = places || log.pictures ? [pictureHeight, pictureWidth] : [height, width];
   const [size, whole] = [Math.max(height, width), Math.floor(target / Math.max(height, width))];
-  const times = whole * size < LEAST ? whole + 1 : whole;
-  if (!places && height * wide === width * tall && times * size < 2 * target) return [height * times, width * times];
-  const scale = Math.min(target / tall, WIDEST / wide);
-  return [Math.max(8, Math.round(tall * scale)), Math.max(8, Math.round(wide * scale))];
+  const times = whole * size < MIN_SIZE ? whole + 1 : whole;
+  if (!places && height * shownWidth === width * shownHeight && times * size < 2 * target) return [height * times, width * times];
+  const scale = Math.min(target / shownHeight, MAX_WIDTH / shownWidth);
+  return [Math.max(8, Math.round(shownHeight * scale)), Math.max(8, Math.round(shownWidth * scale))];
 }
 
-/** An RGB picture made smaller by the means of its pixels. */
-function shrink(picture, height, width, tall, wide) {
-  if (tall === height && wide === width) return picture;
-  const result = new Uint8Array(3 * tall * wide);
-  for (let y = 0, at = 0; y < tall; y++) {
-    const [top, bottom] = [Math.floor((y * height) / tall), Math.floor(((y + 1) * height) / tall)];
-    for (let x = 0; x < wide; x++, at += 3) {
-      const [left, right] = [Math.floor((x * width) / wide), Math.floor(((x + 1) * width) / wide)];
+/** An RGB picture, made smaller by averaging its pixels. */
+function shrink(picture, height, width, newHeight, newWidth) {
+  if (newHeight === height && newWidth === width) return picture;
+  const result = new Uint8Array(3 * newHeight * newWidth);
+  for (let y = 0, at = 0; y < newHeight; y++) {
+    const [top, bottom] = [Math.floor((y * height) / newHeight), Math.floor(((y + 1) * height) / newHeight)];
+    for (let x = 0; x < newWidth; x++, at += 3) {
+      const [left, right] = [Math.floor((x * width) / newWidth), Math.floor(((x + 1) * width) / newWidth)];
       meanColor(result, at, picture, width, top, bottom, left, right);
     }
   }
@@ -110,8 +110,8 @@ function meanColor(result, at, picture, width, top, bottom, left, right) {
       blue += picture[pixel + 2];
     }
   }
-  const number = (bottom - top) * (right - left);
-  result[at] = red / number;
-  result[at + 1] = green / number;
-  result[at + 2] = blue / number;
+  const count = (bottom - top) * (right - left);
+  result[at] = red / count;
+  result[at + 1] = green / count;
+  result[at + 2] = blue / count;
 }

@@ -4,11 +4,11 @@ export const PROBES = "saliency_log/probes";
 export const REPORTS = "saliency_log/reports";
 export const FINDINGS = "saliency_log/findings";
 
-/** In front of the name of a method. */
+/** The prefix of the name of a method. */
 export const MAPS = "saliency_log/maps/";
 
 /** The newest version of the log's format that this page can read. */
 export const FORMAT = 1;
 
-/** What the names of runs end with whose steps are batches. */
+/** The end of the name of a run whose steps are batches. */
 export const BATCHES = "_batches";

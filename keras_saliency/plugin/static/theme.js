@@ -1,4 +1,4 @@
-/** Light or dark, as TensorBoard has it, or else the browser. */
+/** The light or dark theme: that of TensorBoard, or else of the browser. */
 
 /** Keeps `data-theme` of the document up to date; calls `changed` after each change. */
 export function watchTheme(inBoard, changed) {
@@ -16,7 +16,7 @@ export function watchTheme(inBoard, changed) {
   apply();
 }
 
-/** The body of TensorBoard's own page; `null` where this page stands alone, or may not look. */
+/** The body of TensorBoard's own page; `null` if this page stands alone or has no access to it. */
 function boardOf() {
   try {
     return parent === window ? null : parent.document.body;

@@ -2,11 +2,13 @@
 
 import { el } from "./dom.js";
 
-const PAUSE = 150; // milliseconds that a step is shown at least while playing
-const TYPED = "input:not([type=checkbox]), select, textarea"; // what has a use of its own for the keys
-const ENTERED = "input:not([type=range]), select, textarea, summary, button, a"; // and for enter
-const OPENING = ["matrix", "epoch"]; // the views whose chosen probe enter opens
-const PRESSED = "input:not([type=range]), select, textarea, summary, button:not([role=tab])"; // and for space
+const PAUSE = 150; // milliseconds for which each step is shown at least while playing
+const OPENING_VIEWS = ["matrix", "step"]; // in which Enter opens the selected probe
+
+/** The elements that handle keys themselves: Enter, the space bar, and all others. */
+const HANDLES_ENTER = "input:not([type=range]), select, textarea, summary, button, a";
+const HANDLES_SPACE = "input:not([type=range]), select, textarea, summary, button:not([role=tab])";
+const HANDLES_KEYS = "input:not([type=checkbox]), select, textarea";
 
 export function createTimeline(context) {
   const { state } = context;
@@ -28,7 +30,7 @@ export function createTimeline(context) {
     playing = on;
     button.textContent = on ? "❚❚" : "▶";
     button.setAttribute("aria-label", on ? "Pause" : "Play");
-    button.title = on ? "Pause (space)" : "Play (space)";
+    button.title = on ? "Pause (Space)" : "Play (Space)";
     if (!start) return;
     if (context.step === steps.at(-1)) context.showStep(steps[0]);
     setTimeout(advance, PAUSE);
@@ -65,13 +67,13 @@ export function createTimeline(context) {
     ArrowDown: () => probeBy(1),
     Home: () => context.showStep(context.log.steps[0]),
     End: () => context.showStep(context.log.steps.at(-1)),
-    Enter: () => OPENING.includes(state.get("view")) && state.set({ view: "probe" }),
+    Enter: () => OPENING_VIEWS.includes(state.get("view")) && state.set({ view: "probe" }),
   };
 
   function press(event) {
     const { key, target, altKey, ctrlKey, metaKey, shiftKey } = event;
     if (altKey || ctrlKey || metaKey || shiftKey || event.defaultPrevented || !(key in keys)) return;
-    if (target !== range && target.matches({ " ": PRESSED, Enter: ENTERED }[key] ?? TYPED)) return;
+    if (target !== range && target.matches({ " ": HANDLES_SPACE, Enter: HANDLES_ENTER }[key] ?? HANDLES_KEYS)) return;
     if (!context.log?.steps.length) return;
     event.preventDefault();
     keys[key]();

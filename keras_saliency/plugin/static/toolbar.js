@@ -1,4 +1,4 @@
-/** What stands above every view: what is shown, how, which of it, and when. */
+/** The toolbar above every view: its tabs, the run, the method, the step, display and filter. */
 
 import { checkBox, dropDown, slider, tabs, textField } from "./controls.js";
 import { el } from "./dom.js";
@@ -8,9 +8,9 @@ import { createTimeline } from "./timeline.js";
 import { VIEWS } from "./views.js";
 
 const SCALES = [
-  ["epoch", "each map its own"],
-  ["probe", "each probe its own"],
-  ["shared", "one for all"],
+  ["epoch", "per map"],
+  ["probe", "per probe"],
+  ["shared", "shared by all maps"],
 ];
 const SHOWS = [
   ["overlay", "overlay"],
@@ -18,8 +18,8 @@ const SHOWS = [
 ];
 const PREDICTIONS = [
   [null, "all"],
-  [true, "only wrong"],
-  [false, "only right"],
+  [true, "wrong only"],
+  [false, "correct only"],
 ];
 const NARROW = "(max-width: 760px)";
 
@@ -35,17 +35,17 @@ export function createToolbar(context) {
 
   const show = dropDown("Show", "show", choose("show"));
   const opacity = slider("Opacity", "opacity", { min: 0, max: 1, step: 0.05 }, choose("opacity"));
-  const colormap = dropDown("Colours", "colormap", choose("colormap"));
+  const colormap = dropDown("Colormap", "colormap", choose("colormap"));
   const legend = createLegend(context);
   const scale = dropDown("Scale", "scale", choose("scale"));
-  const outlines = checkBox("Outlines", "outlines", "Solid: the object. Dashed: the regions.", choose("outlines"));
+  const outlines = checkBox("Outlines", "outlines", "Solid: object masks. Dashed: regions.", choose("outlines"));
   const region = el(
     "button",
     { type: "button", "data-testid": "clear-region", onclick: () => state.set({ region: null }) },
-    "Stop outlining the alert",
+    "Clear alert outline",
   );
 
-  const text = textField("Name", "filter-text", "any", filter("text"));
+  const text = textField("Name", "filter-text", "contains…", filter("text"));
   const target = dropDown("Class", "filter-class", filter("class"));
   const wrong = dropDown("Predictions", "filter-wrong", filter("wrong"));
   const sortBy = dropDown("Sort by", "sort-by", choose("sortBy"));
@@ -63,11 +63,11 @@ export function createToolbar(context) {
     group("Display", show, opacity, colormap, scale, legend, outlines, { element: region }),
     group("Filter", text, target, wrong, { element: sorting }),
   );
-  const fold = () => unfold(settings.hidden);
-  const more = el("button", { type: "button", class: "more", "data-testid": "more", onclick: fold }, "Settings");
-  unfold(!settings.hidden);
+  const toggle = () => setOpen(settings.hidden);
+  const more = el("button", { type: "button", class: "more", "data-testid": "more", onclick: toggle }, "Settings");
+  setOpen(!settings.hidden);
 
-  function unfold(open) {
+  function setOpen(open) {
     settings.hidden = !open;
     more.setAttribute("aria-expanded", String(open));
   }
@@ -97,10 +97,11 @@ export function createToolbar(context) {
     sortBy.update(Object.entries(SORTS).map(([name, { title }]) => [name, title]), state.get("sortBy"));
     const up = state.get("sort") === "ascending";
     direction.textContent = up ? "↑" : "↓";
-    direction.setAttribute("aria-label", up ? "Ascending; sort descending" : "Descending; sort ascending");
+    direction.title = up ? "Ascending. Click to sort descending." : "Descending. Click to sort ascending.";
+    direction.setAttribute("aria-label", direction.title);
   }
 
-  /** Signed maps have one map of colours, others the choice between the rest. */
+  /** Signed maps have one colormap; for others there is a choice of the rest. */
   function updateColors(log, header) {
     if (log.signed(context.method)) return colormap.update([[header.diverging, header.diverging]], header.diverging);
     const names = Object.keys(header.colormaps).filter((name) => name !== header.diverging || name === header.colormap);
@@ -108,7 +109,7 @@ export function createToolbar(context) {
     colormap.update(names.map((name) => [name, name]), names.includes(wanted) ? wanted : header.colormap);
   }
 
-  const head = el("div", { class: "head" }, view.element, el("div", { class: "chosen" }, run.element, method.element));
+  const head = el("div", { class: "head" }, view.element, el("div", { class: "run-and-method" }, run.element, method.element));
   const when = el("div", { class: "when" }, timeline.element, more);
   return { element: el("header", { class: "toolbar" }, head, when, settings), update };
 }

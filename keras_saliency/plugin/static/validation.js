@@ -3,7 +3,7 @@
 import { FINDINGS, FORMAT, PROBES, REPORTS } from "./tags.js";
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-const isMethod = (method) => isObject(method) && [method.limits, method.peaks, method.said].every(Array.isArray);
+const isMethod = (method) => isObject(method) && [method.limits, method.peaks, method.defects].every(Array.isArray);
 const isInk = (ink) => isObject(ink) && [ink.light, ink.dark, ink.ground].every(Number.isInteger);
 const isColor = (color) => /^[0-9a-f]{6}$/.test(color);
 
@@ -36,14 +36,14 @@ const FIELDS = {
 /**
  * Why the page can't read what was logged under a tag, in a sentence; `null` if it can.
  *
- * @param entry `{step, header}` or `{step, error}`, as a source gives it.
+ * @param record `{step, header}` or `{step, error}`, as a source gives it.
  */
-export function headerProblem(tag, entry) {
-  const subject = `The data logged at step ${entry?.step}`;
-  const header = entry?.header;
-  if (!header) return `${subject} can't be read. ${entry?.error ?? ""}`;
+export function headerProblem(tag, record) {
+  const subject = `The data logged at step ${record?.step}`;
+  const header = record?.header;
+  if (!header) return `${subject} can't be read. ${record?.error ?? ""}`;
   if (!(header.format <= FORMAT)) {
-    return `${subject} has format ${header.format}, which is newer than the format ${FORMAT} that this page reads. Please upgrade keras_saliency.`;
+    return `${subject} was written by a newer version of keras_saliency (format ${header.format}; this version reads format ${FORMAT}). Please upgrade.`;
   }
   const invalid = Object.keys(FIELDS[tag]).find((name) => !FIELDS[tag][name](header[name]));
   return invalid === undefined ? null : `${subject} can't be read: the field "${invalid}" is missing or invalid.`;

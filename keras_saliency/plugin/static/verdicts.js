@@ -1,28 +1,28 @@
-/** What became of every test, step by step, as a table of marks. */
+/** The verdicts on all tests at all steps, as a table of marks. */
 
 import { el, replace, svg } from "./dom.js";
 import { number } from "./format.js";
 
-/** The marks: in words, and as a path in a square of side 12. */
+/** The marks: their meaning, and a path in a square of side 12. */
 const MARKS = {
-  alert: { title: "alert: fired twice in a row", path: "M6 0L12 6L6 12L0 6z" },
-  warning: { title: "warning: fired once", path: "M6 1L12 11.5H0z" },
-  standing: { title: "an alert stands", path: "M6 1.5a4.5 4.5 0 1 0 .01 0z" },
-  finding: { title: "finding: a true effect, no reason for an alert", path: "M2 2H10V10H2z" },
-  quiet: { title: "quiet", path: "M6 4.5a1.5 1.5 0 1 0 .01 0z" },
-  untestable: { title: "untestable", path: "M2 6H10" },
+  alert: { title: "alert: the rule fired at two tests in a row", path: "M6 0L12 6L6 12L0 6z" },
+  warning: { title: "warning: the rule fired once", path: "M6 1L12 11.5H0z" },
+  active: { title: "an alert is active", path: "M6 1.5a4.5 4.5 0 1 0 .01 0z" },
+  finding: { title: "finding: a significant effect that raises no alert", path: "M2 2H10V10H2z" },
+  quiet: { title: "quiet: no significant effect", path: "M6 4.5a1.5 1.5 0 1 0 .01 0z" },
+  untestable: { title: "not testable", path: "M2 6H10" },
 };
 
-const ROUNDING = 1e-12;
-const COLUMN = 30; // pixels, as in views.css
-const NAMES = 180; // the first column
+const ROUNDING_ERROR = 1e-12;
+const COLUMN_WIDTH = 30; // pixels
+const NAME_WIDTH = 180; // pixels of the first column
 
 /** The steps with tests, ascending. */
 export function testedSteps(log) {
   return log.steps.filter((step) => log.findings(step));
 }
 
-/** All tests that were made, in the order in which they first were. */
+/** The names of all tests, in the order in which they first ran. */
 export function testNames(log) {
   return [...new Set(testedSteps(log).flatMap((step) => log.findings(step).verdicts.map(({ test }) => test)))];
 }
@@ -32,59 +32,64 @@ export function verdictAt(log, step, rule) {
   return log.findings(step)?.verdicts.find(({ test }) => test === rule);
 }
 
-/** An effect without the rest that rounding leaves of 0; `null` where there is none. */
-export function tidy(effect) {
+/** An effect, 0 if it is only a rounding error; `null` if there is none. */
+export function roundedEffect(effect) {
   if (effect === null || effect === undefined) return null;
-  return Math.abs(effect) < ROUNDING ? 0 : effect;
+  return Math.abs(effect) < ROUNDING_ERROR ? 0 : effect;
 }
 
-/** A mark on its own, as an SVG. */
+/** A mark as an SVG. */
 export function markIcon(kind) {
   return svg("svg", { class: `mark ${kind}`, viewBox: "-1 -1 14 14", "aria-hidden": "true" }, svg("path", { d: MARKS[kind].path }));
 }
 
-/** What the marks mean. */
+/** The meaning of all marks, as a list. */
 export function marksLegend() {
   return el("ul", { class: "marks-legend" }, Object.entries(MARKS).map(([kind, { title }]) => el("li", {}, markIcon(kind), title)));
 }
 
-/** The table: a row for each test, a column for each step with tests; `chosen(step, rule)` follows a click. */
+/** The table: a row for each test, a column for each step with tests; a click calls `onSelect(step, rule)`. */
 export class Verdicts {
-  #chosen;
+  #onSelect;
   #table = el("table", { class: "verdicts" });
   #band = el("div", { class: "verdicts-band", "aria-hidden": "true" });
   #steps = [];
 
-  element = el("div", { class: "verdicts-frame" }, this.#band, this.#table);
+  element = el(
+    "div",
+    { class: "verdicts-frame", style: { "--column-width": `${COLUMN_WIDTH}px`, "--name-width": `${NAME_WIDTH}px` } },
+    this.#band,
+    this.#table,
+  );
 
-  constructor(chosen) {
-    this.#chosen = chosen;
+  constructor(onSelect) {
+    this.#onSelect = onSelect;
     this.#table.addEventListener("click", (event) => {
       const { step, rule } = event.target.closest("button")?.dataset ?? {};
-      if (step !== undefined) this.#chosen(Number(step), rule);
+      if (step !== undefined) this.#onSelect(Number(step), rule);
     });
   }
 
-  /** Makes the table anew. */
-  build(log) {
+  /** Fills the table. */
+  show(log) {
     const steps = testedSteps(log);
     this.#steps = steps;
-    this.#table.style.width = `${NAMES + steps.length * COLUMN}px`;
-    const heads = steps.map((step) => el("th", { scope: "col", title: log.stepLabel(step) }, step < 0 ? "start" : String(step)));
+    this.#table.style.width = `${NAME_WIDTH + steps.length * COLUMN_WIDTH}px`;
+    const headers = steps.map((step) => el("th", { scope: "col", title: log.stepLabel(step) }, step < 0 ? "start" : String(step)));
     replace(
       this.#table,
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, `Test, by ${log.header.unit}`), heads)),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, `Test, by ${log.header.unit}`), headers)),
       el("tbody", {}, testNames(log).map((rule) => rowOfMarks(log, steps, rule))),
     );
   }
 
-  /** Marks the tests that hold at a step, its own or the last ones before it, and scrolls there. */
+  /** Marks the tests at a step, or else the last ones before it, and scrolls there. */
   mark(step) {
     const column = this.#steps.findLastIndex((at) => at <= step);
     const { scrollLeft, clientWidth } = this.element;
-    const left = column * COLUMN;
-    const [least, most] = [left + NAMES + COLUMN - clientWidth, left];
-    if (clientWidth && (scrollLeft < least || scrollLeft > most)) this.element.scrollLeft = left - (clientWidth - NAMES) / 2;
+    const left = column * COLUMN_WIDTH;
+    const [min, max] = [left + NAME_WIDTH + COLUMN_WIDTH - clientWidth, left];
+    if (clientWidth && (scrollLeft < min || scrollLeft > max)) this.element.scrollLeft = left - (clientWidth - NAME_WIDTH) / 2;
     this.#band.hidden = column < 0;
     this.#band.style.transform = `translateX(${left}px)`;
   }
@@ -99,14 +104,14 @@ function markOf(log, step, rule) {
   if (!verdict) return null;
   const raised = log.findings(step).alerts.find((alert) => alert.rule === rule);
   const kind = Object.hasOwn(MARKS, raised?.level) ? raised.level : kindOf(verdict);
-  const reason = verdict.reason && `: ${verdict.reason}`;
-  const numbers = verdict.effect === null ? "" : `, effect ${number(tidy(verdict.effect))}, floor ${number(verdict.floor)}`;
-  const title = `${rule}, ${log.stepLabel(step)}: ${MARKS[kind].title}${numbers}${reason}`;
+  const reason = verdict.reason && ` (${verdict.reason})`;
+  const numbers = verdict.effect === null ? "" : `; effect ${number(roundedEffect(verdict.effect))}, floor ${number(verdict.floor)}`;
+  const title = `${rule}, ${log.stepLabel(step)}: ${MARKS[kind].title}${reason}${numbers}`;
   return el(
     "button",
     {
       type: "button",
-      tabindex: raised ? 0 : -1, // the rest is in the curves, and would be hundreds of stops
+      tabindex: raised ? 0 : -1, // the others are in the curves, and would be hundreds of tab stops
       title,
       "aria-label": title,
       "data-testid": "timeline-mark",
@@ -117,7 +122,7 @@ function markOf(log, step, rule) {
 }
 
 function kindOf({ status, active }) {
-  if (active) return "standing";
+  if (active) return "active";
   if (status === "fires") return "warning";
   return Object.hasOwn(MARKS, status) ? status : "untestable";
 }

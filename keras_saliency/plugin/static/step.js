@@ -1,25 +1,25 @@
-/** View One step: all probes at one step, large. */
+/** The view One step: all probes at one step, as large maps. */
 
 import { Cell } from "./cell.js";
 import { slider } from "./controls.js";
 import { el } from "./dom.js";
-import { NONE_PASSES } from "./selection.js";
+import { NO_MATCH } from "./selection.js";
 
-const PAINTED_AT_ONCE = 128; // of more cells, only those near the window are painted
-const NEAR = "600px";
+const MAX_PAINTED = 128; // of more cells, only those near the visible ones are painted
+const NEARBY = "600px";
 
-export function createEpochView(context) {
+export function createStepView(context) {
   const { state } = context;
   const cells = [];
   const near = new Set();
-  const summary = el("p", { class: "summary", "data-testid": "epoch-summary", "aria-live": "polite" });
-  const size = slider("Size", "cell-size", { min: 48, max: 480, step: 8 }, (value) => state.set({ size: value }));
-  const grid = el("div", { class: "cells", "data-testid": "epoch-grid" });
-  const element = el("section", { class: "epoch-view" }, el("div", { class: "bar" }, summary, size.element), grid);
-  const observer = new IntersectionObserver(enter, { rootMargin: NEAR });
+  const summary = el("p", { class: "summary", "data-testid": "step-summary", "aria-live": "polite" });
+  const size = slider("Cell size", "cell-size", { min: 48, max: 480, step: 8 }, (value) => state.set({ size: value }));
+  const grid = el("div", { class: "cells", "data-testid": "step-grid" });
+  const element = el("section", {}, el("div", { class: "bar" }, summary, size.element), grid);
+  const observer = new IntersectionObserver(enter, { rootMargin: NEARBY });
   let shown = []; // the probes, in the order of the cells
-  let revealed = context.probe;
-  let turn = 0; // counts the updates: what an older one waited for is dropped
+  let scrolledTo = context.probe;
+  let updates = 0; // counts them, so that an older one that has waited can stop
 
   grid.addEventListener("click", (event) => select(event, state.get("view")));
   grid.addEventListener("dblclick", (event) => select(event, "probe"));
@@ -33,7 +33,7 @@ export function createEpochView(context) {
   function enter(entries) {
     const entered = entries.filter(({ isIntersecting }) => isIntersecting);
     for (const { target, isIntersecting } of entries) isIntersecting ? near.add(target) : near.delete(target);
-    if (entered.length && shown.length > PAINTED_AT_ONCE) paint();
+    if (entered.length && shown.length > MAX_PAINTED) paint();
   }
 
   function resize() {
@@ -51,24 +51,24 @@ export function createEpochView(context) {
     }
   }
 
-  /** Marks the chosen probe, and scrolls to it if it was chosen anew. */
+  /** Marks the selected probe, and scrolls to it if the selection changed. */
   function mark() {
     cells.forEach((cell, at) => cell.element.classList.toggle("current", shown[at] === context.probe));
-    if (revealed !== context.probe) cells[shown.indexOf(context.probe)]?.element.scrollIntoView({ block: "nearest" });
-    revealed = context.probe;
+    if (scrolledTo !== context.probe) cells[shown.indexOf(context.probe)]?.element.scrollIntoView({ block: "nearest" });
+    scrolledTo = context.probe;
   }
 
-  /** Paints the cells that are near, in place, as soon as the maps are here. */
+  /** Paints the cells near the visible ones as soon as the maps are loaded. */
   async function paint() {
     const { log, method, step } = context;
-    const mine = ++turn;
+    const thisUpdate = ++updates;
     let maps = log.peek(method, step);
     if (!maps) {
       grid.setAttribute("aria-busy", "true");
       maps = await log.maps(method, step).catch((error) => error);
     }
-    if (mine !== turn) return;
-    const all = shown.length <= PAINTED_AT_ONCE;
+    if (thisUpdate !== updates) return;
+    const all = shown.length <= MAX_PAINTED;
     cells.forEach((cell, at) => {
       if (!all && !near.has(cell.element)) return;
       if (maps instanceof Error) cell.fail(log, method, step, shown[at], maps);
@@ -85,19 +85,19 @@ export function createEpochView(context) {
     resize();
     mark();
     size.update(state.get("size"));
-    const legible = log.ink ? log.ink.shape[2] : 0; // text that is made smaller can't be read
-    grid.style.setProperty("--cell", `${Math.max(state.get("size"), legible)}px`);
-    const some = shown.length === log.count ? `${log.count} probes` : `${shown.length} of ${log.count} probes`;
-    summary.textContent = shown.length ? `${some}${outcome(log, method, step, shown)}` : NONE_PASSES;
+    const minWidth = log.ink ? log.ink.shape[2] : 0; // smaller text would not be legible
+    grid.style.setProperty("--cell", `${Math.max(state.get("size"), minWidth)}px`);
+    const count = shown.length === log.count ? `${log.count} probes` : `${shown.length} of ${log.count} probes`;
+    summary.textContent = shown.length ? `${count}${outcome(log, method, step, shown)}` : NO_MATCH;
     paint();
   }
 
   return { element, update };
 }
 
-/** How many predictions are wrong, or have moved where there are no labels; "" where there are no classes. */
+/** How many predictions are wrong or, without labels, have changed; "" if there are no classes. */
 function outcome(log, method, step, probes) {
   if (!log.classifies) return "";
   const count = (which) => probes.filter((probe) => log.about(method, step, probe)[which]).length;
-  return log.labelled ? `, ${count("wrong")} predicted wrong` : `, ${count("moved")} predicted as another class than the explained one`;
+  return log.labelled ? `, ${count("wrong")} misclassified` : `, ${count("moved")} no longer predicted as the explained class`;
 }

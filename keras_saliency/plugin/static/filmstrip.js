@@ -1,23 +1,23 @@
-/** One probe's map at every step, in a row that wraps; painted where it is in sight. */
+/** A filmstrip: one probe's map at every step, in a row that wraps; only the visible part is painted. */
 
 import { el, replace } from "./dom.js";
-import { percent } from "./format.js";
+import { withPercent } from "./format.js";
 import { cellOf, paintCell } from "./paint.js";
 
 const NEARBY = "300px";
-const REQUESTS = 6; // at a time
+const MAX_REQUESTS = 6; // at a time
 
-export class History {
+export class Filmstrip {
   #context;
   #cells = new Map(); // step -> {element, canvas, caption}
   #near = new Set(); // steps
-  #waiting = new Set(); // steps whose maps are asked for
-  #look = "";
-  #told = "";
-  #current = null; // the step that is marked
+  #loading = new Set(); // steps whose maps were requested
+  #styleKey = ""; // what the pixels depend on
+  #captionKey = ""; // what the captions depend on
+  #markedStep = null;
   #observer = new IntersectionObserver((entries) => this.#enter(entries), { rootMargin: NEARBY });
 
-  element = el("div", { class: "history", "data-testid": "history" });
+  element = el("div", { class: "filmstrip", "data-testid": "filmstrip" });
 
   constructor(context) {
     this.#context = context;
@@ -31,12 +31,12 @@ export class History {
     this.element.dataset.steps = steps;
     const style = ["colormap", "opacity", "show"].map((key) => state.get(key));
     const limits = log.steps.map((at) => log.limit(method, at, probe, scale));
-    const look = JSON.stringify([log.run, log.header.fingerprint, method, probe, scale, style, limits]);
-    if (look !== this.#look) {
-      this.#look = look;
+    const styleKey = JSON.stringify([log.run, log.header.fingerprint, method, probe, scale, style, limits]);
+    if (styleKey !== this.#styleKey) {
+      this.#styleKey = styleKey;
       for (const cell of this.#cells.values()) cell.painted = false;
     }
-    this.#describe(log, method, probe);
+    this.#caption(log, method, probe);
     this.#mark(step);
     this.#paint();
   }
@@ -44,7 +44,7 @@ export class History {
   #list(steps) {
     this.#observer.disconnect();
     this.#near.clear();
-    this.#told = "";
+    this.#captionKey = "";
     this.#cells = new Map(steps.map((step) => [step, this.#make(step)]));
     replace(this.element, [...this.#cells.values()].map(({ element }) => element));
     for (const { element } of this.#cells.values()) this.#observer.observe(element);
@@ -53,35 +53,35 @@ export class History {
   #make(step) {
     const [, height, width] = this.#context.log.pictures?.shape ?? [0, 1, 1];
     const canvas = el("canvas", { width, height, "aria-hidden": "true" });
-    const caption = el("span", { class: "history-caption" });
+    const caption = el("span", { class: "filmstrip-caption" });
     const onclick = () => this.#context.showStep(step);
-    const properties = { type: "button", "data-testid": "history-cell", "aria-pressed": "false", dataset: { step }, onclick };
+    const properties = { type: "button", "data-testid": "filmstrip-cell", "aria-pressed": "false", dataset: { step }, onclick };
     const element = el("button", properties, canvas, caption);
     return { element, canvas, caption, painted: false };
   }
 
-  /** Writes below each map what was predicted, where that is something else than before. */
-  #describe(log, method, probe) {
+  /** Writes the prediction below each map, if anything changed. */
+  #caption(log, method, probe) {
     const abouts = log.steps.map((step) => log.about(method, step, probe));
-    const told = JSON.stringify([log.steps, log.header.class_names, abouts]);
-    if (told === this.#told) return;
-    this.#told = told;
+    const captionKey = JSON.stringify([log.steps, log.header.class_names, abouts]);
+    if (captionKey === this.#captionKey) return;
+    this.#captionKey = captionKey;
     log.steps.forEach((step, at) => {
       const { prediction, confidence, wrong, moved } = abouts[at];
       const { element, caption } = this.#cells.get(step);
-      const said = [wrong && "✗ ", moved && "now ", log.className(prediction), confidence !== null && ` ${percent(confidence)}`];
-      replace(caption, el("b", { title: log.stepLabel(step) }, step < 0 ? "start" : log.stepLabel(step)), el("span", { class: wrong ? "wrong" : "" }, said));
+      const text = `${wrong ? "✗ " : moved ? "now " : ""}${withPercent(log.className(prediction), confidence)}`;
+      replace(caption, el("b", { title: log.stepLabel(step) }, step < 0 ? "start" : log.stepLabel(step)), el("span", { class: wrong ? "wrong" : "" }, text));
       element.classList.toggle("wrong", wrong);
     });
   }
 
   #mark(step) {
-    for (const at of [this.#current, step]) {
+    for (const at of [this.#markedStep, step]) {
       const element = this.#cells.get(at)?.element;
       element?.classList.toggle("current", at === step);
       element?.setAttribute("aria-pressed", String(at === step));
     }
-    this.#current = step;
+    this.#markedStep = step;
   }
 
   #enter(entries) {
@@ -93,7 +93,7 @@ export class History {
     this.#paint();
   }
 
-  /** Paints what is in sight and not painted yet; asks for the maps that are missing. */
+  /** Paints the visible cells that aren't painted yet; requests the maps that are missing. */
   #paint() {
     const { log, method } = this.#context;
     for (const step of this.#near) {
@@ -112,20 +112,20 @@ export class History {
     Object.assign(cell.canvas, { width: image.width, height: image.height });
     cell.canvas.getContext("2d").putImageData(image, 0, 0);
     cell.painted = true;
-    cell.element.classList.remove("lost");
+    cell.element.classList.remove("no-map");
   }
 
   #fail(cell) {
     cell.canvas.width = cell.canvas.height = 1;
-    cell.element.classList.add("lost");
+    cell.element.classList.add("no-map");
   }
 
   #fetch(log, method, step) {
     const key = `${log.run}/${method}/${step}`;
-    if (this.#waiting.size >= REQUESTS || this.#waiting.has(key)) return;
-    this.#waiting.add(key);
+    if (this.#loading.size >= MAX_REQUESTS || this.#loading.has(key)) return;
+    this.#loading.add(key);
     const done = () => {
-      this.#waiting.delete(key);
+      this.#loading.delete(key);
       this.#paint();
     };
     log.thumbnails(method, step).then(done, done);

@@ -1,7 +1,7 @@
-/** What stands beside the matrix: the headers of rows and columns, and what a cell tells. */
+/** The headers of the matrix's rows and columns, and the tooltips of its cells. */
 
 import { el } from "./dom.js";
-import { number, percent } from "./format.js";
+import { number, withPercent } from "./format.js";
 
 /** The header of a step; a click shows all probes at it. */
 export function columnHeader(context, step, width) {
@@ -9,13 +9,13 @@ export function columnHeader(context, step, width) {
   const current = step === context.step;
   const open = () => {
     context.showStep(step);
-    state.set({ view: "epoch" });
+    state.set({ view: "step" });
   };
   const properties = {
     type: "button",
     tabindex: -1,
     class: current ? "current" : null,
-    title: `${log.stepLabel(step)}: show all probes`,
+    title: `${log.stepLabel(step)}: show all probes at this step`,
     "aria-current": current ? "true" : null,
     style: { width: `${width}px` },
     onclick: open,
@@ -32,7 +32,7 @@ export function rowHeader(context, probe, picture, [height, width], gap) {
     type: "button",
     tabindex: -1,
     class: current ? "current" : null,
-    title: `${name}: show over all steps`,
+    title: `${name}: show this probe at all steps`,
     "aria-current": current ? "true" : null,
     style: { height: `${height}px`, "margin-bottom": `${gap}px` },
     onclick: () => context.openProbe(probe, step, "probe"),
@@ -41,30 +41,30 @@ export function rowHeader(context, probe, picture, [height, width], gap) {
   return el("button", properties, picture && thumbnail(picture, height, width), label);
 }
 
-/** What a cell of the matrix tells. */
-export function tipOf({ log, method }, step, probe) {
-  const { name, target, prediction, wrong, moved, confidence, peak, said } = log.about(method, step, probe);
-  const predicted = `${log.className(prediction)} ${percent(confidence)}${wrong ? " ✗" : ""}`;
-  const line = (title, text, kind) => text && el("div", { class: kind }, el("span", {}, `${title} `), text);
+/** The tooltip of a cell of the matrix. */
+export function tooltipOf({ log, method }, step, probe) {
+  const { name, target, prediction, wrong, moved, confidence, peak, defect } = log.about(method, step, probe);
+  const predicted = `${wrong ? "✗ " : ""}${withPercent(log.className(prediction), confidence)}`;
+  const line = (title, text, kind) => text && el("div", { class: kind }, el("span", {}, `${title}: `), text);
   return [
     el("strong", {}, `${name}, ${log.stepLabel(step)}`),
     line(log.labelled ? "target" : "explained", log.className(target)),
-    line(moved ? "now" : "predicted", prediction >= 0 && predicted, wrong && "wrong"),
-    line("peak", `${number(peak)}${said && `, ${said}`}`),
+    line(moved ? "now predicted" : "predicted", prediction >= 0 && predicted, wrong && "wrong"),
+    line("peak", `${number(peak)}${defect && `, ${defect}`}`),
   ];
 }
 
-/** Puts a tip beside a point of its frame, inside of it. */
-export function placeTip(tip, frame, x, y) {
+/** Puts a tooltip next to a point of its frame, inside the frame. */
+export function placeTooltip(tooltip, frame, x, y) {
   const below = y + 18;
-  const above = Math.max(0, y - tip.offsetHeight - 12);
-  const top = below + tip.offsetHeight > frame.clientHeight ? above : below;
-  const left = Math.min(x + 12, frame.clientWidth - tip.offsetWidth - 8);
-  Object.assign(tip.style, { left: `${left}px`, top: `${top}px` });
+  const above = Math.max(0, y - tooltip.offsetHeight - 12);
+  const top = below + tooltip.offsetHeight > frame.clientHeight ? above : below;
+  const left = Math.min(x + 12, frame.clientWidth - tooltip.offsetWidth - 8);
+  Object.assign(tooltip.style, { left: `${left}px`, top: `${top}px` });
 }
 
-function thumbnail({ data, height, width }, tall, wide) {
-  const canvas = el("canvas", { width, height, "aria-hidden": "true", style: { width: `${wide}px`, height: `${tall}px` } });
+function thumbnail({ data, height, width }, cssHeight, cssWidth) {
+  const canvas = el("canvas", { width, height, "aria-hidden": "true", style: { width: `${cssWidth}px`, height: `${cssHeight}px` } });
   const image = new ImageData(width, height);
   for (let pixel = 0; pixel < height * width; pixel++) {
     image.data.set(data.subarray(3 * pixel, 3 * pixel + 3), 4 * pixel);
