@@ -106,18 +106,36 @@ def test_blocks_share_one_namespace_and_keep_their_line_numbers(tmp_path: Path, 
     assert ran.stderr.endswith("NameError: name 'b' is not defined\n")
 
 
-def test_the_table_of_tests_is_that_of_the_code() -> None:
+def rows_of_the_table_headed(heading: str, text: str) -> list[list[str]]:
+    lines = text.splitlines()
+    start = lines.index(heading) + 2
+    rows = lines[start : lines.index("", start)]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def test_the_tables_of_tests_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "alerts.md").read_text("utf-8")
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    heading = "| test | what is exchanged | floor | control | times | this is a problem if |"
     documented = {
-        row[0].strip("| `"): (float(row[2]), row[3], row[5].removesuffix(" |"))
-        for row in rows
-        if len(row) == 6
+        name.strip("`"): (float(floor), control, times, assumption)
+        for name, _, floor, control, times, assumption in rows_of_the_table_headed(heading, text)
     }
     assert documented == {
-        name: (test.floor, test.control or "none", test.assumption) for name, test in TESTS.items()
+        name: (
+            test.floor,
+            test.control or "none",
+            f"{test.outweighs:g}" if test.control else "-",
+            test.assumption,
+        )
+        for name, test in TESTS.items()
     }
     assert [*documented] == [*TESTS]
+    remedies = {
+        name.strip("`"): remedy
+        for names, remedy in rows_of_the_table_headed("| alert of | what to do |", text)
+        for name in names.split(", ")
+    }
+    assert remedies == {name: test.remedy for name, test in TESTS.items()}
 
 
 def test_the_custom_test_of_the_example_alone_catches_its_cue_and_is_quiet_without_it(
