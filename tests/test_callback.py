@@ -531,7 +531,7 @@ def test_floors_keep_what_is_usual_quiet():
 
 def test_a_warning_is_printed(capsys):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None)
-    train([saliency])
+    train([saliency], model=linear(rate=0.01))  # which stays below an effect of 1
     printed = capsys.readouterr().out
     assert f"saliency: warning: {saliency.warnings[0].sentence}" in printed
 
