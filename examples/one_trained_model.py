@@ -1,4 +1,4 @@
-"""The classic picture from Python: a trained model, an image, the heatmap.
+"""One trained model, a few images: their saliency maps as heatmaps and overlays.
 
 Run: python examples/one_trained_model.py
 """
@@ -24,7 +24,7 @@ model = keras.Sequential(
     ]
 )
 model.compile("adam", "sparse_categorical_crossentropy")
-model.fit(images, digits.target, epochs=5, verbose=0)
+model.fit(images[5:], digits.target[5:], epochs=5, verbose=0)
 
 few = images[:5]
 maps = saliency_maps(model, few)  # of the predicted classes

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from keras_saliency import TESTS
+from keras_saliency.data.reports import Effect, Verdict
+from keras_saliency.detection.sentences import sentence
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -50,14 +52,31 @@ def run(tmp_path: Path, pytestconfig: pytest.Config) -> Run:
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def without_numbers(text: str) -> str:
+    return re.sub(r"-?\d+(\.\d+)?", "0", text)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_python_blocks_of_a_document_run_in_order(
+def test_the_python_blocks_of_a_document_run_in_order_and_print_the_lines_that_it_shows(
     document: Path, tmp_path: Path, run: Run
 ) -> None:
+    text = document.read_text("utf-8")
     script = tmp_path / "blocks.py"
-    script.write_text(python_blocks(document.read_text("utf-8")), "utf-8")
+    script.write_text(python_blocks(text), "utf-8")
     ran = run(script)
     assert ran.returncode == 0, ran.stderr
+    shown = re.findall("^    (saliency: (?!alert).*)$", text, re.MULTILINE)
+    assert {*map(without_numbers, shown)} <= {*map(without_numbers, ran.stdout.splitlines())}
+
+
+def test_the_alert_that_the_readme_shows_is_what_an_alert_says_of_its_numbers() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("    saliency: alert: "))
+    shown = " ".join(line.strip() for line in lines[start : lines.index("", start)])
+    effect = Effect("region/top-left 4x4", effect=0.26, control=0.01, num_probes=120)
+    subject = "the region 'top-left 4x4'"
+    verdict = Verdict(effect, 0.15, 0.0008, 0.0, "fires", "", active=True, subject=subject)
+    assert shown == f"saliency: alert: epoch 2: {sentence(verdict, TESTS['region'], 'accuracy')}"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +120,8 @@ def test_the_table_of_tests_is_that_of_the_code() -> None:
     assert [*documented] == [*TESTS]
 
 
-def test_the_custom_test_of_the_example_catches_its_cue(run: Run) -> None:
+def test_the_custom_test_of_the_example_alone_catches_its_cue_and_is_quiet_without_it(
+    run: Run,
+) -> None:
     ran = run(ROOT / "examples" / "custom_test.py")
-    assert "light: accuracy drops by 100 points, epoch 1\n" in ran.stdout, ran.stderr
+    assert "striped: ['stripes']\nclean: []\n" in ran.stdout, ran.stderr
