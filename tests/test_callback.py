@@ -390,6 +390,7 @@ def test_a_log_that_cannot_be_written_warns_once_and_training_goes_on(tmp_path):
     assert saliency.history["step"] == [-1, 0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_full_disk_warns_once_and_training_goes_on(tmp_path):
     program = f"""
 import resource, signal, warnings
