@@ -52,14 +52,11 @@ def run(tmp_path: Path, pytestconfig: pytest.Config) -> Run:
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-<<<<<<< ours
 def without_numbers(text: str) -> str:
     return re.sub(r"-?\d+(\.\d+)?", "0", text)
 
 
-=======
 @pytest.mark.slow
->>>>>>> theirs
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_python_blocks_of_a_document_run_in_order_and_print_the_lines_that_it_shows(
     document: Path, tmp_path: Path, run: Run
