@@ -10,11 +10,13 @@ REQUIRED = "KERAS_SALIENCY_REQUIRE_BROWSER"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks the tests that drive a browser; those that share one or a server stay together."""
+    """Marks the tests that use a browser or a server; those that share one stay together."""
     for item in items:
         fixtures = {*item.fixturenames}
         if "chromium" in fixtures:
             item.add_marker("browser")
+        if "board" in fixtures:
+            item.add_marker("slow")
         if fixtures & {"chromium", "board"}:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 

@@ -390,6 +390,7 @@ def test_a_log_that_cannot_be_written_warns_once_and_training_goes_on(tmp_path):
     assert saliency.history["step"] == [-1, 0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_full_disk_warns_once_and_training_goes_on(tmp_path):
     program = f"""
 import resource, signal, warnings
@@ -531,7 +532,7 @@ def test_floors_keep_what_is_usual_quiet():
 
 def test_a_warning_is_printed(capsys):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None)
-    train([saliency])
+    train([saliency], model=linear(rate=0.01))  # which stays below an effect of 1
     printed = capsys.readouterr().out
     assert f"saliency: warning: {saliency.warnings[0].sentence}" in printed
 

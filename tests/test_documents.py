@@ -56,6 +56,7 @@ def without_numbers(text: str) -> str:
     return re.sub(r"-?\d+(\.\d+)?", "0", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_python_blocks_of_a_document_run_in_order_and_print_the_lines_that_it_shows(
     document: Path, tmp_path: Path, run: Run
@@ -88,12 +89,14 @@ def test_the_files_that_a_document_links_to_exist(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs(example: Path, run: Run) -> None:
     ran = run(example)
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.slow
 def test_blocks_share_one_namespace_and_keep_their_line_numbers(tmp_path: Path, run: Run) -> None:
     markdown = "\n".join(
         ["Text", "```python", "a = 1", "```", "```bash", "rm", "```", "```python", "a + b", "```"]

@@ -252,6 +252,7 @@ def test_an_import_that_the_plugin_may_not_make_is_seen(statement: str) -> None:
     assert len(unknown_to_plugin(statement)) == 1
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_no_framework() -> None:
     code = (
         "import keras_saliency, sys; print({'keras', 'matplotlib', 'tensorflow'} & {*sys.modules})"

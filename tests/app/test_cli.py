@@ -235,6 +235,7 @@ def test_tensorboard_that_cannot_start_is_one_clear_line(tmp_path, capsys):
     assert "--port, --host: " in failed(capsys, "tensorboard", tmp_path, "--host", "203.0.113.1")
 
 
+@pytest.mark.slow
 def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
     code = (
         "import sys; from keras_saliency.app.cli import main; "
@@ -257,6 +258,7 @@ def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):
     assert "what follows -- is for TensorBoard" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
     assert main(["demo", "--log-dir", str(tmp_path / "logs")]) == 0
     lines = capsys.readouterr().out.split("\n")

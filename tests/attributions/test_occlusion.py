@@ -131,7 +131,7 @@ def test_the_scores_scale_is_the_maps_scale(power):
         ({"stride": 0}, ValueError, "stride: expected a positive integer"),
         ({"window": 7}, ValueError, r"window: expected 6 or less, as the input has \(6, 5\) place"),
         ({"window": 2, "stride": 3}, ValueError, "stride: expected 2 or less, as the window"),
-        ({"baseline": "mean"}, ValueError, "baseline: the probes can't be one here"),
+        ({"baseline": "mean"}, ValueError, "baseline: the probes cannot be one here"),
         ({"baseline": ["zero", "blurred"]}, ValueError, "baseline: expected one, received 2"),
         ({"baseline": "gray"}, ValueError, "baseline: expected one of"),
     ],

@@ -412,6 +412,7 @@ def test_what_keras_says_of_its_backend_counts(monkeypatch, use):
         use(model, PROBES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "needs"), [("numpy", "jax"), ("jax", "jax"), ("torch", "torch")]
 )
@@ -442,6 +443,7 @@ def test_a_backend_that_is_not_tensorflow(backend, needs):
     assert len(lines) == 2
 
 
+@pytest.mark.slow
 def test_mirrored_strategy():
     """Two logical CPU devices; the numbers are those of the same weights without a strategy."""
     printed = run_python(

@@ -266,6 +266,7 @@ def test_the_other_tabs_work(board):
     assert board.losses("saliency") == [(step, step / 2) for step in STEPS]
 
 
+@pytest.mark.slow
 def test_a_number_of_the_users_own_is_respected(logs, tmp_path):
     """By way of the command, which hands it on."""
     own = ["--", "--samples_per_plugin", "saliency=5,images=3"]
@@ -288,6 +289,7 @@ def test_a_number_of_the_users_own_is_respected(logs, tmp_path):
         assert f"  {board.url}/?tagFilter=%5Esaliency%7Cepoch_loss#timeseries" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("further", LOADERS.values(), ids=LOADERS)
 def test_without_tensorflow_and_without_data_the_other_tabs_work(plain_logs, tmp_path, further):
     def all_read(board):
@@ -301,6 +303,7 @@ def test_without_tensorflow_and_without_data_the_other_tabs_work(plain_logs, tmp
         assert board.index() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["keras_saliency.log.tags", "keras_saliency.plugin.runs"])
 def test_an_import_that_fails_costs_nothing_but_the_tab(logs, tmp_path, missing):
     def all_read(board):
@@ -348,6 +351,7 @@ def test_the_headers_asked_for_last_are_kept():
     assert texts.get("d") == "1234567890"
 
 
+@pytest.mark.slow
 def test_tensorboard_finds_the_loader_which_imports_nothing_heavy():
     (found,) = (
         point for point in entry_points(group="tensorboard_plugins") if point.name == tags.PLUGIN

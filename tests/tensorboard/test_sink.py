@@ -287,6 +287,7 @@ def test_a_crash_in_fit_loses_nothing_that_was_computed(tmp_path):
     assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == [-1, 0]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_loses_nothing_that_was_written(tmp_path):
     program = f"""
 import os

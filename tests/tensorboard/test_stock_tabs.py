@@ -19,8 +19,6 @@ from support.events import events
 from support.networks import fit, network, probes
 from support.servers import Board, serving, tensorboard_command
 
-pytestmark = pytest.mark.slow
-
 RATE = hp.HParam("rate", hp.Discrete([0.001, 0.01]))
 METRICS = ("saliency/probe_accuracy", "saliency/gini", "saliency/effect/border")
 RUNS = ("charts/saliency", "charts/saliency_2")

@@ -17,6 +17,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from support.programs import run_program
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "trackers.md"
 
 
@@ -147,6 +149,13 @@ def test_wandb_as_the_page_shows_it(tmp_path):
 # ---------------------------------------------------------------- ClearML
 
 
+def clearml_environment(directory):
+    """Reports go by a thread: at the end, ClearML waits ten seconds for a process of its own."""
+    settings = directory / "clearml.conf"
+    settings.write_text("sdk { development { report_use_subprocess: false } }")
+    return {"CLEARML_CACHE_DIR": str(directory / "cache"), "CLEARML_CONFIG_FILE": str(settings)}
+
+
 def curve(tag):
     """ClearML's metric and variant of a scalar: what is before the last slash, and after it."""
     metric, _, variant = tag.rpartition("/")
@@ -171,7 +180,7 @@ task = Task.init(
 {FIT}
 task.close()
 """
-    run(script, tmp_path, CLEARML_CACHE_DIR=str(tmp_path / "cache"))
+    run(script, tmp_path, **clearml_environment(tmp_path))
     expected = stock(tmp_path / "logs" / "saliency")
     assert has_evidence(expected)
     (log,) = tmp_path.glob("cache/offline/*/metrics.jsonl")
@@ -202,8 +211,7 @@ task.close()
 
 def test_clearml_as_the_page_shows_it(tmp_path):
     needs("clearml")
-    env = {"CLEARML_CACHE_DIR": str(tmp_path / "cache"), "CLEARML_OFFLINE_MODE": "1"}
-    run(page("clearml"), tmp_path, **env)
+    run(page("clearml"), tmp_path, CLEARML_OFFLINE_MODE="1", **clearml_environment(tmp_path))
     (log,) = tmp_path.glob("cache/offline/*/metrics.jsonl")
     stored = [event for line in log.read_text().splitlines() for event in json.loads(line)]
     found = [event["iter"] for event in stored if event["variant"] == "probe_accuracy"]
