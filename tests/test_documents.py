@@ -14,6 +14,7 @@ import pytest
 from keras_saliency import TESTS
 from keras_saliency.data.reports import Effect, Verdict
 from keras_saliency.detection.sentences import sentence
+from keras_saliency.metrics.catalog import METRICS
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -139,6 +140,14 @@ def test_the_tables_of_tests_are_those_of_the_code() -> None:
         for name in names.split(", ")
     }
     assert remedies == {name: test.remedy for name, test in TESTS.items()}
+
+
+def test_the_page_of_tags_has_every_kind_of_metric() -> None:
+    documented = set(
+        re.findall("`saliency/([a-z_]+)", (ROOT / "docs" / "tags.md").read_text("utf-8"))
+    )
+    kinds = {kind for kind in METRICS if not kind.startswith("object_")}
+    assert kinds - documented == set()
 
 
 def test_the_custom_test_of_the_example_alone_catches_its_cue_and_is_quiet_without_it(
