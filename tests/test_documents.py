@@ -150,6 +150,7 @@ def test_the_page_of_tags_has_every_kind_of_metric() -> None:
     assert kinds - documented == set()
 
 
+@pytest.mark.slow
 def test_the_custom_test_of_the_example_alone_catches_its_cue_and_is_quiet_without_it(
     run: Run,
 ) -> None:
