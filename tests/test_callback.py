@@ -14,6 +14,8 @@ from support.networks import CLASSES, data, fit, network, probes
 from support.planted import SIDE, TAG, linear, tagged_probes, train
 from support.programs import run_program
 
+pytestmark = pytest.mark.slow  # each test trains a model
+
 
 class Noise(keras.layers.Layer):
     """Draws from Keras' global seed generator, in inference too."""

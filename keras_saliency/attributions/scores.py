@@ -200,12 +200,12 @@ def check_head(head: Head, outputs: Array, logits: Array, score: ScoreFunction) 
         values = "probabilities" if score in ("probability", "log_probability") else "logits"
         raise ValueError(
             f"score={score_name(score)!r}: expected a model that ends in a softmax, a sigmoid or "
-            f"in {values}; its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from "
-            f"the operation {head.operation.name!r} ({head.activation}), and the {values} "
-            "cannot be derived from that. Choose one: end the model in logits, or in a Keras "
-            "softmax or sigmoid; score='logit', 'probability' or 'log_probability', whichever its outputs "
-            "are; 'output' to explain them as they are; or a callable (outputs, targets) -> "
-            "(num_probes,)."
+            f"in {values}; its outputs ({outputs.min():.3g} to {outputs.max():.3g}) come from the "
+            f"operation {head.operation.name!r} ({head.activation}), and the {values} cannot be "
+            "derived from them. Choose one: end the model in logits, or in a Keras softmax or "
+            "sigmoid; pass score='logit', 'probability' or 'log_probability', whichever fits the "
+            "outputs; pass score='output' to explain the outputs unchanged; or pass a callable "
+            "(outputs, targets) -> (num_probes,)."
         )
 
 

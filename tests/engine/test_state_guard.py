@@ -26,6 +26,8 @@ from support.small_nets import (
     net_with,
 )
 
+pytestmark = pytest.mark.slow  # each test trains a model
+
 
 @pytest.fixture(autouse=True)
 def same_weights():

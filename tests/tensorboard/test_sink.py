@@ -15,6 +15,8 @@ from support.networks import CLASSES, fit, network, probes
 from support.planted import TAG, Teacher, linear, tagged_probes, train
 from support.programs import run_program
 
+pytestmark = pytest.mark.slow  # each test trains a model
+
 SCALARS = {
     f"saliency/{name}"
     for name in (
