@@ -1,4 +1,4 @@
-"""Fewer of what there is: some of many things, arrays made smaller by whole blocks."""
+"""Makes data smaller: evenly spaced indices, block averages, rounding to uint8."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_saliency.data.reports import Array
 
 
 def evenly(total: int, at_most: int) -> Array:
-    """Indices of `at_most` of `total` things, evenly spaced; all where there are no more.
+    """Indices of `at_most` items out of `total`, evenly spaced; all indices if there are fewer.
 
     Example:
         >>> evenly(9, 3).tolist(), evenly(2, 3).tolist()
@@ -20,14 +20,14 @@ def evenly(total: int, at_most: int) -> Array:
 
 
 def thumbnails(values: Any, at_most: int) -> Array:
-    """Maps or images made smaller by averaging whole blocks, until no side passes `at_most`.
+    """Downsamples maps or images by averaging blocks, until no side is longer than `at_most`.
 
     Args:
         values: `(num_probes, height, width, ...)`.
-        at_most: The longer side's length afterwards, in pixels.
+        at_most: The maximum length of the longer side, in pixels.
 
     Returns:
-        The block means; rows and columns that fill no whole block form a narrower one.
+        The block means. If a side is not a multiple of the block size, its last block is smaller.
     """
     block = -(-max(values.shape[1:3]) // at_most)
     if block == 1:
@@ -36,10 +36,10 @@ def thumbnails(values: Any, at_most: int) -> Array:
 
 
 def rounded(pictures: Array) -> Array:
-    """Pictures as uint8: each value, from 0 to 255, becomes the nearest whole number.
+    """Pictures as uint8: each value, from 0 to 255, is rounded to the nearest integer.
 
-    Halves are rounded up. Means of pixels go through here wherever they are shown or kept, so that
-    the same picture is the same everywhere.
+    Halves are rounded up. All averaged pixels are rounded by this function before they are shown
+    or stored, so that the same picture has the same pixels everywhere.
 
     Example:
         >>> rounded(np.array([0.49, 0.5, 254.5, 255.0])).tolist()
@@ -49,13 +49,13 @@ def rounded(pictures: Array) -> Array:
 
 
 def _block_means(values: Array, axis: int, block: int) -> Array:
-    """Means of `block` neighbours along an axis, of fewer at its end where need be; float32."""
+    """Means of `block` neighbours along an axis, float32; the last block may be smaller."""
     source = np.moveaxis(values, axis, 0)
     sums = np.zeros((-(-len(source) // block), *source.shape[1:]))  # float64: no sum overflows
     sizes = np.zeros(len(sums))
     for offset in range(block):
         part = source[offset::block]
-        with np.errstate(invalid="ignore"):  # of inf and -inf the mean is nan
+        with np.errstate(invalid="ignore"):  # the mean of inf and -inf is nan
             sums[: len(part)] += part
         sizes[: len(part)] += 1
     sums /= sizes.reshape(-1, *(1 for _ in sums.shape[1:]))

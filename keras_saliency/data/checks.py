@@ -1,4 +1,4 @@
-"""Argument checks: what is wrong, what was expected, what was received, how to fix it."""
+"""Argument checks. Each error says what was expected, what was received, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def check_positive_int(argument: str, value: object, *, hint: str) -> int:
 
 
 def check_bool(argument: str, value: object) -> bool:
-    """Returns `value`, a bool.
+    """Returns `value`, which must be a bool.
 
     Raises:
-        TypeError: It is not a bool.
+        TypeError: `value` is not a bool.
     """
     if not isinstance(value, bool):
         raise TypeError(f"{argument}: expected True or False, received {value!r}.")
@@ -33,11 +33,11 @@ def check_bool(argument: str, value: object) -> bool:
 
 
 def check_choice(argument: str, value: Any, choices: Collection[str]) -> Any:
-    """Returns `value`, one of the strings `choices`.
+    """Returns `value`, which must be one of the strings in `choices`.
 
     Raises:
         TypeError: `value` is not a string.
-        ValueError: `value` is none of the choices.
+        ValueError: `value` is not one of the choices.
     """
     listed = ", ".join(repr(choice) for choice in choices)
     if not isinstance(value, str):

@@ -1,7 +1,7 @@
-"""The kinds of input a model can take, and the checks of their arrays.
+"""The kinds of input that a model can take, and the checks of their arrays.
 
-An image has two spatial axes and a channel axis; there are series, volumes, plain features and
-tokens besides. A saliency map has one value for each place: the axes of the input, without the
+An image has two spatial axes and a channel axis. Other kinds are series, volumes, plain features
+and tokens. A saliency map has one value per position: it has the axes of the input, without the
 channels.
 """
 
@@ -21,7 +21,7 @@ KINDS = {
     "features": ("features",),
     "tokens": ("tokens",),
 }
-"""The kinds of input by name, and the axes of one. Tokens are integers."""
+"""The axes of one input, by the name of its kind. Tokens are integers."""
 
 
 def map_axes(kind: str) -> tuple[str, ...]:
@@ -35,20 +35,20 @@ def map_axes(kind: str) -> tuple[str, ...]:
 
 
 def has_channels(kind: str) -> bool:
-    """Whether an input has a channel axis, the last."""
+    """Whether inputs of this kind have a channel axis, which is then the last."""
     return KINDS[kind][-1] == "channels"
 
 
 def checked_images(images: Any, kind: str) -> Array:
-    """A copy of the inputs, of the rank and dtype that their kind has.
+    """A copy of the inputs, after a check of their rank and dtype.
 
     Args:
         images: `(num_probes, *axes)`, finite numbers.
         kind: A key of `KINDS`.
 
     Raises:
-        TypeError: Not numbers, or tokens that are not integers.
-        ValueError: Another rank, no probe, or values that are not finite.
+        TypeError: The values are not numbers, or the tokens are not integers.
+        ValueError: The rank is wrong, there are no probes, or a value is not finite.
     """
     try:
         array = np.array(images)
@@ -64,12 +64,12 @@ def checked_images(images: Any, kind: str) -> Array:
         hint = ""
         if kind == "image":
             hint = (
-                " Add an axis with images[np.newaxis] for a single image, with "
+                " Add an axis with images[np.newaxis] for a single image, or with "
                 "images[..., np.newaxis] for gray images."
             )
         if others:
             kinds = " or ".join(map(repr, others))
-            hint += f" For other inputs of rank {array.ndim} pass kind={kinds}."
+            hint += f" For other inputs of rank {array.ndim}, pass kind={kinds}."
         raise ValueError(
             f"images: expected rank {len(axes) + 1}, (num_probes, {', '.join(axes)}), received "
             f"shape {array.shape}.{hint}"
@@ -80,7 +80,7 @@ def checked_images(images: Any, kind: str) -> Array:
     if broken.size:
         raise ValueError(
             f"images: expected finite numbers, received nan or infinity in probe {broken[0]} "
-            f"({broken.size} of {len(array)} probes). Leave these images out."
+            f"({broken.size} of {len(array)} probes). Remove these images."
         )
     return array
 
@@ -88,42 +88,44 @@ def checked_images(images: Any, kind: str) -> Array:
 def checked_held(
     held: Any, input_name: str | int | None, num_probes: int
 ) -> Mapping[str | int, Array]:
-    """Copies of the inputs that are held, read-only.
+    """Read-only copies of the held inputs.
 
     Raises:
-        TypeError: Not a dict of arrays; names are neither all strings nor all positions.
-        ValueError: An input has another number of rows; it is not said which input is explained.
+        TypeError: `held` is not a dict of arrays, or the names are neither all strings nor all
+            positions.
+        ValueError: An input has the wrong number of rows or values that are not finite, the name
+            of the explained input is missing, or the positions have gaps or duplicates.
     """
     if held is None:
         held = {}
     if not isinstance(held, Mapping):
         raise TypeError(
-            f"held: expected a dict from an input's name to its values, received "
+            f"held: expected a dict that maps the names of inputs to their values, received "
             f"{type(held).__name__}."
         )
     if held and input_name is None:
         raise ValueError(
-            f"input_name: expected the name of the input that is explained, beside those held "
+            f"input_name: expected the name of the input to explain, as other inputs are held "
             f"({', '.join(map(repr, held))}), received None."
         )
     names = [*held] if input_name is None else [input_name, *held]
     if len({type(name) for name in names}) > 1 or not all(type(n) in (str, int) for n in names):
         raise TypeError(
-            "input_name, held: expected names (strings), or positions in the model's list of "
-            f"inputs (integers), received {', '.join(map(repr, names))}."
+            "input_name, held: expected either names (strings) or positions in the model's list "
+            f"of inputs (integers), received {', '.join(map(repr, names))}."
         )
     if len({*names}) < len(names):
-        raise ValueError(f"held: {input_name!r} is the input that is explained; leave it out.")
+        raise ValueError(f"held: {input_name!r} is the input to explain. Remove it from held.")
     positions = [name for name in names if isinstance(name, int)]
     if positions and sorted(positions) != [*range(len(positions))]:
         raise ValueError(
-            f"input_name, held: expected the positions 0..{len(positions) - 1} once each, received "
-            f"{', '.join(map(repr, positions))}."
+            f"input_name, held: expected each of the positions 0..{len(positions) - 1} once, "
+            f"received {', '.join(map(repr, positions))}."
         )
     checked = {}
     for name, values in held.items():
         array = np.array(values)
-        if array.dtype == object and all(isinstance(one, str | bytes) for one in array.flat):
+        if array.dtype == object and all(isinstance(value, str | bytes) for value in array.flat):
             array = np.array(array, dtype="S" if isinstance(array.flat[0], bytes) else "U")
         if array.ndim == 0 or len(array) != num_probes:
             raise ValueError(
@@ -131,7 +133,9 @@ def checked_held(
                 f"{array.shape}."
             )
         if array.dtype.kind not in "iufbUS":
-            raise TypeError(f"held[{name!r}]: expected numbers or strings, got {array.dtype}.")
+            raise TypeError(
+                f"held[{name!r}]: expected numbers or strings, received dtype {array.dtype}."
+            )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"held[{name!r}]: expected finite numbers, received nan or infinity.")
         array.setflags(write=False)

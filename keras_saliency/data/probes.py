@@ -1,9 +1,9 @@
-"""`ProbeSet`: the fixed inputs that are asked about at every evaluation.
+"""`ProbeSet`: the fixed inputs that are explained at every evaluation.
 
-Arrays, everywhere in this module: images are `(num_probes, height, width, channels)`, channels
-last, on the scale the model is trained on; targets are `(num_probes,)` class indices; masks are
-bool, `True` on the object. If the input is not an image, `images` has the shape of its kind, and
-masks and regions the shape of its saliency map; see `keras_saliency.data.inputs.KINDS`.
+Throughout this module, images are `(num_probes, height, width, channels)`, on the scale that the
+model is trained on; targets are `(num_probes,)` class indices; masks are bool, `True` on the
+object. For other kinds of input, `images` has the axes of that kind, and masks and regions have the
+shape of its saliency map; see `keras_saliency.data.inputs.KINDS`.
 """
 
 from __future__ import annotations
@@ -25,39 +25,42 @@ from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import draw
 
 MIN_PER_CLASS = 4
-"""Fewer probes of a class than these are said, unless they were asked for."""
+"""`from_dataset` without `per_class` warns if a class yields fewer probes than this."""
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class ProbeSet:
-    """Labelled images that are explained again and again while a model trains.
+    """Labelled inputs that are explained repeatedly while a model trains.
 
-    Everything is checked once, here, copied, and read-only from then on, arrays and mappings
-    included. Choose probes from where the training data come from, best a validation split: a tag
-    that gives the class away can only be caught on images that carry it. To add masks or regions
-    later, use `dataclasses.replace(probes, regions=...)`.
+    The constructor checks all arguments and copies them. After that, all arrays and mappings are
+    read-only. Take the probes from the same source as the training data, preferably from the
+    validation split: a tag that reveals the class can only be detected in images that contain it.
+    To add masks or regions later, use `dataclasses.replace(probes, regions=...)`.
 
     Args:
-        images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as the model
-            is fed in training. Of another `kind`: its axes instead.
-        targets: `(num_probes,)` integers, the class explained for each probe; its label is the
-            usual choice.
-            `None`: the model's prediction at the first evaluation, from then on fixed.
+        images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as in
+            training. Other kinds of input have the axes of their `kind`.
+        targets: `(num_probes,)` integers, the class to explain for each probe, usually its label.
+            `None`: the model's predictions at the first evaluation, which are then kept.
         masks: `(num_probes, height, width)` bool, where the object is.
-        regions: Named places, each bool `(height, width)` (the same for all probes) or
-            `(num_probes, height, width)`: a suspect tag, a border. Kept with one mask per probe.
-        groups: `(num_probes,)` integers or strings, a label per probe for worst-group numbers.
+        regions: Named places, such as a suspect tag or a border. Each is bool, `(height, width)`
+            (the same for all probes) or `(num_probes, height, width)`. Stored with one mask per
+            probe.
+        groups: `(num_probes,)` integers or strings, one group label per probe, for worst-group
+            metrics.
         class_names: A name for every class, in the order of the class indices.
-        names: A name for every probe, all different; they become TensorBoard tags. Default:
-            the index, and the class where it is known.
-        kind: What is explained, a key of `keras_saliency.data.inputs.KINDS`.
-        data_format: How the model takes its input: `"channels_last"` or `"channels_first"`.
-            `images` have their channels last in any case.
-        held: Of a model with several inputs, those that are not explained but held as they are:
-            `(num_probes, ...)` each, by the model's name for it (the key, where the model takes a
-            dict), or by its position where the model takes a list.
-        input_name: Of such a model, which input `images` are: a name, or a position.
-        vocabulary: Of tokens, what each stands for, in the order of their numbers.
+        names: A unique name for every probe, used in TensorBoard tags. Default: the index, and the
+            class if it is known.
+        kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`.
+        data_format: The layout of the model's input: `"channels_last"` or `"channels_first"`.
+            `images` are channels last in both cases.
+        held: For a model with several inputs: the inputs that are not explained and keep their
+            values. A dict of `(num_probes, ...)` arrays. The keys are the model's names for these
+            inputs (the dict keys if the model takes a dict), or positions if the model takes a
+            list.
+        input_name: For a model with several inputs: the name or position of the input that
+            `images` contains.
+        vocabulary: For tokens: the text of each token, in the order of the token ids.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -125,11 +128,11 @@ class ProbeSet:
         freeze(self)
 
     def __repr__(self) -> str:
-        """Says how many probes of which shape; never their values."""
+        """The number and shape of the probes, and the fingerprint; never the values."""
         return f"ProbeSet({len(self)} probes of shape {self.images.shape[1:]}, {self.fingerprint})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ProbeSet:
-        """Itself: it cannot change, but copied arrays could."""
+        """Returns the object itself: it cannot change, but copied arrays could."""
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -141,16 +144,16 @@ class ProbeSet:
         return len(self.images)
 
     def class_name(self, index: int) -> str:
-        """The name of a class, or its index as text where no name was given."""
+        """The name of a class, or its index as text if it has no name."""
         names = self.class_names or ()
         return names[index] if 0 <= index < len(names) else str(index)
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change whenever images, targets or held inputs do.
+        """Sixteen hexadecimal digits that change whenever images, targets or held inputs change.
 
-        So they do with the shape or dtype of one of these, and with the name of a held input.
-        Masks, regions, groups and names do not change them.
+        The shapes, the dtypes and the names of held inputs count, too. Masks, regions, groups and
+        probe names do not.
         """
         arrays: list[tuple[Any, Array | None]] = [
             ("images", self.images),
@@ -179,31 +182,31 @@ class ProbeSet:
     ) -> ProbeSet:
         """Draws the same number of probes of every class from a data set.
 
-        The draw depends on `seed` and on the images alone, not on their order: a data set that
-        is shuffled anew at each pass gives the same probes. (One that augments at random does
-        not: draw before the augmentation.) An image that occurs twice in a class is drawn once.
-        One pass over the data is made.
+        The draw depends only on `seed` and on the images, not on their order. A data set that is
+        shuffled anew in each pass gives the same probes. (One that augments at random does not:
+        draw before the augmentation.) An image that occurs twice in a class is drawn once.
+        The data set is read once.
 
         Args:
-            dataset: A finite `tf.data.Dataset` of `(images, labels)`, batched or not; a pair of
+            dataset: A finite `tf.data.Dataset` of `(images, labels)`, batched or not; a tuple of
                 arrays `(images, labels)`; or a `keras.utils.PyDataset`. Sample weights are
                 ignored. Labels are class indices (whole-numbered floats and a trailing axis of
-                length 1 are fine) or one-hot rows.
-            per_class: Probes of each class. A class with fewer gives all it has, with a warning.
-                Default: what makes about 128 in all, from 4 to 32 of each class; tests of what
-                the model uses see little with fewer than 8.
-            seed: Another seed, another draw.
-            class_names: As in `ProbeSet`; default: the data set's own `class_names`, if any.
+                length 1 are accepted) or one-hot rows.
+            per_class: The number of probes per class. If a class has fewer images, all of them are
+                used, with a warning. Default: about 128 probes in total, from 4 to 32 per class.
+                With fewer than 8 per class, intervention tests detect little.
+            seed: The seed of the draw.
+            class_names: As in `ProbeSet`. Default: the data set's `class_names`, if it has them.
             kind: As in `ProbeSet`.
-            data_format: As in `ProbeSet`, and that of the data set.
-            input_name: Where the data set has several inputs, a dict or a tuple, the one that is
-                explained; the others are held.
+            data_format: As in `ProbeSet`; the images of the data set have the same format.
+            input_name: The input to explain, if the data set yields several inputs in a dict or a
+                tuple. The other inputs are held.
 
         Returns:
             Probes sorted by class.
 
         Raises:
-            TypeError: The data set or its elements are of another kind.
+            TypeError: The data set or its elements have an unsupported type.
             ValueError: The data set is empty or endless, or the labels are not classes.
 
         Example:
@@ -233,7 +236,7 @@ class ProbeSet:
         short = {label: len(kept) for label, kept in sorted(drawn.items()) if len(kept) < wanted}
         if short:
             warnings.warn(
-                f"per_class={wanted}: fewer different images were found of "
+                f"per_class={wanted}: found fewer different images for "
                 f"{', '.join(f'class {label} ({count})' for label, count in short.items())}.",
                 stacklevel=2,
             )
@@ -255,12 +258,12 @@ class ProbeSet:
 
 
 def _per_class(classes: int) -> int:
-    """As many probes of each class as make some 128 in all."""
+    """The number of probes per class that makes about 128 in total."""
     return max(MIN_PER_CLASS, min(32, 128 // classes))
 
 
 class _DefaultNames(tuple[str, ...]):
-    """Names that nobody gave: `dataclasses.replace` makes them anew, to fit new targets."""
+    """Default names: `dataclasses.replace` makes new ones, to match new targets."""
 
 
 def _checked_targets(
@@ -272,7 +275,7 @@ def _checked_targets(
     if array.ndim == 2 and array.shape[1] > 1:
         raise ValueError(
             f"targets: expected class indices of shape ({num_probes},), received shape "
-            f"{array.shape}. For one-hot rows pass np.argmax(targets, axis=-1)."
+            f"{array.shape}. For one-hot rows, pass np.argmax(targets, axis=-1)."
         )
     if array.shape != (num_probes,):
         raise ValueError(
@@ -305,8 +308,8 @@ def _checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) -
     array = np.array(mask)
     if array.dtype != np.bool_:
         raise TypeError(
-            f"{argument}: expected dtype bool (True inside), received {array.dtype}. Pass, for "
-            "instance, mask > 0."
+            f"{argument}: expected dtype bool (True inside), received {array.dtype}. For "
+            "example, pass mask > 0."
         )
     if array.shape not in shapes:
         expected = " or ".join(str(shape) for shape in shapes)
@@ -317,7 +320,7 @@ def _checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) -
 def _checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array]:
     if not isinstance(regions, Mapping):
         raise TypeError(
-            f"regions: expected a dict from name to mask, received {type(regions).__name__}."
+            f"regions: expected a dict that maps names to masks, received {type(regions).__name__}."
         )
     checked = {}
     for name, mask in regions.items():
@@ -325,7 +328,7 @@ def _checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array
             raise TypeError(f"regions: expected non-empty strings as names, received {name!r}.")
         array = _checked_mask(f"regions[{name!r}]", mask, [shape[1:], shape])
         if not array.any():
-            raise ValueError(f"regions[{name!r}]: expected at least one pixel that is True.")
+            raise ValueError(f"regions[{name!r}]: expected at least one pixel to be True.")
         array.setflags(write=False)
         checked[name] = np.broadcast_to(array, shape)
     return checked
@@ -364,11 +367,11 @@ def _checked_names(
     checked = _strings("names", names)
     if len(checked) != num_probes:
         raise ValueError(f"names: expected {num_probes} names, received {len(checked)}.")
-    twice = sorted({name for name in checked if checked.count(name) > 1})
-    if twice:
+    duplicates = sorted({name for name in checked if checked.count(name) > 1})
+    if duplicates:
         raise ValueError(
-            f"names: expected a different name for every probe, received {twice[0]!r} more than "
-            "once (of two pictures of one name TensorBoard keeps one)."
+            f"names: expected a different name for every probe, received {duplicates[0]!r} "
+            "more than once (TensorBoard would keep only one picture per name)."
         )
     return checked
 
@@ -377,8 +380,10 @@ def _checked_vocabulary(vocabulary: Any, kind: str) -> tuple[str, ...] | None:
     if vocabulary is None:
         return None
     if kind != "tokens":
-        raise ValueError(f"vocabulary: expected None with kind={kind!r}; tokens have one.")
-    return _strings("vocabulary", vocabulary, may_be_empty=True)  # as padding is, in Keras
+        raise ValueError(
+            f"vocabulary: expected None for kind={kind!r}. Only kind='tokens' has one."
+        )
+    return _strings("vocabulary", vocabulary, may_be_empty=True)  # Keras uses "" for padding
 
 
 def _strings(argument: str, values: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""What keeps a frozen record from changing: its arrays and mappings, read-only.
+"""Keeps frozen records from changing: their arrays and mappings become read-only.
 
-`dataclass(frozen=True)` only keeps fields from being set. What a field holds could still change,
-and pickling makes arrays writable again.
+`dataclass(frozen=True)` only prevents fields from being set. The value of a field could still
+change, and pickling makes arrays writable again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Value = TypeVar("Value")
 
 
 class ReadOnlyDict(dict[Key, Value]):
-    """A dict that cannot be changed; `dict(...)` makes a copy that can.
+    """A dict that cannot be changed; a copy made with `dict(...)` can.
 
-    It can be pickled and written as JSON, which `types.MappingProxyType` cannot.
+    Unlike `types.MappingProxyType`, it can be pickled and written as JSON.
 
     Example:
         >>> limits = ReadOnlyDict({"low": 0.5})
@@ -36,15 +36,15 @@ class ReadOnlyDict(dict[Key, Value]):
     clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Built again from a dict: the usual way would set its items one by one."""
+        """Pickles as a plain dict: by default, unpickling would set the items one by one."""
         return type(self), (dict(self),)
 
 
 def freeze(record: object) -> None:
-    """Makes the arrays of a record's fields read-only, and its mappings, and arrays in these.
+    """Makes the arrays and mappings in a record's fields read-only, and the arrays in the mappings.
 
-    For the end of a frozen record's constructor and of its `__setstate__`. The arrays are not
-    copied: whoever passed them finds them read-only, too.
+    Call it at the end of a frozen record's constructor and of its `__setstate__`. The arrays are
+    not copied: arrays that the caller passed become read-only, too.
     """
     for name, value in list(vars(record).items()):
         inner = value.values() if isinstance(value, Mapping) else [value]
@@ -56,6 +56,6 @@ def freeze(record: object) -> None:
 
 
 def restore(record: object, state: Mapping[str, Any]) -> None:
-    """What `__setstate__` of a frozen record does, so that a pickled or copied one is read-only."""
+    """Implements `__setstate__` of a frozen record: a pickled or copied one is read-only again."""
     vars(record).update(state)
     freeze(record)

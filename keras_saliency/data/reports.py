@@ -1,4 +1,4 @@
-"""`SaliencyReport`: the frozen record of one evaluation, and those of the interventions in it."""
+"""`SaliencyReport`: the frozen record of one evaluation, and the records of its interventions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One counterfactual image and what the model said of it: the evidence in pictures.
+    """One counterfactual image and the model's answer to it: evidence to look at.
 
     Attributes:
         recipient: Index of the probe that was changed.
-        donor: Index of the probe of another class that it was changed with.
-        image: `(height, width, channels)`, the recipient with what the donor gave.
-        prediction: The class predicted for it; -1 if unknown.
-        same_class_prediction: The same with a donor of the recipient's own class.
+        donor: Index of the probe of another class whose content was inserted.
+        image: `(height, width, channels)`, the recipient with the donor's content.
+        prediction: The class predicted for `image`; -1 if it is unknown.
+        same_class_prediction: The class predicted if the donor is of the recipient's own class.
     """
 
     recipient: int
@@ -51,31 +51,34 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """What one intervention found: one thing exchanged between probes, and the answers compared.
+    """The result of one intervention test.
 
-    `nan` where a number is undefined, all of them where `untestable` says why.
+    The test exchanges one thing between probes and compares the model's answers.
+
+    Numbers are `nan` if they are undefined. All are `nan` if `untestable` gives a reason.
 
     Attributes:
-        test: Which: `"region/<name>"`, `"background"`, `"border"`, `"thin_border"`, `"tint"`,
-            `"high_frequency"`, `"own_hot_spot"`, `"class_hot_spot"`, `"hot_window"`, `"groups"`.
-        effect: The region-swap effect: accuracy with the thing taken from a donor of the same
-            class, minus accuracy with it taken from one of another class; in -1..1, 0 if the
-            model does not use it. Of models without classes, the share (1 is all) of what
-            exchanging the whole image does to the score.
-        p_value: Of `effect` > 0, by a sign-flip test over the probes.
-        flip: The net flip rate: how much more often the answer turns to the donor's class than
-            under a donor of the same class; in -1..1, 0 if the model does not use it.
-        keep: Accuracy under donors of the same class, in 0..1: what the exchange spares.
-        control: The effect of the control, with the same donors: of a region or window, the same
-            shape elsewhere; of border, tint and finest detail, all but that; of own hot spots,
-            those away from the border; `nan` for other tests.
-        margin_p_value: Of `effect` > `control`.
-        control_p_value: Of `control` > 0.
+        test: The name of the test: `"region/<name>"`, `"background"`, `"border"`, `"thin_border"`,
+            `"tint"`, `"high_frequency"`, `"own_hot_spot"`, `"class_hot_spot"`, `"hot_window"`,
+            `"groups"`.
+        effect: The region-swap effect: accuracy with content from a donor of the same class, minus
+            accuracy with content from a donor of another class. In -1..1; 0 if the model does not
+            use the content. For models without classes: the change of the score, as a share of the
+            change that exchanging the whole image causes (1 is all of it).
+        p_value: The p-value of `effect` > 0, by a sign-flip test over the probes.
+        flip: The net flip rate: how much more often the answer changes to the donor's class than
+            with a donor of the same class. In -1..1; 0 if the model does not use the content.
+        keep: Accuracy with donors of the same class, in 0..1: what remains after the exchange.
+        control: The effect of the control, with the same donors. For a region or window: the same
+            shape elsewhere. For border, tint and high frequencies: everything but that. For own hot
+            spots: those away from the border. `nan` for other tests.
+        margin_p_value: The p-value of `effect` > `control`.
+        control_p_value: The p-value of `control` > 0.
         num_probes: How many probes were changed.
-        num_donors: Donors of each kind, per probe.
+        num_donors: The number of donors of each kind, per probe.
         window: A proposed window, in pixels; `None` for other tests.
-        target: The class of a proposal for one class.
-        untestable: Why no test could be made; empty if it was.
+        target: The class, if the proposal is for one class.
+        untestable: Why the test was not possible; empty if it was.
         examples: Up to four of the pairs in which the answer changed most.
     """
 
@@ -97,14 +100,14 @@ class Effect:
 
 @dataclass(frozen=True, eq=False)
 class InterventionResults:
-    """All interventions of one evaluation.
+    """The results of all interventions of one evaluation.
 
     Attributes:
-        effects: One for each test.
+        effects: One per test.
         blocked_because: Why no alert can be raised yet (the model is hardly better than chance);
-            empty if one can.
-        unit: What effects are measured in: `"accuracy"` or `"score"`.
-        passes: How many images the model was asked about.
+            empty if alerts are possible.
+        unit: The unit of the effects: `"accuracy"` or `"score"`.
+        passes: The number of images that the model was run on.
         note: What was left out, such as classes with too few probes; empty if nothing was.
     """
 
@@ -117,17 +120,18 @@ class InterventionResults:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a rule makes of one effect.
+    """The judgement of a rule on one effect.
 
     Attributes:
         effect: What was measured.
-        floor: What it has to reach.
-        p_value: Of an effect > 0, by Holm's method over all tests of the evaluation.
-        start: The effect at the first evaluation, as a rule before training; `nan` without one.
+        floor: The smallest effect for which the rule can fire.
+        p_value: The p-value of an effect > 0, corrected by Holm's method over all tests of the
+            evaluation.
+        start: The effect at the first evaluation, usually before training; `nan` without one.
         status: `"fires"`; `"finding"`: a significant effect that raises no alert, for the reason
-            given; `"quiet"`; `"untestable"`.
-        reason: For the status, in words; may be empty.
-        active: Whether an alert of this rule stands.
+            given; `"quiet"`; or `"untestable"`.
+        reason: The reason for the status, in words; may be empty.
+        active: Whether an alert of this rule is active.
         subject: What was exchanged, in words.
     """
 
@@ -143,23 +147,24 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Alert:
-    """What a rule has to say, and what that rests on.
+    """The message of a rule that fired, and the numbers behind it.
 
     Attributes:
-        level: `"warning"` when a rule fires, `"alert"` when it fires twice in a row.
+        level: `"warning"` if a rule fires, `"alert"` if it fires twice in a row.
         step: The report's step: Keras' 0-based epoch, -1 before training.
         rule: The name of the test, such as `"region/top-left"` or `"border"`.
-        sentence: All of it, in plain words.
-        assumption: Under which it is a problem, such as "your masks cover the object".
+        sentence: The whole message, in plain words.
+        assumption: The condition under which this is a problem, such as "your masks cover the
+            object".
         remedy: What to do about it.
         effect: The region-swap effect, as in `Effect`.
         flip: The net flip rate, as in `Effect`.
-        p_value: By Holm's method over all tests of the evaluation, in 0..1.
+        p_value: The p-value, corrected by Holm's method over all tests of the evaluation, in 0..1.
         control: The effect of the control; `nan` without one.
-        start: The effect at the first evaluation, as a rule before training; `nan` without one.
+        start: The effect at the first evaluation, usually before training; `nan` without one.
         num_probes: How many probes were changed.
         window: The window that the maps proposed, in pixels; `None` for other tests.
-        target: The class of a proposal for one class.
+        target: The class, if the proposal is for one class.
         examples: Pairs of probes to look at.
     """
 
@@ -186,33 +191,33 @@ class Alert:
 
 @dataclass(frozen=True, eq=False)
 class SaliencyReport:
-    """What one evaluation of a probe set found. All arrays and mappings are read-only.
+    """The result of one evaluation of a probe set. All arrays and mappings are read-only.
 
     Attributes:
-        step: When: Keras' 0-based epoch, -1 for the state before the first batch, or whatever
-            a custom training loop counts.
+        step: The number of the evaluation: Keras' 0-based epoch, -1 before the first batch, or
+            the count of a custom training loop.
         maps: `(num_probes, height, width)`, non-negative saliency maps on the raw scale of the
-            attribution; `nan` where the gradient is. For inputs other than images: their axes
+            attribution; `nan` where the gradient is `nan`. For other kinds of input: their axes
             without the channels, see `keras_saliency.data.inputs`.
         targets: `(num_probes,)` int, the class explained for each probe.
-        predictions: `(num_probes,)` int, the class predicted now; -1 if unknown:
-            the model's output is not one score per class; its logits are not finite; or, with a
-            custom `score`, it may be something else than logits or probabilities.
+        predictions: `(num_probes,)` int, the class predicted now. -1 if it is unknown: the output
+            of the model is not one score per class, its logits are not finite, or a custom `score`
+            is used and the output may be something other than logits or probabilities.
         confidences: `(num_probes,)` in 0..1, the probability of the predicted class; `nan`
             where `predictions` is -1.
         scores: `(num_probes,)`, the scalar that was differentiated.
         gradient_norms: `(num_probes,)`, the L2 norm of each probe's attribution (of the gradient
-            itself for `method="gradient"`): the magnitude that a map scaled for display lacks.
-        metrics: Named numbers computed from the above; `nan` where undefined. See
+            itself for `method="gradient"`). Heatmaps are scaled for display and do not show this
+            magnitude.
+        metrics: Named numbers computed from the arrays above; `nan` where undefined. See
             `keras_saliency.metrics.catalog`.
-        method: The name of what made `maps`.
-        signed_maps: The same as `maps` with their signs, where the reduction keeps them; else
-            `None`.
-        others: By their names, the maps of the further methods that were asked for; with their
-            signs, where the reduction keeps them.
-        interventions: What the interventions found; `None` where none were made.
-        verdicts: What the rules make of that, one for each effect.
-        alerts: What is new in it.
+        method: The name of the method that computed `maps`.
+        signed_maps: `maps` with their signs if the reduction keeps them, else `None`.
+        others: The maps of all further methods, by the name of the method; with their signs if the
+            reduction keeps them.
+        interventions: The results of the interventions; `None` if there were none.
+        verdicts: The judgements of the rules, one per effect.
+        alerts: The alerts and warnings that are new at this step.
     """
 
     step: int
@@ -240,7 +245,7 @@ class SaliencyReport:
         restore(self, state)
 
     def is_same_state(self, other: SaliencyReport) -> bool:
-        """Whether the model was the same, as far as what it said and its maps tell."""
+        """Whether the scores, predictions and maps of two reports are equal."""
         pairs = (
             (self.scores, other.scores),
             (self.predictions, other.predictions),

@@ -1,4 +1,4 @@
-"""Drawing labelled images from any data set that Keras trains on."""
+"""Draws labelled images from any data set that Keras can train on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Array
 
 Row = dict[str | int | None, Array]
-"""What a model is fed of one probe, by the names of its inputs; `None` is the only one."""
+"""The inputs of one probe, by their names; the name is `None` if there is only one input."""
 
 
 def draw(
@@ -24,26 +24,27 @@ def draw(
     input_name: str | int | None = None,
     kind: str = "image",
 ) -> dict[int, list[Row]]:
-    """The images of each class whose keyed hash is smallest: a draw without order.
+    """The images of each class with the smallest keyed hash: a draw that ignores the order.
 
     Args:
-        dataset: As `ProbeSet.from_dataset` takes it; one pass is made.
-        per_class: From the number of classes to that of images of each class, at most; it may
-            not rise. Equal images count once.
+        dataset: As in `ProbeSet.from_dataset`; it is read once.
+        per_class: Maps the number of classes to the maximum number of images per class. It must
+            not increase. Equal images count once.
         seed: The key of the hash.
-        input_name: Which of several inputs is explained; of equal ones, one is drawn.
-        kind: A key of `KINDS`, what the input is.
+        input_name: The input to explain, if there are several. Of rows in which it is equal, one is
+            drawn.
+        kind: The kind of input, a key of `KINDS`.
 
     Returns:
         Rows by class index.
 
     Raises:
-        TypeError: The data set or its elements are of another kind.
+        TypeError: The data set or its elements have an unsupported type.
         ValueError: The data set is endless, or the labels are not classes.
     """
     key = seed.to_bytes(16, "little", signed=True)
     kept: dict[int, list[tuple[int, Row]]] = {}
-    at_most = 0
+    max_rows = 0
     for inputs, labels in _batches(dataset, input_name, kind):
         for position, label in enumerate(labels):
             row = {name: values[position] for name, values in inputs.items()}
@@ -51,14 +52,14 @@ def draw(
             rank = -int.from_bytes(digest, "big")
             if int(label) not in kept:
                 kept[int(label)] = []
-                at_most = per_class(len(kept))
+                max_rows = per_class(len(kept))
                 for heap in kept.values():
-                    while len(heap) > at_most:
+                    while len(heap) > max_rows:
                         heapq.heappop(heap)
             heap = kept[int(label)]
             if any(rank == other for other, _ in heap):
                 continue
-            if len(heap) < at_most:
+            if len(heap) < max_rows:
                 heapq.heappush(heap, (rank, _copied(row)))
             elif rank > heap[0][0]:
                 heapq.heapreplace(heap, (rank, _copied(row)))
@@ -75,12 +76,14 @@ def _copied(row: Row) -> Row:
 def _batches(
     dataset: Any, input_name: str | int | None, kind: str
 ) -> Iterator[tuple[dict[str | int | None, Array], Array]]:
-    """Yields inputs by name, and labels, of any of the kinds of data set that Keras trains on."""
+    """Yields inputs by name, and labels, from any data set that Keras can train on."""
     if isinstance(dataset, tuple):
         elements: Any = iter([dataset])
     elif hasattr(dataset, "element_spec"):
         if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-            raise ValueError("dataset: expected a finite one, received an endless. Use .take(n).")
+            raise ValueError(
+                "dataset: expected a finite data set, received an endless one. Use .take(n)."
+            )
         elements = dataset.as_numpy_iterator()
     elif hasattr(dataset, "__getitem__") and hasattr(dataset, "num_batches"):
         if dataset.num_batches is None:
@@ -102,7 +105,7 @@ def _batches(
         if isinstance(element[1], Mapping | tuple | list) and not _is_array(element[1]):
             raise TypeError(
                 "dataset: expected one array of labels, received several. Select one first, for "
-                "instance with dataset.map."
+                "example with dataset.map."
             )
         inputs, labels = _named(element[0], input_name), np.asarray(element[1])
         images, axes = inputs[input_name], KINDS[kind]
@@ -113,31 +116,31 @@ def _batches(
         if images.ndim != len(axes) + 1:
             hint = ""
             others = [name for name, known in KINDS.items() if len(known) + 1 == images.ndim]
-            wanted = f"{kind.removesuffix('s')}s (batch, {', '.join(axes)})"
+            expected = f"{kind.removesuffix('s')}s (batch, {', '.join(axes)})"
             if kind == "image":
                 hint = " Gray images need a channel axis: images[..., np.newaxis]."
             hint += f" Other kinds: {', '.join(others)}." if others else ""
-            raise ValueError(f"dataset: expected {wanted}, received shape {images.shape}.{hint}")
+            raise ValueError(f"dataset: expected {expected}, received shape {images.shape}.{hint}")
         yield inputs, _classes(labels, len(images))
 
 
 def _is_array(values: Any) -> bool:
-    """Whether a list is that of an array's rows, and not one of several arrays."""
+    """Whether a list holds the rows of one array, not several arrays."""
     return isinstance(values, list) and np.ndim(values[0]) <= 1
 
 
 def _named(inputs: Any, name: str | int | None) -> dict[str | int | None, Array]:
-    """A model's inputs by name, or by position in a list; `None` is the only one."""
+    """A model's inputs by name, or by position in a list; by `None` if there is only one."""
     several: dict[Any, Any] = {None: inputs}
     if isinstance(inputs, Mapping):
         several = dict(inputs)
     elif isinstance(inputs, tuple) or (isinstance(inputs, list) and not _is_array(inputs)):
         several = dict(enumerate(inputs))
     if name not in several:
-        received = "a single one" if None in several else ", ".join(map(repr, several))
+        received = "a single input" if None in several else ", ".join(map(repr, several))
         raise (TypeError if name is None else ValueError)(
-            "dataset: expected one array of images, or input_name= to say which of several inputs "
-            f"is explained; received input_name={name!r} and {received}."
+            "dataset: expected one array of images, or input_name= to select one of several "
+            f"inputs; received input_name={name!r} and {received}."
         )
     return {key: np.asarray(values) for key, values in several.items()}
 
@@ -148,7 +151,7 @@ def _is_one_hot(labels: Array) -> bool:
 
 
 def _classes(labels: Array, batch: int) -> Array:
-    """Class indices `(batch,)` from indices, whole floats, a column or one-hot rows."""
+    """Class indices `(batch,)` from indices, whole-numbered floats, a column or one-hot rows."""
     if labels.ndim == 2 and labels.shape[1] > 1:
         if not _is_one_hot(labels):
             raise ValueError("dataset: expected class indices or one-hot rows as labels.")

@@ -1,9 +1,9 @@
-"""Frozen records as JSON, and back: for whatever writes them to a log or to a file.
+"""Converts frozen records to JSON and back, for logs and files.
 
-JSON has no tuples, no arrays and no `nan`. The types of a record's fields say what its lists,
-dicts and nulls stand for, so that no file has to. A field may hold a bool, an integer, a float, a
-string, an array, a named tuple or another record, a tuple of these, a mapping from strings to
-these, or `None`.
+JSON has no tuples, no arrays and no `nan`. The types of a record's fields say how to read lists,
+dicts and nulls back, so files do not have to store types. A field may hold a bool, an integer, a
+float, a string, an array, a named tuple or another record, a tuple of these, a mapping from strings
+to these, or `None`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keras_saliency.data.reports import Array
 RecordT = TypeVar("RecordT")
 
 _ARRAY_KINDS = "biufU"
-"""Bools, integers, floats and strings, as `dtype.kind` has them."""
+"""The values of `dtype.kind` for bools, integers, floats and strings."""
 
 
 def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
@@ -34,10 +34,10 @@ def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
 
     Args:
         record: A dataclass instance.
-        leave_out: Names of fields to leave out, of the records inside this one too.
+        leave_out: Names of fields to leave out, also in nested records.
 
     Raises:
-        TypeError: `record` is not a dataclass instance, or a field holds something else.
+        TypeError: `record` is not a dataclass instance, or a field holds an unsupported value.
 
     Example:
         >>> from keras_saliency.data.reports import Effect, Window
@@ -57,17 +57,17 @@ def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
 def from_json(cls: type[RecordT], row: Mapping[str, Any], **more: Any) -> RecordT:
     """A record from what `to_json` returned, also after `json.dumps` and `json.loads`.
 
-    A float field that is `None` becomes `nan`. (So does one that was infinite.) Names that the
-    record does not have are ignored, and fields that `row` does not have take their defaults:
-    a record that gains a field with a default can still be read from an older file.
+    A float field that is `None` becomes `nan`, also if it was infinite before. Unknown names are
+    ignored, and fields that are missing from `row` take their defaults. So a record that gains a
+    field with a default can still be read from an older file.
 
     Args:
-        cls: A dataclass whose annotations name types of its module.
+        cls: A dataclass whose type annotations can be resolved in its module.
         row: Values by field name.
-        **more: Fields that are set to these values as they are, whatever `row` says.
+        **more: Values of fields, used as they are. They take precedence over `row`.
 
     Raises:
-        TypeError: A value has another type than its field, or a field without a default is
+        TypeError: A value does not have the type of its field, or a field without a default is
             missing.
         ValueError: A list is longer or shorter than the tuple or array that it stands for.
 
@@ -90,7 +90,7 @@ def from_json(cls: type[RecordT], row: Mapping[str, Any], **more: Any) -> Record
 
 @functools.cache
 def _hints(cls: Hashable) -> dict[str, Any]:
-    """The type of every field, from a dataclass or a named tuple."""
+    """The type of every field of a dataclass or a named tuple."""
     hints = typing.get_type_hints(cls)
     if dataclasses.is_dataclass(cls):
         return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
@@ -98,7 +98,7 @@ def _hints(cls: Hashable) -> dict[str, Any]:
 
 
 def _plain(value: Any, leave_out: Collection[str]) -> Any:
-    """A value as JSON has it."""
+    """Converts a value to what JSON can hold."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -118,7 +118,7 @@ def _plain(value: Any, leave_out: Collection[str]) -> Any:
 
 
 def _typed(hint: Any, value: Any, name: str) -> Any:
-    """The value of a field from its JSON; `name` says which field, in an error."""
+    """Converts the JSON value of a field to the type of the field; `name` is used in errors."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and types.NoneType in arguments:

@@ -64,7 +64,7 @@ def test_kinds_and_formats_that_are_not_there():
         ProbeSet(values("image"), data_format="NCHW")
     with pytest.raises(TypeError, match="images: expected integers as tokens, received.*float64"):
         ProbeSet(values("features"), kind="tokens")
-    with pytest.raises(ValueError, match="vocabulary: expected None with kind='image'"):
+    with pytest.raises(ValueError, match="vocabulary: expected None for kind='image'"):
         probes("image", vocabulary=["a"])
     assert probes("tokens", vocabulary=["", "a"]).vocabulary == ("", "a")
 
@@ -74,10 +74,14 @@ def test_kinds_and_formats_that_are_not_there():
     [
         ({"held": [1]}, TypeError, "held: expected a dict"),
         ({"held": {"age": [1, 2, 3]}}, ValueError, "input_name: expected the name.*'age'"),
-        ({"input_name": "p", "held": {0: [1, 2, 3]}}, TypeError, "names .strings., or positions"),
-        ({"input_name": True}, TypeError, "names .strings., or positions"),
-        ({"input_name": "p", "held": {"p": [1, 2, 3]}}, ValueError, "'p' is the input that is"),
-        ({"input_name": 0, "held": {2: [1, 2, 3]}}, ValueError, r"positions 0\.\.1 once each"),
+        ({"input_name": "p", "held": {0: [1, 2, 3]}}, TypeError, "names .strings. or positions"),
+        ({"input_name": True}, TypeError, "names .strings. or positions"),
+        ({"input_name": "p", "held": {"p": [1, 2, 3]}}, ValueError, "'p' is the input to explain"),
+        (
+            {"input_name": 0, "held": {2: [1, 2, 3]}},
+            ValueError,
+            r"each of the positions 0\.\.1 once",
+        ),
         (
             {"input_name": "p", "held": {"age": [1, 2]}},
             ValueError,
@@ -133,7 +137,7 @@ def test_data_sets_of_another_kind():
         ProbeSet.from_dataset(given)
     with pytest.raises(ValueError, match=r"dataset: expected features .*\(3, 4, 2\)"):
         ProbeSet.from_dataset(given, kind="features")
-    with pytest.raises(ValueError, match="input_name='age' and a single one"):
+    with pytest.raises(ValueError, match="input_name='age' and a single input"):
         ProbeSet.from_dataset(given, kind="series", input_name="age")
     with pytest.raises(TypeError, match="input_name=None and 0, 1"):
         ProbeSet.from_dataset((given, given[1]), kind="series")
