@@ -363,7 +363,7 @@ BAD = [
     ("interventions", 3, TypeError, "interventions: expected 'auto', 'epoch', None .no tests. or"),
     ("on_alert", "print", ValueError, "on_alert: expected 'warn', 'stop', a function of an alert"),
     ("on_alert", 1, TypeError, "on_alert: expected 'warn', 'stop', a function of an alert, or"),
-    ("pictures", "hot", ValueError, "pictures: expected 'auto', None .no stock pictures. or"),
+    ("pictures", "hot", ValueError, "pictures: expected 'auto', None .no pictures. or"),
     ("compute", 32, TypeError, "compute: expected 'auto' or ks.Compute"),
 ]
 

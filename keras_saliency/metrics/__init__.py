@@ -1,1 +1,1 @@
-"""From saliency maps to numbers. Imports NumPy and SciPy only."""
+"""Metrics: numbers computed from saliency maps. Imports only NumPy and SciPy."""

@@ -1,8 +1,8 @@
-"""What there is to say of one evaluation in numbers, and what each number says.
+"""All metrics of an evaluation, and a description of each.
 
-A metric's *kind* is its name up to the first slash: `enrichment/top-left` is an `enrichment`.
-No metric by itself ever raises an alert. Some may propose a region, which is then tested by
-changing it; the others are health lines, to see that a run is what one thinks it is.
+The *kind* of a metric is its name up to the first slash: `enrichment/top-left` is an `enrichment`.
+No metric raises an alert by itself. Some may propose a region, which an intervention then tests.
+The others are diagnostics: they show whether a run is healthy.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Metric:
-    """What is to be known of a metric before it is read.
+    """The description of a kind of metric.
 
     Attributes:
         shows: What it shows, in one line.
-        chance: What a map, or a model, that knows nothing scores.
-        may_propose: Whether it may name a region to be tested; else it is a health line.
+        chance: The score of a random map or model.
+        may_propose: Whether it may propose a region to test. If not, it is a diagnostic.
     """
 
     shows: str
@@ -43,12 +43,12 @@ class Metric:
     may_propose: bool = False
 
 
-_ENRICHMENT = "saliency in {} against its share of the area"
-_RATIO = "enrichment of {} against that before training"
-_LARGEST = "the largest enrichment ratio of {} in a class"
-_RANK = "the highest pixels, as many as {} has: the share in it"
-_POINTING = "the share of maps whose highest pixel lies in {}"
-_TRANSLATED = "the share of all places with as much saliency as {}"
+_ENRICHMENT = "share of saliency in {}, divided by its share of the area"
+_RATIO = "enrichment of {}, divided by that before training"
+_LARGEST = "largest enrichment ratio of {} in any class"
+_RANK = "share of a map's highest pixels that lie in {}"
+_POINTING = "share of maps whose highest pixel lies in {}"
+_TRANSLATED = "share of all places with as much saliency as {}"
 _GROUPS = "enrichment of {} in one group of probes"
 
 _PLACES = {
@@ -62,33 +62,29 @@ _PLACES = {
 }
 
 METRICS: Mapping[str, Metric] = {
-    "gradient_norm": Metric(
-        "the mean L2 norm of the attribution: by default, of the gradient", "none"
-    ),
-    "confidence": Metric("the mean probability of the predicted class", "1 / classes"),
-    "probe_accuracy": Metric("the share of probes that are predicted right", "1 / classes"),
-    "dead_maps": Metric("the share of maps that are zero or not a number", "0"),
-    "map_similarity": Metric("rank correlation with the maps before", "0"),
+    "gradient_norm": Metric("mean L2 norm of the attribution; by default, the gradient", "none"),
+    "confidence": Metric("mean probability of the predicted class", "1 / classes"),
+    "probe_accuracy": Metric("accuracy on the probes", "1 / classes"),
+    "dead_maps": Metric("share of maps that are zero or not a number", "0"),
+    "map_similarity": Metric("rank correlation with the maps of the previous evaluation", "0"),
     "similarity_to_start": Metric("rank correlation with the maps before training", "0"),
     "gini": Metric("how unequally saliency is spread: 0 flat, 1 one pixel", "0.33 to 0.41"),
     "entropy": Metric("how evenly saliency is spread: 1 flat, 0 one pixel", "near 1"),
-    "border_enrichment": Metric(_ENRICHMENT.format("the outer tenth"), "1", True),
+    "border_enrichment": Metric(_ENRICHMENT.format("the border"), "1", True),
     "completeness_gap": Metric(
-        "how far integrated gradients are from adding up, as a share of the score's change", "0"
+        "error of the sum of the attributions, as a share of the score's change", "0"
     ),
     "worst_group_accuracy": Metric(
-        "the accuracy of the group that fares worst", "1 / classes", may_propose=True
+        "accuracy of the group with the lowest accuracy", "1 / classes", may_propose=True
     ),
-    "group_accuracy": Metric(
-        "the accuracy of one group of probes", "1 / classes", may_propose=True
-    ),
+    "group_accuracy": Metric("accuracy of one group of probes", "1 / classes", may_propose=True),
     "group_gap": Metric(
-        "the best group's accuracy minus the worst's",
-        "above 0; see group_gap_p_value",
+        "the best group's accuracy minus the worst group's",
+        "above 0; p: group_gap_p_value",
         may_propose=True,
     ),
     "group_gap_p_value": Metric(
-        "how often shuffled group labels give a gap as large", "uniform in 0..1", may_propose=True
+        "how often shuffled groups have as large a gap", "uniform in 0..1", may_propose=True
     ),
     **{k: Metric(text.format("the region"), c, True) for k, (text, c) in _PLACES.items()},
     **{
@@ -99,12 +95,12 @@ METRICS: Mapping[str, Metric] = {
 """All kinds of metrics, by name."""
 
 _EFFECTS = {
-    "effect": "What taking a thing from another class costs, in accuracy or score. Chance: 0. "
-    "An alert needs its rule's floor, twice in a row.",
-    "flip": "How much more often the answer then turns to that class. Chance: 0.",
-    "p_value": "How likely such an effect is of a model that does not use the thing.",
+    "effect": "Drop in accuracy or score if the cue comes from another class. Chance: 0. "
+    "Alert: above the floor, twice in a row.",
+    "flip": "How much more often the prediction then changes to that class. Chance: 0.",
+    "p_value": "How likely such an effect is if the model does not use the cue.",
 }
-"""What the interventions add to the metrics, by kind."""
+"""The descriptions of the metrics of interventions, by kind."""
 
 LOGGED = frozenset(
     {
@@ -118,12 +114,12 @@ LOGGED = frozenset(
         "enrichment",
     }
 )
-"""The kinds that go to Keras' `logs` and its progress bar; all others to the history and the log
-directory alone."""
+"""The kinds that are added to Keras' `logs` and shown in its progress bar. The others are only in
+the history and in the log directory."""
 
 
 def is_logged(name: str) -> bool:
-    """Whether a metric goes to Keras' `logs`, too.
+    """Whether a metric is added to Keras' `logs`.
 
     Example:
         >>> is_logged("enrichment/top-left"), is_logged("gini")
@@ -133,9 +129,9 @@ def is_logged(name: str) -> bool:
 
 
 def description(name: str) -> str:
-    """What a metric shows, in words; empty for one that this room does not make.
+    """The description of a metric, for TensorBoard; empty if the metric is not known.
 
-    Never longer than 127 bytes: ClearML silently loses what has a longer description.
+    It is at most 127 bytes long: ClearML silently loses metrics with a longer description.
 
     Example:
         >>> description("gini")[:76]
@@ -144,13 +140,13 @@ def description(name: str) -> str:
     if _family(name) not in METRICS:
         return _EFFECTS.get(_family(name), "")
     kind = METRICS[_family(name)]
-    use = "May propose a region" if kind.may_propose else "A health line"
+    use = "May propose a region" if kind.may_propose else "Diagnostic"
     shows = f"{kind.shows[0].upper()}{kind.shows[1:]}"
     return f"{shows}. Chance: {kind.chance}. {use}; never an alert."
 
 
 def descriptions() -> dict[str, str]:
-    """What every kind of metric shows, by kind."""
+    """The descriptions of all kinds of metrics, by kind."""
     return {kind: description(kind) for kind in (*METRICS, *_EFFECTS)}
 
 
@@ -169,18 +165,18 @@ def summarize(
     """All metrics of a report.
 
     Args:
-        report: What an evaluation found; its own `metrics` are not looked at.
-        probes: What it is about.
-        previous: The report before, for `map_similarity`.
-        before: The report of the state before training, for what is compared with that.
-        predicts: Whether the model predicts classes; if not, there are no accuracies.
+        report: The report of an evaluation; its `metrics` are ignored.
+        probes: The probes of the report.
+        previous: The report of the previous evaluation, for `map_similarity`.
+        before: The report from before training, for comparisons with the start.
+        predicts: Whether the model predicts classes. If not, there are no accuracies.
 
     Returns:
-        Number by name; the names depend on `probes` and `predicts` alone. `nan` where undefined,
-        as what lacks an earlier report.
+        The values by name; the names depend only on `probes` and `predicts`. Undefined values are
+        `nan`, such as comparisons with a report that is missing.
     """
     maps = in_planes(report.maps)
-    numbers = {
+    metrics = {
         "gradient_norm": float(report.gradient_norms.mean(dtype=np.float64)),
         "confidence": float(report.confidences.mean()),
         "dead_maps": dead_maps(maps),
@@ -190,48 +186,49 @@ def summarize(
         "entropy": entropy(maps),
     }
     if probes.kind == "image":
-        numbers["border_enrichment"] = localization.border_enrichment(maps)
+        metrics["border_enrichment"] = localization.border_enrichment(maps)
     if probes.targets is not None and predicts:
         correct = report.predictions == probes.targets
-        numbers["probe_accuracy"] = float(correct.mean())
+        metrics["probe_accuracy"] = float(correct.mean())
         if probes.groups is not None:
-            numbers |= _of_groups(correct, probes.groups, probes.targets)
+            metrics |= _group_metrics(correct, probes.groups, probes.targets)
     if probes.masks is not None:
-        found = _of_place(probes.masks, report, before, probes.groups)
-        numbers |= {f"object_{name}": value for name, value in found.items()}
+        object_metrics = _mask_metrics(probes.masks, report, before, probes.groups)
+        metrics |= {f"object_{name}": value for name, value in object_metrics.items()}
     for region, masks in probes.regions.items():
-        for name, value in _of_place(masks, report, before, probes.groups).items():
+        for name, value in _mask_metrics(masks, report, before, probes.groups).items():
             kind, slash, group = name.partition("/")
-            numbers[f"{kind}/{region}{slash}{group}"] = value
-    return numbers
+            metrics[f"{kind}/{region}{slash}{group}"] = value
+    return metrics
 
 
 def in_planes(maps: Array) -> Array:
-    """Maps of any input as those of images, `(num_probes, height, width)`.
+    """Reshapes maps of any kind of input to `(num_probes, height, width)`.
 
-    A series is one row; the slices of a volume lie below each other.
+    A series becomes one row; the slices of a volume are placed below each other.
     """
     return maps if maps.ndim == 3 else maps.reshape(len(maps), -1, maps.shape[-1])
 
 
 def completeness_gap(sums_and_changes: Array) -> float:
-    """How far attributions are from adding up to the change of the score.
+    """How much the sums of attributions differ from the changes of the score.
 
     Args:
-        sums_and_changes: `(num_probes, 2)`, the sum of each attribution, and what it should be.
+        sums_and_changes: `(num_probes, 2)`, the sum of each attribution and the change of the
+            score, which it should equal.
 
     Returns:
-        The sum of the differences' sizes over that of the changes'; `nan` where nothing
-        changes or a score is not finite.
+        The sum of the absolute differences, divided by the sum of the absolute changes. 0 is exact.
+        `nan` if no score changes or if a score is not finite.
     """
     total, change = np.asarray(sums_and_changes, np.float64).T
     if not np.isfinite(sums_and_changes).all():
         return NAN
-    whole = np.abs(change).sum()
-    return float(np.abs(total - change).sum() / whole) if whole > 0 else NAN
+    total_change = np.abs(change).sum()
+    return float(np.abs(total - change).sum() / total_change) if total_change > 0 else NAN
 
 
-def _of_groups(correct: Array, labels: Array, targets: Array) -> dict[str, float]:
+def _group_metrics(correct: Array, labels: Array, targets: Array) -> dict[str, float]:
     accuracies = groups.group_means(correct, labels)
     return {f"group_accuracy/{label}": value for label, value in accuracies.items()} | {
         "worst_group_accuracy": groups.worst_group_accuracy(correct, labels),
@@ -240,16 +237,16 @@ def _of_groups(correct: Array, labels: Array, targets: Array) -> dict[str, float
     }
 
 
-def _of_place(
+def _mask_metrics(
     masks: Array, report: SaliencyReport, before: SaliencyReport | None, labels: Array | None
 ) -> dict[str, float]:
-    """The metrics of a region or of the objects, by kind, and by group where there are any."""
+    """The metrics of a region or of the objects, by kind, and by group if there are groups."""
     maps, masks = in_planes(report.maps), in_planes(masks)
     now = localization.enrichments(maps, masks)
     start = np.full_like(now, NAN)
     if before is not None:
         start = localization.enrichments(in_planes(before.maps), masks)
-    numbers = {
+    metrics = {
         "enrichment": defined_mean(now),
         "enrichment_ratio": localization.enrichment_ratio(now, start),
         "largest_class_enrichment_ratio": localization.largest_class_enrichment_ratio(
@@ -261,8 +258,8 @@ def _of_place(
     }
     if labels is not None:
         by_group = groups.group_means(now, labels)
-        numbers |= {f"group_enrichment/{label}": value for label, value in by_group.items()}
-    return numbers
+        metrics |= {f"group_enrichment/{label}": value for label, value in by_group.items()}
+    return metrics
 
 
 def _similarity(report: SaliencyReport, other: SaliencyReport | None) -> float:
@@ -272,24 +269,24 @@ def _similarity(report: SaliencyReport, other: SaliencyReport | None) -> float:
 
 
 class _RankCache:
-    """The ranks of the maps that were looked at last, as long as those maps are in use.
+    """Caches the ranks of the most recently used maps while those maps exist.
 
-    The maps of a report are read-only, so that the same array has the same ranks. It is not kept
-    alive here: when the last report that holds it is gone, its ranks go, too.
+    The maps of a report are read-only, so the ranks of an array never change. The cache does not
+    keep the maps alive: when the last report that holds them is deleted, their ranks are deleted.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._ranks: dict[int, tuple[weakref.ref[Array], Array]] = {}  # by the identity of the maps
+        self._ranks: dict[int, tuple[weakref.ref[Array], Array]] = {}  # by the id of the maps
 
     def of(self, maps: Array) -> Array:
         key = id(maps)
-        known = self._ranks.pop(key, None)
-        found = known[1] if known and known[0]() is maps else ranks(in_planes(maps))
+        cached = self._ranks.pop(key, None)
+        result = cached[1] if cached and cached[0]() is maps else ranks(in_planes(maps))
         while len(self._ranks) >= self._size:
-            self._ranks.pop(next(iter(self._ranks), 0), None)  # the one not looked at for longest
-        self._ranks[key] = weakref.ref(maps, lambda _: self._ranks.pop(key, None)), found
-        return found
+            self._ranks.pop(next(iter(self._ranks), 0), None)  # the least recently used
+        self._ranks[key] = weakref.ref(maps, lambda _: self._ranks.pop(key, None)), result
+        return result
 
 
-_RANKS = _RankCache(size=4)  # now, before training, and the last ones of epochs and of batches
+_RANKS = _RankCache(size=4)  # now, before training, previous epoch and previous batch

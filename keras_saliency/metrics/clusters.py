@@ -1,8 +1,9 @@
 """Clusters of saliency maps: spectral relevance analysis (SpRAy).
 
-Images that a model decides by different means have maps of different shapes, and fall into
-different clusters. What a cluster means is for a person to see: a cluster of one class that looks
-at the same corner is worth a look, and no more. This is for exploration and never an alert.
+If a model uses different cues for different images, their maps have different shapes and fall into
+different clusters. A person has to decide what a cluster means: a cluster of one class whose maps
+all point at the same corner is worth a look. Clusters are for exploration; they never raise an
+alert.
 """
 
 from __future__ import annotations
@@ -17,31 +18,32 @@ from keras_saliency.data.reports import Array
 from keras_saliency.metrics.maps import shares, totals
 
 NEIGHBOURS = 10
-"""Each map is connected to this many nearest ones."""
+"""The number of nearest neighbours that each map is connected to."""
 
-THUMBNAIL_SIDE = 16
-"""Maps are compared at this size: averaged over whole blocks until no side is longer."""
+SIDE = 16
+"""Maps are averaged over blocks until no side is longer than this, and then compared."""
 
 MAX_CLUSTERS = 8
 
 
 def clusters(maps: Array) -> tuple[Array, Array]:
-    """Sorts maps into 2 to 8 clusters of alike ones.
+    """Sorts maps into 2 to 8 clusters of similar maps.
 
-    The maps, each divided by its sum, averaged down to 16 x 16 at most, are tied to their 10
-    nearest neighbours (Euclidean; ties of one direction count half). The smallest eigenvalues of
-    the normalised Laplacian of that graph tell how well it falls apart: as many are near 0 as
-    there are clusters. The largest gap between neighbours among the first 9 picks the number; the
-    clusters are found by k-means on the eigenvectors. The same maps give the same clusters.
+    Each map is divided by its sum, averaged down to at most 16 x 16 and connected to its 10 nearest
+    neighbours (Euclidean distance; connections in one direction count half). The smallest
+    eigenvalues of the normalised Laplacian of this graph show how well it can be divided: the
+    number of eigenvalues near 0 is the number of clusters. The largest gap between successive
+    eigenvalues among the first 9 determines the number of clusters, and k-means on the
+    eigenvectors assigns the maps. The same maps always give the same clusters.
 
     Args:
         maps: `(num_probes, height, width)`, non-negative.
 
     Returns:
-        labels: `(num_probes,)` int, 0 for the largest cluster; -1 for dead maps. All 0 with fewer
-            than 3 live maps.
-        eigenvalues: The smallest ones, ascending, in 0..2; at most 9. Maps that are all alike or
-            all different have no gap among them; they are divided nevertheless.
+        labels: `(num_probes,)` int, 0 for the largest cluster, -1 for dead maps. With fewer than 3
+            live maps, those are all 0.
+        eigenvalues: The smallest eigenvalues, at most 9, ascending, in 0..2. If the maps are all
+            similar or all different, there is no clear gap, but they are divided anyway.
 
     Example:
         >>> left, right = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
@@ -60,7 +62,7 @@ def clusters(maps: Array) -> tuple[Array, Array]:
     degrees = affinity.sum(axis=1)
     laplacian = np.eye(len(affinity)) - affinity / np.sqrt(np.outer(degrees, degrees))
     first = min(len(laplacian), MAX_CLUSTERS + 1)
-    # "evx": of so few maps, it does without waking other threads, which takes most of the time.
+    # "evx": for so few maps it starts no other threads, which would take most of the time.
     eigenvalues, vectors = eigh(laplacian, subset_by_index=(0, first - 1), driver="evx")
     gaps = np.diff(eigenvalues)[1:].round(9)  # between the second and the third, and so on
     number = 2 + int(gaps.argmax())
@@ -69,23 +71,23 @@ def clusters(maps: Array) -> tuple[Array, Array]:
 
 
 def _affinity(points: Array) -> Array:
-    """1 between points each of which is among the nearest of the other, 1/2 where one is."""
+    """1 between points that are neighbours of each other, 1/2 if only one is a neighbour."""
     distances = squareform(pdist(points))
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argsort(axis=1, kind="stable")[:, : min(NEIGHBOURS, len(points) - 1)]
-    ties = np.zeros(distances.shape)
-    np.put_along_axis(ties, nearest, 1, axis=1)
-    symmetric: Array = (ties + ties.T) / 2
+    connections = np.zeros(distances.shape)
+    np.put_along_axis(connections, nearest, 1, axis=1)
+    symmetric: Array = (connections + connections.T) / 2
     return symmetric
 
 
 def _divided(vectors: Array) -> Array:
-    """k-means of the rows, each of length 1, into as many clusters as there are columns."""
+    """The k-means labels of the rows, scaled to length 1; one cluster for each column."""
     lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
     rows = vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
     distances = ((rows - rows.mean(axis=0)) ** 2).sum(axis=1)
     chosen: list[int] = []
-    for _ in range(rows.shape[1]):  # each centre begins at the row that is farthest from the others
+    for _ in range(rows.shape[1]):  # each centre starts at the row farthest from the others
         chosen.append(int(distances.round(9).argmax()))
         from_last = ((rows - rows[chosen[-1]]) ** 2).sum(axis=1)
         distances = from_last if len(chosen) == 1 else np.minimum(distances, from_last)
@@ -95,7 +97,7 @@ def _divided(vectors: Array) -> Array:
 
 
 def _by_size(labels: Array) -> Array:
-    """The labels renamed: 0 for the largest cluster; of two alike, the one that begins first."""
+    """Renumbers labels by size: 0 for the largest cluster; equal sizes in order of appearance."""
     names, first, renamed, counts = np.unique(
         labels, return_index=True, return_inverse=True, return_counts=True
     )

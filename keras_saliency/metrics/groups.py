@@ -1,7 +1,7 @@
-"""Numbers by group of probes: does the model fare, or look, alike in all of them?
+"""Metrics by group of probes: does the model behave the same way in all groups?
 
-Groups are what a user knows beside the class: the hospital, the camera, with a tag or without.
-Arrays: everything is `(num_probes,)`; groups are integers or strings.
+Groups are what a user knows in addition to the class: the hospital, the camera, with or without a
+tag. All arrays are `(num_probes,)`; groups are integers or strings.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from keras_saliency.data.reports import Array
 from keras_saliency.metrics.maps import defined_mean
 
 PERMUTATIONS = 9999
-"""So many that the smallest p-value, 1e-4, stays below 0.01 by Holm's method over 20 tests."""
+"""Enough for the smallest p-value, 1e-4, to stay below 0.01 by Holm's method over 20 tests."""
 
 
 def group_means(values: Array, groups: Array) -> dict[str, float]:
-    """The mean of a number over each group's probes, by the group's name.
+    """The mean of the values in each group, by the name of the group.
 
     Args:
-        values: `(num_probes,)`: whether a probe is predicted right, for accuracies; enrichments.
-        groups: `(num_probes,)`, a label a probe.
+        values: `(num_probes,)`, such as enrichments, or whether each prediction is correct.
+        groups: `(num_probes,)`, the group of each probe.
 
     Returns:
-        In the order of the labels; probes with `nan` are left out; `nan` for a group without any.
+        The means, in the order of the group names. Probes with `nan` are ignored; a group that
+        has no other probes is `nan`.
 
     Example:
         >>> group_means(np.array([1.0, 0.0, 1.0]), np.array(["day", "day", "night"]))
@@ -34,13 +35,14 @@ def group_means(values: Array, groups: Array) -> dict[str, float]:
 
 
 def worst_group_accuracy(correct: Array, groups: Array) -> float:
-    """The accuracy of the group that fares worst, in 0..1.
+    """The accuracy of the group with the lowest accuracy, in 0..1.
 
-    Far below the accuracy over all where a model relies on what holds for most groups only.
+    It is far below the overall accuracy if the model relies on something that holds in most groups
+    but not in all.
 
     Args:
-        correct: bool `(num_probes,)`, whether a probe is predicted right.
-        groups: `(num_probes,)`, a label a probe.
+        correct: bool `(num_probes,)`, whether the prediction for each probe is correct.
+        groups: `(num_probes,)`, the group of each probe.
 
     Example:
         >>> worst_group_accuracy(np.array([True, True, False, True]), np.array([0, 0, 1, 1]))
@@ -55,7 +57,7 @@ def worst_group_accuracy(correct: Array, groups: Array) -> float:
 def group_gap(correct: Array, groups: Array) -> float:
     """The accuracy of the best group minus that of the worst, in 0..1.
 
-    0: all groups fare alike. Small groups differ by chance: see `group_gap_p_value`.
+    0: all groups have the same accuracy. Small groups differ by chance: see `group_gap_p_value`.
 
     Args:
         correct: As in `worst_group_accuracy`.
@@ -76,26 +78,25 @@ def group_gap(correct: Array, groups: Array) -> float:
 
 
 def group_gap_p_value(correct: Array, groups: Array, targets: Array, *, seed: int = 0) -> float:
-    """How often chance alone would make a `group_gap` as large as this.
+    """The probability that chance alone gives a `group_gap` this large or larger.
 
-    The group labels are shuffled among the probes of each class, 9999 times, always the same way;
-    `p = (1 + number of gaps as large or larger) / 10000`. That some classes are harder than others
-    does therefore not count as a gap. Where no group makes a difference, p is below 0.05 in one
-    of 20 models at most.
+    This is a permutation test. The groups are shuffled 9999 times among the probes of each class,
+    and `p = (1 + number of gaps as large or larger) / 10000`. Differences between easy and hard
+    classes therefore do not count as a gap. If the groups make no difference, p is below 0.05 for
+    at most one of 20 models.
 
-    A gap depends only on how many probes of each group are right. After a shuffle within a class,
-    these counts have a multivariate hypergeometric distribution, so they are drawn directly: time
-    and memory do not grow with the number of probes.
+    A gap depends only on the number of correct predictions in each group. After a shuffle within a
+    class, these counts have a multivariate hypergeometric distribution, so they are drawn
+    directly: time and memory do not grow with the number of probes.
 
     Args:
         correct: As in `worst_group_accuracy`.
         groups: As in `worst_group_accuracy`.
         targets: `(num_probes,)`, the class of each probe.
-        seed: Another seed, other shuffles.
+        seed: The seed of the shuffles. The same seed gives the same result.
 
     Returns:
-        In 0.0001..1; 1 where each class lies in a group of its own; `nan` with fewer than two
-        groups.
+        In 0.0001..1; 1 if every class lies in one group; `nan` with fewer than two groups.
 
     Example:
         >>> group_gap_p_value(np.arange(20) < 10, np.arange(20) < 10, np.zeros(20))
@@ -109,12 +110,14 @@ def group_gap_p_value(correct: Array, groups: Array, targets: Array, *, seed: in
         return float("nan")
     sizes = np.bincount(codes)
     generator = np.random.default_rng(seed)
-    right = np.zeros((PERMUTATIONS, len(labels)), np.int64)  # in each group, after each shuffle
+    correct_counts = np.zeros((PERMUTATIONS, len(labels)), np.int64)  # by shuffle and group
     for target in np.unique(targets):
         inside = targets == target
         members = np.bincount(codes[inside], minlength=len(labels))
-        num_right = int(np.count_nonzero(correct[inside]))
-        right += generator.multivariate_hypergeometric(members, num_right, size=PERMUTATIONS)
-    gaps = np.ptp(right / sizes, axis=1)
-    as_large = gaps >= group_gap(correct, groups) - 1e-9  # differences of fractions, rounded
+        num_correct = int(np.count_nonzero(correct[inside]))
+        correct_counts += generator.multivariate_hypergeometric(
+            members, num_correct, size=PERMUTATIONS
+        )
+    gaps = np.ptp(correct_counts / sizes, axis=1)
+    as_large = gaps >= group_gap(correct, groups) - 1e-9  # equal gaps may differ by rounding
     return float((1 + as_large.sum()) / (1 + PERMUTATIONS))

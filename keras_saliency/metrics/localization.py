@@ -1,7 +1,7 @@
-"""Saliency maps against masks: how much of them lies in a named place, and is that much by chance?
+"""Metrics of saliency maps and masks: how much saliency lies in a region, compared with chance.
 
-Arrays as in `metrics`. A probe counts in none of these numbers if its map is dead or its mask
-empty. Each name carries its chance value: what a map that knows nothing of the mask scores.
+Arrays are as in `maps`. Probes with a dead map or an empty mask are ignored. Each docstring gives
+the chance value: the score of a map that is independent of the mask.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RING_WIDTH = 0.1
 
 
 def enrichments(maps: Array, masks: Array) -> Array:
-    """How much more saliency each probe's mask holds than its area would by chance.
+    """The share of saliency in each probe's mask, divided by the mask's share of the area.
 
     Returns:
         `(num_probes,)` float64, see `enrichment`; `nan` for dead maps and empty masks.
@@ -36,18 +36,19 @@ def _enrichments(maps: Array, masks: Array) -> Array:
 
 
 def enrichment(maps: Array, masks: Array) -> float:
-    """How much more saliency a region holds than its area would by chance.
+    """How much more saliency lies in a region than expected by chance; the mean over the probes.
 
-    The share of a map's sum inside the region (the relevance mass accuracy of Arras et al.),
-    divided by the share of the area; the mean over the probes. 0: all saliency is outside;
-    1: chance, what a flat or a random map scores; area / region area at most: all is inside.
+    This is the share of a map's saliency that lies in the region (the relevance mass accuracy of
+    Arras et al.), divided by the region's share of the area. 0: all saliency is outside; 1:
+    chance, the score of a flat or a random map; area / region area, the maximum: all saliency is
+    inside.
 
     Args:
         maps: `(num_probes, height, width)`.
-        masks: bool, same shape or `(height, width)`. Probes with an empty mask are left out.
+        masks: bool, same shape or `(height, width)`. Probes with an empty mask are ignored.
 
     Returns:
-        The mean over probes with a live map and a mask; `nan` if there is none.
+        The mean over the probes with a live map and a mask; `nan` if there are none.
 
     Example:
         >>> enrichment(np.array([[[3.0, 1.0]]]), np.array([[True, False]]))
@@ -60,26 +61,26 @@ def enrichment(maps: Array, masks: Array) -> float:
 
 
 def enrichment_ratio(now: Array, before: Array) -> float:
-    """Enrichment now, divided by that before training: what training has added.
+    """The current enrichment divided by the enrichment before training: the effect of training.
 
-    Untrained networks and methods have a taste of their own: a bright tag that the model ignores
-    is enriched at the start, too. The ratio takes that out. 1: chance; above: saliency has moved
-    there; below: away, as from the background while an object is learnt.
+    Some regions are enriched before training, such as a bright tag that the model ignores. The
+    ratio corrects for that. 1: chance; above 1: saliency has moved into the region; below 1:
+    saliency has moved away, for example from the background while the model learns an object.
 
     Args:
-        now: `(num_probes,)`, `enrichments` now.
-        before: `(num_probes,)`, before training.
+        now: `(num_probes,)`, the current `enrichments`.
+        before: `(num_probes,)`, the `enrichments` before training.
 
     Returns:
         The ratio of the means over the probes that are defined at both times, 0 or more; `nan`
-        if there is none, or none with any saliency there before.
+        if there are no such probes, or if they had no saliency in the region before training.
 
     Example:
         >>> enrichment_ratio(np.array([3.0, 5.0]), np.array([1.0, 3.0]))
         2.0
 
     Reference:
-        Adebayo et al., on maps that point at what a model ignores. arXiv:2212.04629.
+        Adebayo et al., about maps that point at cues a model ignores. arXiv:2212.04629.
     """
     both = ~np.isnan(now) & ~np.isnan(before)
     if not before[both].any():
@@ -88,10 +89,11 @@ def enrichment_ratio(now: Array, before: Array) -> float:
 
 
 def largest_class_enrichment_ratio(now: Array, before: Array, targets: Array) -> float:
-    """The `enrichment_ratio` of the class that has the largest.
+    """The largest `enrichment_ratio` of any class.
 
-    A cue of a single class, as a tag on its images alone, vanishes in the mean over all. Of
-    several classes, the largest is above 1 by chance, the more so the fewer probes a class has.
+    A cue of a single class, such as a tag on the images of that class only, is lost in the mean
+    over all classes. With several classes, the largest ratio is above 1 by chance; fewer probes
+    per class make it larger.
 
     Args:
         now: As in `enrichment_ratio`.
@@ -99,7 +101,7 @@ def largest_class_enrichment_ratio(now: Array, before: Array, targets: Array) ->
         targets: `(num_probes,)`, the class of each probe.
 
     Returns:
-        0 or more; classes for which it is undefined are left out; `nan` if all are.
+        0 or more. Classes with an undefined ratio are ignored; `nan` if all are undefined.
 
     Example:
         >>> largest_class_enrichment_ratio(
@@ -115,10 +117,10 @@ def largest_class_enrichment_ratio(now: Array, before: Array, targets: Array) ->
 def rank_accuracy(maps: Array, masks: Array) -> float:
     """The share of a map's highest pixels that lie in the mask; the mean over the probes.
 
-    Of a mask of K pixels and the K highest pixels of the map, the relevance rank accuracy: their
-    overlap over K. 1: the mask holds all of them; 0: none. Pixels that tie for the last places
-    count by their share, so that a flat map scores exactly chance, the mask's share of the area,
-    whatever the order of its pixels.
+    This is the relevance rank accuracy: for a mask of K pixels, the share of the K highest pixels
+    of the map that lie in the mask. 1: all of them; 0: none of them. If pixels are tied at the
+    K-th place, each of them counts by the same fraction. A flat map therefore scores exactly
+    chance, the mask's share of the area.
 
     Args:
         maps: `(num_probes, height, width)`.
@@ -140,21 +142,22 @@ def rank_accuracy(maps: Array, masks: Array) -> float:
 
 def _rank_accuracy(maps: Array, masks: Array) -> Array:
     values, inside = maps.reshape(len(maps), -1), masks.reshape(len(maps), -1)
-    wanted = counts(inside)
-    last = values.shape[1] - wanted
+    mask_sizes = counts(inside)
+    last = values.shape[1] - mask_sizes
     ordered = np.partition(values, np.unique(last), axis=1)
     threshold = np.take_along_axis(ordered, last[:, np.newaxis], axis=1)
     above, tied = values > threshold, values == threshold
-    places = (wanted - counts(above)) / counts(tied)
-    result: Array = (counts(above & inside) + places * counts(tied & inside)) / wanted
+    tied_weight = (mask_sizes - counts(above)) / counts(tied)
+    result: Array = (counts(above & inside) + tied_weight * counts(tied & inside)) / mask_sizes
     return result
 
 
 def pointing_game(maps: Array, masks: Array) -> float:
     """The share of maps whose highest pixel lies in the mask.
 
-    1: every map points there; chance is the mask's share of the area. Where several pixels tie
-    for the highest, all of them have to lie in the mask: a flat map is not a hit.
+    1: the highest pixel of every map lies in the mask; chance: the mask's share of the area. If
+    several pixels are tied for the highest, all of them have to lie in the mask. A flat map is
+    therefore not a hit.
 
     Args:
         maps: `(num_probes, height, width)`.
@@ -168,8 +171,8 @@ def pointing_game(maps: Array, masks: Array) -> float:
         0.5
 
     Reference:
-        Zhang et al.: Top-down Neural Attention by Excitation Backprop. arXiv:1608.00507. Without
-        its tolerance of 15 pixels: widen the mask instead.
+        Zhang et al.: Top-down Neural Attention by Excitation Backprop. arXiv:1608.00507. The paper
+        has a tolerance of 15 pixels; here, widen the mask instead.
     """
     return defined_mean(by_probe(_points_inside, maps, np.broadcast_to(masks, maps.shape)))
 
@@ -180,25 +183,25 @@ def _points_inside(maps: Array, masks: Array) -> Array:
 
 
 def translated_mask_rank(maps: Array, masks: Array) -> float:
-    """The mask's rank among all places in the image where it could lie: is any place as good?
+    """The rank of the mask's place among all places in the image, by the saliency they hold.
 
-    The mask is moved, in its shape, to every place where its bounding box stays in the image; the
-    rank is the share of these places, its own among them, that hold at least as much saliency as
-    its own. 1 / number of places: no other place holds as much; 1: every one does. A map that
-    knows nothing of the mask has any rank, 0.5 on the mean; a flat map has 1. Contrast alone gives
-    a low rank to a tag that the model ignores: look at `enrichment_ratio`, too. On an object it
-    says little, since objects are no place like any other.
+    The mask is moved to every place where its bounding box stays in the image. The rank is the
+    share of these places, including the original one, that hold at least as much saliency as the
+    original. 1 / number of places: no other place holds as much; 1: every place does. If the map is
+    independent of the mask, the rank is 0.5 on average; for a flat map it is 1. A tag that the
+    model ignores can have a low rank because of its contrast, so compare with `enrichment_ratio`.
+    The rank says little about objects, since their places differ from the rest of the image.
 
-    Probes that share a mask, as those of a region do, share a rank, that of their mean map. Where
-    masks differ, as those of objects do, the result is the mean of their ranks, by probe.
+    Probes with the same mask, such as that of a fixed region, share a rank: the rank in their mean
+    map. If the masks differ, such as those of objects, the result is the mean rank over the probes.
 
     Args:
         maps: `(num_probes, height, width)`.
         masks: bool, same shape or `(height, width)`.
 
     Returns:
-        In (0, 1], an exact rank: masses that are equal up to the rounding of float32 count as
-        equal. `nan` without a live map with a mask that can be moved.
+        In (0, 1]. The rank is exact: sums that are equal up to float32 rounding count as equal.
+        `nan` if no probe has a live map and a mask that can be moved.
 
     Example:
         >>> corner = np.array([[True, False], [False, False]])
@@ -206,8 +209,8 @@ def translated_mask_rank(maps: Array, masks: Array) -> float:
         0.5
 
     Reference:
-        Arras, Osman, Samek: CLEVR-XAI, for the mass; the other places are its null distribution.
-        arXiv:2003.07258.
+        Arras, Osman, Samek: CLEVR-XAI, for the share of saliency in a mask; the other places are
+        its null distribution. arXiv:2003.07258.
     """
     masks = np.broadcast_to(masks, maps.shape)
     sharing: dict[bytes, list[int]] = {}
@@ -220,7 +223,7 @@ def translated_mask_rank(maps: Array, masks: Array) -> float:
 
 
 def _translated_rank(one_map: Array, mask: Array) -> float:
-    """The rank of one mask on one map."""
+    """The rank of one mask in one map."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     down = np.arange(-rows[0], len(mask) - rows[-1])
     right = np.arange(-columns[0], mask.shape[1] - columns[-1])
@@ -228,7 +231,7 @@ def _translated_rank(one_map: Array, mask: Array) -> float:
         return float("nan")
     values, inside = one_map.astype(np.float32), mask.astype(np.float32)
     spectrum = fft.rfft2(values) * fft.rfft2(inside).conj()
-    # By how much the mask was moved is the index; a negative one counts from the end, as it should.
+    # The index is the distance the mask was moved; negative ones count from the end, as in the FFT.
     masses = fft.irfft2(spectrum, s=mask.shape)[down][:, right]
     rounding = 1e-6 * np.sqrt((values * values).sum() * inside.sum())
     own = masses[rows[0], columns[0]]
@@ -257,11 +260,11 @@ def border(height: int, width: int, share: float) -> Array:
 
 
 def border_enrichment(maps: Array) -> float:
-    """`enrichment` of the `border`: how much saliency lies along the border.
+    """The `enrichment` of the `border`: how much saliency lies along the border.
 
-    1 is chance, the value before training is near it; with objects in the centre it falls as a
-    model learns. Where it stays while accuracy rises, ask what is at the border. The level is not
-    portable between data sets: objects that reach the border belong there.
+    1: chance; the value before training is close to 1. If the objects are in the centre, it falls
+    as the model learns. If it does not fall while the accuracy rises, check what is at the border.
+    Values are not comparable between data sets, since objects may reach the border.
 
     Returns:
         0 or more; `nan` if all maps are dead.

@@ -1,11 +1,12 @@
-"""Metrics of saliency maps alone: pure NumPy, one function each.
+"""Metrics of saliency maps alone: pure NumPy, one function for each metric.
 
-What they say of masks is in `localization`, of groups of probes in `groups`. None of these numbers
-shows that a model is right or wrong: they say how saliency is spread and whether it moves.
+Metrics of maps and masks are in `localization`, metrics by group of probes in `groups`. These
+metrics describe how saliency is spread and whether it changes. They do not show whether a model
+is right or wrong.
 
-Arrays, here and there: maps are `(num_probes, height, width)`, non-negative; masks are bool,
-`True` inside, and have that shape or `(height, width)`. A metric that is undefined is `nan`,
-never 0. A map is *dead* if it is zero everywhere, or if its sum is not finite: it points nowhere.
+Arrays, in all of these modules: maps are `(num_probes, height, width)`, non-negative; masks are
+bool, `True` inside, and have that shape or `(height, width)`. An undefined metric is `nan`, never
+0. A map is *dead* if it is zero everywhere or if its sum is not finite.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import numpy as np
 from keras_saliency.data.reports import Array
 
 _PIXELS_AT_ONCE = 2**15
-"""What fits a processor's cache; more than this many pixels at once take twice as long."""
+"""This many pixels fit into the processor's cache; larger batches take twice as long."""
 
 
 def dead_maps(maps: Array) -> float:
-    """The share of dead maps, in 0..1; a healthy run has 0.
+    """The share of dead maps, in 0..1. It is 0 in a healthy run.
 
     Example:
         >>> dead_maps(np.array([[[0.0, 0.0]], [[0.0, 1.0]]]))
@@ -36,27 +37,27 @@ def totals(maps: Array) -> Array:
     Returns:
         `(num_probes,)` float64, positive; `nan` for dead maps.
     """
-    sums: Array = maps.sum(axis=(1, 2), dtype=np.float64)  # no sum of float32 overflows it
+    sums: Array = maps.sum(axis=(1, 2), dtype=np.float64)  # sums of float32 cannot overflow here
     return np.where(np.isfinite(sums) & (sums > 0), sums, np.nan)
 
 
 def shares(maps: Array) -> Array:
-    """Each map divided by its own sum: how its saliency is spread, without its magnitude.
+    """Each map divided by its sum: the distribution of saliency, without its magnitude.
 
     Returns:
-        `(num_probes, height, width)` float64, every map summing to 1; `nan` for dead maps.
+        `(num_probes, height, width)` float64; every map sums to 1; `nan` for dead maps.
     """
-    spread: Array = maps / totals(maps)[:, np.newaxis, np.newaxis]
-    return spread
+    result: Array = maps / totals(maps)[:, np.newaxis, np.newaxis]
+    return result
 
 
 def mean_map(maps: Array) -> Array:
-    """The mean of all maps' `shares`: where the model looks on the whole.
+    """The mean of the `shares` of all maps: where the model looks on average.
 
-    A cue that sits in one place in all images, as a tag in a corner, stands out in it.
+    A cue that has the same place in all images, such as a tag in a corner, stands out in it.
 
     Returns:
-        `(height, width)` float64, summing to 1; dead maps are left out; `nan` if all are dead.
+        `(height, width)` float64, which sums to 1. Dead maps are ignored; `nan` if all are dead.
     """
     sums = totals(maps)
     alive = np.flatnonzero(~np.isnan(sums))
@@ -69,7 +70,7 @@ def mean_map(maps: Array) -> Array:
 
 
 def defined_mean(values: Array) -> float:
-    """The mean of the values that are not `nan`; `nan` if there is none.
+    """The mean of the values that are not `nan`; `nan` if all are `nan`.
 
     Example:
         >>> defined_mean(np.array([1.0, np.nan, 2.0]))
@@ -80,17 +81,17 @@ def defined_mean(values: Array) -> float:
 
 
 def by_probe(function: Callable[..., Array], maps: Array, *masks: Array) -> Array:
-    """A number for each probe with a live map and, if masks are given, a mask that is not empty.
+    """Computes one value for each probe with a live map and, if masks are given, non-empty masks.
 
     Args:
-        function: Takes maps and masks, of a few such probes at a time; gives a number for each.
+        function: Takes the maps and masks of a few such probes and returns one value for each.
         maps: `(num_probes, height, width)`.
-        *masks: Of the same shape.
+        *masks: Same shape as the maps.
 
     Returns:
-        `(num_probes,)` float64, `nan` for the other probes.
+        `(num_probes,)` float64; `nan` for the other probes.
     """
-    found = np.full(len(maps), np.nan)
+    result = np.full(len(maps), np.nan)
     step = max(1, _PIXELS_AT_ONCE // maps[0].size)
     for start in range(0, len(maps), step):
         part = [array[start : start + step] for array in (maps, *masks)]
@@ -99,25 +100,26 @@ def by_probe(function: Callable[..., Array], maps: Array, *masks: Array) -> Arra
             used &= counts(mask) > 0
         if used.any():
             chosen = part if used.all() else [array[used] for array in part]
-            found[start : start + step][used] = function(*chosen)
-    return found
+            result[start : start + step][used] = function(*chosen)
+    return result
 
 
 def counts(masks: Array) -> Array:
-    """The number of pixels that are True, of each mask."""
-    return np.array([np.count_nonzero(mask) for mask in masks])  # many times faster than a sum
+    """The number of `True` pixels in each mask."""
+    return np.array([np.count_nonzero(mask) for mask in masks])  # much faster than a sum
 
 
 def gini(maps: Array) -> float:
     """How unequally saliency is spread over the pixels; the mean over the probes.
 
-    The Gini index of each map, `1 - 2 sum_k (c_k / sum(c)) (N - k + 1/2) / N` with the N pixels
-    c_k in ascending order. 0: a flat map; 1 - 1/N: one pixel has all. A map of uniform random
-    numbers has 1/3, the absolute values of normal ones 0.41. Shortcuts raise it (a small tag) or
-    lower it (a tint): it tells that maps change, not whether they are right.
+    This is the Gini index of each map, `1 - 2 sum_k (c_k / sum(c)) (N - k + 1/2) / N`, with the N
+    pixels c_k in ascending order. 0: the map is flat; 1 - 1/N: one pixel has all saliency. A map
+    of uniform random numbers has 1/3, a map of absolute values of normal numbers 0.41. A shortcut
+    can raise it (a small tag) or lower it (a tint). It shows that maps change, not whether they
+    are right.
 
     Returns:
-        In 0..1; dead maps are left out; `nan` if all are dead.
+        In 0..1. Dead maps are ignored; `nan` if all are dead.
 
     Example:
         >>> gini(np.array([[[1.0, 0.0, 0.0, 0.0]]]))
@@ -140,20 +142,20 @@ def gini(maps: Array) -> float:
 def entropy(maps: Array) -> float:
     """How evenly saliency is spread over the pixels; the mean over the probes.
 
-    The entropy of each map's shares P, `-sum(P log P) / log(N)` of N pixels. 1: a flat map; 0:
-    one pixel has all. A map of uniform random numbers has 1 - 0.19 / log(N), 0.97 for 32 x 32
-    pixels. As with `gini`, shortcuts move it both ways.
+    This is the entropy of each map's shares P of N pixels, `-sum(P log P) / log(N)`. 1: the map is
+    flat; 0: one pixel has all saliency. A map of uniform random numbers has 1 - 0.19 / log(N),
+    which is 0.97 for 32 x 32 pixels. As with `gini`, a shortcut can raise or lower it.
 
     Returns:
-        In 0..1; dead maps are left out; `nan` if all are dead, or for maps of one pixel.
+        In 0..1. Dead maps are ignored; `nan` if all are dead or if maps have one pixel.
 
     Example:
         >>> entropy(np.array([[[1.0, 1.0, 0.0, 0.0]]]))
         0.5
 
     Reference:
-        Bhatt, Weller, Moura: Evaluating and Aggregating Feature-based Model Explanations, there
-        "complexity", here over its largest value. arXiv:2005.00631.
+        Bhatt, Weller, Moura: Evaluating and Aggregating Feature-based Model Explanations. Called
+        "complexity" there; here it is divided by its largest value. arXiv:2005.00631.
     """
     return defined_mean(by_probe(_entropy, maps)) if maps[0].size > 1 else float("nan")
 
@@ -169,19 +171,20 @@ def _entropy(maps: Array) -> Array:
 
 
 def map_similarity(maps: Array, previous: Array) -> float:
-    """Spearman's rank correlation of each map with its predecessor; the mean over the probes.
+    """Spearman's rank correlation of each map with an earlier one; the mean over the probes.
 
-    1: the maps rank their pixels alike, whatever their scale; 0: unrelated, what two random maps
-    score. It shows that saliency has settled or still moves, not whether it is right. Against the
-    maps before training it should fall as the model learns: a method whose maps stay as they
-    were shows the image or the architecture rather than what was learnt.
+    1: both maps rank their pixels in the same order, whatever their scale; 0: they are unrelated,
+    as two random maps are. It shows whether saliency has settled or still changes, not whether it
+    is right. The similarity to the maps before training should fall as the model learns. A method
+    whose maps do not change shows the image or the architecture, not what the model has learned.
 
     Args:
-        maps: Now, `(num_probes, height, width)`.
-        previous: Before, same shape.
+        maps: The current maps, `(num_probes, height, width)`.
+        previous: The earlier maps, same shape.
 
     Returns:
-        In -1..1; pairs in which a map is constant or not finite are left out; `nan` if all are.
+        In -1..1. Pairs with a map that is constant or not finite are ignored; `nan` if no pair is
+        left.
 
     Example:
         >>> map_similarity(np.array([[[1.0, 2.0, 3.0]]]), np.array([[[1.0, 4.0, 9.0]]]))
@@ -194,11 +197,11 @@ def map_similarity(maps: Array, previous: Array) -> float:
 
 
 def ranks(maps: Array) -> Array:
-    """The ranks of each map's pixels, minus their mean; tied pixels share the mean of theirs.
+    """The rank of each pixel within its map, minus the mean rank; tied pixels get their mean rank.
 
     Returns:
-        `(num_probes, height * width)` float32, which holds them exactly up to 16 million pixels;
-        `nan` for maps that are constant or not finite.
+        `(num_probes, height * width)` float32, which is exact for up to 16 million pixels; `nan`
+        for maps that are constant or not finite.
     """
     flat = maps.reshape(len(maps), -1)
     result = np.full(flat.shape, np.nan, np.float32)
@@ -209,7 +212,7 @@ def ranks(maps: Array) -> Array:
 
 
 def rank_similarity(now: Array, before: Array) -> float:
-    """`map_similarity` of maps of which the `ranks` are known."""
+    """`map_similarity`, computed from the `ranks` of the maps."""
     products = np.einsum("ij,ij->i", now, before, dtype=np.float64)
     squares = np.einsum("ij,ij->i", now, now, dtype=np.float64)
     squares = squares * np.einsum("ij,ij->i", before, before, dtype=np.float64)
@@ -217,13 +220,13 @@ def rank_similarity(now: Array, before: Array) -> float:
 
 
 def _rank(values: Array, result: Array) -> None:
-    """Writes the centred ranks of a list into another one."""
+    """Writes the centred ranks of `values` into `result`."""
     order = values.argsort()
     ordered = values[order]
     ranked = np.arange(len(values)) - (len(values) - 1) / 2
     equal = ordered[1:] == ordered[:-1]
     if equal.any():
-        ties = np.concatenate([[False], equal, [False]])  # with the value in front
+        ties = np.concatenate([[False], equal, [False]])  # whether equal to the value in front
         tied = np.flatnonzero(ties[:-1] | ties[1:])
         group = np.cumsum(~ties[tied]) - 1
         ranked[tied] = (np.bincount(group, ranked[tied]) / np.bincount(group))[group]

@@ -1,1 +1,1 @@
-"""From saliency maps to pixels. Writes no file."""
+"""Rendering: pictures of saliency maps, as arrays. Writes no files."""

@@ -1,12 +1,12 @@
-"""Drawings: pictures of inputs other than images, and of their saliency maps.
+"""Drawings: pictures of inputs that are not images, and of their saliency maps.
 
-A series is lines over the colours of its steps, features are bars, tokens are words on their
-colours, a volume is a montage of its slices.
+A series is drawn as lines on the colours of its steps, features as bars, tokens as words on their
+colours, and a volume as a montage of its slices.
 
 Arrays: series are `(num_probes, steps, channels)`, features `(num_probes, features)`, both on any
-scale; pictures are uint8 RGB, `(num_probes, height, width, 3)`, of one size for all probes. Ink is
-uint8, how much of each pixel is covered by what is drawn: lines or text. How maps become colours
-is told in `heatmaps`.
+scale. Pictures are uint8 RGB, `(num_probes, height, width, 3)`, with the same size for all probes.
+Ink is uint8: how much of each pixel is covered by lines or text. `heatmaps` turns maps into
+colours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLAIN = (150, 150, 150)
 """The colour of bars that show an input, not its saliency."""
 
 MAX_LANES = 8
-"""The channels of a series share at most this many lanes."""
+"""The largest number of lanes for the channels of a series."""
 
 LIGHT_INK, DARK_INK = 240, 16
 """The gray levels of ink on dark and on light pixels."""
@@ -35,7 +35,7 @@ _SPACE = 3  # pixels between words, and between the lines of text
 
 
 def inked(pictures: Array, ink: Array) -> Array:
-    """Pictures with ink on them, light on dark pixels and dark on light ones.
+    """Draws ink on pictures, light on dark pixels and dark on light pixels.
 
     Args:
         pictures: uint8 `(num_probes, height, width, 3)`.
@@ -45,30 +45,30 @@ def inked(pictures: Array, ink: Array) -> Array:
     pixels = result.reshape(-1, 3)
     covered = np.flatnonzero(ink)
     below = pixels.take(covered, axis=0).astype(np.float32)
-    color = np.where(below @ _BT601 < 128, np.float32(LIGHT_INK), np.float32(DARK_INK))
-    share = ink.reshape(-1).take(covered).astype(np.float32) / 255
-    below += (color[:, np.newaxis] - below) * share[:, np.newaxis] + np.float32(0.5)
+    ink_level = np.where(below @ _BT601 < 128, np.float32(LIGHT_INK), np.float32(DARK_INK))
+    opacity = ink.reshape(-1).take(covered).astype(np.float32) / 255
+    below += (ink_level[:, np.newaxis] - below) * opacity[:, np.newaxis] + np.float32(0.5)
     pixels[covered] = below
     return result
 
 
 def stretched(pictures: Array, tall: int, wide: int) -> Array:
-    """Every pixel as a block of `tall` x `wide`."""
+    """Turns every pixel into a block of `tall` x `wide` pixels."""
     result: Array = pictures.repeat(wide, axis=-2).repeat(tall, axis=-3)
     return result
 
 
 def spread(values: Array) -> Array:
-    """Where each value lies between the smallest and the largest of all probes, in 0..1.
+    """Scales values to 0..1, from the smallest to the largest value in all probes.
 
     Args:
-        values: `(num_probes, ..., things)`; each thing, such as a feature or a channel, has a
-            range of its own.
+        values: `(num_probes, ..., columns)`; each column, such as a feature or a channel, is scaled
+            by its own range.
 
     Returns:
-        float64 of that shape; 0.5 where all values of a thing are one.
+        float64, same shape; 0.5 if all values of a column are equal.
     """
-    halves = values.astype(np.float64) / 2  # no difference of which overflows
+    halves = values.astype(np.float64) / 2  # differences of halves cannot overflow
     axes = tuple(range(values.ndim - 1))
     low, high = halves.min(axis=axes), halves.max(axis=axes)
     size = high - low
@@ -77,15 +77,17 @@ def spread(values: Array) -> Array:
 
 
 def lines(series: Array, *, height: int, block: int = 1, wide: int = 1) -> Array:
-    """The lines of a series' channels, each in a lane of its own, the first on top.
+    """Draws the channels of a series as lines, each in its own lane, the first on top.
 
-    A channel's lane reaches from its smallest to its largest value in all probes. More than
-    `MAX_LANES` channels share lanes.
+    A lane goes from the smallest to the largest value of its channel in all probes. If there are
+    more than `MAX_LANES` channels, they share lanes.
 
     Args:
         series: `(num_probes, steps, channels)`.
-        height: Of the picture in pixels; more where lanes would be lower than a quarter of it.
-        block: Steps in a column; of many, the line spans from their smallest to their largest.
+        height: The height of the picture in pixels. A lane is at least a quarter of it, so the
+            picture may be higher.
+        block: The number of steps in a column. With more than one, the line covers the range of
+            their values.
         wide: The width of a column in pixels.
 
     Returns:
@@ -99,8 +101,9 @@ def lines(series: Array, *, height: int, block: int = 1, wide: int = 1) -> Array
     rows = np.arange(lane)[:, np.newaxis]
     ink = np.zeros((len(series), lanes * lane, low.shape[1]), np.uint8)
     for channel in range(channels):
-        top, bottom = (  # the line is two pixels thick, or as high as it spans
-            np.rint((lane - 4) * (1 - end[:, np.newaxis, :, channel])) + 1 for end in (high, low)
+        top, bottom = (  # the line is two pixels thick, or as high as its range
+            np.rint((lane - 4) * (1 - bound[:, np.newaxis, :, channel])) + 1
+            for bound in (high, low)
         )
         place = ink[:, channel * lanes // channels * lane :][:, :lane]
         place[(rows >= top) & (rows <= bottom + 1)] = 255
@@ -108,37 +111,39 @@ def lines(series: Array, *, height: int, block: int = 1, wide: int = 1) -> Array
 
 
 def _envelope(values: Array, block: int, wide: int) -> tuple[Array, Array]:
-    """Between what values a line passes each column of pixels, `(num_probes, width, channels)`."""
+    """The lowest and highest value of a line by pixel column, `(num_probes, width, channels)`."""
     steps = values.shape[1]
     if block > 1:
         starts = np.arange(0, steps, block)
-        ends = np.append(starts[1:] + 1, steps)  # one more, so that neighbours meet
+        stops = np.append(starts[1:] + 1, steps)  # one more step, so that neighbours connect
         low, high = (
             np.stack(
-                [part(values[:, a:b], axis=1) for a, b in zip(starts, ends, strict=True)], axis=1
+                [bound(values[:, a:b], axis=1) for a, b in zip(starts, stops, strict=True)],
+                axis=1,
             )
-            for part in (np.min, np.max)
+            for bound in (np.min, np.max)
         )
         return low.repeat(wide, axis=1), high.repeat(wide, axis=1)
-    # The line at the left, the middle and the right of each column; a step is in its middle.
-    place = (np.arange(2 * steps * wide + 1) / (2 * wide) - 0.5).clip(0, steps - 1)
-    before = np.minimum(place.astype(int), max(0, steps - 2))
-    part = (place - before)[:, np.newaxis]
+    # The line at the left edge, middle and right edge of each pixel column, interpolated between
+    # steps; the value of a step is in the middle of its columns.
+    position = (np.arange(2 * steps * wide + 1) / (2 * wide) - 0.5).clip(0, steps - 1)
+    before = np.minimum(position.astype(int), max(0, steps - 2))
+    weight = (position - before)[:, np.newaxis]
     after = np.minimum(before + 1, steps - 1)
-    line = values[:, before] * (1 - part) + values[:, after] * part
-    around = np.stack([line[:, :-1:2], line[:, 1::2], line[:, 2::2]])
-    return around.min(axis=0), around.max(axis=0)
+    line = values[:, before] * (1 - weight) + values[:, after] * weight
+    columns = np.stack([line[:, :-1:2], line[:, 1::2], line[:, 2::2]])
+    return columns.min(axis=0), columns.max(axis=0)
 
 
 def extremes(maps: Array, at_most: int) -> Array:
-    """Of every block of neighbours along the last axis, the value that is farthest from 0.
+    """Reduces the last axis in blocks: keeps the value of each block that is farthest from 0.
 
     Args:
         maps: `(..., places)`.
-        at_most: How many blocks there may be.
+        at_most: The largest number of blocks.
 
     Returns:
-        `(..., blocks)`; `nan` where a block holds one.
+        `(..., blocks)`; `nan` for blocks that contain `nan`.
     """
     places = maps.shape[-1]
     block = -(-places // at_most)
@@ -147,33 +152,33 @@ def extremes(maps: Array, at_most: int) -> Array:
     missing = -places % block
     padding = [*[(0, 0)] * (maps.ndim - 1), (0, missing)]
     blocks = np.pad(maps, padding).reshape(*maps.shape[:-1], -1, block)
-    found = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1)[..., np.newaxis], axis=-1)
-    result: Array = found[..., 0]
+    farthest = np.abs(blocks).argmax(axis=-1)[..., np.newaxis]
+    result: Array = np.take_along_axis(blocks, farthest, axis=-1)[..., 0]
     return result
 
 
 def bars(shares: Array, colors: Array, *, thick: int, length: int, signed: bool = False) -> Array:
-    """Bars from the left, the first on top; signed ones from the middle, to the right if positive.
+    """Draws horizontal bars, the first on top.
 
     Args:
-        shares: `(num_probes, features)` in 0..1, or -1..1 of signed maps: 1 is a bar that reaches
-            the right end.
+        shares: The lengths of the bars, `(num_probes, features)` in 0..1, or in -1..1 for signed
+            maps. A bar of 1 reaches the right edge.
         colors: uint8 `(num_probes, features, 3)`.
-        thick: What each bar takes of the height in pixels, with a gap of 1 below it if thicker
-            than 3.
-        length: The width in pixels.
-        signed: Where bars begin.
+        thick: The height of each bar in pixels. If it is more than 3, one pixel of it is a gap.
+        length: The width of the picture in pixels.
+        signed: Whether bars start in the middle, with positive values to the right. If not, they
+            start at the left edge.
 
     Returns:
         uint8 `(num_probes, features * thick, length, 3)`.
     """
     zero = length // 2 if signed else 0
-    ends = zero + np.rint(shares * (length - zero - 1 if signed else length))
-    first, last = np.minimum(zero, ends), np.maximum(zero, ends)
+    tips = zero + np.rint(shares * (length - zero - 1 if signed else length))
+    start, stop = np.minimum(zero, tips), np.maximum(zero, tips)
     pixels = np.arange(length)
-    inside = (pixels >= first[..., np.newaxis]) & (pixels < last[..., np.newaxis])
+    inside = (pixels >= start[..., np.newaxis]) & (pixels < stop[..., np.newaxis])
     if signed:
-        inside |= pixels == zero  # the axis, in the bars' colour
+        inside |= pixels == zero  # the axis, in the colour of the bars
     rows = np.where(inside[..., np.newaxis], colors[:, :, np.newaxis], np.uint8(PAPER))
     picture = stretched(rows, thick, 1)
     if thick > 3:
@@ -182,46 +187,46 @@ def bars(shares: Array, colors: Array, *, thick: int, length: int, signed: bool 
 
 
 def upright(pictures: Array) -> Array:
-    """Bars from the bottom instead of from the left, the first at the left."""
+    """Turns horizontal bars into vertical ones that start at the bottom, the first at the left."""
     return pictures.swapaxes(1, 2)[:, ::-1]
 
 
 def labels(texts: Sequence[Sequence[str]], width: int) -> Array:
-    """Lines of text, one below the other, cut off at a width.
+    """Draws lines of text below each other, cut off at a width.
 
     Args:
-        texts: The lines of each probe, as many for all.
-        width: In pixels.
+        texts: The lines of each probe; all probes have the same number.
+        width: The width in pixels.
 
     Returns:
         Ink, `(num_probes, lines * LINE, width)`.
     """
     ink = np.zeros((len(texts), len(texts[0]) * layouts.LINE, width), np.uint8)
-    for page, written in zip(ink, texts, strict=True):
-        for number, text in enumerate(written):
+    for page, page_texts in zip(ink, texts, strict=True):
+        for number, text in enumerate(page_texts):
             text_ink = layouts.coverage(text, width)
             page[number * layouts.LINE :][: layouts.LINE, : text_ink.shape[1]] = text_ink
     return ink
 
 
 def words(texts: Sequence[Sequence[str]], *, width: int, max_lines: int) -> tuple[Array, Array]:
-    """Words in lines, as text is set; those that find no place are counted at the end.
+    """Draws words in lines. If there are too many, a note at the end says how many are missing.
 
     Args:
         texts: The words of each probe.
-        width: What no line is longer than, in pixels.
-        max_lines: How many lines there may be.
+        width: The width of a line in pixels.
+        max_lines: The largest number of lines.
 
     Returns:
         ink: `(num_probes, height, width)`, as high as the longest text.
-        places: int of that shape, which word a pixel belongs to; -1 for none.
+        places: int, same shape: the index of the word that a pixel belongs to, or -1.
     """
     pitch = layouts.LINE + _SPACE
-    texts_ink = {text: layouts.coverage(text, width) for written in texts for text in written}
+    texts_ink = {text: layouts.coverage(text, width) for page_texts in texts for text in page_texts}
     pages = []
-    for written in texts:
-        widths = [texts_ink[text].shape[1] for text in written]
-        pages.append(_set(written, widths, width, max_lines))
+    for page_texts in texts:
+        widths = [texts_ink[text].shape[1] for text in page_texts]
+        pages.append(_wrapped(page_texts, widths, width, max_lines))
     height = pitch * max(1 + line for page in pages for _, line, _, _ in page) - _SPACE
     ink = np.zeros((len(texts), height, width), np.uint8)
     places = np.full(ink.shape, -1, np.int32)
@@ -235,10 +240,10 @@ def words(texts: Sequence[Sequence[str]], *, width: int, max_lines: int) -> tupl
     return ink, places
 
 
-def _set(
+def _wrapped(
     texts: Sequence[str], widths: Sequence[int], width: int, max_lines: int
 ) -> list[tuple[str, int, int, int]]:
-    """Text, line, left end and number of each word; the last one may say how many are left out."""
+    """The text, line, left edge and index of each word; a note about missing words has index -1."""
     placed: list[tuple[str, int, int, int]] = []
     line = left = 0
     for word, (text, wide) in enumerate(zip(texts, widths, strict=True)):
@@ -263,30 +268,30 @@ def _set(
 
 
 def on_places(colors: Array, places: Array) -> Array:
-    """Every word's place in its colour, the rest empty.
+    """Fills the place of every word with its colour and leaves the rest empty.
 
     Args:
         colors: uint8 `(num_probes, words, 3)`.
-        places: As `words` gives them.
+        places: As returned by `words`.
     """
     empty = np.full((1, 3), PAPER, np.uint8)
     picture = np.empty((*places.shape, 3), np.uint8)
-    for page, own, place in zip(picture, colors, places, strict=True):
-        np.concatenate([own, empty]).take(place, axis=0, out=page, mode="wrap")  # -1: the last
+    for page, page_colors, place in zip(picture, colors, places, strict=True):
+        np.concatenate([page_colors, empty]).take(place, axis=0, out=page, mode="wrap")  # -1: empty
     return picture
 
 
 def cells(colors: Array, *, height: int, width: int) -> Array:
-    """Colours as equal cells in lines from left to right, as large as they find room.
+    """Draws colours as equal cells in rows from left to right, as large as possible.
 
     Args:
-        colors: uint8 `(num_probes, places, 3)`, not more than there are pixels.
-        height: Of the picture.
-        width: Of the picture.
+        colors: uint8 `(num_probes, places, 3)`, at most one for each pixel.
+        height: The height of the picture in pixels.
+        width: The width of the picture in pixels.
     """
     places = colors.shape[1]
-    layouts = [(rows, -(-places // rows)) for rows in range(1, min(places, height) + 1)]
-    rows, columns = max(layouts, key=lambda layout: min(height // layout[0], width // layout[1]))
+    tables = [(rows, -(-places // rows)) for rows in range(1, min(places, height) + 1)]
+    rows, columns = max(tables, key=lambda table: min(height // table[0], width // table[1]))
     tall, wide = height // rows, width // columns
     table = np.full((len(colors), rows * columns, 3), PAPER, np.uint8)
     table[:, :places] = colors
@@ -299,12 +304,12 @@ def cells(colors: Array, *, height: int, width: int) -> Array:
 
 
 def montage(slices: Array, *, gap: int, paper: int = PAPER) -> Array:
-    """The slices of volumes side by side, in lines, with gaps.
+    """Arranges the slices of volumes in rows, with gaps between them.
 
     Args:
         slices: `(num_probes, slices, height, width, channels)`, such as colours.
-        gap: In pixels.
-        paper: What stands in the gaps.
+        gap: The width of the gaps in pixels.
+        paper: The value in the gaps.
     """
     probes, number, height, width, channels = slices.shape
     columns = montage_columns(number)
@@ -318,5 +323,5 @@ def montage(slices: Array, *, gap: int, paper: int = PAPER) -> Array:
 
 
 def montage_columns(number: int) -> int:
-    """How many slices lie in a line: as many as there are lines, or one more."""
+    """The number of slices in a row: the number of rows, or one more."""
     return int(np.ceil(np.sqrt(number)))

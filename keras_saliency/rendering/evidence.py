@@ -1,4 +1,4 @@
-"""The picture that goes with an alert: what was exchanged, and what the model said then."""
+"""The picture of an alert: what was exchanged, and what the model predicts before and after."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from keras_saliency.rendering.heatmaps import displayed, enlarged, factor_for, v
 from keras_saliency.rendering.layouts import Line
 
 MIN_PANEL, MAX_PANEL = 192, 224
-"""A panel's longer side in pixels: smaller images are enlarged, larger ones averaged."""
+"""The longer side of a panel in pixels: smaller images are enlarged, larger ones averaged."""
 
 MIN_WIDTH = 240
-"""A panel is at least so wide, for its caption."""
+"""The smallest width of a panel in pixels, so that its caption fits."""
 
 
 def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
-    """Up to four pairs of probes, each with the image made of them, in a row; windows outlined.
+    """Draws the examples of an alert, one per row: recipient, donor and edited image.
+
+    If the alert has a window, it is outlined.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -47,10 +49,10 @@ def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
 
 
 def _outline(panels: Array, top: int, left: int, height: int, width: int) -> None:
-    """Draws a frame around a window, outside of it where there is room, in place."""
+    """Draws an outline around a window, in place; outside of the window if there is space."""
     bottom, right = (
-        min(end, size - 1)
-        for end, size in zip((top + height, left + width), panels.shape[1:3], strict=True)
+        min(edge, size - 1)
+        for edge, size in zip((top + height, left + width), panels.shape[1:3], strict=True)
     )
     top, left = max(0, top - 1), max(0, left - 1)
     panels[:, [top, bottom], left : right + 1] = layouts.WRONG
@@ -67,17 +69,17 @@ def _captions(probes: ProbeSet, report: SaliencyReport, example: Example) -> lis
             Line(predicts(int(report.predictions[probe]))),
             Line(""),
         ]
-        for role, probe in (("image", example.recipient), ("other", example.donor))
+        for role, probe in (("recipient", example.recipient), ("donor", example.donor))
     )
     changed = example.prediction != int(report.predictions[example.recipient])
-    made = [
-        Line("the image, with the other's"),
+    edited = [
+        Line("recipient, edited"),
         Line(predicts(example.prediction), wrong=changed),
-        Line(f"with its own class's: {predicts(example.same_class_prediction)}"),
+        Line(f"same-class donor: {predicts(example.same_class_prediction)}"),
     ]
     if example.prediction < 0:
-        made = made[:1] + [Line("")] * 2
-    return [recipient, donor, made]
+        edited = edited[:1] + [Line("")] * 2
+    return [recipient, donor, edited]
 
 
 def _class(probes: ProbeSet, index: int) -> str:

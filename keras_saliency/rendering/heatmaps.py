@@ -1,11 +1,12 @@
-"""Heatmaps: saliency maps and images to colour arrays. No text, no files; see `sheets`.
+"""Heatmaps: turns saliency maps and images into colours. Text and layout are in `layouts`.
 
-Arrays: maps are `(num_probes, height, width)`, non-negative, or signed where that is said; images
-are `(num_probes, height, width, channels)` on any scale; pictures are uint8 RGB, `(..., height,
-width, 3)`. How a map is scaled is always explicit: the value that is shown as the colormap's end is
-an argument, `limits`. Scales and colours do not mind how many axes a map has.
+Arrays: maps are `(num_probes, height, width)`, non-negative unless `signed` is set; images are
+`(num_probes, height, width, channels)` on any scale; pictures are uint8 RGB, `(..., height, width,
+3)`. The scale of a map is always explicit: `limits` gives the value that is shown as the end of the
+colormap. Scales and colours work for maps with any number of axes.
 
-Signed maps have 0 in the middle of a diverging colormap, and plus and minus the limit at its ends.
+In signed maps, 0 is in the middle of a diverging colormap, and minus and plus the limit are at its
+ends.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array
 
 SCALES = ("epoch", "probe", "shared")
-"""`"epoch"`: each map by its own maximum. `"probe"`: each probe by its maximum over all
-evaluations so far. `"shared"`: all probes by one maximum over all evaluations so far."""
+"""`"epoch"`: scale each map by its own maximum. `"probe"`: scale each probe by its maximum over all
+evaluations so far. `"shared"`: scale all probes by their common maximum over all evaluations so
+far."""
 
 _DIVERGING = (
     *("PiYG", "PRGn", "BrBG", "PuOr", "RdGy", "RdBu", "RdYlBu", "RdYlGn", "Spectral"),
@@ -29,7 +31,7 @@ _DIVERGING = (
 )
 
 NOT_A_NUMBER = (0, 120, 140)
-"""The colour of `nan`: a blue-green that none of the usual saliency colormaps holds."""
+"""The colour of `nan`: a blue-green that is not in the usual colormaps for saliency."""
 
 
 def check_colormap(colormap: object) -> str:
@@ -48,7 +50,7 @@ def check_colormap(colormap: object) -> str:
 
 
 def diverging(colormap: str) -> str:
-    """The colormap of signed maps: this one if it has a middle, else red for plus, blue for minus.
+    """The colormap for signed maps: the given one if it is diverging, otherwise `"RdBu_r"`.
 
     Example:
         >>> diverging("hot"), diverging("coolwarm")
@@ -58,16 +60,16 @@ def diverging(colormap: str) -> str:
 
 
 def limits(maps: Array, scale: str, before: Array | None = None) -> Array:
-    """The value of each map that is shown as the colormap's end.
+    """The value of each map that is shown as the end of the colormap.
 
     Args:
-        maps: `(num_probes, height, width)`; of signed ones, their absolute values count.
+        maps: `(num_probes, height, width)`. For signed maps, the absolute values are used.
         scale: One of `SCALES`.
-        before: `(num_probes,)`, what this function returned for `"probe"` or `"shared"` at the
-            previous evaluation; `None` at the first.
+        before: `(num_probes,)`, the result of this function at the previous evaluation, for
+            `"probe"` and `"shared"`; `None` at the first evaluation.
 
     Returns:
-        `(num_probes,)`, finite; 0 for a map without a finite value other than 0.
+        `(num_probes,)`, finite; 0 for a map that has no finite value other than 0.
     """
     sizes = np.abs(np.where(np.isfinite(maps), maps, 0))
     peaks: Array = sizes.max(axis=tuple(range(1, maps.ndim)))
@@ -79,10 +81,10 @@ def limits(maps: Array, scale: str, before: Array | None = None) -> Array:
 
 
 def map_defect(saliency_map: Array) -> str:
-    """What a map has to say for itself where a picture alone would mislead; else empty.
+    """A defect of a map that its picture alone would not show.
 
     Returns:
-        `"not a number"`, `"zero map"` or `"constant map"` for a map that is so, else `""`.
+        `"not a number"`, `"zero map"` or `"constant map"`; `""` if the map has no defect.
     """
     if not np.isfinite(saliency_map).all():
         return "not a number"
@@ -92,9 +94,9 @@ def map_defect(saliency_map: Array) -> str:
 
 
 def scaled(maps: Array, limits: Array) -> Array:
-    """Maps divided by their limits: float32, in -1..1 where a map does not pass its limit.
+    """Maps divided by their limits: float32, in -1..1 if no value exceeds its limit.
 
-    A map with limit 0 stays 0; the division is exact over the whole range of float32.
+    A map with limit 0 stays 0. The division is exact over the whole range of float32.
     """
     divisor = np.where(limits > 0, limits, 1).reshape(-1, *(1,) * (maps.ndim - 1))
     result: Array = (maps / divisor).astype(np.float32)
@@ -102,17 +104,18 @@ def scaled(maps: Array, limits: Array) -> Array:
 
 
 def colorize(maps: Array, *, limits: Array, colormap: str = "hot", signed: bool = False) -> Array:
-    """Maps in colour.
+    """Turns maps into colours.
 
     Args:
         maps: `(num_probes, height, width)`.
-        limits: `(num_probes,)`, the value shown as the colormap's end; larger ones are, too.
+        limits: `(num_probes,)`, the value that is shown as the end of the colormap; larger values
+            have the same colour.
         colormap: The name of a matplotlib colormap.
-        signed: Whether 0 is the middle of the colormap, and -1 times the limit its beginning;
-            else 0 is its beginning.
+        signed: If `True`, minus the limit is the start of the colormap and 0 its middle. If
+            `False`, 0 is its start.
 
     Returns:
-        uint8 `(num_probes, height, width, 3)`; `nan` in the colour `NOT_A_NUMBER`.
+        uint8 `(num_probes, height, width, 3)`; `nan` has the colour `NOT_A_NUMBER`.
 
     Example:
         >>> colorize(np.array([[[0.0, 2.0]]]), limits=np.array([2.0])).tolist()
@@ -125,11 +128,11 @@ def colorize(maps: Array, *, limits: Array, colormap: str = "hot", signed: bool 
 
 
 def shades(maps: Array, limits: Array, signed: bool = False) -> tuple[Array, Array]:
-    """How far each value is from 0 to its limit.
+    """Scales maps by their limits and clips them.
 
     Returns:
-        values: float32 in 0..1, or -1..1 of signed maps; 1 where they are not finite.
-        finite: bool, where they are.
+        values: float32 in 0..1, or in -1..1 for signed maps; 1 for values that are not finite.
+        finite: bool, whether each value is finite.
     """
     values = scaled(maps, limits)
     finite = np.isfinite(values)
@@ -138,7 +141,7 @@ def shades(maps: Array, limits: Array, signed: bool = False) -> tuple[Array, Arr
 
 
 def _index(values: Array, signed: bool) -> Array:
-    """0..1 to the nearest of 256 colours, or -1..1 to that of 255, of which one is the middle."""
+    """The index of the nearest colour: 0..1 to 256 colours, or -1..1 to 255 colours if signed."""
     if signed:
         index: Array = (np.rint(values * 127) + 127).astype(np.uint8)
     else:
@@ -147,34 +150,38 @@ def _index(values: Array, signed: bool) -> Array:
 
 
 def _count(signed: bool) -> int:
-    """How many colours there are: of signed maps, one is the middle."""
+    """The number of colours; odd for signed maps, so that one colour is the middle."""
     return 255 if signed else 256
 
 
 @lru_cache(maxsize=32)
 def colors(colormap: str, count: int) -> Array:
-    """So many colours of a matplotlib colormap, from its beginning to its end.
+    """Evenly spaced colours of a matplotlib colormap, from start to end.
+
+    Args:
+        colormap: The name of the colormap.
+        count: The number of colours.
 
     Returns:
         uint8 `(count, 3)`, red, green and blue; read-only.
     """
     table = matplotlib.colormaps[check_colormap(colormap)].resampled(count)
-    found: Array = np.ascontiguousarray(table(np.arange(count), bytes=True)[:, :3])
-    found.setflags(write=False)
-    return found
+    result: Array = np.ascontiguousarray(table(np.arange(count), bytes=True)[:, :3])
+    result.setflags(write=False)
+    return result
 
 
 def overlay(
     images: Array, maps: Array, *, limits: Array, colormap: str = "hot", signed: bool = False
 ) -> Array:
-    """Maps on images: the image in gray, and over it the heatmap, opaque where saliency is high.
+    """Draws heatmaps over gray images; a heatmap is more opaque where saliency is higher.
 
     Args:
         images: uint8 `(num_probes, height, width, 3)`, see `displayed`.
         maps: `(num_probes, height, width)`.
         limits: As in `colorize`.
         colormap: As in `colorize`.
-        signed: As in `colorize`; far from 0 on either side is opaque.
+        signed: As in `colorize`; opacity depends on the absolute value.
 
     Returns:
         uint8 `(num_probes, height, width, 3)`.
@@ -185,43 +192,43 @@ def overlay(
     below = (images.astype(np.float32) @ luma) * (1 - opacity) + 0.5
     blend = np.empty(images.shape, np.uint8)
     table = colors(colormap, _count(signed)).T.astype(np.float32)
-    for channel, shown in enumerate(table):
-        blend[..., channel] = below + shown.take(index) * opacity
+    for channel, intensities in enumerate(table):
+        blend[..., channel] = below + intensities.take(index) * opacity
     blend[~finite] = NOT_A_NUMBER
     return blend
 
 
 def value_range(images: Array) -> tuple[float, float]:
-    """The pixel values shown as black and white: the usual range that holds all images.
+    """The pixel values that are shown as black and white: the usual range that contains all images.
 
-    0..1, -1..1 or 0..255, whichever is the first to hold every value; else the smallest and the
-    largest value. Values that do not pass 5 are not taken for ones on 0..255, which would be black.
-    One range for all, so that images stay comparable.
+    This is the first of 0..1, -1..1 and 0..255 that contains every value, otherwise the smallest
+    and the largest value. 0..255 is only used if a value is above 5, since images would be black
+    otherwise. All images have the same range, so that they can be compared.
 
     Example:
         >>> value_range(np.array([0.0, 17.0])), value_range(np.array([-2.5, 2.0]))
         ((0.0, 255.0), (-2.5, 2.0))
     """
     low, high = float(images.min()), float(images.max())
-    bytes_or_not = [(0.0, 255.0)] if high > 5 else []
-    for usual in [(0.0, 1.0), (-1.0, 1.0), *bytes_or_not]:
-        if usual[0] <= low and high <= usual[1]:
-            return usual
+    byte_range = [(0.0, 255.0)] if high > 5 else []
+    for black, white in [(0.0, 1.0), (-1.0, 1.0), *byte_range]:
+        if black <= low and high <= white:
+            return black, white
     return low, high
 
 
 def displayed(images: Array, black: float | None = None, white: float | None = None) -> Array:
-    """Images as a model is fed them, as pictures.
+    """Turns the images that a model gets into pictures.
 
     Args:
-        images: `(num_probes, height, width, channels)`; three channels are taken as red, green
-            and blue, of any other number the mean is shown in gray.
-        black: The pixel value shown black, which no value is below.
-        white: The pixel value shown white, which no value is above; default of both: the
-            `value_range` of these images.
+        images: `(num_probes, height, width, channels)`. Three channels are shown as red, green and
+            blue; for any other number, the mean is shown in gray.
+        black: The pixel value that is shown black. No value may be below it.
+        white: The pixel value that is shown white. No value may be above it. By default, both
+            values are the `value_range` of these images.
 
     Returns:
-        uint8 `(num_probes, height, width, 3)`; black where all values are one.
+        uint8 `(num_probes, height, width, 3)`; black if all values are equal.
     """
     low, high = value_range(images) if black is None or white is None else (black, white)
     values = (images.astype(np.float64) - low) * (255 / ((high - low) or 1))
@@ -231,7 +238,7 @@ def displayed(images: Array, black: float | None = None, white: float | None = N
 
 
 def enlarged(pictures: Array, factor: int) -> Array:
-    """Every pixel as a block of `factor` x `factor`: larger, never blurred."""
+    """Turns every pixel into a block of `factor` x `factor` pixels, without blurring."""
     if factor == 1:
         return pictures
     result: Array = pictures.repeat(factor, axis=-2).repeat(factor, axis=-3)
@@ -239,5 +246,5 @@ def enlarged(pictures: Array, factor: int) -> Array:
 
 
 def factor_for(pixels: int, at_least: int) -> int:
-    """The whole factor by which `pixels` reach `at_least`; 1 if they do already."""
+    """The smallest integer factor that enlarges `pixels` to `at_least` or more."""
     return max(1, -(-at_least // pixels))

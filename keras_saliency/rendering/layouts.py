@@ -1,7 +1,7 @@
-"""Sheets: pictures laid out and captioned, as uint8 RGB, and encoded.
+"""Layouts: arranges pictures on sheets, adds captions, and encodes the result.
 
-All pictures here are uint8 `(height, width, 3)`. Layout is in pixels; text is drawn with the font
-that matplotlib ships, so that a sheet is the same on every machine.
+All pictures here are uint8 RGB, `(height, width, 3)`, and all sizes are in pixels. Text is drawn
+with the font that comes with matplotlib, so that a sheet is the same on every machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a caption; `wrong` ones are shown in a warning colour."""
+    """One line of a caption; `wrong` lines are shown in a warning colour."""
 
     text: str
     wrong: bool = False
@@ -51,18 +51,18 @@ def _characters() -> frozenset[int]:
 
 
 def is_drawable(text: str) -> bool:
-    """Whether the font has every character; it has Latin, Greek, Cyrillic, no Chinese or Thai."""
+    """Whether the font has all characters: Latin, Greek and Cyrillic, but not Chinese or Thai."""
     return all(ord(character) in _characters() or character.isspace() for character in text)
 
 
 def _length(text: str) -> int:
-    """The length of a text without line breaks, in pixels."""
+    """The width of a text without line breaks, in pixels."""
     return int(_font().getlength(text))
 
 
 @lru_cache(maxsize=4096)
 def _fitted(text: str, width: int) -> str:
-    """The text, or its beginning and an ellipsis where it is wider than `width` pixels."""
+    """The text; if it is wider than `width` pixels, its start and an ellipsis."""
     text = " ".join(text.split())  # one line
     if _length(text) <= width:
         return text
@@ -74,7 +74,10 @@ def _fitted(text: str, width: int) -> str:
 
 @lru_cache(maxsize=1024)
 def coverage(text: str, width: int) -> Array:
-    """How much of each pixel a line of text covers, cut off: uint8 `(LINE, at most width)`."""
+    """How much of each pixel a line of text covers: uint8 `(LINE, text_width)`.
+
+    Text that is wider than `width` pixels is cut off.
+    """
     text = _fitted(text, width - 2)
     image = Image.new("L", (min(width, _length(text) + 3), LINE), 0)
     ImageDraw.Draw(image).text((1, 0), text, font=_font(), fill=255)
@@ -83,7 +86,7 @@ def coverage(text: str, width: int) -> Array:
 
 @lru_cache(maxsize=2)
 def _inks(wrong: bool) -> Array:
-    """The colours from the background, 0, to the text, 255: uint8 `(256, 3)`."""
+    """The colours from the background (index 0) to the text (255): uint8 `(256, 3)`."""
     covered = np.linspace(0, 1, 256)[:, np.newaxis]
     color = np.array(WRONG if wrong else TEXT)
     inks: Array = (BACKGROUND * (1 - covered) + color * covered + 0.5).astype(np.uint8)
@@ -91,14 +94,14 @@ def _inks(wrong: bool) -> Array:
 
 
 def draw_line(picture: Array, top: int, left: int, width: int, line: Line) -> None:
-    """Draws one line of text on the background, in place, cut off at `width` pixels."""
+    """Draws one line of text, in place; it is cut off at `width` pixels."""
     text = _inks(line.wrong).take(coverage(line.text, width), axis=0)
     place = picture[top : top + LINE, left : left + text.shape[1]]
     place[:] = text[: place.shape[0], : place.shape[1]]
 
 
 def beside(panels: Sequence[Array]) -> Array:
-    """Pictures of one height, side by side, with gaps."""
+    """Arranges pictures of the same height side by side, with gaps."""
     height = panels[0].shape[0]
     width = sum(panel.shape[1] for panel in panels) + GAP * (len(panels) - 1)
     sheet = blank(height, width)
@@ -115,7 +118,7 @@ def blank(height: int, width: int) -> Array:
 
 
 def padded(picture: Array, height: int, width: int) -> Array:
-    """A picture with empty space below and to its right, until it is as large as this."""
+    """Adds empty space below and to the right, up to at least `height` x `width`."""
     if picture.shape[0] >= height and picture.shape[1] >= width:
         return picture
     sheet = blank(max(height, picture.shape[0]), max(width, picture.shape[1]))
@@ -124,7 +127,7 @@ def padded(picture: Array, height: int, width: int) -> Array:
 
 
 def captioned(picture: Array, lines: Sequence[Line], *, min_width: int = 0) -> Array:
-    """A picture, not narrower than `min_width`, with lines of text below it."""
+    """Adds lines of text below a picture, and space at the right up to `min_width`."""
     picture = padded(picture, 0, min_width)
     height, width, _ = picture.shape
     sheet = blank(height + LINE * len(lines) + 2, width)
@@ -135,7 +138,7 @@ def captioned(picture: Array, lines: Sequence[Line], *, min_width: int = 0) -> A
 
 
 def grid(cells: Sequence[Sequence[Array | None]]) -> Array:
-    """Rows of pictures of one size; `None` leaves a cell empty."""
+    """Arranges pictures of the same size in rows; `None` leaves a cell empty."""
     first = next(cell for row in cells for cell in row if cell is not None)
     height, width = first.shape[0] + GAP, first.shape[1] + GAP
     sheet = blank(height * len(cells) - GAP, width * max(len(row) for row in cells) - GAP)
@@ -147,7 +150,7 @@ def grid(cells: Sequence[Sequence[Array | None]]) -> Array:
 
 
 def stacked(pictures: Sequence[Array]) -> Array:
-    """Pictures of any size, one below the other."""
+    """Arranges pictures of any size below each other."""
     width = max(picture.shape[1] for picture in pictures)
     gap = blank(GAP, width)
     rows = [row for picture in pictures for row in (padded(picture, 0, width), gap)]
@@ -155,25 +158,25 @@ def stacked(pictures: Sequence[Array]) -> Array:
 
 
 def contact_sheet(pictures: Sequence[Array]) -> Array:
-    """All pictures, which have one size, in a grid about twice as wide as high."""
+    """Arranges pictures of the same size in a grid that is about twice as wide as high."""
     columns = _columns(len(pictures), *pictures[0].shape[:2])
     return grid([pictures[start : start + columns] for start in range(0, len(pictures), columns)])
 
 
 def _columns(count: int, height: int, width: int) -> int:
-    """How many pictures of a size are to lie in a row, for a sheet twice as wide as high."""
-    wanted: float = (2 * count * height / width) ** 0.5
-    return max(1, min(count, round(wanted)))
+    """The number of pictures in a row, for a sheet that is about twice as wide as high."""
+    columns: float = (2 * count * height / width) ** 0.5
+    return max(1, min(count, round(columns)))
 
 
 def sections(title: str, parts: Sequence[tuple[str, Sequence[Array]]]) -> Array:
-    """Pictures of one size in groups, each below a line of text that says what it is.
+    """Arranges pictures of the same size in groups, each with a heading.
 
     The rows are as long as those of a contact sheet of all pictures.
 
     Args:
         title: The first line.
-        parts: Heading and pictures of each group.
+        parts: The heading and the pictures of each group.
     """
     height, width, _ = parts[0][1][0].shape
     columns = _columns(sum(len(pictures) for _, pictures in parts), height, width)
@@ -192,10 +195,10 @@ def _heading(text: str, width: int) -> Array:
 
 
 def filmstrip(rows: Sequence[tuple[str, Sequence[Array]]], columns: Sequence[str]) -> Array:
-    """A row for each probe, a column for each evaluation, all with their names.
+    """Arranges pictures in a table with names: a row for each probe, a column for each evaluation.
 
     Args:
-        rows: Name and pictures, all of one size, as many as `columns`.
+        rows: The name and the pictures of each row. All pictures have the same size.
         columns: The names of the columns.
     """
     strip = grid([pictures for _, pictures in rows])
@@ -212,7 +215,7 @@ def filmstrip(rows: Sequence[tuple[str, Sequence[Array]]], columns: Sequence[str
 
 
 def encoded(picture: Array, *, lossless: bool) -> bytes:
-    """A picture as PNG, or as JPEG of quality 90 with full colour resolution."""
+    """Encodes a picture as PNG if `lossless`, otherwise as JPEG with full colour resolution."""
     buffer = io.BytesIO()
     image = Image.fromarray(picture)
     if lossless:

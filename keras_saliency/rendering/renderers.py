@@ -1,7 +1,7 @@
-"""Renderers: how the inputs of each kind and their maps are drawn, all behind one face.
+"""Renderers: draw the inputs of each kind and their maps, with the same interface for all kinds.
 
-A renderer is made for some probes once and draws their maps at every evaluation. `renderer` picks
-the one for a kind of input; what uses it does not know the kinds.
+A renderer is made once for some probes and draws their maps at every evaluation. `renderer` chooses
+the class for the kind of input, so that callers need not know the kinds.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from keras_saliency.rendering.heatmaps import (
 )
 
 PANEL, FRAME = "panel", "frame"
-"""The sizes of a renderer: of one probe's picture, of the filmstrip."""
+"""The sizes of a renderer: for the pictures of single probes, and for the filmstrip."""
 
 
 _STRIPS = {PANEL: (192, 256, 96), FRAME: (64, 96, 32)}
-"""Of series and features: the width reached by enlarging, that not passed by taking neighbours
-together, and the height."""
+"""For series and features, in pixels: the smallest width (narrower pictures are enlarged), the
+largest width (in wider pictures, neighbours are combined) and the height."""
 
 _GAP = 2
 """Pixels between the slices of a volume."""
@@ -41,16 +41,16 @@ class Renderer(Protocol):
     """Draws maps of the probes that it was made for.
 
     Attributes:
-        originals: uint8 `(num_probes, height, width, 3)`, the inputs alone.
-        factor: By which pictures are to be enlarged where they are shown in full.
-        max_cell: The longer side that a picture on the contact sheet is not to pass.
-        lossless: Whether pictures are of few colours, to be kept exactly.
-        has_clusters: Whether maps can be compared place by place.
-        places: int32 `(num_probes or 1, height, width)`, which place of what `shown` gives, counted
-            in C order, each pixel of `originals` shows; -1 for none. `None`: maps and `originals`
-            are of one shape.
-        ink: uint8 `(num_probes, height, width)`, text or lines to stay readable on the maps'
-            colours; `None` where there are none.
+        originals: uint8 `(num_probes, height, width, 3)`, the inputs without maps.
+        factor: The factor by which pictures of single probes should be enlarged.
+        max_cell: The largest longer side of a picture on the contact sheet, in pixels.
+        lossless: Whether pictures should be stored without loss, since they have few colours.
+        has_clusters: Whether maps of different probes can be compared place by place.
+        places: int32 `(num_probes or 1, height, width)`. For each pixel of `originals`, the index
+            of the place in the maps returned by `shown` (in C order), or -1. `None` if maps and
+            `originals` have the same shape.
+        ink: uint8 `(num_probes, height, width)`, text or lines that are drawn on the colours of the
+            maps; `None` if there are none.
     """
 
     originals: Array
@@ -68,27 +68,27 @@ class Renderer(Protocol):
         """See above."""
 
     def reduced(self, maps: Array) -> Array:
-        """Maps as they are shown, `(num_maps, ...)`; their limits are to be taken of these."""
+        """The maps at the size they are drawn, `(num_maps, ...)`; use these for the limits."""
 
     def shown(self, reduced: Array) -> Array:
-        """The part of reduced maps that is drawn: of volumes some slices, else everything."""
+        """The part of the reduced maps that is drawn: some slices of volumes, otherwise all."""
 
     def heat(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
-        """The maps alone, of any number, in pictures as large as `originals`."""
+        """Draws any number of maps alone, with the size of `originals`."""
 
     def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
-        """The maps with the inputs, of all probes in order."""
+        """Draws the maps of all probes, in order, together with the inputs."""
 
     def configuration(self) -> dict[str, str]:
-        """What is shown, for the Text tab."""
+        """Describes what is drawn, for the Text tab."""
 
 
 def renderer(probes: ProbeSet, chosen: Array, size: str) -> Renderer:
-    """A renderer for some probes.
+    """Makes a renderer for some probes.
 
     Args:
-        probes: All of them.
-        chosen: Indices of those that are drawn.
+        probes: All probes.
+        chosen: The indices of the probes to draw.
         size: `PANEL` or `FRAME`.
     """
     values = probes.images[chosen]
@@ -98,7 +98,7 @@ def renderer(probes: ProbeSet, chosen: Array, size: str) -> Renderer:
 
 
 class _Images:
-    """Smaller ones are enlarged by a whole factor, larger ones averaged over whole blocks."""
+    """Images: small ones are enlarged by an integer factor, large ones averaged over blocks."""
 
     max_cell = 112
     has_clusters = True
@@ -127,7 +127,7 @@ class _Images:
 
     def configuration(self) -> dict[str, str]:
         height, width = self._shape
-        block = _block(max(height, width), self._at_most)
+        block = _rounded_up(max(height, width), self._at_most)
         resized = _resized(f"{block} x {block} pixels" if block > 1 else "", self.factor)
         return {
             "maps": f"{height} x {width} pixels, {resized}",
@@ -136,7 +136,7 @@ class _Images:
 
 
 class _Volumes:
-    """Some slices, evenly spaced in depth, each drawn as an image."""
+    """Volumes: some slices, evenly spaced in depth, each drawn as an image."""
 
     factor = 1
     max_cell = 224
@@ -166,7 +166,7 @@ class _Volumes:
 
     @property
     def places(self) -> Array:
-        slices = _numbered(1, len(self.chosen), *self._images.shape[2:4])
+        slices = _indices(1, len(self.chosen), *self._images.shape[2:4])
         large = slices.repeat(self._factor, axis=-1).repeat(self._factor, axis=-2)
         return drawings.montage(large[..., np.newaxis], gap=_GAP, paper=-1)[..., 0]
 
@@ -188,18 +188,18 @@ class _Volumes:
 
     def configuration(self) -> dict[str, str]:
         depth, height, width = self._shape
-        block = _block(max(height, width), self._at_most)
+        block = _rounded_up(max(height, width), self._at_most)
         resized = _resized(f"{block} x {block} pixels" if block > 1 else "", self._factor)
         slices = ", ".join(map(str, self.chosen))
         return {
             "maps": f"{depth} slices of {height} x {width} pixels, {resized}",
-            "slices": f"{slices}, in lines from the upper left",
+            "slices": f"{slices}, in rows from the upper left",
             "voxel values": _black_and_white(self._range),
         }
 
 
 class _Series:
-    """The channels' lines, over columns in the colours of their steps."""
+    """Series: a line for each channel, on columns with the colours of the steps."""
 
     factor = 1
     max_cell = 384
@@ -210,15 +210,15 @@ class _Series:
     def __init__(self, series: Array, size: str) -> None:
         at_least, self._at_most, height = self._sizes[size]
         _, self._steps, self._channels = series.shape
-        self._block = _block(self._steps, self._at_most)
-        self._wide = factor_for(_block(self._steps, self._block), at_least)
+        self._block = _rounded_up(self._steps, self._at_most)
+        self._wide = factor_for(_rounded_up(self._steps, self._block), at_least)
         self.ink = drawings.lines(series, height=height, block=self._block, wide=self._wide)
         paper = np.full((*self.ink.shape, 3), drawings.PAPER, np.uint8)
         self.originals = drawings.inked(paper, self.ink)
 
     @property
     def places(self) -> Array:
-        columns = _numbered(_block(self._steps, self._block)).repeat(self._wide)
+        columns = _indices(_rounded_up(self._steps, self._block)).repeat(self._wide)
         return np.broadcast_to(columns, (1, self.ink.shape[1], len(columns)))
 
     def reduced(self, maps: Array) -> Array:
@@ -239,31 +239,31 @@ class _Series:
         resized = _resized(f"{self._block} steps" if self._block > 1 else "", self._wide)
         return {
             "maps": f"{self._steps} steps, {resized}",
-            "channels": f"{self._channels}, the first on top; each line from its smallest to its "
+            "channels": f"{self._channels}, the first on top; each from its smallest to its "
             "largest value in all probes",
         }
 
 
 class _Features:
-    """Bars, as long as saliency is large: of a few features with their values, of many without."""
+    """Features: a bar for each feature, as long as its saliency; with values if there are few."""
 
     factor = 1
     max_cell = 256
     lossless = True
     has_clusters = False
     _sizes = _STRIPS
-    _labelled: Mapping[str, int] = {PANEL: 32, FRAME: 0}  # the largest number with a line for each
-    _text, _bar = 104, 136
+    _max_labelled: Mapping[str, int] = {PANEL: 32, FRAME: 0}  # more features have no labels
+    _text, _bar = 104, 136  # widths in pixels
 
     def __init__(self, features: Array, size: str) -> None:
         at_least, self._at_most, self._height = self._sizes[size]
         self._count = features.shape[1]
         self._ink: Array | None = None
-        if self._count <= self._labelled[size]:
+        if self._count <= self._max_labelled[size]:
             texts = [[f"{i}: {value:.4g}" for i, value in enumerate(row)] for row in features]
             self._ink = drawings.labels(texts, self._text)
-        self._block = _block(self._count, self._at_most)
-        self._wide = factor_for(_block(self._count, self._block), at_least)
+        self._block = _rounded_up(self._count, self._at_most)
+        self._wide = factor_for(_rounded_up(self._count, self._block), at_least)
         values = thumbnails(drawings.spread(features)[:, np.newaxis], self._at_most)[:, 0]
         plain = np.full((*values.shape, 3), drawings.PLAIN, np.uint8)
         self.originals = self._bars(values, plain, signed=False)
@@ -280,7 +280,7 @@ class _Features:
 
     @property
     def places(self) -> Array:
-        bars = _numbered(_block(self._count, self._block))
+        bars = _indices(_rounded_up(self._count, self._block))
         height, width = self.originals.shape[1:3]
         if self._ink is None:
             return np.broadcast_to(bars.repeat(self._wide), (1, height, width))
@@ -310,16 +310,16 @@ class _Features:
         return self._bars(values, colors, signed=signed)
 
     def configuration(self) -> dict[str, str]:
-        several = f", of each {self._block} neighbours the largest" if self._block > 1 else ""
+        combined = f", the largest of every {self._block} neighbours" if self._block > 1 else ""
         return {
-            "maps": f"{self._count} features{several}",
-            "bars": "of the originals, from each feature's smallest to its largest value in all "
-            "probes; of the maps, from 0 to the end of the scale",
+            "maps": f"{self._count} features{combined}",
+            "bars": "for the inputs, from the feature's smallest to its largest value in all "
+            "probes; for the maps, from 0 to the end of the scale",
         }
 
 
 class _Tokens:
-    """Words on their colours; maps alone are cells in reading order, alike for all probes."""
+    """Tokens: words on their colours. Maps alone are drawn as cells in reading order."""
 
     factor = 1
     max_cell = 320
@@ -354,8 +354,8 @@ class _Tokens:
 
     def configuration(self) -> dict[str, str]:
         shown = len(np.unique(self.places[self.places >= 0]))
-        fewer = f", the first {shown} as text at most" if shown < self._count else ""
-        return {"maps": f"{self._count} tokens{fewer}; the map alone as cells in reading order"}
+        limited = f", at most the first {shown} as text" if shown < self._count else ""
+        return {"maps": f"{self._count} tokens{limited}; the map alone as cells in reading order"}
 
 
 _KINDS: Mapping[str, Callable[[Array, str], Renderer]] = {
@@ -367,7 +367,7 @@ _KINDS: Mapping[str, Callable[[Array, str], Renderer]] = {
 
 
 def _word(token: int, vocabulary: tuple[str, ...] | None) -> str:
-    """What a token stands for, if that is known and can be drawn; else its number."""
+    """The word of a token, if the vocabulary has it and it can be drawn; otherwise its number."""
     if vocabulary is None or not 0 <= token < len(vocabulary):
         return str(token)
     word = vocabulary[token]
@@ -376,21 +376,21 @@ def _word(token: int, vocabulary: tuple[str, ...] | None) -> str:
     return word if word.strip() else "␣"
 
 
-def _numbered(*shape: int) -> Array:
-    """The places of a map of this shape, numbered in C order; int32."""
+def _indices(*shape: int) -> Array:
+    """The index of every place in a map of this shape, in C order; int32."""
     return np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
 
 
-def _block(total: int, at_most: int) -> int:
-    """Into how many things a block must be taken together, so that there are not too many."""
-    return -(-total // at_most)
+def _rounded_up(total: int, divisor: int) -> int:
+    """The quotient, rounded up: the size of a block, or the number of blocks."""
+    return -(-total // divisor)
 
 
 def _resized(averaged: str, factor: int) -> str:
-    done = [f"averaged over {averaged}"] if averaged else []
-    done += [f"enlarged {factor} times"] if factor > 1 else []
-    return f"shown {', '.join(done) or 'not resized'}"
+    changes = [f"averaged over {averaged}"] if averaged else []
+    changes += [f"enlarged {factor} times"] if factor > 1 else []
+    return ", ".join(changes) or "not resized"
 
 
 def _black_and_white(shown: tuple[float, float]) -> str:
-    return f"{shown[0]:g} is shown black, {shown[1]:g} white"
+    return f"{shown[0]:g} is black, {shown[1]:g} is white"

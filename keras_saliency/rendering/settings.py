@@ -1,4 +1,4 @@
-"""`Pictures`: how maps become pictures, for TensorBoard's tabs."""
+"""`Pictures`: how saliency maps are drawn for TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from keras_saliency.rendering.heatmaps import SCALES, check_colormap
 
 @dataclass(frozen=True)
 class Pictures:
-    """How maps become pictures.
+    """Settings for pictures of saliency maps.
 
     Args:
-        scale: The value at the end of the colormap: `"epoch"`, the map's own maximum; `"probe"`,
-            the probe's maximum in the run so far; `"shared"`, that of all probes.
+        scale: The value at the end of the colormap. `"epoch"`: the maximum of the map. `"probe"`:
+            the maximum of the probe in the run so far. `"shared"`: the maximum of all probes in the
+            run so far.
         colormap: The name of a matplotlib colormap.
-        map_size: The longer side in pixels of the maps that the SALIENCY tab gets; larger maps are
-            averaged over blocks. `None`: it gets none.
+        map_size: The longer side of the maps in the SALIENCY tab, in pixels. Larger maps are
+            averaged over blocks. `None`: the tab gets no data.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -37,23 +38,25 @@ class Pictures:
         check_colormap(self.colormap)
         if self.map_size is not None:
             check_positive_int(
-                "map_size", self.map_size, hint="It is a number of pixels; None keeps no maps."
+                "map_size",
+                self.map_size,
+                hint="It is in pixels; with None, the SALIENCY tab gets no data.",
             )
 
 
 def checked_pictures(pictures: object) -> Pictures | None:
-    """The settings for what a user gives as `pictures`.
+    """Checks the argument `pictures` and returns the settings.
 
     Args:
-        pictures: `"auto"`, `Pictures`, or `None` for no pictures in the stock tabs.
+        pictures: `"auto"`, `Pictures`, or `None` for no pictures in TensorBoard's own tabs.
 
     Raises:
-        TypeError: Something else.
-        ValueError: Another string.
+        TypeError: `pictures` has the wrong type.
+        ValueError: `pictures` is another string.
     """
     if pictures is None or isinstance(pictures, Pictures):
         return pictures
-    expected = "expected 'auto', None (no stock pictures) or ks.Pictures(...)"
+    expected = "expected 'auto', None (no pictures) or ks.Pictures(...)"
     if not isinstance(pictures, str):
         raise TypeError(f"pictures: {expected}, received {pictures!r}.")
     if pictures != "auto":

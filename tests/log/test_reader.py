@@ -303,9 +303,9 @@ def test_without_maps_for_the_tab_there_is_none_of_its_data(tmp_path):
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError)])
 def test_a_bad_map_size_is_refused(value, error, tmp_path):
-    with pytest.raises(error, match="map_size: .*None keeps no maps"):
+    with pytest.raises(error, match="map_size: .*the SALIENCY tab gets no data"):
         ks.SaliencyCallback(probes(), pictures=ks.Pictures(map_size=value))
-    with pytest.raises(error, match="map_size: .*None keeps no maps"):
+    with pytest.raises(error, match="map_size: .*the SALIENCY tab gets no data"):
         ks.TensorBoardSink(tmp_path, probes(), pictures=ks.Pictures(map_size=value))
 
 

@@ -113,7 +113,7 @@ def test_every_name_has_a_kind_and_a_description():
         assert f"Chance: {kind.chance}." in said
         assert said.endswith("never an alert.")
         assert ("May propose a region" in said) == kind.may_propose
-        assert ("A health line" in said) != kind.may_propose
+        assert ("Diagnostic" in said) != kind.may_propose
         assert "{" not in said
     assert description("something else") == ""
 

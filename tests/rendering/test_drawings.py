@@ -473,14 +473,14 @@ def test_what_is_shown_is_told():
         return PictureWriter(ProbeSet(values, kind=kind), Pictures("epoch", "hot")).configuration()
 
     assert told(np.zeros((1, 10_000, 2)), "series")["maps"] == (
-        "10000 steps, shown averaged over 40 steps"
+        "10000 steps, averaged over 40 steps"
     )
-    assert told(np.zeros((1, 4, 2)), "series")["maps"] == "4 steps, shown enlarged 48 times"
+    assert told(np.zeros((1, 4, 2)), "series")["maps"] == "4 steps, enlarged 48 times"
     volumes = told(np.zeros((1, 17, 2, 2, 1)), "volume")
-    assert volumes["maps"] == "17 slices of 2 x 2 pixels, shown enlarged 32 times"
-    assert volumes["slices"].startswith("0, 2, 4, 6, 8, 10, 12, 14, 16, in lines")
+    assert volumes["maps"] == "17 slices of 2 x 2 pixels, enlarged 32 times"
+    assert volumes["slices"].startswith("0, 2, 4, 6, 8, 10, 12, 14, 16, in rows")
     assert told(np.zeros((1, 2000)), "features")["maps"] == (
-        "2000 features, of each 8 neighbours the largest"
+        "2000 features, the largest of every 8 neighbours"
     )
     assert told(np.zeros((1, 5), int), "tokens")["maps"].startswith("5 tokens; ")
 
@@ -512,7 +512,7 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
     }
     (text,) = found["saliency/configuration"]
     assert "| colormap, scale | RdBu_r, epoch; means, without signs: hot |" in text.decode()
-    assert "| maps | 3 steps, shown enlarged 64 times |" in text.decode()
+    assert "| maps | 3 steps, enlarged 64 times |" in text.decode()
     content = found["saliency_probe/000 class 0"][2]
     picture = np.asarray(Image.open(io.BytesIO(content)))
     heat = panels(picture, 96, 192)[2]

@@ -205,8 +205,8 @@ def test_the_text_tells_the_configuration_and_the_probes(tmp_path):
         "| score | logit |",
         f"| probes | 2, {chosen.fingerprint} |",
         "| model | net |",
-        "| maps | 8 x 8 pixels, shown enlarged 12 times |",
-        "| pixel values | 0 is shown black, 1 white |",
+        "| maps | 8 x 8 pixels, enlarged 12 times |",
+        "| pixel values | 0 is black, 1 is white |",
         "| 000 dog | 1 dog | day | yes |",
         "| 001 a&#124;b | 0 a&#124;b | night | yes |",
     } <= set(lines)
