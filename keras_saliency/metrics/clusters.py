@@ -20,7 +20,7 @@ from keras_saliency.metrics.maps import shares, totals
 NEIGHBOURS = 10
 """The number of nearest neighbours that each map is connected to."""
 
-SIDE = 16
+THUMBNAIL_SIDE = 16
 """Maps are averaged over blocks until no side is longer than this, and then compared."""
 
 MAX_CLUSTERS = 8
