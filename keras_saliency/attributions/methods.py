@@ -37,7 +37,7 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 
 _UNFIT = (
     "it mostly recovers the image, whichever class is explained (Nie et al., arXiv:1805.07039), "
-    "and fails the randomization test of the model's weights (Adebayo et al., arXiv:1810.03292). "
+    "and hardly changes if the last layers are randomized (Adebayo et al., arXiv:1810.03292). "
     "Use 'smoothgrad' for maps with less noise"
 )
 

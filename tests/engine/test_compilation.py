@@ -59,7 +59,7 @@ def test_what_xla_cannot_compile_is_run_without(monkeypatch):
         held={"word": np.array(["a", "abc"])},
     )
     monitor = SaliencyMonitor(model, probes)
-    assert monitor.compilation.startswith("XLA off (it can't compile this model: ")
+    assert monitor.compilation.startswith("XLA off (it cannot compile this model: ")
     kernel = next(
         np.abs(layer.kernel.numpy()) for layer in model.layers if hasattr(layer, "kernel")
     )
