@@ -1,10 +1,10 @@
-"""Attribution methods: one pure TensorFlow function each, and the table `METHODS`.
+"""Attribution methods, each a pure TensorFlow function, and the table `METHODS`.
 
-Every method has the form `(score_fn, inputs) -> attribution`, with settings that have defaults.
-`score_fn` maps inputs `(batch, ...)` to one scalar each, `(batch,)`; inputs are channels last. The
-attribution has the shape of `inputs`, or a single channel. Choose other settings with
+Every method has the form `(score_fn, inputs) -> attribution`, and may have settings with defaults.
+`score_fn` maps inputs `(batch, ...)` to scores `(batch,)`; inputs are channels last. The
+attribution has the shape of `inputs`, or a single channel. To change settings, use
 `functools.partial(smoothgrad, num_samples=50)`, or write a function of the same form. Methods are
-traced inside a `tf.function`; none runs in a Python loop over inputs, draws or steps.
+traced inside a `tf.function`; they do not loop over inputs, samples or steps in Python.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a method may ask about a model: scores, their gradients, and what its layers give.
+"""What a method can get from a model: scores, their gradients, and the outputs of layers.
 
-Scores are `(batch,)`, one for each input `(batch, ...)`; the score of one input must not depend on
-its neighbours in the batch (in inference it does not).
+Scores are `(batch,)`, one for each input `(batch, ...)`. The score of an input must not depend on
+the other inputs in the batch. (At inference, it does not.)
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from keras_saliency.attributions.scores import Tensor
 from keras_saliency.data.reports import Array
 
 ScoreFn = Callable[[Tensor], Tensor]
-"""From inputs `(batch, ...)` to their scores `(batch,)`: any function, or a `ModelScore`."""
+"""Maps inputs `(batch, ...)` to scores `(batch,)`: any function, or a `ModelScore`."""
 
 
 @dataclass(frozen=True)
 class LayerCall:
-    """What one layer gave in a forward pass.
+    """The output of one layer in a forward pass.
 
     Attributes:
-        path: The names of the layers around it and its own: `"backbone/block_1/conv"`.
+        path: The layer's name after the names of the layers that contain it:
+            `"backbone/block_1/conv"`.
         output: A tensor.
     """
 
@@ -35,7 +36,7 @@ class LayerCall:
 
 @dataclass(eq=False)
 class _Pass:
-    """One forward pass; its gradients are those to the inputs and to the calls' outputs."""
+    """One forward pass, and its gradients with respect to the inputs and the layers' outputs."""
 
     inputs: Tensor
     scores: Tensor
@@ -44,18 +45,19 @@ class _Pass:
 
 
 class ModelScore:
-    """The score of a model as a function of the input that is explained.
+    """The score of a model as a function of the explained input.
 
-    Inside a `tf.function`. Every input is passed through the model once, there and back, however
-    many methods ask about it.
+    Use it inside a `tf.function`. For every input there is one forward and one backward pass, even
+    if several methods use them.
 
     Args:
-        forward: From inputs to scores `(batch,)`, and the calls of the model's layers in order.
-        background: Gives the probes, `(num_probes, ...)`, where they are of use as inputs.
-        loss_scale: `(batch,)`, powers of two by which scores are multiplied before the backward
-            pass and gradients divided after it; exact, and out of the reach of float16's limits.
-        data_format: How the model takes its input, `"channels_last"` or `"channels_first"`.
-        is_segmentation: Whether the score is of a model that labels every place.
+        forward: Maps inputs to scores `(batch,)` and to the calls of the model's layers, in order.
+        background: Returns the probes, `(num_probes, ...)`, if they can be used as inputs.
+        loss_scale: `(batch,)`, powers of two. Scores are multiplied by them before the backward
+            pass, and gradients are divided by them after it. This is exact, and keeps gradients
+            in the range of float16.
+        data_format: The layout of the model's input, `"channels_last"` or `"channels_first"`.
+        is_segmentation: Whether the model labels every position of the input.
     """
 
     def __init__(
@@ -75,15 +77,15 @@ class ModelScore:
         self.is_segmentation = is_segmentation
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """The scores, `(batch,)`; a tape around the call finds their gradient to the inputs."""
+        """The scores, `(batch,)`; a gradient tape can differentiate them."""
         known = self._pass(inputs).scores
 
         def scores(inputs_: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
             def backward(upstream: Tensor) -> Tensor:
-                found = self.gradient(inputs)
-                if found is None:
+                gradient = self.gradient(inputs)
+                if gradient is None:
                     return tf.zeros_like(inputs_)
-                return tf.cast(per_probe(upstream, found), found.dtype) * found
+                return tf.cast(per_probe(upstream, gradient), gradient.dtype) * gradient
 
             return tf.identity(known), backward
 
@@ -91,18 +93,18 @@ class ModelScore:
 
     @property
     def background(self) -> Tensor | None:
-        """All probes, `(num_probes, ...)`; `None` where tokens are explained by their vectors."""
+        """All probes, `(num_probes, ...)`; `None` for tokens, as embeddings are explained."""
         return None if self._background is None else self._background()
 
     def gradient(self, inputs: Tensor) -> Tensor | None:
-        """The gradient of the scores to the inputs; `None` where they do not depend on them."""
+        """The gradient of the scores with respect to the inputs; `None` if there is none."""
         return self._gradients(inputs)[0]
 
     def layer_gradients(self, inputs: Tensor) -> list[tuple[LayerCall, Tensor]]:
-        """The calls of layers between the inputs and the scores, and the gradients to them.
+        """The layer calls between the inputs and the scores, each with the gradient of the scores.
 
-        In order; a call of a model comes after those of its layers. Layers that see only an input
-        that is held are none of them.
+        The calls are in order; a nested model comes after its layers. Layers that depend only on
+        held inputs are left out.
         """
         calls, gradients = self._pass(inputs).calls, self._gradients(inputs)[1]
         both = zip(calls, gradients, strict=True)
@@ -119,32 +121,34 @@ class ModelScore:
     def _gradients(self, inputs: Tensor) -> tuple[Tensor | None, list[Tensor | None]]:
         known = self._pass(inputs)
         if known.gradients is None:
-            after = downstream(inputs)
+            dependent = downstream(inputs)
             sources = {
                 id(call.output): call.output
                 for call in known.calls
-                if call.output.dtype.is_floating and call.output.op in after
+                if call.output.dtype.is_floating and call.output.op in dependent
             }
-            found = _differentiated(known.scores, [inputs, *sources.values()], self._loss_scale)
-            by_id = dict(zip(sources, found[1:], strict=True))
-            known.gradients = found[0], [by_id.get(id(call.output)) for call in known.calls]
+            to_inputs, *to_outputs = _differentiated(
+                known.scores, [inputs, *sources.values()], self._loss_scale
+            )
+            by_id = dict(zip(sources, to_outputs, strict=True))
+            known.gradients = to_inputs, [by_id.get(id(call.output)) for call in known.calls]
         return known.gradients
 
 
 def downstream(source: Tensor) -> set[Any]:
-    """The operations of a graph that a tensor goes into, and those that they go into."""
-    found: set[Any] = set()
+    """All operations of a graph that depend on a tensor."""
+    dependent: set[Any] = set()
     waiting = [source]
     while waiting:
         for operation in waiting.pop().consumers():
-            if operation not in found:
-                found.add(operation)
+            if operation not in dependent:
+                dependent.add(operation)
                 waiting += operation.outputs
-    return found
+    return dependent
 
 
 def derivative(score_fn: ScoreFn, inputs: Tensor) -> Tensor | None:
-    """The gradient of the scores to the inputs; `None` where they do not depend on them."""
+    """The gradient of the scores with respect to the inputs; `None` if there is none."""
     if isinstance(score_fn, ModelScore):
         return score_fn.gradient(inputs)
     if not tf.executing_eagerly():
@@ -152,20 +156,20 @@ def derivative(score_fn: ScoreFn, inputs: Tensor) -> Tensor | None:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         scores = score_fn(inputs)
-    found = tape.gradient(scores, inputs)
-    return None if found is None else tf.convert_to_tensor(found)
+    gradient = tape.gradient(scores, inputs)
+    return None if gradient is None else tf.convert_to_tensor(gradient)
 
 
 def _differentiated(
     scores: Tensor, sources: Sequence[Tensor], loss_scale: Tensor | None
 ) -> list[Tensor | None]:
-    """The gradients of scores to tensors they were computed from, in a graph."""
+    """The gradients of scores with respect to tensors they were computed from, in a graph."""
     scale = None if loss_scale is None else tf.cast(loss_scale, scores.dtype)
-    found = tf.gradients(scores, list(sources), grad_ys=scale)
-    dense = [None if one is None else tf.convert_to_tensor(one) for one in found]
+    gradients = tf.gradients(scores, list(sources), grad_ys=scale)
+    dense = [None if grad is None else tf.convert_to_tensor(grad) for grad in gradients]
     if loss_scale is None:
         return dense
-    return [None if one is None else _unscaled(one, loss_scale) for one in dense]
+    return [None if grad is None else _unscaled(grad, loss_scale) for grad in dense]
 
 
 def _unscaled(gradient: Tensor, scale: Tensor) -> Tensor:
@@ -177,7 +181,7 @@ def _unscaled(gradient: Tensor, scale: Tensor) -> Tensor:
 def repeat(
     times: int, body: Callable[[Tensor, list[Tensor]], list[Tensor]], start: list[Tensor]
 ) -> list[Tensor]:
-    """Runs `values = body(index, values)` so often, one after the other, inside the graph."""
+    """Runs `values = body(index, values)` `times` times, one after the other, inside the graph."""
     index = tf.constant(0)
     looped = tf.while_loop(
         lambda index, *_: index < times,
@@ -190,23 +194,23 @@ def repeat(
 
 
 def along(values: Tensor, axis: int, matrix: Array) -> Tensor:
-    """The product of a matrix `(new, old)` with the values along one axis, not the last."""
+    """Multiplies the values along one axis, not the last, by a matrix `(new, old)`."""
     moved = tf.tensordot(values, tf.constant(matrix, values.dtype), [[axis], [1]])
     last = values.shape.rank - 1
     return tf.transpose(moved, [*range(axis), last, *range(axis, last)])
 
 
 def per_probe(values: Tensor, like: Tensor) -> Tensor:
-    """`(batch,)` as `(batch, 1, ...)`, to be multiplied with what is like `like`."""
+    """Reshapes `(batch,)` to `(batch, 1, ...)`, so that it broadcasts against `like`."""
     return tf.reshape(values, [-1, *[1] * (like.shape.rank - 1)])
 
 
 def check_number(argument: str, value: Any, *, above: float) -> float:
-    """Returns a number above a bound.
+    """Returns a number, which must be above a bound.
 
     Raises:
-        TypeError: No number.
-        ValueError: Not above the bound, or not finite.
+        TypeError: `value` is not a number.
+        ValueError: `value` is not above the bound, or is not finite.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{argument}: expected a number above {above:g}, received {value!r}.")
@@ -216,11 +220,11 @@ def check_number(argument: str, value: Any, *, above: float) -> float:
 
 
 def check_seed(seed: Any) -> int:
-    """Returns a seed, an integer of 0 or more.
+    """Returns a seed, an integer from 0 to 2**31 - 1.
 
     Raises:
-        TypeError: No integer.
-        ValueError: Negative, or of more than 31 bits.
+        TypeError: `seed` is not an integer.
+        ValueError: `seed` is negative, or has more than 31 bits.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed: expected an integer, received {seed!r}.")

@@ -1,4 +1,4 @@
-"""The gradient of the score to the input, and the input times it: one backward pass."""
+"""The gradient of the score with respect to the input, and the input times this gradient."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from keras_saliency.attributions.scores import Tensor
 
 
 def gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:
-    """The gradient of the score to every input value.
+    """The gradient of the score with respect to every input value.
 
-    High where a small change of the input changes the score most. It says nothing about how much
-    of the score an input value is responsible for. Its unit is score per input unit. A model
-    that learned nothing gives noise, not a flat map. One backward pass.
+    High where a small change of the input changes the score most. It does not show how much an
+    input value contributes to the score. The unit is score per input unit. A model that has
+    learned nothing gives noise, not a flat map. Cost: one forward and backward pass.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
 
     Returns:
         The gradient, same shape and dtype as `inputs`.
 
     Raises:
-        ValueError: The score does not depend on the inputs by differentiable operations.
+        ValueError: No gradient reaches the inputs.
 
     Example:
         >>> import tensorflow as tf
@@ -31,33 +31,34 @@ def gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:
     Reference:
         Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks. arXiv:1312.6034.
     """
-    found = derivative(score_fn, inputs)
-    if found is None:
+    result = derivative(score_fn, inputs)
+    if result is None:
         raise ValueError(
-            "model: expected a score that depends on the images by differentiable operations, "
-            "but no gradient reaches the images. A cast to integers, a lookup or a "
-            "tf.stop_gradient cuts it off."
+            "model: expected a score that is a differentiable function of the images, but no "
+            "gradient reaches the images. Check the model for a cast to integers, a lookup or a "
+            "tf.stop_gradient."
         )
-    return found
+    return result
 
 
 def input_x_gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:
-    """The input times the gradient: for a linear score, each value's share of it.
+    """The input times the gradient: for a linear score, the contribution of each value.
 
-    For a linear score without bias the attributions sum to the score. Zero wherever the image is
-    zero: blind to dark objects. Half of its ranking is the image itself, also for a model with
-    random weights (arXiv:1810.03292), so it is a picture to look at and unfit as a monitor. One
+    High where a value raises the score, negative where it lowers it. For a linear score without
+    bias, the attributions sum to the score. Zero wherever the image is zero, so dark objects are
+    missed. About half of the ranking comes from the image itself, even for a model with random
+    weights (arXiv:1810.03292). Use it to look at, not to monitor training. Cost: one forward and
     backward pass.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
 
     Returns:
-        The product, same shape and dtype as `inputs`; its unit is that of the score.
+        The product, same shape and dtype as `inputs`, in the unit of the score.
 
     Raises:
-        ValueError: As `gradient`.
+        ValueError: As in `gradient`.
 
     Example:
         >>> import tensorflow as tf

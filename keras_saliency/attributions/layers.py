@@ -1,9 +1,10 @@
-"""Class activation maps: what a layer sees, weighted by what the score makes of it.
+"""Class activation maps: the output of a layer, weighted by how much it raises the score.
 
-All are taken at the output of one layer, with a spatial map for each of its channels, and enlarged
-to the size of the input, linear between the centres of its places. Only what speaks for the class
-is kept. They cost about a forward pass: the way back is short. Products and sums are taken in
-double precision: whatever float32 holds of a map is right, for gradients of 1e-30 as of 1e+30.
+All of them use the output of one layer, with one spatial map per channel. The result is resized to
+the size of the input by linear interpolation between the centres of the layer's positions. Only
+positive evidence for the class is kept. The cost is about one forward pass, since the backward pass
+is short. Products and sums use double precision, so that maps are exact to float32 precision even
+for gradients of 1e-30 or 1e+30.
 """
 
 from __future__ import annotations
@@ -19,35 +20,36 @@ from keras_saliency.attributions.scores import Tensor, behind
 from keras_saliency.data.reports import Array
 
 _POOLS = {"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D", "MaxPoolV2"}
-_PADS = {"MirrorPad", "Pad", "PadV2"}  # their places are shifted against the image's
+_PADS = {"MirrorPad", "Pad", "PadV2"}  # these shift positions relative to the image
 
-_UNEVEN = 2.0
-"""How many times as coarse along one axis as along another a spatial map may be, if unnamed."""
+_MAX_STRIDE_RATIO = 2.0
+"""The largest ratio of the coarseness of two axes, for a layer that is chosen by default."""
 
 
 def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Which places of a layer speak for the class, each channel weighted by its mean gradient.
+    """The positions of a layer that support the class: each channel weighted by its mean gradient.
 
-    High where channels are active that raise the score, wherever in the image they do. Coarse: as
-    fine as the layer. Its unit is that of the score, for each place of the layer. A model that
-    learned nothing gives a map of the layer's activity, its channels weighted at random, or zero
-    everywhere. About one forward pass.
+    High where channels are active that raise the score on average over the image. The resolution
+    is that of the layer. The unit is that of the score, per position of the layer. A model that has
+    learned nothing gives the layer's activity with randomly weighted channels, or zero everywhere.
+    Cost: about one forward pass.
 
     Args:
-        score_fn: A `ModelScore`: what a monitor hands to its methods.
+        score_fn: A `ModelScore`, as a monitor passes it to its methods.
         inputs: `(batch, *spatial axes, channels)`.
         layer: The name of a layer, or the end of its path in nested models
-            (`"backbone/conv5_block3_out"`); of a layer that is called several times, the last
-            call. Default: the last layer with a spatial map, not merely pooled or padded; of a
-            model that labels places, whose last map is the answer itself, the last of the coarsest.
+            (`"backbone/conv5_block3_out"`). If the layer is called several times, the last call
+            is used. Default: the last layer with a spatial map that is not only pooled or padded.
+            For a model that labels every position, the last map is the answer itself, so the
+            default is the last of the coarsest layers.
 
     Returns:
         `(batch, *spatial axes, 1)`, non-negative, in the inputs' dtype.
 
     Raises:
         TypeError: `layer` is not a string.
-        ValueError: There is no such layer, or none with a spatial map between the input and the
-            score; or it is not clear which is meant.
+        ValueError: There is no such layer, no layer between the input and the score has a spatial
+            map, or the name is ambiguous.
 
     Example:
         >>> import keras, numpy as np
@@ -70,18 +72,19 @@ def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> 
 
 
 def grad_cam_plus_plus(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Grad-CAM with the places weighted, too: several objects of a class count alike.
+    """Grad-CAM with weighted positions, so that several objects of a class count equally.
 
-    High and low, and what a model that learned nothing gives, as in `grad_cam`, with positive
-    gradients alone. Its size says nothing: it does not grow with the score's scale as gradients
-    do, and levels off where they are large. About one forward pass.
+    High where channels are active that raise the score, as in `grad_cam`, but only positive
+    gradients count. A model that has learned nothing gives the same as in `grad_cam`. The magnitude
+    has no meaning: it does not grow in proportion to the score, and saturates for large gradients.
+    Cost: about one forward pass.
 
-    The exponential of the score, which the paper differentiates, changes a map by a factor only,
-    and is left out. The paper takes activations to be non-negative, as a ReLU's are; where a
-    channel's sum is negative, it counts as 0, since the weights would have a pole.
+    The paper differentiates the exponential of the score. This only scales the map, so it is left
+    out. The paper assumes non-negative activations, as after a ReLU. If the sum of a channel is
+    negative, it counts as 0, because the weights would otherwise have a pole.
 
     Args:
-        score_fn: A `ModelScore`: what a monitor hands to its methods.
+        score_fn: A `ModelScore`, as a monitor passes it to its methods.
         inputs: `(batch, *spatial axes, channels)`.
         layer: As in `grad_cam`.
 
@@ -89,8 +92,8 @@ def grad_cam_plus_plus(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None =
         `(batch, *spatial axes, 1)`, non-negative, in the inputs' dtype.
 
     Raises:
-        TypeError: As `grad_cam`.
-        ValueError: As `grad_cam`.
+        TypeError: As in `grad_cam`.
+        ValueError: As in `grad_cam`.
 
     Reference:
         Chattopadhyay, Sarkar, Howlader, Balasubramanian: Grad-CAM++. arXiv:1710.11063.
@@ -98,20 +101,20 @@ def grad_cam_plus_plus(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None =
     activations, gradients = _at_layer(score_fn, inputs, layer)
     total = tf.reduce_sum(activations, _spatial(activations), keepdims=True)
     positive = tf.nn.relu(gradients)
-    alphas = 1 / (2 + tf.nn.relu(total) * positive)  # the paper's fraction, g**2 taken out of it
+    alphas = 1 / (2 + tf.nn.relu(total) * positive)  # the paper's fraction, divided by g**2
     weights = tf.reduce_sum(alphas * positive, _spatial(gradients), keepdims=True)
     return _enlarged(weights * activations, inputs)
 
 
 def layer_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Each place weighted by its own positive gradient: fine also at layers near the input.
+    """Each position weighted by its own positive gradient: useful for layers near the input, too.
 
-    High where a channel is active and more of it, there, would raise the score; what a model that
-    learned nothing gives is as speckled as its gradient. Its unit is that of the score. The
-    paper's `tanh` for layers near the input is left out. About one forward pass.
+    High where a channel is active and a higher activation would raise the score. A model that has
+    learned nothing gives a map as noisy as its gradient. The unit is that of the score. The paper
+    applies `tanh` to layers near the input; this is left out. Cost: about one forward pass.
 
     Args:
-        score_fn: A `ModelScore`: what a monitor hands to its methods.
+        score_fn: A `ModelScore`, as a monitor passes it to its methods.
         inputs: `(batch, *spatial axes, channels)`.
         layer: As in `grad_cam`.
 
@@ -119,8 +122,8 @@ def layer_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) ->
         `(batch, *spatial axes, 1)`, non-negative, in the inputs' dtype.
 
     Raises:
-        TypeError: As `grad_cam`.
-        ValueError: As `grad_cam`.
+        TypeError: As in `grad_cam`.
+        ValueError: As in `grad_cam`.
 
     Reference:
         Jiang, Zhang, Hou, Cheng, Wei: LayerCAM: Exploring Hierarchical Class Activation Maps for
@@ -131,15 +134,15 @@ def layer_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) ->
 
 
 def hires_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> Tensor:
-    """Each place weighted by its own gradient: what the model computed there, and nothing else.
+    """Each position weighted by its own gradient: only positions that the model used count.
 
-    High where what the layer gives at a place adds to the score. Where a single linear layer
-    follows, the places' values before negative ones are cut off sum to the score, less its bias;
-    Grad-CAM's averaged weights can point to places the model did not use. A model that learned
-    nothing gives speckle. Its unit is that of the score. About one forward pass.
+    High where the layer's output raises the score. If only a linear layer follows, the values
+    before negative ones are set to 0 sum to the score minus the bias. Grad-CAM averages the
+    gradients and can highlight positions that the model did not use. A model that has learned
+    nothing gives noise. The unit is that of the score. Cost: about one forward pass.
 
     Args:
-        score_fn: A `ModelScore`: what a monitor hands to its methods.
+        score_fn: A `ModelScore`, as a monitor passes it to its methods.
         inputs: `(batch, *spatial axes, channels)`.
         layer: As in `grad_cam`.
 
@@ -147,8 +150,8 @@ def hires_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) ->
         `(batch, *spatial axes, 1)`, non-negative, in the inputs' dtype.
 
     Raises:
-        TypeError: As `grad_cam`.
-        ValueError: As `grad_cam`.
+        TypeError: As in `grad_cam`.
+        ValueError: As in `grad_cam`.
 
     Reference:
         Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional
@@ -165,7 +168,7 @@ def _spatial(values: Tensor) -> list[int]:
 def layer_call(
     score_fn: ScoreFn, inputs: Tensor, layer: str | None = None
 ) -> tuple[LayerCall, Tensor]:
-    """The call of a layer at which a class activation map is taken, and the score's gradient there.
+    """The layer call that a class activation map is computed from, and the gradient of the score.
 
     Args:
         score_fn: A `ModelScore`.
@@ -174,27 +177,28 @@ def layer_call(
 
     Raises:
         TypeError: `layer` is not a string.
-        ValueError: There is no such layer, or no layer to choose from.
+        ValueError: There is no such layer, or no suitable layer to choose by default.
     """
     score_fn = _with_layers(score_fn)
-    places = [
+    pairs = [
         (call, gradient)
         for call, gradient in score_fn.layer_gradients(inputs)
         if _sizes(call, score_fn, inputs)
     ]
-    return _default(places, score_fn, inputs) if layer is None else _named(places, layer)
+    return _default(pairs, score_fn, inputs) if layer is None else _named(pairs, layer)
 
 
 def _with_layers(score_fn: ScoreFn) -> ModelScore:
     if not isinstance(score_fn, ModelScore):
         raise ValueError(
-            "score_fn: expected what a monitor gives its methods; a plain function has no layers."
+            "score_fn: expected a ModelScore, as a monitor passes it; a plain function has no "
+            "layers."
         )
     return score_fn
 
 
 def _at_layer(score_fn: ScoreFn, inputs: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
-    """What a layer gives, and the gradient of the score to that; float64, channels last."""
+    """The output of a layer and the gradient of the score to it; float64, channels last."""
     call, gradient = layer_call(score_fn, inputs, layer)
     score_fn = _with_layers(score_fn)
     values = [tf.cast(value, tf.float64) for value in (call.output, gradient)]
@@ -205,7 +209,7 @@ def _at_layer(score_fn: ScoreFn, inputs: Tensor, layer: str | None) -> tuple[Ten
 
 
 def _sizes(call: LayerCall, score_fn: ModelScore, inputs: Tensor) -> list[int]:
-    """The sizes of a spatial map's axes; none where a call gives no map of two places or more."""
+    """The sizes of an output's spatial axes; empty if it is not a map of two or more positions."""
     shape = call.output.shape
     if shape.rank != inputs.shape.rank or shape.rank < 3:
         return []
@@ -214,13 +218,14 @@ def _sizes(call: LayerCall, score_fn: ModelScore, inputs: Tensor) -> list[int]:
 
 
 def _is_channels_first(output: Tensor, score_fn: ModelScore) -> bool:
-    """Whether a layer's output has its channels in front, as the graph behind it shows.
+    """Whether a layer's output is channels first, according to the graph behind it.
 
-    The nearest operation that knows decides: a convolution, say, or a transposition to that end.
-    A model that takes its channels in front may well begin by moving them.
+    The nearest operation that shows a layout decides, such as a convolution or a transposition
+    that moves the channels. The model's `data_format` is only the fallback: a model with
+    channels-first input may transpose it at the start.
     """
     rank = output.shape.rank
-    forth, back = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+    to_first, to_last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
     waiting, seen = [(output.op, False)], {output.op}
     while waiting:
         operation, is_turned = waiting.pop(0)
@@ -228,9 +233,9 @@ def _is_channels_first(output: Tensor, score_fn: ModelScore) -> bool:
             if "data_format" in operation.node_def.attr:
                 return bool((operation.get_attr("data_format")[1:2] == b"C") != is_turned)
             order = _order(operation)
-            if order in (forth, back) and forth != back:
-                return order == forth
-            is_turned ^= order == forth  # of a series: whichever it was, it is the other now
+            if order in (to_first, to_last) and to_first != to_last:
+                return order == to_first
+            is_turned ^= order == to_first  # a series: both orders are equal and swap the layout
         for tensor in operation.inputs:
             if tensor.op not in seen:
                 seen.add(tensor.op)
@@ -239,82 +244,84 @@ def _is_channels_first(output: Tensor, score_fn: ModelScore) -> bool:
 
 
 def _order(operation: Any) -> list[int]:
-    """The order that a transposition puts the axes in; empty for what is none."""
-    found = tf.get_static_value(operation.inputs[1]) if operation.type == "Transpose" else None
-    return [] if found is None else [int(axis) for axis in found]
+    """The order of axes that a transposition produces; empty for other operations."""
+    order = tf.get_static_value(operation.inputs[1]) if operation.type == "Transpose" else None
+    return [] if order is None else [int(axis) for axis in order]
 
 
-def _named(places: Sequence[tuple[LayerCall, Tensor]], layer: str) -> tuple[LayerCall, Tensor]:
-    """The last call of the layer with that path or, where none has, whose path ends so.
+def _named(pairs: Sequence[tuple[LayerCall, Tensor]], layer: str) -> tuple[LayerCall, Tensor]:
+    """The last call of the layer with this path; if there is none, with a path that ends in it.
 
     Raises:
-        TypeError: Not a string.
+        TypeError: `layer` is not a string.
         ValueError: There is no such layer, or there are several.
     """
     if not isinstance(layer, str):
         raise TypeError(f"layer: expected the name of a layer, received {layer!r}.")
-    found = [place for place in places if place[0].path == layer] or [
-        place for place in places if place[0].path.endswith(f"/{layer}")
+    matches = [pair for pair in pairs if pair[0].path == layer] or [
+        pair for pair in pairs if pair[0].path.endswith(f"/{layer}")
     ]
-    if not found:
+    if not matches:
         raise ValueError(
-            f"layer={layer!r}: expected a layer with a spatial map that the score depends on: "
-            f"{_listed(places)}."
+            f"layer={layer!r}: expected a layer with a spatial map that the score depends on. "
+            f"Choose one of: {_listed(pairs)}."
         )
-    if len({call.path for call, _ in found}) > 1:
+    if len({call.path for call, _ in matches}) > 1:
         raise ValueError(
-            f"layer={layer!r}: expected one layer, found {_listed(found)}. Give more of its path."
+            f"layer={layer!r}: expected one layer, found {_listed(matches)}. Give more of its path."
         )
-    return found[-1]
+    return matches[-1]
 
 
 def _default(
-    places: Sequence[tuple[LayerCall, Tensor]], score_fn: ModelScore, inputs: Tensor
+    pairs: Sequence[tuple[LayerCall, Tensor]], score_fn: ModelScore, inputs: Tensor
 ) -> tuple[LayerCall, Tensor]:
-    """The last call that is more than pooling or padding.
+    """The last call that is not only pooling or padding.
 
     Raises:
-        ValueError: There is none; or it is much coarser along one axis than along another, as
-            what attention gives for (heads, tokens) is: these are not places.
+        ValueError: There is no such call. Or its output is much coarser along one axis than along
+            another: it may be attention with axes (heads, tokens), which are not spatial.
     """
-    found = [place for place in places if not _is_pooled(place[0].output.op)]
-    if not found:
+    candidates = [pair for pair in pairs if not _is_pooled(pair[0].output.op)]
+    if not candidates:
         raise ValueError(
             "layer: expected a model with a layer whose output has spatial axes and a gradient; "
-            f"found {_listed(places)}. Class activation maps need one: choose another method."
+            f"found {_listed(pairs)}. Class activation maps need one. Choose another method."
         )
     if score_fn.is_segmentation:
-        areas = [np.prod(_sizes(call, score_fn, inputs)) for call, _ in found]
-        found = [place for place, area in zip(found, areas, strict=True) if area == min(areas)]
-    call, gradient = found[-1]
+        areas = [np.prod(_sizes(call, score_fn, inputs)) for call, _ in candidates]
+        candidates = [
+            pair for pair, area in zip(candidates, areas, strict=True) if area == min(areas)
+        ]
+    call, gradient = candidates[-1]
     sizes = _sizes(call, score_fn, inputs)
-    coarse = [whole / part for whole, part in zip(inputs.shape[1:-1], sizes, strict=True)]
-    if max(coarse) > _UNEVEN * min(coarse):
+    strides = [whole / part for whole, part in zip(inputs.shape[1:-1], sizes, strict=True)]
+    if max(strides) > _MAX_STRIDE_RATIO * min(strides):
         raise ValueError(
-            f"layer: the last of the model's layers, {call.path!r}, may be no spatial map: it has "
-            f"{tuple(sizes)} places where the input has {tuple(inputs.shape[1:-1])}. Name the "
-            f"layer that is meant: {_listed(places)}."
+            f"layer: the output of the model's last layer, {call.path!r}, may not be a spatial "
+            f"map: its size is {tuple(sizes)}, and the input's is {tuple(inputs.shape[1:-1])}. "
+            f"Name the layer to use: {_listed(pairs)}."
         )
     return call, gradient
 
 
 def _is_pooled(operation: Any) -> bool:
-    """Whether values come out of a pooling or padding, in whatever order of the axes."""
+    """Whether values come from pooling or padding, with or without a transposition after it."""
     operation = behind(operation)
     while operation.type == "Transpose":
         operation = behind(operation.inputs[0].op)
     return operation.type in _POOLS | _PADS
 
 
-def _listed(places: Sequence[tuple[LayerCall, Tensor]]) -> str:
-    shown = [*{f"{call.path!r} {tuple(call.output.shape[1:])}": None for call, _ in places}]
+def _listed(pairs: Sequence[tuple[LayerCall, Tensor]]) -> str:
+    shown = [*{f"{call.path!r} {tuple(call.output.shape[1:])}": None for call, _ in pairs}]
     if len(shown) > 40:
         shown = [*shown[:5], f"... {len(shown) - 35} more ...", *shown[-30:]]
     return ", ".join(shown) or "none"
 
 
 def _enlarged(weighted: Tensor, inputs: Tensor) -> Tensor:
-    """The sum over channels, negative values cut off, at the inputs' size: `(..., 1)`."""
+    """The sum over channels, negative values set to 0, resized to the inputs: `(..., 1)`."""
     cam = tf.nn.relu(tf.reduce_sum(weighted, axis=-1, keepdims=True))
     for axis in range(1, inputs.shape.rank - 1):
         cam = along(cam, axis, _resizing(int(cam.shape[axis]), int(inputs.shape[axis])))
@@ -322,7 +329,7 @@ def _enlarged(weighted: Tensor, inputs: Tensor) -> Tensor:
 
 
 def _resizing(old: int, new: int) -> Array:
-    """The matrix `(new, old)` that resizes an axis, linear between the centres of its places.
+    """The matrix `(new, old)` that resizes an axis by linear interpolation between centres.
 
     Example:
         >>> _resizing(2, 4)

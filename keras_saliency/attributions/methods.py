@@ -33,26 +33,26 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "hires_cam": hires_cam,
     "occlusion": occlusion,
 }
-"""The methods known by name."""
+"""The built-in methods by name."""
 
 _UNFIT = (
-    "it recovers the image, whatever class is explained (Nie et al., arXiv:1805.07039), and fails "
-    "the test in which the model's last layers are made random (Adebayo et al., arXiv:1810.03292). "
-    "Use 'smoothgrad' for maps with less speckle"
+    "it mostly recovers the image, whichever class is explained (Nie et al., arXiv:1805.07039), "
+    "and hardly changes if the last layers are randomized (Adebayo et al., arXiv:1810.03292). "
+    "Use 'smoothgrad' for maps with less noise"
 )
 
 REFUSED = dict.fromkeys(
     ("deconvnet", "guided_backprop", "guided_backpropagation", "guided_grad_cam"), _UNFIT
 )
-"""Methods that people ask for and that are not here, with the reason."""
+"""Well-known methods that are not offered, each with the reason."""
 
 
 def check_method(method: object) -> None:
-    """Checks what is given as a method.
+    """Checks that a value is a method.
 
     Raises:
-        TypeError: Neither a string nor callable.
-        ValueError: An unknown name, or one that is refused.
+        TypeError: The value is neither a string nor callable.
+        ValueError: The name is unknown or refused.
     """
     if callable(method):
         return
@@ -72,7 +72,7 @@ def check_method(method: object) -> None:
 
 
 def method_name(method: Method) -> str:
-    """What a method is called in pictures and logs: its name, and the settings that were chosen.
+    """The name of a method in pictures and logs: its own name, and the settings that were changed.
 
     Example:
         >>> method_name("grad_cam"), method_name(partial(smoothgrad, num_samples=50))
@@ -96,18 +96,18 @@ def _short(value: Any) -> str:
 
 
 def methods_by_name(method: Method | Sequence[Method]) -> dict[str, Method]:
-    """One or several methods by their names, checked.
+    """Checks one or several methods, and returns them by name.
 
     Raises:
         TypeError: A method is neither a string nor callable.
-        ValueError: An unknown name; no method, or two of one name.
+        ValueError: A name is unknown, the list is empty, or two methods have the same name.
     """
     several: list[Any] = list(method) if isinstance(method, list | tuple) else [method]
     if not several:
-        raise ValueError("method: expected one or more, received an empty list.")
-    for one in several:
-        check_method(one)
-    methods = {method_name(one): one for one in several}
+        raise ValueError("method: expected one or more methods, received an empty list.")
+    for value in several:
+        check_method(value)
+    methods = {method_name(value): value for value in several}
     if len(methods) < len(several):
         names = ", ".join(map(method_name, several))
         raise ValueError(

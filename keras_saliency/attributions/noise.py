@@ -1,10 +1,9 @@
 """Gradients at noisy copies of the input: their average, and how much they differ.
 
-The noise is stateless: it depends on the seed alone, and is the same for every probe and at every
-evaluation. A map then changes only if the model does, and a probe's map does not depend on what it
-is explained together with. The copies are made one after the other inside the graph: memory does
-not grow with their number. Averages are taken in double precision, so that no square leaves the
-range of float32.
+The noise is stateless: it depends only on the seed, and is the same for every probe and every
+evaluation. A map therefore changes only if the model changes, and the map of a probe does not
+depend on the other probes. The copies are computed one after the other inside the graph, so memory
+does not grow with their number. Averages use double precision, so that squares stay in range.
 """
 
 from __future__ import annotations
@@ -33,37 +32,38 @@ def smoothgrad(
 ) -> Tensor:
     """The average gradient over noisy copies of the input.
 
-    High where the score depends on the input in the whole neighbourhood, and not only at the very
-    point: less speckle than the gradient. Its unit is that of the gradient. Exact for a score that
-    is quadratic in the input, where it is the gradient. A model that learned nothing gives noise,
-    not a flat map; an input that is the same everywhere gets no noise, and its plain gradient.
-    `num_samples` forward and backward passes.
+    High where the score depends on the input in a whole neighbourhood, not only at one point. The
+    map has less noise than the gradient, and the same unit. If the score is quadratic in the input,
+    and copies come in pairs, it equals the gradient. A model that has learned nothing gives noise,
+    not a flat map. An input that is constant gets no noise: the result is its plain gradient.
+    Cost: `num_samples` forward and backward passes.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        num_samples: Noisy copies of each input; an even number, where they come in pairs.
-        noise_level: The noise's standard deviation, as a share of each input's range (its largest
-            value minus its smallest); of plain features, as a share of each feature's range over
-            the probes.
-        average: Of what: `"signed"`, the gradients themselves, as in the paper; `"absolute"`,
-            their absolute values; `"squared"`, their squares (arXiv:1806.10758), of which the
-            root is returned: the same ranking, in the unit of the gradient.
-        antithetic: Whether copies come in pairs, with the same noise added and subtracted; what
-            is linear in the noise cancels, so that fewer copies do. Of an odd number the last
-            stays alone.
-        seed: Of the noise, from 0 to 2**31 - 1.
+        num_samples: The number of noisy copies of each input. Use an even number if they come in
+            pairs.
+        noise_level: The standard deviation of the noise, as a share of each input's range (its
+            largest value minus its smallest). For plain features: as a share of each feature's
+            range over the probes.
+        average: What is averaged: `"signed"`, the gradients, as in the paper; `"absolute"`, their
+            absolute values; or `"squared"`, their squares (arXiv:1806.10758). For `"squared"` the
+            square root is returned: the same ranking, in the unit of the gradient.
+        antithetic: Whether copies come in pairs, with the same noise added and subtracted. Terms
+            that are linear in the noise then cancel, so fewer copies are enough. If the number
+            is odd, the last copy has no partner.
+        seed: The seed of the noise, from 0 to 2**31 - 1.
 
     Returns:
         The average, same shape and dtype as `inputs`.
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: As `gradient`; a setting is out of range.
+        ValueError: A setting is out of range, or no gradient reaches the inputs.
 
     Example:
         >>> import tensorflow as tf
-        >>> cubes = lambda x: tf.reduce_sum(x**3, axis=1)  # of which the gradient is 3 x**2
+        >>> cubes = lambda x: tf.reduce_sum(x**3, axis=1)  # gradient: 3 x**2
         >>> x = tf.constant([[0.0, 1.0, 2.0]])
         >>> smoothed = smoothgrad(cubes, x, num_samples=200, noise_level=0.1)
         >>> [round(float(value), 1) for value in smoothed[0]]  # 3 (x**2 + 0.2**2)
@@ -94,29 +94,29 @@ def vargrad(
 ) -> Tensor:
     """How much the gradient differs between noisy copies of the input.
 
-    High where the model is curved: where what it does depends on the input's exact value. Zero for
-    a linear model, and for an input that is the same everywhere, which gets no noise. It has no
-    sign. A model that learned nothing gives a map of its random curvature, not zero. `num_samples`
-    forward and backward passes.
+    High where the model has a high curvature: its gradient depends on the exact input. Zero for a
+    linear model, and for a constant input, which gets no noise. It has no sign. A model that has
+    learned nothing gives a map of its random curvature, not zero. Cost: `num_samples` forward and
+    backward passes.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        num_samples: Noisy copies of each input, 2 or more.
+        num_samples: The number of noisy copies of each input, 2 or more.
         noise_level: As in `smoothgrad`.
         seed: As in `smoothgrad`.
 
     Returns:
-        The standard deviation over the copies (the root of the paper's variance: the same ranking,
-        in the unit of the gradient), same shape and dtype as `inputs`.
+        The standard deviation over the copies, same shape and dtype as `inputs`. The paper returns
+        the variance; its root has the same ranking and the unit of the gradient.
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: As `gradient`; a setting is out of range.
+        ValueError: A setting is out of range, or no gradient reaches the inputs.
 
     Example:
         >>> import tensorflow as tf
-        >>> squares = lambda x: tf.reduce_sum(x**2, axis=1)  # of which the gradient is 2 x
+        >>> squares = lambda x: tf.reduce_sum(x**2, axis=1)  # gradient: 2 x
         >>> x = tf.constant([[0.0, 1.0]])
         >>> deviation = vargrad(squares, x, num_samples=200, noise_level=0.1)
         >>> [round(float(value), 1) for value in deviation[0]]  # twice that of the noise
@@ -128,13 +128,13 @@ def vargrad(
     """
     draws = noisy(score_fn, inputs, num_samples, noise_level, False, seed)
     if num_samples < 2:
-        raise ValueError("num_samples: expected 2 or more, as one gradient does not differ; got 1.")
+        raise ValueError("num_samples: expected 2 or more, to compare gradients; received 1.")
 
     def add(index: Tensor, known: list[Tensor]) -> list[Tensor]:  # by Welford's method
         mean, squares = known
-        found = tf.cast(gradient(score_fn, draws(index)), tf.float64)
-        moved = mean + (found - mean) / tf.cast(index + 1, tf.float64)
-        return [moved, squares + (found - mean) * (found - moved)]
+        value = tf.cast(gradient(score_fn, draws(index)), tf.float64)
+        new_mean = mean + (value - mean) / tf.cast(index + 1, tf.float64)
+        return [new_mean, squares + (value - mean) * (value - new_mean)]
 
     zero = tf.zeros_like(inputs, tf.float64)
     _, squares = repeat(num_samples, add, [zero, zero])
@@ -149,7 +149,7 @@ def noisy(
     antithetic: bool,
     seed: int,
 ) -> Callable[[Tensor], Tensor]:
-    """From the number of a copy to the inputs with that copy's noise; settings as in `smoothgrad`.
+    """Maps the number of a copy to the inputs with that copy's noise. Settings as in `smoothgrad`.
 
     Raises:
         TypeError: A setting has the wrong type.
@@ -161,7 +161,7 @@ def noisy(
         raise TypeError(f"antithetic: expected True or False, received {antithetic!r}.")
     check_seed(seed)
     background = getattr(score_fn, "background", None)
-    if inputs.shape.rank == 2 and background is not None:  # each feature has a scale of its own
+    if inputs.shape.rank == 2 and background is not None:  # each feature has its own scale
         others = tf.cast(background, inputs.dtype)
         spread = tf.reduce_max(others, 0, True) - tf.reduce_min(others, 0, True)
     else:

@@ -1,4 +1,4 @@
-"""What the score loses when a part of the input is covered. No gradient: forward passes alone."""
+"""How much the score falls when a part of the input is covered. Needs forward passes only."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ def occlusion(
     stride: int | None = None,
     baseline: Any = None,
 ) -> Tensor:
-    """How much the score falls, on average, when a window over a place is covered.
+    """The average fall of the score over all windows that cover a position.
 
-    Positive where what is covered speaks for the class. It needs no gradient: any model will do.
-    It sees no cue that is larger than the window or that is there twice, and takes what a cover
-    adds (an edge, a colour that is new to the model) for what is missing. Its unit is that of the
-    score. A model that learned nothing gives blotches of the window's size around zero. One
-    forward pass for each window: with the defaults, 15 x 15 for an image.
+    Positive where the covered content supports the class. It needs no gradient and works for any
+    model. It misses cues that are larger than the window or that occur twice. The cover may also
+    change the score by itself, through a new edge or an unfamiliar colour. The unit is that of the
+    score. A model that has learned nothing gives blotches of the window's size around zero. Cost:
+    one forward pass per window; with the defaults, 15 x 15 windows for an image.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, *spatial axes, channels)`, or `(batch, features)`.
-        window: The window's side in places, along a shorter axis all of it; default: an eighth of
-            each axis (a single feature).
-        stride: From one window to the next; default: half a window. The last window of an axis ends
-            where the axis ends.
-        baseline: What a window is covered with, as in `integrated_gradients`; one, no list.
+        window: The side length of the window; shorter axes are covered completely. Default: an
+            eighth of each axis, or a single feature.
+        stride: The distance from one window to the next. Default: half a window. The last window
+            ends at the end of the axis.
+        baseline: The values that cover a window, as in `integrated_gradients`, but not a list.
             Default: `"flat"`, the input's mean colour; for plain features `"zero"`.
 
     Returns:
-        `(batch, *spatial axes, 1)`, or `(batch, features)`; in the inputs' dtype.
+        `(batch, *spatial axes, 1)` or `(batch, features)`, in the inputs' dtype.
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: A setting is out of range; the baseline does not fit.
+        ValueError: A setting is out of range, or the baseline does not fit the inputs.
 
     Example:
         >>> import tensorflow as tf
@@ -58,20 +58,20 @@ def occlusion(
     """
     has_channels = inputs.shape.rank > 2
     axes = [int(size) for size in inputs.shape[1 : -1 if has_channels else None]]
-    places, sizes = _windows(axes, window, stride, single=not has_channels)
+    positions, sizes = _windows(axes, window, stride, single=not has_channels)
     if baseline is None:
         baseline = "flat" if has_channels else "zero"
     covers = baselines(score_fn, inputs, baseline)
     if len(covers) != 1:
-        raise ValueError(f"baseline: expected one, received {len(covers)}.")
+        raise ValueError(f"baseline: expected one baseline, received a list of {len(covers)}.")
     scores = tf.cast(score_fn(inputs), tf.float64)
-    starts = tf.constant(places)
+    starts = tf.constant(positions)
 
     def covered(index: Tensor) -> Tensor:
         mask = tf.ones(axes, tf.bool)
         for axis, size in enumerate(axes):
-            place = tf.range(size) - starts[index, axis]
-            inside = (place >= 0) & (place < sizes[axis])
+            offset = tf.range(size) - starts[index, axis]
+            inside = (offset >= 0) & (offset < sizes[axis])
             mask &= tf.reshape(inside, [-1 if other == axis else 1 for other in range(len(axes))])
         return mask[..., tf.newaxis] if has_channels else mask
 
@@ -83,20 +83,20 @@ def occlusion(
 
     shape = [*axes, 1] if has_channels else axes
     total = tf.zeros([tf.shape(inputs)[0], *shape], tf.float64)
-    falls, counts = repeat(len(places), add, [total, tf.zeros(shape, tf.float64)])
+    falls, counts = repeat(len(positions), add, [total, tf.zeros(shape, tf.float64)])
     return tf.cast(falls / counts, inputs.dtype)
 
 
 def _windows(
     axes: list[int], window: int | None, stride: int | None, *, single: bool
 ) -> tuple[Array, list[int]]:
-    """Where windows begin, `(count, axes)`, and their size along each axis."""
+    """The starts of the windows, `(count, axes)`, and their size along each axis."""
     for name, value in (("window", window), ("stride", stride)):
         if value is not None:
-            check_positive_int(name, value, hint="It counts places of the input.")
+            check_positive_int(name, value, hint="It is a number of positions of the input.")
     if window is not None and window > max(axes):
         raise ValueError(
-            f"window: expected {max(axes)} or less, as the input has {tuple(axes)} places, "
+            f"window: expected {max(axes)} or less, since the input has the size {tuple(axes)}, "
             f"received {window}."
         )
     sizes = [min(size, window or (1 if single else max(1, size // 8))) for size in axes]
@@ -106,13 +106,13 @@ def _windows(
         )
         if stride > limit:
             raise ValueError(
-                f"stride: expected {limit} or less, as the window, so that every place is covered, "
-                f"received {stride}."
+                f"stride: expected {limit} or less, the size of the window, so that every position "
+                f"is covered, received {stride}."
             )
     steps = [stride or max(1, side // 2) for side in sizes]
     starts = [
         sorted({*range(0, size - side, step), size - side})
         for size, side, step in zip(axes, sizes, steps, strict=True)
     ]
-    places = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    return places.astype(np.int32), sizes
+    positions = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    return positions.astype(np.int32), sizes

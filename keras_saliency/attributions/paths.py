@@ -1,6 +1,7 @@
-"""Gradients along a path from a baseline to the input: how the score's change is shared out.
+"""Gradients along a path from a baseline to the input: how the change of the score is distributed.
 
-The steps are made one after the other inside the graph: memory does not grow with their number.
+The steps are computed one after the other inside the graph, so memory does not grow with their
+number.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from keras_saliency.data.checks import check_choice, check_positive_int
 from keras_saliency.data.reports import Array
 
 BASELINES = ("zero", "flat", "blurred", "mean")
-"""Baselines by name: zeros; the input's own mean colour everywhere; the input blurred, by a
-twentieth of its sides; the mean of the probes."""
+"""The names of baselines: zeros; the input's mean colour everywhere; the blurred input; the mean of
+the probes."""
 
 QUADRATURE_RULES = ("midpoint", "gauss_legendre")
 
@@ -28,7 +29,7 @@ BLUR = 0.05
 """The standard deviation of the blur, as a share of each spatial axis."""
 
 Baseline = Any
-"""One of `BASELINES`, an array that broadcasts to one input, or a list of such."""
+"""One of `BASELINES`, an array that broadcasts to one input, or a list of these."""
 
 
 def integrated_gradients(
@@ -39,32 +40,33 @@ def integrated_gradients(
     num_steps: int = 32,
     rule: str = "midpoint",
 ) -> Tensor:
-    """How much each input value adds to the score, on the way from a baseline to the input.
+    """How much each input value adds to the score, relative to a baseline.
 
-    The attributions sum to the score of the input minus that of the baseline, up to an error that
-    falls with the number of steps (see `completeness`). Zero wherever the input is as in the
-    baseline: blind to dark objects, if that is zero. Its unit is that of the score. A model that
-    learned nothing gives noise in the shape of the input. `num_steps` forward and backward passes
-    for each baseline.
+    High where a value raises the score, negative where it lowers it. The attributions sum to the
+    score of the input minus the score of the baseline, up to an error that falls with the number of
+    steps (see `completeness`). Zero wherever the input equals the baseline: a zero baseline misses
+    dark objects. The unit is that of the score. A model that has learned nothing gives noise in the
+    shape of the input. Cost: `num_steps` forward and backward passes per baseline.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        baseline: Where the path begins: `"zero"`; `"flat"`, the input's mean colour everywhere;
-            `"blurred"`, the input without its detail; `"mean"`, that of the probes; an array that
-            broadcasts to one input, the same for all; or a list of these, over which the
-            attribution is averaged.
-        num_steps: Steps on the path.
-        rule: Where steps are made: `"midpoint"`, in the middle of equal parts, or
-            `"gauss_legendre"`, exact for scores that are polynomials of degree `2 * num_steps`,
-            best for smooth models.
+        baseline: The start of the path: `"zero"`; `"flat"`, the input's mean colour everywhere;
+            `"blurred"`, the input blurred by a twentieth of its sides; `"mean"`, the mean of the
+            probes; an array that broadcasts to one input, the same for all inputs; or a list of
+            these, in which case the attributions are averaged.
+        num_steps: The number of steps on the path.
+        rule: The positions of the steps: `"midpoint"`, in the middle of equal intervals, or
+            `"gauss_legendre"`, which is exact for scores that are polynomials of degree
+            `2 * num_steps`, and best for smooth models.
 
     Returns:
         The attribution, same shape and dtype as `inputs`.
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: As `gradient`; a setting is unknown or out of range, a baseline does not fit.
+        ValueError: A setting is unknown or out of range, a baseline does not fit the inputs, or no
+            gradient reaches the inputs.
 
     Example:
         >>> import tensorflow as tf
@@ -85,8 +87,8 @@ def integrated_gradients(
         start = starts[index // num_steps]
         alpha = tf.gather(tf.constant(alphas, inputs.dtype), index % num_steps)
         weight = tf.gather(tf.constant(weights, tf.float64), index % num_steps)
-        found = gradient(score_fn, start + alpha * (inputs - start))
-        share = tf.cast(found, tf.float64) * tf.cast(inputs - start, tf.float64)
+        slope = gradient(score_fn, start + alpha * (inputs - start))
+        share = tf.cast(slope, tf.float64) * tf.cast(inputs - start, tf.float64)
         return [total[0] + weight * share]
 
     total = repeat(count * num_steps, add, [tf.zeros_like(inputs, tf.float64)])[0]
@@ -96,23 +98,24 @@ def integrated_gradients(
 def completeness(
     score_fn: ScoreFn, inputs: Tensor, attribution: Tensor, *, baseline: Baseline = "zero"
 ) -> Tensor:
-    """What integrated gradients promise to be equal: one forward pass for each baseline.
+    """The two numbers that integrated gradients should make equal.
 
-    The two come apart where the steps on the path are too few for the model.
+    They differ if the path has too few steps for the model. Cost: one forward pass per baseline,
+    and one for the inputs.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, ...)`.
-        attribution: Of `integrated_gradients`, same shape.
-        baseline: As there.
+        attribution: The result of `integrated_gradients`, same shape.
+        baseline: As in `integrated_gradients`.
 
     Returns:
-        `(batch, 2)` float64: the sum of the attribution, and the score of the input minus that of
-        the baseline (the mean of several).
+        `(batch, 2)` float64: the sum of the attribution, and the score of the input minus the score
+        of the baseline (the mean score if there are several).
 
     Raises:
         TypeError: The baseline has the wrong type.
-        ValueError: It is unknown or does not fit.
+        ValueError: The baseline is unknown or does not fit the inputs.
 
     Example:
         >>> import tensorflow as tf
@@ -123,8 +126,10 @@ def completeness(
         array([[6., 8.]])
     """
     total = tf.reduce_sum(tf.cast(attribution, tf.float64), list(range(1, inputs.shape.rank)))
-    ends = [tf.cast(score_fn(one), tf.float64) for one in baselines(score_fn, inputs, baseline)]
-    change = tf.cast(score_fn(inputs), tf.float64) - tf.add_n(ends) / len(ends)
+    starts = baselines(score_fn, inputs, baseline)
+    start_scores = [tf.cast(score_fn(start), tf.float64) for start in starts]
+    mean_start = tf.add_n(start_scores) / len(starts)
+    change = tf.cast(score_fn(inputs), tf.float64) - mean_start
     return tf.stack([total, change], axis=1)
 
 
@@ -138,27 +143,29 @@ def expected_gradients(
 ) -> Tensor:
     """Integrated gradients, averaged over baselines that are drawn from a background set.
 
-    Says what tells an input from the others, without the choice of one baseline. The attributions
-    sum, about, to the score of the input minus the mean score of the background. An input that is
-    itself in the background adds nothing as its own baseline. Its unit is that of the score. A
-    model that learned nothing gives noise. `num_samples` forward and backward passes.
+    Shows what distinguishes an input from the background, without the choice of a single baseline.
+    High where a value raises the score, negative where it lowers it. The attributions sum to about
+    the score of the input minus the mean score of the background. If the input is part of the
+    background, it adds nothing as its own baseline. The unit is that of the score. A model that has
+    learned nothing gives noise. Cost: `num_samples` forward and backward passes.
 
     Args:
-        score_fn: From inputs to scores `(batch,)`.
+        score_fn: Maps inputs to scores `(batch,)`.
         inputs: `(batch, ...)`, floating point.
-        background: `(count, ...)`, an array of inputs as baselines; default: the probes.
-        num_samples: Pairs of a baseline and a place on the path. Every baseline is drawn as often
-            as any other, or once more; places are spread evenly, for each baseline too.
-        seed: Of the draws, from 0 to 2**31 - 1; they are the same for every input and at every
-            evaluation.
+        background: `(count, ...)`, an array of inputs to use as baselines. Default: the probes.
+        num_samples: The number of pairs of a baseline and a position on the path. Baselines are
+            drawn equally often (up to one draw); positions are spread evenly over the path, for
+            each baseline too.
+        seed: The seed of the draws, from 0 to 2**31 - 1. The draws are the same for every input
+            and every evaluation.
 
     Returns:
         The attribution, same shape and dtype as `inputs`.
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: As `gradient`; a setting is out of range; there is no background, or it does
-            not fit.
+        ValueError: A setting is out of range, there is no background, it does not fit the inputs,
+            or no gradient reaches the inputs.
 
     Example:
         >>> import tensorflow as tf
@@ -178,13 +185,13 @@ def expected_gradients(
     rng = np.random.default_rng([seed, 0])
     rounds = [rng.permutation(count) for _ in range(-(-num_samples // count))]
     chosen = tf.constant(np.concatenate(rounds)[:num_samples])
-    places = (np.arange(num_samples) + rng.random(num_samples)) / num_samples
-    alphas = tf.constant(places, inputs.dtype)
+    positions = (np.arange(num_samples) + rng.random(num_samples)) / num_samples
+    alphas = tf.constant(positions, inputs.dtype)
 
     def add(index: Tensor, total: list[Tensor]) -> list[Tensor]:
         start = tf.gather(others, chosen[index])
-        found = gradient(score_fn, start + alphas[index] * (inputs - start))
-        return [total[0] + tf.cast(found, tf.float64) * tf.cast(inputs - start, tf.float64)]
+        slope = gradient(score_fn, start + alphas[index] * (inputs - start))
+        return [total[0] + tf.cast(slope, tf.float64) * tf.cast(inputs - start, tf.float64)]
 
     total = repeat(num_samples, add, [tf.zeros_like(inputs, tf.float64)])[0]
     return tf.cast(total / num_samples, inputs.dtype)
@@ -194,26 +201,26 @@ def _background(score_fn: ScoreFn, inputs: Tensor, background: Any) -> Tensor:
     """The inputs that serve as baselines, `(count, ...)`, in the inputs' dtype."""
     if background is None:
         return tf.cast(known_background(score_fn, "background"), inputs.dtype)
-    one = tuple(inputs.shape[1:])
+    shape = tuple(inputs.shape[1:])
     array = background if tf.is_tensor(background) else np.asarray(background)
-    if tuple(array.shape[1:]) != one or len(array.shape) != len(one) + 1 or not array.shape[0]:
+    if tuple(array.shape[1:]) != shape or len(array.shape) != len(shape) + 1 or not array.shape[0]:
         raise ValueError(
-            f"background: expected one or more inputs, (count, {', '.join(map(str, one))}), "
+            f"background: expected one or more inputs, (count, {', '.join(map(str, shape))}), "
             f"received shape {tuple(array.shape)}."
         )
     return tf.cast(array, inputs.dtype)
 
 
 def baselines(score_fn: ScoreFn, inputs: Tensor, baseline: Baseline) -> list[Tensor]:
-    """The baselines that are meant, each of the inputs' shape and dtype.
+    """The baselines as tensors, each with the shape and dtype of the inputs.
 
     Raises:
-        ValueError: An unknown name, an empty list, an array that does not fit.
+        ValueError: A name is unknown, the list is empty, or an array does not fit.
     """
     if isinstance(baseline, list | tuple) and not baseline:
-        raise ValueError("baseline: expected one or more, received an empty list.")
-    several: Sequence[Any] = baseline if isinstance(baseline, list | tuple) else [baseline]
-    return [_baseline(score_fn, inputs, one) for one in several]
+        raise ValueError("baseline: expected one or more baselines, received an empty list.")
+    choices: Sequence[Any] = baseline if isinstance(baseline, list | tuple) else [baseline]
+    return [_baseline(score_fn, inputs, choice) for choice in choices]
 
 
 def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
@@ -223,8 +230,8 @@ def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
             return tf.zeros_like(inputs)
         if baseline in ("flat", "blurred") and inputs.shape.rank < 3:
             raise ValueError(
-                f"baseline={baseline!r}: expected inputs with spatial axes; plain features have "
-                "none. Choose another baseline."
+                f"baseline={baseline!r}: expected inputs with spatial axes, but plain features "
+                "have none. Choose another baseline."
             )
         if baseline == "flat":
             axes = list(range(1, inputs.shape.rank - 1))
@@ -234,37 +241,37 @@ def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
         mean = tf.reduce_mean(known_background(score_fn, "baseline"), axis=0)
         return tf.cast(mean, inputs.dtype) + tf.zeros_like(inputs)
     array = np.asarray(baseline)
-    one = (1, *inputs.shape[1:])
+    shape = (1, *inputs.shape[1:])
     try:
-        fits = np.broadcast_shapes(array.shape, one) == one
+        fits = np.broadcast_shapes(array.shape, shape) == shape
     except ValueError:
         fits = False
     if array.dtype.kind not in "iuf" or not fits or not np.isfinite(array).all():
         received = f"an array of shape {array.shape}" if array.ndim else repr(baseline)
         raise ValueError(
             f"baseline: expected one of {', '.join(map(repr, BASELINES))}, an array of finite "
-            f"numbers that broadcasts to one input's shape {one[1:]}, or a list of these, received "
-            f"{received}."
+            f"numbers that broadcasts to one input's shape {shape[1:]}, or a list of these, "
+            f"received {received}."
         )
     return tf.cast(array, inputs.dtype) + tf.zeros_like(inputs)
 
 
 def known_background(score_fn: ScoreFn, argument: str) -> Tensor:
-    """The probes, where the score function knows them.
+    """The probes, if the score function has them.
 
     Raises:
-        ValueError: It does not, or there is a single one.
+        ValueError: It does not, or there is only one probe.
     """
     background = getattr(score_fn, "background", None)
     if background is None:
         raise ValueError(
-            f"{argument}: the probes cannot be one here (a plain function knows none, and tokens "
-            "have no mean); give an array instead."
+            f"{argument}: the probes cannot be used here (a plain score function has none, and "
+            "tokens have no mean). Pass an array instead."
         )
     if background.shape[0] == 1:
         raise ValueError(
-            f"{argument}: expected several probes to compare with, received one, of which nothing "
-            "differs. Give more probes, or an array."
+            f"{argument}: expected several probes to compare with, received only one. Use more "
+            "probes, or pass an array."
         )
     return background
 
@@ -280,8 +287,8 @@ def _blurred(inputs: Tensor) -> Tensor:
 
 
 def _nodes(num_steps: int, rule: str) -> tuple[Array, Array]:
-    """Places on the path, in 0..1, and their weights, which sum to 1."""
+    """The positions on the path, in 0..1, and their weights, which sum to 1."""
     if rule == "midpoint":
         return (np.arange(num_steps) + 0.5) / num_steps, np.full(num_steps, 1 / num_steps)
-    places, weights = np.polynomial.legendre.leggauss(num_steps)
-    return (places + 1) / 2, weights / 2
+    positions, weights = np.polynomial.legendre.leggauss(num_steps)
+    return (positions + 1) / 2, weights / 2

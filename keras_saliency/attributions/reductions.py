@@ -1,4 +1,4 @@
-"""From an attribution to a saliency map, and to one number: channel reductions and the norm."""
+"""Reduces an attribution over its channels to a saliency map, or to one number, its norm."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def max_abs(attribution: Tensor) -> Tensor:
 
 
 def l2(attribution: Tensor) -> Tensor:
-    """The L2 norm over the channels, exact over the range of the dtype."""
+    """The L2 norm over the channels, without overflow or underflow."""
     peak = tf.reduce_max(tf.abs(attribution), axis=-1, keepdims=True)
     ratios = tf.math.divide_no_nan(attribution, peak)
     return peak[..., 0] * tf.sqrt(tf.reduce_sum(ratios * ratios, axis=-1))
 
 
 def absolute_sum(attribution: Tensor) -> Tensor:
-    """The size of the channels' sum: what cancels at a place, cancels."""
+    """The absolute value of the sum over the channels; opposite signs cancel."""
     return tf.abs(signed_sum(attribution))
 
 
 def signed_sum(attribution: Tensor) -> Tensor:
-    """The channels' sum, with its sign: what speaks for the score and what against it."""
-    total = tf.reduce_sum(tf.cast(attribution, tf.float64), axis=-1)  # of which no part overflows
+    """The sum over the channels, with its sign: negative where it lowers the score."""
+    total = tf.reduce_sum(tf.cast(attribution, tf.float64), axis=-1)  # no partial sum overflows
     return tf.cast(total, attribution.dtype)
 
 
@@ -42,15 +42,15 @@ REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": absolute_sum,
     "signed": signed_sum,
 }
-"""The reductions known by name, from `(batch, *spatial axes, channels)` to `(batch, *spatial
-axes)`. All but `"signed"` are non-negative; of that, the saliency map is the absolute value."""
+"""The reductions by name, from `(batch, *spatial axes, channels)` to `(batch, *spatial axes)`.
+All but `"signed"` are non-negative. For `"signed"`, the saliency map is the absolute value."""
 
 
 def norm(attribution: Tensor) -> Tensor:
-    """The L2 norm of each attribution, `(batch,)` float32 or float64, exact over their range.
+    """The L2 norm of each attribution, `(batch,)` float32 or float64.
 
-    The values are divided by their largest before they are squared, so that gradients of 1e-30
-    or 1e+30 neither vanish nor overflow. 0 for a zero attribution; `nan` if any value is.
+    The values are divided by the largest one before they are squared, so that gradients of 1e-30
+    or 1e+30 neither vanish nor overflow. 0 for a zero attribution; `nan` if any value is `nan`.
 
     Args:
         attribution: `(batch, ...)`.

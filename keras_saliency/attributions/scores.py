@@ -1,12 +1,11 @@
-"""Scores: which scalar of a model's output is differentiated, one per probe.
+"""Scores: the scalar of a model's output that is differentiated, one per probe.
 
-The logit is the default, since probabilities saturate: a confident model's probability hardly
-changes, so its gradient fades just when the model has made up its mind. Where the model ends in
-a softmax or sigmoid, the tensor in front of it is found in the traced graph; the model itself is
-not touched.
+The default is the logit, since probabilities saturate: the probability of a confident model hardly
+changes, so its gradient vanishes just when the model is most certain. If the model ends in a
+softmax or sigmoid, the logits are found in the traced graph. The model itself is not changed.
 
 Shapes: outputs and logits are `(batch, units)`, targets `(batch,)` int, scores `(batch,)`.
-One unit means two classes: its logit `z` is that of class 1, and `-z` is that of class 0.
+One unit means two classes: its logit `z` is the logit of class 1, and `-z` that of class 0.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Tensor = Any
 
 ScoreFunction = str | Callable[..., Tensor]
 """A key of `SCORES`; a `functools.partial` of one of its functions, with settings; or a callable
-from a model's outputs and `(batch,)` targets to `(batch,)`."""
+that maps a model's outputs and `(batch,)` targets to `(batch,)` scores."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Score:
 
     Args:
         score: `"logit"`, `"log_probability"`, `"probability"`, `"output"` (the model's output
-            unchanged: a regression), `"segmentation"` (the target's logits, summed over the places
-            where it is predicted), or a callable from the model's outputs and `(batch,)` targets to
-            `(batch,)` scores.
-        output: Of a model with several outputs, the one that is explained: its name or position.
+            unchanged, for regression), `"segmentation"` (the sum of the target's logits over the
+            pixels where it is predicted), or a callable that maps the model's outputs and
+            `(batch,)` targets to `(batch,)` scores.
+        output: For a model with several outputs: the name or position of the one to explain.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An unknown name.
+        ValueError: The name of the score is unknown.
 
     Example:
         >>> Score("probability", output="species")
@@ -60,18 +59,18 @@ class Score:
             self.output is None or isinstance(self.output, str | int)
         ):
             raise TypeError(
-                f"output: expected a name or a position, received {self.output!r}. It says which "
-                "of several outputs is explained."
+                f"output: expected a name or a position, received {self.output!r}. It selects one "
+                "of several outputs to explain."
             )
 
     @property
     def name(self) -> str:
-        """What the score is called in pictures and logs."""
+        """The name of the score in pictures and logs."""
         return score_name(self.score)
 
 
 def checked_score(score: Any) -> Score:
-    """The settings for what a user gives as `score`: a name, a callable, or a `Score`."""
+    """Converts the argument `score` (a name, a callable, or a `Score`) to a `Score`."""
     return score if isinstance(score, Score) else Score(score)
 
 
@@ -94,16 +93,16 @@ _PRODUCTS = {"BatchMatMulV2", "Conv2D", "Einsum", "MatMul"}
 
 @dataclass(frozen=True)
 class Head:
-    """The end of a model, as the traced graph shows it.
+    """The end of a model, as found in the traced graph.
 
     Attributes:
-        outputs: What the model returns, `(batch, units)`; of a segmentation `(batch, ..., units)`.
-        logits: In front of `activation`, float32 or float64, same shape.
-        activation: `"softmax"`, `"sigmoid"`, `"log_softmax"`, or `"linear"` where the outputs
+        outputs: The model's outputs, `(batch, units)`; for a segmentation `(batch, ..., units)`.
+        logits: The input of `activation`, float32 or float64, same shape.
+        activation: `"softmax"`, `"sigmoid"`, `"log_softmax"`, or `"linear"` if the outputs
             are the logits.
-        certain: Whether the graph shows that: the activation, or a product with weights, was
+        certain: Whether the graph proves this: the activation, or a product with weights, was
             found. If not, the values decide (`check_head`).
-        operation: The operation that was looked at, a `tf.Operation`.
+        operation: The `tf.Operation` that was inspected.
     """
 
     outputs: Tensor
@@ -116,11 +115,11 @@ class Head:
 def find_head(outputs: Tensor, score: ScoreFunction) -> Head:
     """Finds the logits behind a model's outputs in the graph that is being traced.
 
-    Walks back from the outputs over operations that keep every value (casts, reshapes) to a
-    softmax or sigmoid and takes its input. Wherever that activation was written (in a `Dense`
-    layer, in a layer of its own, inside a nested or subclassed model), the graph is the same.
-    Where neither it nor a product with weights is found, the outputs are taken for what `score`
-    says they are, logits or probabilities, until `check_head` has seen their values.
+    Walks back from the outputs over operations that do not change values (casts, reshapes) to a
+    softmax or sigmoid, and takes its input. It does not matter where the activation is defined: in
+    a `Dense` layer, as a separate layer, or inside a nested or subclassed model. If neither an
+    activation nor a product with weights is found, the outputs are assumed to be what `score`
+    needs, logits or probabilities, until `check_head` has checked their values.
 
     Args:
         outputs: Symbolic tensor `(batch, ..., units)`.
@@ -135,48 +134,48 @@ def find_head(outputs: Tensor, score: ScoreFunction) -> Head:
     logits = tf.ensure_shape(tf.reshape(values, tf.shape(outputs)), outputs.shape)
     if not certain and score in ("probability", "log_probability"):
         activation = SIGMOID if outputs.shape[-1] == 1 else SOFTMAX
-        no, yes = _log(1 - logits), _log(logits)
-        logits = yes - no if activation == SIGMOID else yes
+        log_target, log_other = _log(logits), _log(1 - logits)
+        logits = log_target - log_other if activation == SIGMOID else log_target
     return Head(outputs, logits, activation or LINEAR, certain, operation)
 
 
 def _log(probability: Tensor) -> Tensor:
-    """The logarithm, with a finite value and the gradient 0 where a probability underflowed."""
+    """The logarithm; for a probability that underflowed, a finite value with gradient 0."""
     return tf.math.log(tf.maximum(probability, probability.dtype.as_numpy_dtype(1e-37)))
 
 
 def behind(operation: Any) -> Any:
-    """The operation that computes the values which casts and reshapes only hand on."""
+    """The operation that computes the values, before any casts and reshapes."""
     while operation.type in _SAME_VALUES:
         operation = operation.inputs[0].op
     return operation
 
 
 def _is_product(operation: Any) -> bool:
-    """Whether an operation is a product with weights, a bias added or an average taken or not."""
+    """Whether an operation is a product with weights, or a sum or average of such products."""
     while operation.type in _SUMS | _SAME_VALUES:
         operation = operation.inputs[0].op
     return operation.type in _PRODUCTS
 
 
 def agrees(head: Head, outputs: Array, logits: Array, score: ScoreFunction) -> bool:
-    """Whether computed values bear out what `find_head` read off the graph.
+    """Whether the computed values agree with what `find_head` found in the graph.
 
-    The activation of the logits must be the output; where no activation was found, and `score` is
-    the logit, the outputs must not look like probabilities. Probes whose logits are not finite
-    have no say.
+    The activation of the logits must equal the output. If no activation was found, and `score` is
+    the logit, the outputs must not look like probabilities. Probes whose logits are not finite are
+    ignored.
 
     Args:
-        head: What was found.
+        head: The result of `find_head`.
         outputs: The values of `head.outputs`, `(num_probes, units)`.
         logits: The values of `head.logits`, same shape.
-        score: As given to `find_head`.
+        score: As passed to `find_head`.
     """
     if score == "output":
-        return True  # whatever it is, it is explained as it is
+        return True  # the output is explained unchanged
     finite = np.isfinite(logits).all(axis=tuple(range(1, logits.ndim))) | (not head.certain)
     if not finite.any():
-        return True  # the graph shows what it is, and there is no value to say otherwise
+        return True  # the graph is certain, and no values contradict it
     outputs, logits = outputs[finite].astype(np.float64), logits[finite].astype(np.float64)
     if head.activation == LINEAR:
         in_range = bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(outputs.any())
@@ -191,42 +190,42 @@ def agrees(head: Head, outputs: Array, logits: Array, score: ScoreFunction) -> b
 
 
 def check_head(head: Head, outputs: Array, logits: Array, score: ScoreFunction) -> None:
-    """Raises where `agrees`, which takes the same arguments, says no.
+    """Raises an error if `agrees` is false; it takes the same arguments.
 
     Raises:
-        ValueError: With what was found, and what to do.
+        ValueError: The message says what was found, and what to do.
     """
     if not agrees(head, outputs, logits, score):
         values = "probabilities" if score in ("probability", "log_probability") else "logits"
         raise ValueError(
             f"score={score_name(score)!r}: expected a model that ends in a softmax, a sigmoid or "
-            f"in {values}; its outputs ({outputs.min():.3g} to {outputs.max():.3g}) come from the "
-            f"operation {head.operation.name!r} ({head.activation}), and the {values} cannot be "
-            "derived from them. Choose one: end the model in logits, or in a Keras softmax or "
-            "sigmoid; pass score='logit', 'probability' or 'log_probability', whichever fits the "
-            "outputs; pass score='output' to explain the outputs unchanged; or pass a callable "
+            f"in {values}; its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from "
+            f"the operation {head.operation.name!r} ({head.activation}), so the {values} cannot be "
+            "determined. Choose one: end the model in logits, or in a Keras softmax or sigmoid; "
+            "pass score='logit', 'probability' or 'log_probability', whichever its outputs "
+            "are; pass score='output' to explain them unchanged; or pass a callable "
             "(outputs, targets) -> (num_probes,)."
         )
 
 
 def logit(head: Head, targets: Tensor) -> Tensor:
-    """The logit of the target: the score in front of softmax or sigmoid, in (-inf, inf)."""
+    """The logit of the target, in (-inf, inf): the score before softmax or sigmoid."""
     if head.logits.shape[1] == 1:
         return tf.where(targets == 1, head.logits[:, 0], -head.logits[:, 0])
     return tf.gather(head.logits, targets, axis=1, batch_dims=1)
 
 
 def log_probability(head: Head, targets: Tensor) -> Tensor:
-    """The logarithm of the target's probability, in (-inf, 0]: the logit against the others'."""
+    """The logarithm of the target's probability, in (-inf, 0]. It depends on all logits."""
     if head.activation == SIGMOID or head.logits.shape[1] == 1:
         return tf.math.log_sigmoid(logit(head, targets))
     return tf.gather(tf.nn.log_softmax(head.logits), targets, axis=1, batch_dims=1)
 
 
 def probability(head: Head, targets: Tensor) -> Tensor:
-    """The target's probability, in 0..1. Saturates: its gradient fades as confidence grows.
+    """The target's probability, in 0..1. It saturates: its gradient vanishes as confidence grows.
 
-    Linear outputs are taken as the logits of a softmax, or of a sigmoid where there is one unit.
+    Linear outputs are treated as the logits of a softmax, or of a sigmoid if there is one unit.
     """
     if head.activation == SIGMOID or head.logits.shape[1] == 1:
         return tf.nn.sigmoid(logit(head, targets))
@@ -234,7 +233,7 @@ def probability(head: Head, targets: Tensor) -> Tensor:
 
 
 def output(head: Head, targets: Tensor) -> Tensor:
-    """The model's output as it is, the unit being the target: a regression's prediction."""
+    """The model's output unchanged, with the target as its unit: a regression's prediction."""
     return tf.gather(head.outputs, targets, axis=1, batch_dims=1)
 
 
@@ -242,14 +241,14 @@ def segmentation(head: Head, targets: Tensor, *, region: Any = None) -> Tensor:
     """The sum of the target's logits over a region of a model that labels every pixel.
 
     Args:
-        head: With outputs `(batch, height, width, classes)`; one class is a sigmoid's.
+        head: A head with outputs `(batch, height, width, classes)`; one class means a sigmoid.
         targets: `(batch,)`.
-        region: bool `(height, width)` of the output, the same for all; default: each probe's
-            pixels in which the target is predicted now. Where there are none, the score is 0 and
-            so is the map.
+        region: bool `(height, width)` of the output, the same for all probes. Default: the pixels
+            of each probe in which the target is predicted now. If there are no such pixels, the
+            score and the map are 0.
 
     Raises:
-        ValueError: The output has no spatial axes, or `region` has others.
+        ValueError: The output has no spatial axes, or `region` has a different shape.
 
     Reference:
         Vinogradova, Dibrov, Myers: Towards Interpretable Semantic Segmentation via
@@ -271,13 +270,13 @@ def segmentation(head: Head, targets: Tensor, *, region: Any = None) -> Tensor:
         winners = tf.argmax(head.logits, axis=-1, output_type=targets.dtype)
         predicted = winners == tf.reshape(targets, shape)
     if region is not None:
-        wanted = np.asarray(region)
-        if wanted.dtype != np.bool_ or wanted.shape != tuple(spatial) or not wanted.any():
+        mask = np.asarray(region)
+        if mask.dtype != np.bool_ or mask.shape != tuple(spatial) or not mask.any():
             raise ValueError(
-                f"region: expected a bool array of shape {tuple(spatial)}, as the model's output, "
-                f"with a pixel that is True, received {wanted.dtype} of shape {wanted.shape}."
+                f"region: expected a bool array of shape {tuple(spatial)}, like the model's "
+                f"output, with a True pixel, received {mask.dtype} of shape {mask.shape}."
             )
-        predicted = tf.broadcast_to(tf.constant(wanted), tf.shape(values))
+        predicted = tf.broadcast_to(tf.constant(mask), tf.shape(values))
     kept = tf.where(predicted, values, tf.zeros_like(values))
     return tf.reduce_sum(kept, list(range(1, spatial.rank + 1)))
 
@@ -289,32 +288,32 @@ SCORES: dict[str, Callable[..., Tensor]] = {
     "output": output,
     "segmentation": segmentation,
 }
-"""The scores known by name: functions of a model's `Head` and targets."""
+"""The built-in scores by name: functions of a model's `Head` and targets."""
 
 
 def known_name(score: ScoreFunction) -> str | None:
-    """The key in `SCORES` of a score, or of the function in it that has been given settings.
+    """The key in `SCORES` of a score, also if it is a partial of a function in `SCORES`.
 
     `None` for a custom callable.
     """
     function = SCORES.get(score) if isinstance(score, str) else getattr(score, "func", score)
-    return next((name for name, one in SCORES.items() if one is function), None)
+    return next((name for name, entry in SCORES.items() if entry is function), None)
 
 
 def known(score: ScoreFunction) -> Callable[..., Tensor] | None:
-    """The function of a `Head` that a score is; `None` for a custom callable."""
+    """The function in `SCORES` for a score, with its settings; `None` for a custom callable."""
     if isinstance(score, str):
         return SCORES[score]
     return score if known_name(score) else None
 
 
 def is_segmentation(score: ScoreFunction) -> bool:
-    """Whether a score is of a model that labels every place, and not the input as a whole."""
+    """Whether a score is meant for a model that labels every pixel."""
     return known_name(score) == "segmentation"
 
 
 def score_name(score: ScoreFunction) -> str:
-    """What a score is called in pictures and logs."""
+    """The name of a score in pictures and logs."""
     if isinstance(score, str):
         return score
     function = score.func if isinstance(score, partial) else score
@@ -324,7 +323,7 @@ def score_name(score: ScoreFunction) -> str:
 def predict(head: Head) -> tuple[Tensor, Tensor]:
     """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1.
 
-    -1 and `nan` where the logits are not finite: such a model predicts nothing.
+    -1 and `nan` if the logits are not finite: then no class is predicted.
     """
     if head.logits.shape[1] == 1:
         predictions = tf.cast(head.logits[:, 0] > 0, tf.int64)

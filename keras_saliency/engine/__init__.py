@@ -1,1 +1,1 @@
-"""A live Keras model in, arrays out, and the model as it was before."""
+"""Runs a live Keras model and returns arrays. The model is left unchanged."""

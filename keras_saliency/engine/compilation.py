@@ -19,17 +19,17 @@ class Compute:
     """How maps are computed.
 
     Args:
-        batch_size: The largest number of probes per pass; it bounds the memory.
-        jit_compile: Whether XLA compiles the passes. `"auto"`: not on a CPU, where XLA was slower
-            in nearly all measurements; on another device both variants are timed on the first
-            probes, and the faster one is kept.
+        batch_size: The maximum number of probes per pass. It limits the memory use.
+        jit_compile: Whether XLA compiles the passes. With `"auto"`, XLA is off on a CPU, where it
+            was slower in nearly all measurements. On other devices, both variants are timed on the
+            first probes, and the faster one is kept.
         reduction: How channels become one map: `"max_abs"`, `"l2"`, `"sum"` or `"signed"`.
             Default: `"l2"` for tokens, `"max_abs"` for everything else. See
             `keras_saliency.attributions.reductions`.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An argument has a wrong value.
+        ValueError: An argument has an invalid value.
 
     Example:
         >>> Compute(batch_size=8)
@@ -54,16 +54,16 @@ class Compute:
             check_choice("reduction", self.reduction, REDUCTIONS)
 
     def reduction_for(self, kind: str) -> str:
-        """The reduction for a kind of input."""
+        """The reduction that is used for a kind of input."""
         return self.reduction or ("l2" if kind == "tokens" else "max_abs")
 
 
 def checked_compute(compute: object) -> Compute:
-    """The settings for what a user gives as `compute`: `"auto"` or a `Compute`.
+    """Converts the argument `compute` (`"auto"` or a `Compute`) to a `Compute`.
 
     Raises:
-        TypeError: Something else.
-        ValueError: Another string.
+        TypeError: `compute` is neither a string nor a `Compute`.
+        ValueError: `compute` is a string other than `"auto"`.
     """
     if isinstance(compute, Compute):
         return compute
@@ -76,11 +76,11 @@ def checked_compute(compute: object) -> Compute:
 
 
 def compiled(make: Callable[..., Explainer], jit_compile: bool | str) -> tuple[Explainer, str]:
-    """An explainer, compiled by XLA or not, and which of the two, in words.
+    """Makes an explainer, with or without XLA. Also returns the choice, in words.
 
     Args:
-        make: Makes an explainer; it takes `jit_compile=`.
-        jit_compile: As in `Compute`; `benchmarks/compilation.py` measures both.
+        make: Makes an explainer, and takes the argument `jit_compile`.
+        jit_compile: As in `Compute`. `benchmarks/compilation.py` measures both variants.
     """
     if isinstance(jit_compile, bool):
         return make(jit_compile=jit_compile), f"XLA {'on' if jit_compile else 'off'}"
@@ -101,20 +101,22 @@ def is_accelerated() -> bool:
 def faster(
     plain: Explainer, with_xla: Explainer, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[Explainer, str]:
-    """Whichever explains the first probes in less time, and by how much, in words."""
+    """Times both explainers on the first probes. Returns the faster one, and the ratio in words."""
     seconds = [_seconds(explainer, clock) for explainer in (plain, with_xla)]
     ratio = seconds[1] / seconds[0]
-    said = f"XLA {'on' if ratio < 1 else 'off'} (it took {ratio:.2g} times as long as without)"
-    return (with_xla if ratio < 1 else plain), said
+    description = (
+        f"XLA {'on' if ratio < 1 else 'off'} (it took {ratio:.2g} times as long as without)"
+    )
+    return (with_xla if ratio < 1 else plain), description
 
 
 def _seconds(explainer: Explainer, clock: Callable[[], float]) -> float:
-    """The shortest of three passes, after one that compiles."""
+    """The shortest of three passes, after a first pass that compiles."""
     targets = np.zeros(explainer.chunk_size, np.int64)
     explainer.explain(targets)
-    taken = []
+    durations = []
     for _ in range(3):
-        began = clock()
+        start = clock()
         explainer.explain(targets)
-        taken.append(clock() - began)
-    return min(taken)
+        durations.append(clock() - start)
+    return min(durations)

@@ -1,4 +1,4 @@
-"""`Explainer`: the compiled functions on the live model, run chunk by chunk. Arrays in and out."""
+"""`Explainer`: runs the compiled functions on the live model, in chunks. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.state_guard import MutatedVariables, own_seed_generator
 
 LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
-"""Tried in this order for models that compute in float16, until a probe's gradients are finite."""
-
+"""The loss scales for models that compute in float16, tried in order until the gradients of a
+probe are finite."""
 
 _STATEFUL_DRAWS = {
     "Multinomial",
@@ -36,17 +36,18 @@ _STATEFUL_DRAWS = {
 
 
 class Explainer:
-    """Runs methods on a model as it is: no clone, no changed layer, `training=False`.
+    """Runs methods on a model with `training=False`, without cloning or changing it.
 
-    One `tf.function` is traced here, for a fixed number of probes; a second one, for answers
-    without gradients, when it is first asked. All methods share the pass at the probes themselves.
+    The constructor traces one `tf.function`, for a fixed number of probes. A second one, for
+    answers without gradients, is traced when it is first needed. All methods share the forward and
+    backward pass of the probes.
 
     Args:
         forward_pass: The model.
-        probes: What to explain.
-        methods: By their names.
+        probes: The inputs to explain.
+        methods: The methods by name.
         reduction: A key of `REDUCTIONS`.
-        batch_size: Probes per pass, at most.
+        batch_size: The maximum number of probes per pass.
         jit_compile: Whether XLA compiles the functions.
     """
 
@@ -76,26 +77,27 @@ class Explainer:
             )
         _warn_of_draws(self._explain.graph)
         self._written = MutatedVariables(self._explain)
-        self._answer: Any = None  # traced when it is first asked
+        self._answer: Any = None  # traced when it is first needed
 
     @property
     def trace_count(self) -> int:
-        """How often the model has been traced for maps: 1."""
+        """How often the model has been traced for maps; it should be 1."""
         return int(self._function.experimental_get_tracing_count())
 
     def explain(self, targets: Array, *, with_ends: bool = False) -> dict[str, Array]:
         """Explains the first `len(targets)` probes.
 
         Args:
-            targets: The class of each.
-            with_ends: Whether the model's outputs and logits are wanted, too; of a segmentation
+            targets: The class to explain for each probe.
+            with_ends: Whether to return the model's outputs and logits, too. For a segmentation
                 they are large.
 
         Returns:
-            By name, with one row for each: `"scores"`; `"predictions"` and `"confidences"`, -1 and
-            `nan` where there are no classes; `"outputs"` and `"logits"` if wanted; and
-            for each method `"maps/<method>"`, `"norms/<method>"` and, of integrated gradients,
-            `"completeness/<method>"`, as `completeness` gives it.
+            Arrays by name, with one row per probe: `"scores"`; `"predictions"` and
+            `"confidences"`, which are -1 and `nan` if there are no classes; `"outputs"` and
+            `"logits"` if `with_ends`; and for each method `"maps/<method>"` and
+            `"norms/<method>"`. For integrated gradients also `"completeness/<method>"`, the result
+            of `completeness`.
         """
         size, total = self.chunk_size, len(targets)
         with self._written.restored():
@@ -111,15 +113,16 @@ class Explainer:
 
     def _kept(self, results: Mapping[str, Tensor], with_ends: bool) -> dict[str, Array]:
         left_out = () if with_ends else ("outputs", "logits")
-        return {name: v.numpy() for name, v in results.items() if name not in left_out}
+        return {name: values.numpy() for name, values in results.items() if name not in left_out}
 
     def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
-        """The predictions and scores of some images, `batch_size` at most.
+        """The predictions and scores of at most `batch_size` images.
 
         Args:
-            images: `(count, ...)`, instead of the probes'.
-            recipients: `(count,)`, the probes whose targets and held inputs go with them.
-            targets: `(num_probes,)`, of all probes.
+            images: `(count, ...)`, in place of the images of the probes.
+            recipients: `(count,)`, the indices of the probes whose targets and held inputs are
+                used.
+            targets: `(num_probes,)`, the targets of all probes.
         """
         if self._answer is None:
             function = tf.function(
@@ -128,7 +131,7 @@ class Explainer:
             with own_seed_generator() as self._answer_seed_generator:
                 self._answer = function.get_concrete_function(self._specs(self._batch_size))
             self._answer_written = MutatedVariables(self._answer)
-        index = np.minimum(np.arange(self._batch_size), len(images) - 1)  # pads with the last
+        index = np.minimum(np.arange(self._batch_size), len(images) - 1)  # repeats the last image
         chunk = self._chunk(recipients[index], targets) | {"images": tf.constant(images[index])}
         with self._answer_written.restored():
             predictions, values = self._answer(chunk)
@@ -148,7 +151,7 @@ class Explainer:
         }
 
     def _chunk(self, index: Sequence[int] | Array, targets: Array) -> dict[str, Any]:
-        """Some probes, by index; indices past the last mean the last."""
+        """The probes at some indices; indices past the end select the last probe."""
         chosen = np.minimum(index, len(targets) - 1)
         return {
             "images": tf.constant(self._probes.images[chosen]),
@@ -178,7 +181,7 @@ class Explainer:
             _, values, calls = self._forward.run_recorded(images, held, targets)
             place, explained = _embedding(calls, values, images)
             dtype = explained.dtype
-        if dtype in (tf.float16, tf.bfloat16):  # which hold no small attribution
+        if dtype in (tf.float16, tf.bfloat16):  # small attributions would underflow
             explained = tf.cast(explained, tf.float32)
 
         def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
@@ -207,14 +210,19 @@ class Explainer:
             results[f"maps/{name}"] = self._reduced(attribution)
             results[f"norms/{name}"] = norm(attribution)
             if getattr(function, "func", function) is integrated_gradients:
-                settings = {k: v for k, v in _settings(function).items() if k == "baseline"}
-                both = completeness(score_fn, explained, attribution, **settings)
-                results[f"completeness/{name}"] = both
+                settings = {
+                    argument: value
+                    for argument, value in _settings(function).items()
+                    if argument == "baseline"
+                }
+                results[f"completeness/{name}"] = completeness(
+                    score_fn, explained, attribution, **settings
+                )
         if self.head is None or self.head.outputs.shape.rank != 2:
-            nothing = tf.zeros(self.chunk_size)
+            zeros = tf.zeros(self.chunk_size)
             results |= {
-                "predictions": tf.cast(nothing - 1, tf.int64),
-                "confidences": nothing + float("nan"),
+                "predictions": tf.cast(zeros - 1, tf.int64),
+                "confidences": zeros + float("nan"),
             }
         else:
             predictions, confidences = scores.predict(self.head)
@@ -236,7 +244,7 @@ class Explainer:
         return REDUCTIONS[self._reduction](attribution)
 
     def _background(self) -> Tensor:
-        """The probes, copied to the device when a method first asks for them."""
+        """The probes as a tensor, copied to the device when a method first needs them."""
         if self._known_background is None:
             with tf.init_scope():
                 self._known_background = tf.constant(self._probes.images)
@@ -245,38 +253,38 @@ class Explainer:
 
 @contextmanager
 def _traceable(model: Any) -> Iterator[None]:
-    """Within, a model is traced; a clear error if it runs eagerly and cannot be traced."""
+    """Explains the error if a model cannot be traced in this context but runs eagerly in `fit`."""
     try:
         yield
     except (AttributeError, NotImplementedError, tf.errors.OperatorNotAllowedInGraphError) as error:
         if not getattr(model, "run_eagerly", False):
             raise
         raise RuntimeError(
-            "model: expected one whose call can be traced by tf.function, as it is explained by a "
-            "compiled pass; this one is compiled with run_eagerly=True, and tracing it fails: "
-            f"{error} Use TensorFlow or keras.ops in call in place of NumPy and .numpy()."
+            "model: expected a model whose call can be traced by tf.function, as explanations use "
+            "a compiled pass; this model is compiled with run_eagerly=True, and tracing it fails: "
+            f"{error} In call, use TensorFlow or keras.ops instead of NumPy and .numpy()."
         ) from error
 
 
 def _warn_of_draws(graph: Any) -> None:
-    """Warns of layers that draw from a state which no one can put back."""
+    """Warns about layers that draw from a random state which cannot be restored."""
     operations = graph.get_operations()
-    drawn = [one.name for one in operations if one.type in _STATEFUL_DRAWS]
-    if any(one.type.endswith("PartitionedCall") for one in operations):
+    drawing = [operation.name for operation in operations if operation.type in _STATEFUL_DRAWS]
+    if any(operation.type.endswith("PartitionedCall") for operation in operations):
         for function in graph.as_graph_def().library.function:
-            drawn += [node.name for node in function.node_def if node.op in _STATEFUL_DRAWS]
-    if drawn:
+            drawing += [node.name for node in function.node_def if node.op in _STATEFUL_DRAWS]
+    if drawing:
         warnings.warn(
-            f"model: {drawn[0]!r} draws random numbers at inference with a stateful TensorFlow "
-            "operation: its maps differ from one evaluation to the next though the model is the "
-            "same. Draw with keras.random and a keras.random.SeedGenerator instead.",
+            f"model: {drawing[0]!r} draws random numbers at inference with a stateful TensorFlow "
+            "operation, so maps differ between evaluations even if the model does not change. Use "
+            "keras.random with a keras.random.SeedGenerator instead.",
             stacklevel=2,
         )
 
 
 def uses_half_precision(model: Any) -> bool:
-    """Whether a layer computes in float16, of which gradients leave the range."""
-    layers = model._flatten_layers()  # Keras has no public name for all layers within layers
+    """Whether a layer computes in float16, in which gradients can leave the range."""
+    layers = model._flatten_layers()  # Keras has no public name for all nested layers
     return any(getattr(layer, "compute_dtype", None) == "float16" for layer in layers)
 
 
@@ -287,40 +295,41 @@ def _settings(function: Any) -> Mapping[str, Any]:
 def _embedding(
     calls: Sequence[LayerCall], values: Tensor, tokens: Tensor
 ) -> tuple[tuple[str, int], Tensor]:
-    """Where tokens become vectors: the first call that gives one for each, and its output.
+    """The first call that turns each token into a vector, and its output.
 
-    A call is named by the path of its layer, and by how many of that layer came before.
+    A call is identified by the path of its layer, and by the number of earlier calls of that layer.
 
     Raises:
-        ValueError: There is none that the score depends on.
+        ValueError: There is no such call that the score depends on.
     """
-    length, after = tokens.shape[1], downstream(tokens)
-    places = [
+    length, dependent = tokens.shape[1], downstream(tokens)
+    candidates = [
         (index, call)
         for index, call in enumerate(calls)
         if call.output.dtype.is_floating
         and call.output.shape.rank == 3
         and call.output.shape[1] == length
-        and call.output.op in after
+        and call.output.op in dependent
     ]
-    found = tf.gradients(values, [call.output for _, call in places]) if places else []
-    for (index, call), gradient in zip(places, found, strict=True):
+    outputs = [call.output for _, call in candidates]
+    gradients = tf.gradients(values, outputs) if outputs else []
+    for (index, call), gradient in zip(candidates, gradients, strict=True):
         if gradient is not None:
             nth = sum(other.path == call.path for other in calls[:index])
             return (call.path, nth), call.output
     raise ValueError(
-        f"model: expected a layer that gives a vector for each of the {length} tokens, such as an "
-        "Embedding, and a score that depends on it; found none. For inputs other than tokens "
+        f"model: expected a layer that returns a vector for each of the {length} tokens, such as "
+        "an Embedding, and a score that depends on it; found none. If the inputs are not tokens, "
         "choose another kind in ProbeSet(kind=...)."
     )
 
 
 def _checked(attribution: Any, inputs: Tensor, name: str) -> Tensor:
-    """An attribution of the form that maps are made of; a map without channels has one."""
+    """Checks the shape and dtype of an attribution, and adds a channel axis if it has none."""
     if isinstance(attribution, np.ndarray):
         raise TypeError(
-            f"method={name!r}: expected a tensor, received a NumPy array, which would be the same "
-            "for all probes and epochs: the method is traced. Compute it with TensorFlow."
+            f"method={name!r}: expected a tensor, received a NumPy array. The method is traced, so "
+            "the array would be the same for all probes and epochs. Compute it with TensorFlow."
         )
     shape = getattr(attribution, "shape", None)
     if tf.is_tensor(attribution) and inputs.shape.rank > 2 and shape == inputs.shape[:-1]:

@@ -1,4 +1,4 @@
-"""How a model is asked: what it is fed, what its layers give, which output becomes the score."""
+"""Runs a model: prepares its inputs, records the outputs of layers, and computes the score."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from keras_saliency.engine.models import fed_shape, input_shapes
 
 
 class ForwardPass:
-    """A model, with the questions that are put to it.
+    """A model, with the probes and the score that it is explained for.
 
     Args:
         model: A built Keras model, channels first or last.
-        probes: What it is asked about; their kind of input, its name, the inputs that are held.
+        probes: The probes; they define the kind and name of the input, and the held inputs.
         score: What is differentiated.
-        output: Of a model with several outputs, the name (a dict's key, or the output's) or the
-            position of the one that is explained.
+        output: For a model with several outputs: the name (a dict key, or the name of the output)
+            or position of the output to explain.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class ForwardPass:
     def run(
         self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
     ) -> tuple[scores.Head | None, Tensor]:
-        """The model's end, where it has one output of classes, and the scores `(batch,)`.
+        """The head, if the model has one output of classes, and the scores `(batch,)`.
 
         Args:
             images: `(batch, ...)`, channels last.
-            held: `(batch, ...)` each, by their names as text.
+            held: The held inputs, `(batch, ...)` each, by name; positions are given as text.
             targets: `(batch,)`.
         """
         if self._probes.data_format == "channels_first":
@@ -57,7 +57,7 @@ class ForwardPass:
         targets: Tensor,
         replaced: Mapping[tuple[str, int], Tensor] | None = None,
     ) -> tuple[scores.Head | None, Tensor, Sequence[LayerCall]]:
-        """As `run`, and what every layer gave.
+        """As `run`; also returns the calls of all layers.
 
         Args:
             images: As in `run`.
@@ -70,7 +70,7 @@ class ForwardPass:
         return head, values, calls
 
     def _chosen(self, outputs: Any) -> Any:
-        """The output that is explained; all of them where none is named."""
+        """The output to explain; all outputs if none is named."""
         if self._output is None:
             return outputs
         known = output_names(self.model, outputs)
@@ -84,36 +84,37 @@ class ForwardPass:
 
     def _scored(self, outputs: Any, targets: Tensor) -> tuple[scores.Head | None, Tensor]:
         outputs = self._chosen(outputs)
-        single = tf.nest.flatten(outputs)
+        flat_outputs = tf.nest.flatten(outputs)
         head = None
-        if len(single) == 1 and (single[0].shape.rank or 0) >= 2:
-            head = scores.find_head(single[0], scores.known_name(self.score) or "")
+        if len(flat_outputs) == 1 and (flat_outputs[0].shape.rank or 0) >= 2:
+            head = scores.find_head(flat_outputs[0], scores.known_name(self.score) or "")
         known = scores.known(self.score)
         if known is None:
-            flat = head is not None and head.outputs.shape.rank == 2
-            return head if flat else None, _own_score(self.score, outputs, targets)
+            is_flat = head is not None and head.outputs.shape.rank == 2
+            return head if is_flat else None, _custom_score(self.score, outputs, targets)
         is_segmentation = scores.is_segmentation(self.score)
         if is_segmentation and self._probes.data_format == "channels_first":
             raise ValueError(
-                "score='segmentation': expected a model with its channels last. End it in a "
+                "score='segmentation': expected a model with channels-last output. End it in a "
                 "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
             )
         is_spatial = head is not None and head.outputs.shape.rank > 2
         if head is None or (is_spatial and not is_segmentation):
-            shapes = ", ".join(str(output.shape) for output in single)
+            shapes = ", ".join(str(output.shape) for output in flat_outputs)
             names = ", ".join(map(repr, output_names(self.model, outputs)))
-            several = f" Choose one with output=: {names}." if len(single) > 1 else ""
-            several += " For one that labels every pixel: score='segmentation'." * is_spatial
+            hint = f" Choose one with output=: {names}." if len(flat_outputs) > 1 else ""
+            if is_spatial:
+                hint += " If the model labels every pixel, pass score='segmentation'."
             raise ValueError(
                 f"score={scores.score_name(self.score)!r}: expected a model with one output "
-                f"(batch, classes), received {shapes}.{several} Or pass a callable "
+                f"(batch, classes), received {shapes}.{hint} Or pass a callable "
                 "(outputs, targets) -> (num_probes,)."
             )
         return head, known(head, targets)
 
 
 def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any]) -> Any:
-    """What a model takes: the input that is explained, among those that are held."""
+    """The argument of the model's call: the explained input together with the held inputs."""
     if name is None:
         return images
     if isinstance(name, int):
@@ -127,7 +128,7 @@ def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any
 
 
 def build(model: Any, probes: ProbeSet) -> None:
-    """Builds a model that has seen no input yet, on the shapes of the probes; no value is used."""
+    """Builds a model that has not seen any input, from the shapes of the probes."""
     specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
     images = _spec(fed_shape(probes), probes.images)
     model(_fed(model, probes.input_name, images, specs))
@@ -138,12 +139,12 @@ def _spec(shape: Sequence[int], values: Array) -> Any:
     return keras.KerasTensor((None, *shape[1:]), dtype)
 
 
-def _own_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:
+def _custom_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:
     values = score(outputs, targets)
     if values is None:
         raise TypeError(
             "score: expected a callable that returns one number per probe, received None. "
-            "Does it lack a return?"
+            "Is a return statement missing?"
         )
     values = tf.convert_to_tensor(values)
     if values.shape.as_list() != targets.shape.as_list():
@@ -155,7 +156,7 @@ def _own_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:
 
 
 def output_names(model: Any, outputs: Any) -> list[Any]:
-    """The names of a model's outputs; their positions where it has none."""
+    """The names of a model's outputs; their positions if they have no names."""
     if isinstance(outputs, Mapping):
         return list(outputs)
     count = len(tf.nest.flatten(outputs))
@@ -165,12 +166,12 @@ def output_names(model: Any, outputs: Any) -> list[Any]:
 
 @contextmanager
 def recorded(model: Any, replaced: Mapping[tuple[str, int], Tensor]) -> Iterator[list[LayerCall]]:
-    """Within, every call of a layer of the model is noted; the layers are then as before.
+    """Within this context, every call of a layer is recorded. Afterwards the layers are as before.
 
     Args:
         model: The model.
-        replaced: By the path of a layer and the number of its call, from 0: what is given in
-            place of the output.
+        replaced: Values to return in place of a layer's output, by the path of the layer and the
+            number of the call, from 0.
 
     Yields:
         The calls with a single tensor as output, in order.
@@ -178,24 +179,24 @@ def recorded(model: Any, replaced: Mapping[tuple[str, int], Tensor]) -> Iterator
     calls: list[LayerCall] = []
     seen: dict[str, int] = {}
 
-    def noting(path: str, call: Any) -> Any:
-        def noted(*args: Any, **kwargs: Any) -> Any:
+    def recording(path: str, call: Any) -> Any:
+        def recorded_call(*args: Any, **kwargs: Any) -> Any:
             nth = seen[path] = seen.get(path, -1) + 1
             output = replaced[path, nth] if (path, nth) in replaced else call(*args, **kwargs)
             if tf.is_tensor(output):
                 calls.append(LayerCall(path, output))
             return output
 
-        return noted
+        return recorded_call
 
     layers = [*_layers(model, "")]
-    own = [vars(layer).get("call") for layer, _ in layers]  # of the instance, as a rule none
+    instance_calls = [vars(layer).get("call") for layer, _ in layers]  # usually all None
     try:
         for layer, path in layers:
-            object.__setattr__(layer, "call", noting(path, layer.call))
+            object.__setattr__(layer, "call", recording(path, layer.call))
         yield calls
     finally:
-        for (layer, _), before in zip(layers, own, strict=True):
+        for (layer, _), before in zip(layers, instance_calls, strict=True):
             if before is None:
                 object.__delattr__(layer, "call")
             else:
@@ -203,25 +204,26 @@ def recorded(model: Any, replaced: Mapping[tuple[str, int], Tensor]) -> Iterator
 
 
 def _layers(layer: Any, path: str) -> Iterator[tuple[Any, str]]:
-    """All layers within a layer, once each, with the names of those around them."""
-    found: dict[int, tuple[Any, str]] = {}
+    """All nested layers of a layer, each once, with its path."""
+    by_id: dict[int, tuple[Any, str]] = {}
     waiting = [(inner, path) for inner in _inner(layer)]
     while waiting:
         inner, around = waiting.pop(0)
-        if id(inner) not in found:
+        if id(inner) not in by_id:
             name = f"{around}{inner.name}"
-            found[id(inner)] = (inner, name)
+            by_id[id(inner)] = (inner, name)
             waiting += [(deeper, f"{name}/") for deeper in _inner(inner)]
-    yield from found.values()
+    yield from by_id.values()
 
 
 def _inner(layer: Any) -> list[Any]:
-    """The layers that a layer holds, as Keras tracks them, and a functional model's operations.
+    """The direct sublayers of a layer, and the operations of a functional model.
 
-    An operation is what `x + y` becomes: the end of a residual block may be one.
+    `x + y` becomes an operation, for example at the end of a residual block.
     """
     if not hasattr(layer, "_flatten_layers"):
         return []
-    held = list(layer._flatten_layers(include_self=False, recursive=False))
-    known = {id(one) for one in held}
-    return held + [one for one in getattr(layer, "operations", ()) if id(one) not in known]
+    sublayers = list(layer._flatten_layers(include_self=False, recursive=False))
+    known = {id(sublayer) for sublayer in sublayers}
+    operations = getattr(layer, "operations", ())
+    return sublayers + [operation for operation in operations if id(operation) not in known]

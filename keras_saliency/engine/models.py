@@ -1,4 +1,4 @@
-"""What a model has to be to be explained, and what of it a trace depends on."""
+"""Checks that a model can be explained, and detects changes that require a new trace."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keras_saliency.data.probes import ProbeSet
 
 
 def check_keras(model: Any) -> None:
-    """Checks that a model is one of Keras 3 on TensorFlow, and built.
+    """Checks that a model is a built Keras 3 model on the TensorFlow backend.
 
     Raises:
-        RuntimeError: Keras runs on another backend than TensorFlow.
-        TypeError: `model` is no Keras 3 model.
+        RuntimeError: Keras runs on a backend other than TensorFlow.
+        TypeError: `model` is not a Keras 3 model.
         ValueError: The model is not built.
     """
     if keras.config.backend() != "tensorflow":
@@ -39,29 +39,29 @@ def check_keras(model: Any) -> None:
 
 
 def check_fit(model: Any, probes: ProbeSet) -> None:
-    """Checks that probes are what a model takes, as far as that shows without a run.
+    """Checks that probes fit a model, without running it.
 
     Raises:
         TypeError: The images are integers.
-        ValueError: An input lacks, or has another shape.
+        ValueError: An input is missing or has the wrong shape.
     """
     if probes.images.dtype.kind in "iu" and probes.kind != "tokens":
         raise TypeError(
-            f"images: expected floating point, as a gradient needs, received "
-            f"{probes.images.dtype}. Convert them as the training data are, for instance "
+            f"images: expected floating point, since gradients need it, received "
+            f"{probes.images.dtype}. Convert them like the training data, for example "
             "images.astype('float32')."
         )
     _check_inputs(model, probes)
 
 
 def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
-    """The probes as `fit` and `predict` hand them to the model.
+    """The probes as the model sees them in `fit` and `predict`.
 
-    A keras-hub task preprocesses what it is given in `fit` and `predict`, and does not where it is
-    called; to be explained on what it sees, its probes go through its preprocessor here.
+    A keras-hub task preprocesses its inputs in `fit` and `predict`, but not when it is called. This
+    function applies its preprocessor to the probes.
 
     Raises:
-        ValueError: The preprocessor makes something else than images of them.
+        ValueError: The preprocessor returns something other than images of the same size.
     """
     preprocess = getattr(model, "preprocess_samples", None)
     if probes.kind != "image" or preprocess is None or getattr(model, "preprocessor", None) is None:
@@ -69,24 +69,28 @@ def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
     seen = keras.tree.map_structure(np.asarray, preprocess(probes.images))
     if not isinstance(seen, np.ndarray):
         raise ValueError(
-            "images: expected what this model's preprocessor makes one array of; it makes several "
-            "inputs. Pass them through it first, and give them to the ProbeSet by their names: "
-            "input_name=..., held={...}."
+            "images: expected images that the model's preprocessor turns into one array; it makes "
+            "several inputs. Run the preprocessor yourself, and pass its results to the ProbeSet "
+            "by name: input_name=..., held={...}."
         )
     if np.array_equal(seen, probes.images):
         return probes
     if seen.shape[:-1] != probes.images.shape[:-1] and (probes.masks is not None or probes.regions):
         raise ValueError(
-            f"masks, regions: the model's preprocessor makes images of shape {seen.shape[1:]} of "
-            f"these, {probes.images.shape[1:]}. Pass images of that size, and masks that fit them."
+            f"masks, regions: the model's preprocessor makes images of shape {seen.shape[1:]} from "
+            f"images of shape {probes.images.shape[1:]}. Pass images of the new size, with masks "
+            "that fit them."
         )
     return dataclasses.replace(probes, images=seen)
 
 
 def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
-    """The shapes of a model's inputs by name, in the model's order; empty where it has none.
+    """The shapes of a model's inputs by name, in the model's order; empty if it defines none.
 
-    The name is the key, where the model takes a dict; else that of the `keras.Input`.
+    The name is the dict key if the model takes a dict, else the name of the `keras.Input`.
+
+    Raises:
+        ValueError: The inputs are nested.
     """
     struct = getattr(model, "_inputs_struct", None)  # a subclassed model has none
     if struct is None:
@@ -96,15 +100,15 @@ def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
     inputs = list(struct.values()) if isinstance(struct, Mapping) else list(struct)
     if not all(hasattr(tensor, "shape") for tensor in inputs):
         raise ValueError(
-            "model: expected inputs in a list or a dict, received lists or dicts within one. Wrap "
-            "the model in one that takes a flat dict."
+            "model: expected inputs in a flat list or dict, received nested ones. Wrap the model "
+            "in a model that takes a flat dict."
         )
     names = list(struct) if isinstance(struct, Mapping) else [tensor.name for tensor in inputs]
     return {name: tensor.shape for name, tensor in zip(names, inputs, strict=True)}
 
 
 def _check_inputs(model: Any, probes: ProbeSet) -> None:
-    """Checks that the probes give every input, in its shape."""
+    """Checks that the probes provide every input, in the right shape."""
     known = input_shapes(model)
     if not known:
         return
@@ -112,9 +116,9 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
     name = probes.input_name
     if name is None and len(known) > 1:
         raise ValueError(
-            f"model: expected one input, received a model with {len(known)}. Say in the ProbeSet "
-            f"which one is explained, and give the others: input_name=..., held={{...}}. They are: "
-            f"{listed}."
+            f"model: expected one input, received a model with {len(known)} inputs: {listed}. "
+            "Tell the ProbeSet which one to explain, and pass the others: input_name=..., "
+            "held={...}."
         )
     given: dict[Any, tuple[int, ...]] = {name: fed_shape(probes)}
     given |= {other: values.shape for other, values in probes.held.items()}
@@ -125,7 +129,7 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
         )
     if len(given) != len(known):
         raise ValueError(
-            f"held: expected the model's {len(known)} inputs in all, received {len(given)}."
+            f"held: expected {len(known)} inputs in total, as the model has, received {len(given)}."
         )
     for place, values in given.items():
         expected = known[place] if isinstance(place, str) else [*known.values()][place or 0]
@@ -135,23 +139,23 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
         )
         if not fits and not (place != name and tuple(expected[1:]) == (1,) and len(values) == 1):
             raise ValueError(
-                f"{argument}: expected shape {('num_probes', *expected[1:])}, as the model's "
+                f"{argument}: expected shape {('num_probes', *expected[1:])}, like the model's "
                 f"input, received {tuple(values)}."
             )
 
 
 def fed_shape(probes: ProbeSet) -> tuple[int, ...]:
-    """The shape of the explained input as the model takes it, the channels where it has them."""
+    """The shape of the explained input, in the model's data format."""
     shape = probes.images.shape
     is_moved = probes.data_format == "channels_first"
     return (shape[0], shape[-1], *shape[1:-1]) if is_moved else shape
 
 
 def structure(model: Any) -> tuple[list[int], str]:
-    """What a trace depends on: the weights themselves, and how the layers are configured.
+    """What a trace depends on: the weight objects and the configuration of the layers.
 
-    The configuration is compared as text, since it may hold arrays; it is empty where a model,
-    or a layer of somebody's own, has none.
+    The configuration is compared as text, since it may contain arrays. It is empty if the model
+    or a custom layer has none.
     """
     try:
         configuration = repr(model.get_config())
@@ -161,12 +165,12 @@ def structure(model: Any) -> tuple[list[int], str]:
 
 
 def weights(model: Any) -> list[int]:
-    """Which weights a model has, whatever their values."""
+    """The identities of a model's weights, whatever their values."""
     return [id(weight) for weight in model.weights]
 
 
 def place(operation: Any, model: Any) -> str:
-    """An operation's name by the layers' own names, without the numbers that a graph appends."""
+    """An operation's name in terms of layer names, without the numbers that a graph appends."""
     known = _layer_names(model)
     parts = operation.name.split("/")
     plain = [part.rpartition("_")[0] for part in parts]

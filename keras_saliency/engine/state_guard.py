@@ -1,7 +1,8 @@
-"""Looking at a model without leaving a trace: randomness and variables end as they began.
+"""Leaves no trace on a model: random states and variables end with their old values.
 
-Global random states are never saved and put back: a generator that feeds `fit` may draw from them
-in another thread at the same time, and would draw the same numbers twice. They are not touched.
+Global random states are not saved and restored, since a generator that feeds `fit` may draw from
+them in another thread at the same time, and would draw the same numbers twice. Instead, they are
+never changed.
 """
 
 from __future__ import annotations
@@ -14,37 +15,37 @@ import keras
 from keras.src.backend.common import global_state
 
 _SEED_GENERATOR = "global_seed_generator"
-"""Keras' own key of its global generator; it has no public name."""
+"""Keras' private key of its global seed generator; there is no public name."""
 
 _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
 
 
 @contextmanager
 def own_seed_generator() -> Iterator[keras.random.SeedGenerator]:
-    """Lets layers that draw without a seed draw from a generator of ours while they are traced.
+    """Within this context, layers that draw without a seed use a separate generator.
 
-    Keras' global generator then neither advances nor comes into being; to create it Keras would
-    take a number from Python's `random`.
+    Keras' global generator is then neither advanced nor created. (To create it, Keras would draw a
+    number from Python's `random`.)
 
     Yields:
-        The generator; what was traced needs it for as long as it is used.
+        The generator. Keep it as long as functions that were traced in the context are used.
     """
     before = global_state.get_global_attribute(_SEED_GENERATOR)
-    ours = keras.random.SeedGenerator(0)
-    global_state.set_global_attribute(_SEED_GENERATOR, ours)
+    generator = keras.random.SeedGenerator(0)
+    global_state.set_global_attribute(_SEED_GENERATOR, generator)
     try:
-        yield ours
+        yield generator
     finally:
         global_state.set_global_attribute(_SEED_GENERATOR, before)
 
 
 class MutatedVariables:
-    """The variables that a traced function may change, to be given back their values.
+    """The variables that a traced function may change, and how to restore their values.
 
-    In inference these are the states of seed generators (dropout that stays on, noise) and
-    whatever a layer counts for itself. A variable handed on to an inner function counts as
-    written. Seed generators start every evaluation from the state they were first seen in, so
-    that the same noise is drawn every time.
+    At inference these are the states of seed generators (dropout that stays on, noise) and
+    any counters of layers. A variable that is passed to an inner function counts as changed. Seed
+    generators start every evaluation from the state in which they were first seen, so that every
+    evaluation draws the same noise.
 
     Args:
         concrete_function: The traced function.
@@ -66,7 +67,7 @@ class MutatedVariables:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Within, the function may run; after it, the variables are what they were."""
+        """Within this context the function may run. Afterwards the old values are restored."""
         values = [variable.numpy() for variable in self._variables]
         _assign(self._seeds)
         try:

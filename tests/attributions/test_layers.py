@@ -465,7 +465,9 @@ def test_heads_of_attention_are_no_places():
     outputs = layers.Dense(2)(layers.GlobalAveragePooling1D()(mixed))
     model = keras.Model(inputs, outputs)
     images = RNG.normal(size=(2, 16, 16, 3)).astype(np.float32)
-    with pytest.raises(ValueError, match=r"may be no spatial map: .* Name the layer .*'patches'"):
+    with pytest.raises(
+        ValueError, match=r"may not be a spatial map: .* Name the layer .*'patches'"
+    ):
         maps_of(model, "grad_cam", images, [0, 1])
     assert maps_of(model, partial(grad_cam, layer="patches"), images, [0, 1]).shape == (2, 16, 16)
 

@@ -129,10 +129,22 @@ def test_the_scores_scale_is_the_maps_scale(power):
         ({"window": 0}, ValueError, "window: expected a positive integer"),
         ({"window": 2.0}, TypeError, "window: expected a positive integer"),
         ({"stride": 0}, ValueError, "stride: expected a positive integer"),
-        ({"window": 7}, ValueError, r"window: expected 6 or less, as the input has \(6, 5\) place"),
-        ({"window": 2, "stride": 3}, ValueError, "stride: expected 2 or less, as the window"),
-        ({"baseline": "mean"}, ValueError, "baseline: the probes cannot be one here"),
-        ({"baseline": ["zero", "blurred"]}, ValueError, "baseline: expected one, received 2"),
+        (
+            {"window": 7},
+            ValueError,
+            r"window: expected 6 or less, since the input has the size \(6, 5\)",
+        ),
+        (
+            {"window": 2, "stride": 3},
+            ValueError,
+            "stride: expected 2 or less, the size of the window",
+        ),
+        ({"baseline": "mean"}, ValueError, "baseline: the probes cannot be used here"),
+        (
+            {"baseline": ["zero", "blurred"]},
+            ValueError,
+            "baseline: expected one baseline, received a list of 2",
+        ),
         ({"baseline": "gray"}, ValueError, "baseline: expected one of"),
     ],
 )

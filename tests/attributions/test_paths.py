@@ -274,7 +274,7 @@ def test_one_probe_is_no_background(method):
     ("baseline", "message"),
     [
         ("black", "baseline: expected one of 'zero', 'flat', 'blurred', 'mean', received 'black'"),
-        ([], "baseline: expected one or more, received an empty list"),
+        ([], "baseline: expected one or more baselines, received an empty list"),
         (np.zeros(3), "baseline: .* broadcasts to one input's shape \\(4,\\).*shape \\(3,\\)"),
         # One for each input would be dealt out anew to every chunk of the probes.
         (np.zeros((3, 4)), "baseline: .* one input's shape \\(4,\\).*received .*\\(3, 4\\)"),
@@ -283,7 +283,7 @@ def test_one_probe_is_no_background(method):
         (np.array([0, 0, np.nan, 0]), "baseline: .*finite numbers"),
         (float("inf"), "baseline: .*finite numbers.*received inf"),
         (True, "baseline: .*received True"),
-        ("mean", "baseline: the probes cannot be one here .*give an array"),
+        ("mean", "baseline: the probes cannot be used here .*an array"),
         ("blurred", "baseline='blurred': expected inputs with spatial axes"),
     ],
 )
@@ -381,7 +381,7 @@ def test_the_background_of_a_monitor_is_its_probes():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({}, ValueError, "background: the probes cannot be one here"),
+        ({}, ValueError, "background: the probes cannot be used here"),
         ({"background": X[0]}, ValueError, "background: .*\\(count, 4\\), received shape \\(4,\\)"),
         ({"background": X[:, :3]}, ValueError, "background: .*received shape \\(3, 3\\)"),
         ({"background": X[:0]}, ValueError, "background: .*received shape \\(0, 4\\)"),

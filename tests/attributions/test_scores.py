@@ -613,7 +613,9 @@ def test_unknown_sigmoid_leaves_the_probability():
 
 def test_probabilities_by_name_must_be_probabilities():
     model = linear_end(layers.Lambda(lambda x: tf.abs(x) + 2))[0]
-    with pytest.raises(ValueError, match="score='probability': .*probabilities cannot be derived"):
+    with pytest.raises(
+        ValueError, match="score='probability': .*probabilities cannot be determined"
+    ):
         explained(model, score="probability")
 
 

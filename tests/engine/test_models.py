@@ -136,14 +136,14 @@ def test_a_subclassed_model_with_a_shared_backbone(place):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({}, r"model: expected one input, received .* 2\..*'picture', 'age'"),
+        ({}, r"model: expected one input, received .* 2 inputs: 'picture', 'age'"),
         ({"input_name": "picture"}, r"held: expected the model's inputs 'picture', 'age'"),
         ({"input_name": "x", "held": {"age": AGES}}, r"input_name, held: .*received 'x', 'age'"),
         (
             {"input_name": "picture", "held": {"age": AGES[:, :3]}},
             r"held\['age'\]: expected shape \('num_probes', 4\).*\(3, 3\)",
         ),
-        ({"input_name": 0}, "held: expected the model's 2 inputs in all, received 1"),
+        ({"input_name": 0}, "held: expected 2 inputs in total, as the model has, received 1"),
         (
             {"input_name": "age", "held": {"picture": PICTURES}},
             r"images: expected shape \('num_probes', 4\)",
@@ -386,9 +386,9 @@ def test_a_method_of_ones_own_may_use_a_tape():
 def test_scores_and_models_that_do_not_match():
     channels_first = ProbeSet(PICTURES, TARGETS, data_format="channels_first")
     turned = keras.Sequential([keras.Input((3, 8, 8)), layers.Permute((2, 3, 1))])
-    with pytest.raises(ValueError, match="expected a model with its channels last"):
+    with pytest.raises(ValueError, match="expected a model with channels-last output"):
         SaliencyMonitor(turned, channels_first, score="segmentation")
-    with pytest.raises(ValueError, match=r"labels every pixel: score='segmentation'"):
+    with pytest.raises(ValueError, match=r"labels every pixel, pass score='segmentation'"):
         SaliencyMonitor(segmentation_model("softmax"), ProbeSet(PICTURES, TARGETS))
     flat = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
     with pytest.raises(ValueError, match=r"score='segmentation': expected a model with an output"):
@@ -704,7 +704,7 @@ def test_models_that_run_eagerly():
     eager = Counting(ends_in_classes((8, 8, 3), layers.Flatten()).layers)
     eager(PICTURES)
     eager.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
-    with pytest.raises(RuntimeError, match=r"model: expected one whose call can be traced"):
+    with pytest.raises(RuntimeError, match=r"model: expected a model whose call can be traced"):
         SaliencyMonitor(eager, ProbeSet(PICTURES, TARGETS))
 
 
@@ -777,7 +777,7 @@ def test_a_method_of_ones_own_may_give_a_map_without_channels():
             ValueError,
             "method: expected methods with different names",
         ),
-        ({"method": "guided_backprop"}, ValueError, "last layers are made random"),
+        ({"method": "guided_backprop"}, ValueError, "last layers are randomized"),
         ({"score": "logits"}, ValueError, "score: expected one of 'logit', 'log_probability'"),
         ({"compute": 32}, TypeError, "compute: expected 'auto' or ks.Compute"),
         ({"compute": "fast"}, ValueError, "compute: expected 'auto' or ks.Compute"),
