@@ -241,7 +241,7 @@ def test_a_broken_header_is_told_in_its_place(tmp_path, log_dir):
     write_blobs(log_dir / "saliency", "saliency_log/reports", 99, [b"{"])
     last = data(page(log_dir))["headers"]["saliency"]["saliency_log/reports"][-1]
     assert last["step"] == 99
-    assert last["error"].startswith("Its header is no JSON")
+    assert last["error"].startswith("Its header is not valid JSON")
 
 
 def test_a_directory_without_a_log_is_refused(tmp_path):

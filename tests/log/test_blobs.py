@@ -90,17 +90,17 @@ def test_float32_survive_their_few_digits():
 @pytest.mark.parametrize(
     ("blobs", "said"),
     [
-        ([], "no JSON"),
-        ([b"{"], "no JSON"),
-        ([b"\xff\xfe"], "no JSON"),
+        ([], "not valid JSON"),
+        ([b"{"], "not valid JSON"),
+        ([b"\xff\xfe"], "not valid JSON"),
         ([b"[]"], "no format"),
         ([b'{"format": "1", "arrays": []}'], "no format"),
         ([b'{"format": true, "arrays": []}'], "no format"),
-        ([b'{"format": 1}'], "names no arrays"),
-        ([b'{"format": 1, "arrays": [1]}'], "names no arrays"),
+        ([b'{"format": 1}'], "has no list of arrays"),
+        ([b'{"format": 1, "arrays": [1]}'], "has no list of arrays"),
         ([b'{"format": 1, "arrays": ["maps"]}'], "expected 1 arrays, received 0"),
-        ([b'{"format": 1, "arrays": ["maps"]}', b"junk"], "'maps' can't be read"),
-        ([b'{"format": 1, "arrays": ["maps"]}', zlib.compress(b"junk")], "'maps' can't be read"),
+        ([b'{"format": 1, "arrays": ["maps"]}', b"junk"], "'maps' cannot be read"),
+        ([b'{"format": 1, "arrays": ["maps"]}', zlib.compress(b"junk")], "'maps' cannot be read"),
     ],
 )
 def test_broken_blobs_are_refused_in_words(blobs, said):
@@ -111,9 +111,9 @@ def test_broken_blobs_are_refused_in_words(blobs, said):
 def test_a_truncated_array_is_refused():
     blobs = packed({}, {"maps": np.zeros((9, 9), np.uint8)})
     whole = zlib.decompress(blobs[1])
-    with pytest.raises(BlobError, match="'maps' can't be read"):
+    with pytest.raises(BlobError, match="'maps' cannot be read"):
         unpacked([blobs[0], zlib.compress(whole[:-1])])
-    with pytest.raises(BlobError, match="'maps' can't be read"):
+    with pytest.raises(BlobError, match="'maps' cannot be read"):
         unpacked([blobs[0], blobs[1][:-3]])
 
 
@@ -121,16 +121,16 @@ def test_pickled_objects_are_never_loaded():
     file = io.BytesIO()
     np.save(file, np.array([{}], object), allow_pickle=True)
     blobs = [*packed({}, {"maps": None})[:1], zlib.compress(file.getvalue())]
-    with pytest.raises(BlobError, match="can't be read"):
+    with pytest.raises(BlobError, match="cannot be read"):
         unpacked(blobs)
 
 
 def test_a_newer_format_is_refused_and_says_what_to_do():
-    with pytest.raises(BlobError, match="newer keras_saliency .format 2.*update it"):
+    with pytest.raises(BlobError, match="newer keras_saliency .format 2.*update keras_saliency"):
         read_header(json.dumps({"format": tags.FORMAT + 1, "arrays": []}).encode())
 
 
 @pytest.mark.parametrize("header", [b'{"format": 1, "arrays": [], "a": NaN}', b"[" * 100_000])
 def test_what_strict_json_has_not_is_refused(header):
-    with pytest.raises(BlobError, match="its header is no JSON"):
+    with pytest.raises(BlobError, match="its header is not valid JSON"):
         read_header(header)
