@@ -80,8 +80,8 @@ def show(log_dir: str | Path, *, max_steps: int | None = None, height: int = 800
         What a notebook shows if it is the last line of a cell.
 
     Raises:
-        TypeError: `log_dir` is no path.
-        ValueError: It is no directory, or holds no log of `SaliencyCallback`.
+        TypeError: `log_dir` is not a path.
+        ValueError: `log_dir` is not a directory, or has no log of `SaliencyCallback`.
     """
     check_positive_int("height", height, hint="It counts pixels.")
     return Viewer(page(log_dir, max_steps=max_steps), height)
@@ -99,16 +99,17 @@ def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
         The file's text.
 
     Raises:
-        TypeError: `log_dir` is no path.
-        ValueError: It is no directory, or holds no log of `SaliencyCallback`.
+        TypeError: `log_dir` is not a path.
+        ValueError: `log_dir` is not a directory, or has no log of `SaliencyCallback`.
     """
     if max_steps is not None:
         check_positive_int("max_steps", max_steps, hint="It counts the steps to keep.")
     runs = read_blobs(log_dir)
     if not runs:
         raise ValueError(
-            f"log_dir: expected a log of SaliencyCallback in {log_dir}, found none. Give the "
-            "directory that the callback got as log_dir. (With map_size=None it keeps no such log.)"
+            f"log_dir: expected a directory with a log of SaliencyCallback, received {log_dir}, "
+            "which has no log. Use the log_dir of the callback. (With map_size=None, the callback "
+            "does not write this log.)"
         )
     if max_steps is not None:
         runs = {run: _thinned(blobs, max_steps) for run, blobs in runs.items()}
@@ -181,8 +182,8 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
                 written = wall_time if math.isfinite(wall_time) else None
                 entries.append([step, written, keys])
                 if not tag.startswith(tags.MAPS):  # whose headers the page does not ask for
-                    told = headers.setdefault(run, {}).setdefault(tag, [])
-                    told.append({"step": step, "wall_time": written, **_header(blobs)})
+                    tag_headers = headers.setdefault(run, {}).setdefault(tag, [])
+                    tag_headers.append({"step": step, "wall_time": written, **_header(blobs)})
             index.setdefault(run, {})[tag] = entries
     return {"index": {"format": tags.FORMAT, "runs": index}, "headers": headers, "blobs": arrays}
 

@@ -245,7 +245,9 @@ def test_a_broken_header_is_told_in_its_place(tmp_path, log_dir):
 
 
 def test_a_directory_without_a_log_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="log_dir: expected a log of SaliencyCallback"):
+    with pytest.raises(
+        ValueError, match="log_dir: expected a directory with a log of SaliencyCallback"
+    ):
         page(tmp_path)
     with pytest.raises(ValueError, match="log_dir: expected a directory"):
         page(tmp_path / "missing")
