@@ -115,9 +115,7 @@ def test_an_application_is_fed_by_its_own_preprocessing():
     np.testing.assert_array_equal(fed.ravel(), [-1, 0, 1])
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The class names of ImageNet"
-)  # a download, if there is a network
+@pytest.mark.filterwarnings("ignore:The class names of ImageNet")  # a download
 def test_weights_come_from_a_file(tmp_path, image, capsys):
     weights = tmp_path / "mine.weights.h5"
     model = keras.applications.MobileNetV2(weights=None)
