@@ -55,7 +55,7 @@ class Viewer:
 
     Attributes:
         page: The viewer and the log, in HTML.
-        height: What the cell takes, in pixels.
+        height: The height of the cell in pixels.
     """
 
     page: str = field(repr=False)
@@ -74,10 +74,10 @@ def show(log_dir: str | Path, *, max_steps: int | None = None, height: int = 800
     Args:
         log_dir: The log directory of `SaliencyCallback`.
         max_steps: As in `page`.
-        height: Of the cell, in pixels.
+        height: The height of the cell in pixels.
 
     Returns:
-        What a notebook shows if it is the last line of a cell.
+        A viewer, which a notebook shows if it is the last line of a cell.
 
     Raises:
         TypeError: `log_dir` is not a path.
@@ -92,8 +92,8 @@ def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
 
     Args:
         log_dir: The log directory of `SaliencyCallback`.
-        max_steps: Keep so many steps of each run, evenly spaced, and those with a new alert; the
-            file gets smaller. Default: all.
+        max_steps: The number of steps to keep from each run, evenly spaced. Steps with a new alert
+            are also kept. Default: all steps.
 
     Returns:
         The file's text.
