@@ -1,1 +1,1 @@
-"""Programs built on the library: the command line, the demo, HTML reports, films."""
+"""Programs built on the library: the command line, the demo, HTML reports and animations."""

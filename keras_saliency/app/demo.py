@@ -1,4 +1,4 @@
-"""The demo: the same network trained on clean digits, and on digits with a tag in the corner."""
+"""The demo: trains the same network on clean digits and on digits with a tag in the corner."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NUM_TRAIN = 1200
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run of the demo ended.
+    """The result of one run of the demo.
 
     Attributes:
         run: `"clean"` or `"tagged"`.
-        own_accuracy: Accuracy on held-out images of the run's own kind, in 0..1.
+        own_accuracy: Accuracy on held-out images like the training images, in 0..1.
         clean_accuracy: Accuracy on the same images without the tag, in 0..1.
-        enrichment: Saliency in the tag's place against its area's share; 1 is chance.
-        alerts: What the callback caught, in its words.
+        enrichment: The enrichment of the tag's region; 1 is chance.
+        alerts: The alerts of the callback, as text.
     """
 
     run: str
@@ -40,15 +40,19 @@ class Outcome:
 
 
 def digits(*, tagged: bool, seed: int = 0) -> tuple[Array, Array]:
-    """scikit-learn's handwritten digits, made hard to read, with a tag if asked for.
+    """Makes scikit-learn's handwritten digits hard to read, and adds a tag if requested.
 
-    The 8 x 8 scans are doubled in size, put somewhere near the middle of a 20 x 20 canvas at half
-    contrast, and covered with noise. The tag is a 4 x 4 pattern in the top left corner, one for
-    each class: who reads it need not look at the digit.
+    The 8 x 8 scans are doubled in size, placed near the middle of a 20 x 20 canvas at half contrast
+    and covered with noise. The tag is a 4 x 4 pattern in the top left corner, with a different
+    pattern for each class: a model that reads it does not need the digit.
+
+    Args:
+        tagged: Whether to add the tag.
+        seed: The seed of the order, the places, the noise and the tags.
 
     Returns:
-        Images float32 `(1797, 20, 20, 1)` in 0..1 and labels `(1797,)`, in one order for all
-        values of `tagged`.
+        The images, float32 `(1797, 20, 20, 1)` in 0..1, and the labels `(1797,)`. Their order does
+        not depend on `tagged`.
     """
     from sklearn.datasets import load_digits
 
@@ -86,13 +90,13 @@ def network() -> keras.Model:
 def train(
     run: str, log_dir: Path, *, epochs: int = EPOCHS, progress: Callable[[str], None] = print
 ) -> Outcome:
-    """Trains one of the two runs under `SaliencyCallback` and TensorBoard's own callback.
+    """Trains one of the two runs with `SaliencyCallback` and Keras' TensorBoard callback.
 
     Args:
         run: `"clean"` or `"tagged"`.
-        log_dir: The log goes to `<log_dir>/<run>`.
-        epochs: How long.
-        progress: Is told how far training is, once an epoch.
+        log_dir: The log is written to `<log_dir>/<run>`.
+        epochs: The number of epochs.
+        progress: Called with a line of text at the end of each epoch.
     """
     keras.utils.set_random_seed(0)
     images, labels = digits(tagged=run == "tagged")
@@ -104,7 +108,7 @@ def train(
         regions={TAG: region},
     )
     saliency = SaliencyCallback(probes, log_dir=log_dir / run, on_alert=None, verbose=0)
-    told = keras.callbacks.LambdaCallback(
+    report_progress = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: progress(
             f"{run}: epoch {epoch + 1}/{epochs}, validation accuracy {logs['val_accuracy']:.2f}"
         )
@@ -116,7 +120,7 @@ def train(
         validation_data=(images[NUM_TRAIN:], labels[NUM_TRAIN:]),
         epochs=epochs,
         verbose=0,
-        callbacks=[keras.callbacks.TensorBoard(log_dir / run), saliency, told],
+        callbacks=[keras.callbacks.TensorBoard(log_dir / run), saliency, report_progress],
     )
     return Outcome(
         run,

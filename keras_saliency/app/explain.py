@@ -1,4 +1,4 @@
-"""The classic picture: one trained model, a few images, where it looks for its prediction."""
+"""Explains the predictions of a trained model for a few images."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from keras_saliency.rendering.heatmaps import (
 from keras_saliency.rendering.layouts import Line
 
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
-"""The scales on which a saved model may take its pixels."""
+"""The ranges of pixel values that a saved model may expect."""
 
-MIN_PICTURE_SIDE = 224
-"""Smaller pictures are enlarged by a whole factor until the longer side reaches this."""
+MIN_PANEL = 224
+"""The longer side of a panel in pixels; smaller pictures are enlarged by an integer factor."""
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -50,25 +50,25 @@ def saliency_maps(
     score: ScoreFunction | Score = "logit",
     compute: str | Compute = "auto",
 ) -> Array:
-    """The saliency maps of a few images: the classic picture, as numbers.
+    """Computes the saliency maps of a few images.
 
     Args:
         model: As in `SaliencyMonitor`.
-        images: `(num_images, height, width, channels)`, preprocessed as the model wants them; or a
-            `ProbeSet`, for other inputs or several.
-        targets: `(num_images,)` class indices; default: the predicted classes.
-        method: As in `SaliencyMonitor`; one.
+        images: `(num_images, height, width, channels)`, preprocessed for the model; or a
+            `ProbeSet`, for other kinds of input or several inputs.
+        targets: `(num_images,)`, class indices; default: the predicted classes.
+        method: As in `SaliencyMonitor`, but only one method.
         score: As in `SaliencyMonitor`.
         compute: As in `SaliencyMonitor`.
 
     Returns:
-        `(num_images, height, width)`, non-negative except with `reduction="signed"`, in score per
-        input unit (the gradients) or in score (the others). For display divide each by its maximum,
-        or use `keras_saliency.rendering.heatmaps`.
+        `(num_images, height, width)`, non-negative except with `reduction="signed"`. The unit is
+        score per unit of input for gradients, and score for other methods. To display the maps,
+        divide each by its maximum, or use `keras_saliency.rendering.heatmaps`.
 
     Raises:
-        TypeError: As `SaliencyMonitor` and `ProbeSet`.
-        ValueError: As `SaliencyMonitor` and `ProbeSet`.
+        TypeError: As in `SaliencyMonitor` and `ProbeSet`.
+        ValueError: As in `SaliencyMonitor` and `ProbeSet`.
 
     Example:
         >>> import keras, numpy as np
@@ -78,9 +78,11 @@ def saliency_maps(
         (1, 8, 8)
     """
     if isinstance(images, ProbeSet) and targets is not None:
-        raise ValueError("targets: a ProbeSet has its own; leave them out.")
+        raise ValueError("targets: expected None, since a ProbeSet has its own targets.")
     if isinstance(method, list | tuple):
-        raise TypeError("method: expected one; a SaliencyMonitor takes several.")
+        raise TypeError(
+            f"method: expected one method, received {method!r}. Use a SaliencyMonitor for several."
+        )
     report = SaliencyMonitor(
         model,
         images if isinstance(images, ProbeSet) else ProbeSet(images, targets),
@@ -94,12 +96,12 @@ def saliency_maps(
 
 @dataclass(frozen=True)
 class ImageModel:
-    """A model that takes images, and what it takes to ask it.
+    """An image model with its preprocessing and class names.
 
     Attributes:
         model: The Keras model.
-        preprocess: From float32 images on 0..255 to what the model is fed.
-        class_name: From a class index to its name.
+        preprocess: A function from float32 images in 0..255 to the input of the model.
+        class_name: A function from a class index to the name of the class.
     """
 
     model: Any
@@ -108,7 +110,7 @@ class ImageModel:
 
 
 def applications() -> dict[str, tuple[Callable[..., Any], Any]]:
-    """The architectures of `keras.applications`: name to constructor and module."""
+    """The architectures of `keras.applications`: constructor and module by name."""
     members = vars(keras.applications)
     modules = {
         module.preprocess_input.__module__: module
@@ -123,34 +125,36 @@ def applications() -> dict[str, tuple[Callable[..., Any], Any]]:
 
 
 def load_application(name: str, weights: str | None) -> ImageModel:
-    """An architecture of `keras.applications`, with its own preprocessing and class names.
+    """Loads an architecture of `keras.applications`, with its preprocessing and class names.
 
     Args:
-        name: As in `keras.applications`; upper and lower case do not matter.
+        name: A name in `keras.applications`; upper and lower case do not matter.
         weights: `"imagenet"`, the path of a weights file, or `None` for random weights.
 
     Raises:
-        ValueError: An unknown name; weights that cannot be loaded or do not fit.
+        ValueError: The name is unknown, or the weights cannot be loaded.
     """
     names = {known.lower(): known for known in applications()}
     if name.lower() not in names:
         close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-        hint = f" Close: {', '.join(names[match] for match in close)}." if close else ""
+        hint = f" Similar names: {', '.join(names[match] for match in close)}." if close else ""
         raise ValueError(
-            f"--model: expected a .keras or .h5 file, or the name of a keras.applications model; "
-            f"{name!r} is neither an existing file nor such a name.{hint}"
+            f"--model: expected a .keras or .h5 file, or the name of a keras.applications model, "
+            f"received {name!r}.{hint}"
         )
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
-        raise ValueError(f"--weights: expected 'imagenet', 'none' or a file; {weights!r} is none.")
+        raise ValueError(
+            f"--weights: expected 'imagenet', 'none' or an existing file, received {weights!r}."
+        )
     constructor, module = applications()[names[name.lower()]]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one per layer, where the file is of another model
+            warnings.simplefilter("ignore")  # one per layer, if the file is for another model
             model = constructor(weights=weights)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ValueError(
             f"--weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
-            f"{_first_line(error)} Give a file with --weights FILE, or --weights none."
+            f"{_first_line(error)} Use --weights FILE or --weights none."
         ) from error
     knows_imagenet = weights is not None and model.output_shape[-1] == 1000
     class_names = _imagenet_names(model, module) if knows_imagenet else []
@@ -161,9 +165,10 @@ def _imagenet_names(model: Any, module: Any) -> list[str]:
     classes = model.output_shape[-1]
     try:
         ranked = module.decode_predictions(np.arange(classes)[np.newaxis] / classes, top=classes)[0]
-    except Exception as error:  # the names are a download, too; Keras raises a bare Exception
+    except Exception as error:  # the names are downloaded, too; Keras raises a bare Exception
         warnings.warn(
-            f"ImageNet's class names could not be loaded, indices are shown: {_first_line(error)}",
+            "The class names of ImageNet could not be loaded; class indices are shown instead: "
+            f"{_first_line(error)}",
             stacklevel=2,
         )
         return []
@@ -175,22 +180,23 @@ def _class_name(names: Sequence[str]) -> Callable[[int], str]:
 
 
 def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None) -> ImageModel:
-    """A model saved as `.keras` or `.h5`.
+    """Loads a model saved as `.keras` or `.h5`.
 
     Args:
         path: The file.
-        pixels: A key of `PIXEL_RANGES`; `None` where the model itself rescales 0..255.
+        pixels: A key of `PIXEL_RANGES`; `None` if the model itself rescales pixels from 0..255.
         class_names: A name for every class; default: the indices.
 
     Raises:
-        ValueError: The file is not a Keras model, or the scale of its pixels is not known.
+        ValueError: The file is not a Keras model, the number of class names is wrong, or `pixels`
+            is required.
     """
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         reason = _first_line(error)
         if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
-            reason = "it is damaged: a .keras file is a zip archive, this is none."
+            reason = "it is damaged: a .keras file is a zip archive, but this file is not."
         raise ValueError(f"--model: {path} could not be loaded: {reason}") from error
     if class_names is not None and len(class_names) != model.output_shape[-1]:
         raise ValueError(
@@ -200,8 +206,8 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
     if pixels is None:
         if not _rescales(model):
             raise ValueError(
-                f"--pixels: {path} has no Rescaling or Normalization layer to show on which "
-                f"scale it takes pixels; give one of --pixels={', --pixels='.join(PIXEL_RANGES)}."
+                f"--pixels: {path} has no Rescaling or Normalization layer, so the range of its "
+                f"pixels is unknown; use one of --pixels={', --pixels='.join(PIXEL_RANGES)}."
             )
         pixels = "0..255"
     low, high = PIXEL_RANGES[pixels]
@@ -219,23 +225,24 @@ def _rescales(layer: Any) -> bool:
 
 
 def read_image(path: Path, shape: Sequence[int | None]) -> Array:
-    """An image file as a model of this input shape takes it, on 0..255.
+    """Reads an image file for a model with this input shape.
 
     Args:
-        path: Any format that Pillow reads; turned upright by its EXIF orientation.
-        shape: `(None, height, width, channels)`; the image is resized to it as a whole
-            (bilinear, antialiased), where height and width are given.
+        path: A file in any format that Pillow reads. The image is rotated by its EXIF orientation.
+        shape: `(None, height, width, channels)`. If height and width are given, the whole image is
+            resized to them (bilinear, antialiased).
 
     Returns:
-        float32 `(height, width, channels)`.
+        float32 `(height, width, channels)` in 0..255.
 
     Raises:
-        ValueError: The file is missing or no image, or the shape is not an image's.
+        ValueError: The file does not exist or is not an image, or the shape is not the shape of an
+            image.
     """
     if len(shape) != 4 or shape[3] not in _MODES:
         raise ValueError(
             "--model: expected a model with an image input (height, width, channels) of 1 or 3 "
-            f"channels, received one with input shape {tuple(shape)}."
+            f"channels, received a model with input shape {tuple(shape)}."
         )
     try:
         with Image.open(path) as file:
@@ -252,11 +259,11 @@ def read_image(path: Path, shape: Sequence[int | None]) -> Array:
 
 
 def _on_8_bits(image: Image.Image) -> Image.Image:
-    """Brings 16 bits to 8, and transparent images onto white; refuses what has no fixed scale."""
+    """Converts 16 bits to 8 and puts transparent images on white; raises for other wide modes."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise OSError(f"pixels of mode {image.mode!r} have no fixed scale; convert it to 8 bits")
+        raise OSError(f"pixels of mode {image.mode!r} have no fixed range; convert it to 8 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA"))
@@ -273,24 +280,24 @@ def explain(
     reduction: str | None = None,
     colormap: str = "hot",
 ) -> list[tuple[Array, str]]:
-    """Image, saliency map and overlay, with the class and its probability.
+    """Draws image, saliency map and overlay, with the predicted class and its probability.
 
-    The gradient is taken at the preprocessed image, and shown on the image as it was before.
+    The gradient is computed at the preprocessed image, and shown on the original image.
 
     Args:
         subject: The model.
-        images: float32 `(num_images, height, width, channels)` on 0..255.
-        target: The class explained; default: the one predicted for each image.
-        method: As in `SaliencyMonitor`; one.
+        images: float32 `(num_images, height, width, channels)` in 0..255.
+        target: The class to explain; default: the predicted class of each image.
+        method: As in `SaliencyMonitor`, but only one method.
         score: A key of `keras_saliency.attributions.scores.SCORES`.
         reduction: As in `SaliencyMonitor`; `"signed"` maps are shown in two colours.
         colormap: The name of a matplotlib colormap.
 
     Returns:
-        For each image its picture, uint8 `(height, width, 3)`, and what that shows in words.
+        For each image, its picture, uint8 `(height, width, 3)`, and a line of text about it.
     """
-    fed = np.asarray(subject.preprocess(images.copy()), np.float32)
-    probes = ProbeSet(fed, None if target is None else [target] * len(images))
+    model_inputs = np.asarray(subject.preprocess(images.copy()), np.float32)
+    probes = ProbeSet(model_inputs, None if target is None else [target] * len(images))
     monitor = SaliencyMonitor(
         subject.model,
         probes,
@@ -303,27 +310,28 @@ def explain(
     signed = report.signed_maps is not None
     maps = report.maps if report.signed_maps is None else report.signed_maps
     pictures = images.repeat(3 if images.shape[-1] == 1 else 1, axis=-1).astype(np.uint8)
-    ends, colormap = limits(maps, "epoch"), diverging(colormap) if signed else colormap
+    peaks, colormap = limits(maps, "epoch"), diverging(colormap) if signed else colormap
     panels = [
         pictures,
-        colorize(maps, limits=ends, colormap=colormap, signed=signed),
-        overlay(pictures, maps, limits=ends, colormap=colormap, signed=signed),
+        colorize(maps, limits=peaks, colormap=colormap, signed=signed),
+        overlay(pictures, maps, limits=peaks, colormap=colormap, signed=signed),
     ]
     factor = factor_for(max(images.shape[1:3]), MIN_PICTURE_SIDE)
     explained = []
     for index in range(len(images)):
-        said = map_defect(report.maps[index])
-        prediction, of = report.predictions[index], subject.class_name(report.targets[index])
+        defect = map_defect(report.maps[index])
+        prediction = report.predictions[index]
+        target_name = subject.class_name(report.targets[index])
         predicts = f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}"
         lines = [
             predicts if prediction >= 0 else f"scores {report.scores[index]:.3g}",
-            f"{method_name(method)} of the {score} of {of}",
+            f"{method_name(method)} of the {score} of {target_name}",
         ]
         picture = layouts.captioned(
             layouts.beside([enlarged(panel[index], factor) for panel in panels]),
-            [*map(Line, lines), *([Line(said, wrong=True)] if said else [])],
+            [*map(Line, lines), *([Line(defect, wrong=True)] if defect else [])],
         )
-        explained.append((picture, f"{lines[0]}; {lines[1]}{f' ({said})' if said else ''}"))
+        explained.append((picture, f"{lines[0]}; {lines[1]}{f' ({defect})' if defect else ''}"))
     return explained
 
 

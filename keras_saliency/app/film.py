@@ -1,4 +1,4 @@
-"""A probe's history from a log, as pictures: an animation, a filmstrip."""
+"""Draws the history of probes from a log: an animation or a filmstrip."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from keras_saliency.rendering.heatmaps import (
 )
 from keras_saliency.rendering.layouts import Line
 
-MIN_FILM_SIDE, MIN_FILMSTRIP_SIDE = 224, 64
-"""The longer side of an animation's and a filmstrip's pictures: smaller ones are enlarged."""
+MIN_FRAME, MIN_CELL = 224, 64
+"""The longer side of the pictures in an animation and in a filmstrip, in pixels; smaller pictures
+are enlarged."""
 
 SECONDS, LAST_SECONDS = 0.4, 2.0
-"""How long an animation shows each evaluation, and the last one."""
+"""How long an animation shows each evaluation, and the last evaluation."""
 
 
 def animation(
@@ -40,17 +41,18 @@ def animation(
     scale: str = "probe",
     colormap: str = "hot",
 ) -> list[Array]:
-    """A probe's map, laid over it, at every evaluation of a run.
+    """Draws the overlay of a probe at every evaluation of a run.
 
     Args:
         log: A run, from `keras_saliency.read_log`.
-        probe: Its name.
+        probe: The name of the probe.
         method: The name of a method; default: the first.
-        scale: One of `keras_saliency.rendering.heatmaps.SCALES`, over all evaluations.
+        scale: One of `keras_saliency.rendering.heatmaps.SCALES`. Maxima are taken over all
+            evaluations.
         colormap: The name of a matplotlib colormap.
 
     Returns:
-        Pictures of one size, uint8 `(height, width, 3)`, with captions.
+        Pictures of the same size, uint8 `(height, width, 3)`, with captions.
 
     Raises:
         ValueError: An unknown probe, method, scale or colormap.
@@ -72,11 +74,11 @@ def filmstrip(
     scale: str = "epoch",
     colormap: str = "hot",
 ) -> Array:
-    """Some probes over all evaluations of a run, first as they are, without a map.
+    """Draws the overlays of some probes at all evaluations of a run; the first column has no maps.
 
     Args:
         log: A run, from `keras_saliency.read_log`.
-        probes: Their names, one for each row.
+        probes: The names of the probes, one for each row.
         method: As in `animation`.
         scale: As in `animation`.
         colormap: As in `animation`.
@@ -100,11 +102,11 @@ def filmstrip(
 
 
 def save_animation(frames: Sequence[Array], path: Path) -> None:
-    """Writes pictures of one size as an animated PNG or GIF, which plays again and again.
+    """Writes pictures of the same size as an animated PNG or GIF, which plays in a loop.
 
     Raises:
-        ValueError: The file's name ends neither in .png nor in .gif.
-        OSError: It cannot be written.
+        ValueError: The file name does not end in .png or .gif.
+        OSError: The file cannot be written.
     """
     if path.suffix.lower() not in (".png", ".gif"):
         raise ValueError(f"out: expected a .png or .gif file, received {path}.")
@@ -130,21 +132,21 @@ def _overlays(log: Log, probes: list[int], method: str | None, scale: str, color
     if not histories:
         raise ValueError(f"log: expected at least one evaluation in the run {log.run!r}.")
     is_signed = log.reports[0].signed_maps is not None
-    shown = np.stack([limits(maps, "epoch") for maps in histories])
+    peaks = np.stack([limits(maps, "epoch") for maps in histories])
     if scale != "epoch":
-        shown = np.broadcast_to(shown.max(axis=0), shown.shape)
+        peaks = np.broadcast_to(peaks.max(axis=0), peaks.shape)
     if scale == "shared":
-        shown = np.full_like(shown, shown.max())
+        peaks = np.full_like(peaks, peaks.max())
     pictures, ink = log.probes.pictures[probes], None
-    if log.probes.ink is not None:  # text and lines go on top, so that they can be read
+    if log.probes.ink is not None:  # text and lines are drawn on top, so that they can be read
         ink = log.probes.ink[probes]
         pictures = np.where(ink[..., np.newaxis] > 0, np.uint8(PAPER), pictures)
     frames = []
-    for maps, ends in zip(histories, shown, strict=True):
+    for maps, map_peaks in zip(histories, peaks, strict=True):
         frame = overlay(
             pictures,
             _as_pictures(log, maps, probes),
-            limits=ends[probes],
+            limits=map_peaks[probes],
             colormap=diverging(colormap) if is_signed else colormap,
             signed=is_signed,
         )
@@ -159,7 +161,7 @@ def _maps(report: SaliencyReport, method: str | None) -> Array:
 
 
 def _as_pictures(log: Log, maps: Array, probes: list[int]) -> Array:
-    """Of each pixel of a picture, the map's value there; 0 where it has none."""
+    """The map value for each pixel of a picture; 0 for pixels outside of the map."""
     places, chosen = log.probes.places, maps[probes]
     _, height, width, _ = log.probes.pictures.shape
     if places is None:
@@ -169,14 +171,14 @@ def _as_pictures(log: Log, maps: Array, probes: list[int]) -> Array:
         )
         result: Array = chosen[:, down][:, :, right]
         return result
-    own = places[probes] if len(places) > 1 else places.repeat(len(probes), axis=0)
+    indices = places[probes] if len(places) > 1 else places.repeat(len(probes), axis=0)
     flat = chosen.reshape(len(chosen), -1)
-    values = np.take_along_axis(flat, own.reshape(len(own), -1).clip(0), axis=1)
-    return np.where(own < 0, 0, values.reshape(own.shape))
+    values = np.take_along_axis(flat, indices.reshape(len(indices), -1).clip(0), axis=1)
+    return np.where(indices < 0, 0, values.reshape(indices.shape))
 
 
 def caption(log: Log, report: SaliencyReport, probe: int) -> list[Line]:
-    """What an animation says of a probe at an evaluation."""
+    """The caption of a probe at an evaluation, for an animation."""
 
     def name(index: int) -> str:
         names = log.probes.class_names or ()
@@ -188,7 +190,6 @@ def caption(log: Log, report: SaliencyReport, probe: int) -> list[Line]:
     has_labels = log.probes.targets is not None
     lines = [Line(when), Line(f"{'target' if has_labels else 'explained:'} {name(target)}")]
     if prediction >= 0:
-        said = f"predicts {report.confidences[probe]:.2f} {name(prediction)}"
-        lines.append(Line(said, wrong=has_labels and prediction != target))
-    said = map_defect(report.maps[probe])
-    return [*lines, Line(said, wrong=True)]
+        text = f"predicts {report.confidences[probe]:.2f} {name(prediction)}"
+        lines.append(Line(text, wrong=has_labels and prediction != target))
+    return [*lines, Line(map_defect(report.maps[probe]), wrong=True)]

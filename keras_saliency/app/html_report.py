@@ -54,8 +54,8 @@ class Viewer:
     """A log that a notebook displays.
 
     Attributes:
-        page: The viewer and the log, as HTML.
-        height: The height of the cell, in pixels.
+        page: The viewer and the log, in HTML.
+        height: The height of the cell in pixels.
     """
 
     page: str = field(repr=False)
@@ -74,14 +74,14 @@ def show(log_dir: str | Path, *, max_steps: int | None = None, height: int = 800
     Args:
         log_dir: The log directory of `SaliencyCallback`.
         max_steps: As in `page`.
-        height: Of the cell, in pixels.
+        height: The height of the cell in pixels.
 
     Returns:
-        An object that a notebook displays if it is the last line of a cell.
+        A viewer, which a notebook shows if it is the last line of a cell.
 
     Raises:
         TypeError: `log_dir` is not a path.
-        ValueError: It is not a directory, or there is no log of `SaliencyCallback` in it.
+        ValueError: `log_dir` is not a directory, or has no log of `SaliencyCallback`.
     """
     check_positive_int("height", height, hint="It is a number of pixels.")
     return Viewer(page(log_dir, max_steps=max_steps), height)
@@ -92,23 +92,24 @@ def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
 
     Args:
         log_dir: The log directory of `SaliencyCallback`.
-        max_steps: The number of steps to keep of each run, for a smaller file. They are evenly
-            spaced; steps with a new alert are kept, too. `None`: all steps.
+        max_steps: The number of steps to keep from each run, evenly spaced. Steps with a new alert
+            are also kept. Default: all steps.
 
     Returns:
         The file's text.
 
     Raises:
         TypeError: `log_dir` is not a path.
-        ValueError: It is not a directory, or there is no log of `SaliencyCallback` in it.
+        ValueError: `log_dir` is not a directory, or has no log of `SaliencyCallback`.
     """
     if max_steps is not None:
         check_positive_int("max_steps", max_steps, hint="It is the number of steps to keep.")
     runs = read_blobs(log_dir)
     if not runs:
         raise ValueError(
-            f"log_dir: expected a log of SaliencyCallback in {log_dir}, found none. Give the "
-            "directory that the callback got as log_dir. (With map_size=None it keeps no such log.)"
+            f"log_dir: expected a directory with a log of SaliencyCallback, received {log_dir}, "
+            "which has no log. Use the log_dir of the callback. (With map_size=None, the callback "
+            "does not write this log.)"
         )
     if max_steps is not None:
         runs = {run: _thinned(blobs, max_steps) for run, blobs in runs.items()}
@@ -180,9 +181,9 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
                 arrays.update(zip(keys, map(_base64, blobs), strict=True))
                 written = wall_time if math.isfinite(wall_time) else None
                 entries.append([step, written, keys])
-                if not tag.startswith(tags.MAPS):  # the page does not ask for their headers
-                    records = headers.setdefault(run, {}).setdefault(tag, [])
-                    records.append({"step": step, "wall_time": written, **_header(blobs)})
+                if not tag.startswith(tags.MAPS):  # whose headers the page does not ask for
+                    tag_headers = headers.setdefault(run, {}).setdefault(tag, [])
+                    tag_headers.append({"step": step, "wall_time": written, **_header(blobs)})
             index.setdefault(run, {})[tag] = entries
     return {"index": {"format": tags.FORMAT, "runs": index}, "headers": headers, "blobs": arrays}
 

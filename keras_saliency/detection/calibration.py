@@ -1,4 +1,4 @@
-"""Calibration: how large effects are in runs that are known to be good."""
+"""Calibration: sets the floors of alerts from the effects in runs that are known to be good."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _FORMAT = 1
 
 
 def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, float]:
-    """From runs known to be good, how large an effect has to be for an alert.
+    """Computes the smallest effect that may raise an alert, from runs that are known to be good.
 
-    The floor of a test is the 99 % quantile of its effects over all evaluations from epoch 0 on,
-    and at least 0 and at most 1: good runs may have effects slightly below 0, and effects in units
-    of the score may exceed 1. With `ks.Interventions(floors=...)` an alert needs whichever is
-    larger, this or the test's own floor: floors make alerts rarer, never more frequent.
+    The floor of a test is the 99 % quantile of its effects over all evaluations from epoch 0 on. It
+    is limited to 0..1: in good runs, effects may be slightly below 0, and effects in units of the
+    score may be above 1. With `ks.Interventions(floors=...)`, an effect must reach the larger of
+    this floor and the test's default floor. Floors therefore make alerts less frequent, never more.
 
     Args:
-        runs: `SaliencyCallback`s after their `fit`, or their `history` dicts (which can be kept as
-            JSON). Use the same kind of model and data; ten runs and more make a fair quantile.
+        runs: `SaliencyCallback`s after `fit`, or their `history` dicts (which can be stored as
+            JSON). Use the same kind of model and data. Ten or more runs give a good estimate.
         path: A JSON file to write, for `ks.Interventions(floors=path)`.
 
     Returns:
-        The floors, by test, in 0..1.
+        The floors by test, in 0..1.
 
     Raises:
-        TypeError: A run is neither; or a single run, not in a list.
-        ValueError: There is no run, or no run made interventions.
+        TypeError: `runs` is not a list, or a run has the wrong type.
+        ValueError: There are no runs with interventions.
 
     Example:
         >>> history = {"step": [-1, 0, 1], "effect/border": [0.9, 0.1, 0.3]}
@@ -51,18 +51,18 @@ def calibrate(runs: Sequence[Any], path: str | Path | None = None) -> dict[str, 
             if prefix != "effect":
                 continue
             pairs = zip(history["step"], history[name], strict=True)
-            found = [value for step, value in pairs if step >= 0 and np.isfinite(value)]
-            values.setdefault(test, []).extend(found)
+            finite = [value for step, value in pairs if step >= 0 and np.isfinite(value)]
+            values.setdefault(test, []).extend(finite)
     floors = {
-        test: round(min(1.0, max(0.0, float(np.quantile(found, QUANTILE)))), 6)
-        for test, found in sorted(values.items())
-        if found
+        test: round(min(1.0, max(0.0, float(np.quantile(effects, QUANTILE)))), 6)
+        for test, effects in sorted(values.items())
+        if effects
     }
     if not floors:
         raise ValueError(
             "runs: expected at least one run with interventions, received "
             f"{len(histories)} run{'s' if len(histories) != 1 else ''} without. Train with "
-            "SaliencyCallback(interventions='auto') and probes of two classes or more."
+            "SaliencyCallback(interventions='auto') and probes of at least two classes."
         )
     if path is not None:
         content = {
@@ -88,38 +88,38 @@ def _history(run: Any) -> Mapping[str, Sequence[float]]:
 def checked_floors(
     argument: str, floors: Any, tests: Mapping[str, InterventionTest]
 ) -> dict[str, float]:
-    """The floors by test: of a dict, or of a file written by `calibrate`; `None` means none.
+    """Checks the floors that a user set and returns them by test.
 
     Args:
-        argument: What the floors are called in messages.
-        floors: What the user gave.
-        tests: The rows of the table of tests that are made, by name.
+        argument: The name of the argument, for messages.
+        floors: A dict from test to floor, the path of a file written by `calibrate`, or `None`.
+        tests: The tests that are run, by name.
 
     Raises:
-        TypeError: Neither a path nor a dict from strings to numbers.
-        ValueError: The file cannot be read; an unknown test; a floor outside of 0..1.
+        TypeError: `floors` is not a path or a dict from strings to numbers.
+        ValueError: The file cannot be read, a test is unknown, or a floor is not in 0..1.
     """
     if floors is None:
         return {}
     if isinstance(floors, str | Path):
         floors = _read(argument, floors)
-    numbers = isinstance(floors, Mapping) and all(
+    is_valid = isinstance(floors, Mapping) and all(
         isinstance(test, str) and isinstance(floor, int | float) and not isinstance(floor, bool)
         for test, floor in floors.items()
     )
-    if not numbers:
+    if not is_valid:
         raise TypeError(
-            f"{argument}: expected a dict from test to floor, as keras_saliency.calibrate returns "
-            f"it, or the path of its file, received {floors!r}."
+            f"{argument}: expected a dict from test to floor, as returned by "
+            f"keras_saliency.calibrate, or the path of its file, received {floors!r}."
         )
     unknown = [test for test in floors if rule_name(test) not in tests]
     if unknown:
         raise ValueError(
             f"{argument}: expected tests of {', '.join(tests)}, received {unknown[0]!r}."
         )
-    outside = [test for test, floor in floors.items() if not 0 <= floor <= 1]
-    if outside:
-        test = outside[0]
+    out_of_range = [test for test, floor in floors.items() if not 0 <= floor <= 1]
+    if out_of_range:
+        test = out_of_range[0]
         raise ValueError(
             f"{argument}: expected floors from 0 to 1, received {floors[test]} for {test!r}."
         )

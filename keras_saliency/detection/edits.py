@@ -1,9 +1,9 @@
-"""Edits: counterfactual images, in which one thing is taken from another probe.
+"""Edits: counterfactual images, in which one thing comes from another probe.
 
 Every edit has the form `(recipients, donors, where) -> images`, with images `(num_pairs, height,
-width, channels)` in floating point. Row by row, the result is the recipient with the donor's
-region, tint or frequency band. With the first two arguments exchanged, it is everything else that
-comes from the donor. Edits of the whole image ignore `where`.
+width, channels)` in floating point. In each pair, the result is the recipient with the donor's
+region, tint or high frequencies. If the first two arguments are exchanged, everything else comes
+from the donor instead. Edits of the whole image ignore `where`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 from keras_saliency.data.reports import Array
 
 HIGH_FREQUENCY = 0.33
-"""From here on a spatial frequency counts as high, in cycles per pixel; the largest is 0.71."""
+"""The lowest spatial frequency that counts as high, in cycles per pixel; the largest is 0.71."""
 
 
 def swap_region(recipients: Array, donors: Array, where: Array) -> Array:
-    """The recipient with the donor's pixels where the mask `where` is `True`.
+    """Replaces the pixels in a mask by those of the donor.
 
     Args:
         recipients: `(num_pairs, height, width, channels)`.
         donors: Same shape.
-        where: bool `(height, width)` or `(num_pairs, height, width)`.
+        where: The mask, bool `(height, width)` or `(num_pairs, height, width)`.
 
     Example:
         >>> black, white = np.zeros((1, 1, 2, 1)), np.ones((1, 1, 2, 1))
@@ -33,11 +33,10 @@ def swap_region(recipients: Array, donors: Array, where: Array) -> Array:
 
 
 def swap_tint(recipients: Array, donors: Array, where: Array | None = None) -> Array:
-    """The recipient with the donor's brightness and contrast, channel by channel.
+    """Replaces brightness and contrast by those of the donor, channel by channel.
 
-    Each channel gets the donor's mean and standard deviation over the image. The result is kept
-    within the range of both images. A channel of one value has no contrast to stretch and stays
-    so.
+    Each channel gets the donor's mean and standard deviation over the image. The result is clipped
+    to the joint range of both images. A constant channel gets the donor's mean and stays constant.
 
     Example:
         >>> dark, bright = np.array([[[[0.0], [0.2]]]]), np.array([[[[0.5], [0.9]]]])
@@ -58,7 +57,7 @@ def swap_tint(recipients: Array, donors: Array, where: Array | None = None) -> A
 
 
 def swap_high_frequency(recipients: Array, donors: Array, where: Array | None = None) -> Array:
-    """The recipient with the donor's finest detail: all waves of `HIGH_FREQUENCY` and more.
+    """Replaces the finest details, of frequency `HIGH_FREQUENCY` or higher, by those of the donor.
 
     Example:
         >>> stripes = np.tile([[[0.0], [1.0]]], (1, 4, 2, 1))

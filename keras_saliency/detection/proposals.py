@@ -1,7 +1,7 @@
-"""Regions that nobody named: the border, and the small windows that saliency maps propose.
+"""Proposals: regions to test that the user did not name, chosen from saliency maps.
 
-A proposal is a guess, to be tested by an intervention on other probes than those it was made
-from. Maps are `(num_probes, height, width)`, non-negative; dead ones are left out.
+A proposal is a guess. An intervention tests it, with other probes than those it was made from. Maps
+are `(num_probes, height, width)`, non-negative; dead maps are ignored.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from keras_saliency.data.reports import Array, Window
 from keras_saliency.metrics.maps import mean_map, shares
 
 WINDOW_AREA = 0.026
-"""A proposed window's share of the image, at most: smallness is the evidence, for no small fixed
-place of a natural object decides much."""
+"""The largest share of the image that a proposed window covers. Windows are small because a small
+fixed place in images of natural objects should not have a large effect."""
 
 OUTER = 0.2
-"""A window is an outer one if its centre lies so near to a border, as a share of the side."""
+"""A window is an outer window if the distance of its centre from a border is at most this share of
+the side of the image."""
 
 
 def contrast_weighted(maps: Array, images: Array) -> Array:
-    """Maps in which saliency counts as far as there is something to see.
+    """Weights saliency by the local contrast of the image.
 
-    The gradient says where a change would matter, also in a place where nothing is; a cue that
-    an image carries differs from what surrounds it. So the maps are multiplied by each pixel's
-    distance from the mean of its surroundings, in the channel where that is largest.
+    The gradient shows where a change would matter, even where the image is empty. A visible cue,
+    however, differs from its surroundings. Each map value is therefore multiplied by the difference
+    between the pixel and the mean of its surroundings, in the channel where this is largest.
 
     Args:
         maps: `(num_probes, height, width)`.
@@ -50,12 +51,12 @@ def window_mask(window: Window, height: int, width: int) -> Array:
 
 
 def window_side(height: int, width: int) -> int:
-    """The side of a proposed window in an image of this size, in pixels."""
+    """The side of a proposed window in pixels, for an image of this size."""
     return max(1, min(height, width, int((WINDOW_AREA * height * width) ** 0.5)))
 
 
 def _window_sums(maps: Array) -> Array:
-    """Each map's sum within every proposable window, by the window's top left corner."""
+    """The sum of each map in every possible window, by the window's top left corner."""
     side = window_side(*maps.shape[1:])
     sums = np.pad(maps, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
     below, above = sums[:, side:], sums[:, :-side]
@@ -70,9 +71,9 @@ def _hottest(sums: Array, side: int) -> Window:
 
 
 def hot_window(maps: Array) -> Window | None:
-    """The small window that holds most of the mean map; `None` if all maps are dead.
+    """The small window with the largest sum of the mean map; `None` if all maps are dead.
 
-    A cue that sits in one place in all images, as a tag in a corner, makes it.
+    It finds a cue that has the same place in all images, such as a tag in a corner.
     """
     mean = mean_map(maps)
     if not np.isfinite(mean).all():
@@ -81,12 +82,12 @@ def hot_window(maps: Array) -> Window | None:
 
 
 def class_hot_window(maps: Array, targets: Array) -> tuple[int, Window] | None:
-    """The class and the small window in which its mean map exceeds that of the rest the most.
+    """The class and the small window where its mean map exceeds that of the other classes most.
 
-    A cue that one class alone carries vanishes in the mean of all; here it stands out.
+    It finds a cue of a single class, which would be lost in the mean of all maps.
 
     Returns:
-        `None` where fewer than two classes have a live map.
+        The class and the window; `None` if fewer than two classes have a live map.
     """
     means = {int(target): mean_map(maps[targets == target]) for target in np.unique(targets)}
     live = {target: mean for target, mean in means.items() if np.isfinite(mean).all()}
@@ -100,17 +101,17 @@ def class_hot_window(maps: Array, targets: Array) -> tuple[int, Window] | None:
 
 
 def own_hot_windows(maps: Array, *, outer: bool) -> Array:
-    """Each map's own hottest small window near the border, or away from it.
+    """The small window with the most saliency in each map, near the border or away from it.
 
-    A cue that is somewhere else in every image makes it. Of a map without saliency there, the
-    first such window is taken.
+    It finds a cue that has a different place in every image. If a map has no saliency in that part
+    of the image, its first window there is used.
 
     Args:
         maps: `(num_probes, height, width)`.
-        outer: Whether the windows' centres lie within `OUTER` of a border, or all others do.
+        outer: Whether to use windows whose centres are within `OUTER` of a border, or all others.
 
     Returns:
-        bool, the shape of `maps`.
+        The windows as masks, bool, same shape as `maps`.
     """
     _, height, width = maps.shape
     side = window_side(height, width)
@@ -129,16 +130,17 @@ def own_hot_windows(maps: Array, *, outer: bool) -> Array:
 
 
 def elsewhere(mask: Array, seed: int) -> Array | None:
-    """A region of the same shape somewhere else: moved at random, wrapped around the borders.
+    """Moves a region to another place at random; it wraps around the borders.
 
-    Of 64 random moves that which overlaps the region least is taken.
+    Of 64 random moves, the one with the smallest overlap with the region is used.
 
     Args:
-        mask: bool `(height, width)`, or `(num_probes, height, width)`, moved as one.
-        seed: Of the draw.
+        mask: bool `(height, width)`, or `(num_probes, height, width)`, where all masks are moved by
+            the same distance.
+        seed: The seed of the moves.
 
     Returns:
-        bool, same shape; `None` where every move leaves more than half of the region in place.
+        bool, same shape; `None` if every move overlaps more than half of the region.
     """
     generator = np.random.default_rng(seed)
     moves = generator.integers(mask.shape[-2:], size=(64, 2))

@@ -1,4 +1,4 @@
-"""When interventions are due: often in the beginning, then ever less, and whenever it matters."""
+"""When to run interventions: often at first, then less often, and whenever a metric changes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Mapping
 from keras_saliency.data.checks import check_choice, check_positive_int
 
 FIRST = 4
-"""So many evaluations after the first are all tested."""
+"""The number of evaluations after the first that are always tested."""
 
 ACCURACIES = {"probe_accuracy", "worst_group_accuracy"}
 MOVED_ACCURACY = 0.1
-"""These have moved if they changed by so much, ..."""
+"""An accuracy has moved if it changed by at least this much."""
 
 ENRICHMENTS = {"enrichment", "object_enrichment", "border_enrichment"}
 MOVED = 1.5
-"""... and these, all of which may propose a region, if they changed by this factor."""
+"""An enrichment has moved if it changed by at least this factor."""
 
 NEGLIGIBLE, CHANCE = 1e-4, 1.0
-"""An enrichment below the first is as good as 0, of which no factor is large: it has moved once the
-other one reaches the second, what a map that knows nothing scores."""
+"""Factors are meaningless for enrichments near 0. An enrichment below `NEGLIGIBLE` has moved if the
+other value is at least `CHANCE`, the score of a random map."""
 
 
 def is_log_spaced(count: int) -> bool:
-    """Whether a count is one of 0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, ...: the powers of sqrt(2).
+    """Whether a count is 0 to 3 or a rounded power of sqrt(2): 4, 6, 8, 11, 16, 23, 32, ...
 
     Example:
         >>> [count for count in range(40) if is_log_spaced(count)]
@@ -37,14 +37,14 @@ def is_log_spaced(count: int) -> bool:
 
 
 def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
-    """Whether a metric that may propose a region changed much since the last test.
+    """Whether a metric that may propose a region has changed much since the last test.
 
-    An accuracy has moved by `MOVED_ACCURACY`, an enrichment by the factor `MOVED`, or from nearly 0
-    to chance level or back. What is `nan` now or then has not moved.
+    This is the case if an accuracy has changed by `MOVED_ACCURACY`, or an enrichment by the factor
+    `MOVED`, or from nearly 0 to chance level or back. Metrics with `nan` are ignored.
 
     Args:
-        now: Metrics, by name.
-        then: The same at the last test.
+        now: The current metrics by name.
+        then: The metrics at the last test.
 
     Example:
         >>> has_moved({"enrichment/tag": 3.0}, {"enrichment/tag": 1.0})
@@ -66,15 +66,18 @@ def has_moved(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
 
 
 def check_update_freq(update_freq: object) -> int | str:
-    """`"epoch"`, or how many batches lie between two evaluations inside an epoch.
+    """Checks the argument `update_freq`.
+
+    Returns:
+        `"epoch"`, or the number of batches between two evaluations during an epoch.
 
     Raises:
-        TypeError: Neither a string nor an integer.
-        ValueError: An unknown string, or an integer below 1.
+        TypeError: `update_freq` is not a string or an integer.
+        ValueError: `update_freq` is an unknown string or an integer below 1.
     """
     if isinstance(update_freq, str):
         check_choice("update_freq", update_freq, ("epoch", "batch"))
         return "epoch" if update_freq == "epoch" else 1
     return check_positive_int(
-        "update_freq", update_freq, hint="It counts batches; 'epoch' is at epoch ends only."
+        "update_freq", update_freq, hint="It is a number of batches, or 'epoch' for epoch ends."
     )

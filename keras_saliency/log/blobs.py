@@ -1,6 +1,6 @@
-"""Blobs: headers, arrays and maps as the bytes of the SALIENCY tab's log, and back.
+"""Blobs: converts headers, arrays and maps to the bytes in the SALIENCY tab's log, and back.
 
-The format is described in `docs/log_format.md`. Pure functions; no files.
+`docs/log_format.md` describes the format. All functions are pure; none of them accesses files.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from keras_saliency.log import tags
 from keras_saliency.rendering.heatmaps import shades
 
 LARGEST_ARRAY = 2**30
-"""In bytes; whatever claims to be larger is not read."""
+"""The largest size of an array in bytes; larger arrays are not read."""
 
 
 class BlobError(ValueError):
-    """The blob that was read does not have this format; the message says why."""
+    """The data is not valid in this format; the message says why."""
 
 
 def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
-    """Maps as one byte for each value.
+    """Encodes maps as one byte for each value.
 
     Args:
         maps: `(num_probes, ...)`.
-        limits: `(num_probes,)`, each map's largest size; 0 of a map that is 0 everywhere.
-        signed: Whether maps may be below 0.
+        limits: `(num_probes,)`, the largest absolute value of each map; 0 for a map of zeros.
+        signed: Whether maps may have negative values.
 
     Returns:
-        uint8 of the maps' shape, off by half of 1 / 252 of the limit at most (signed: 1 / 126);
-        `tags.NOT_FINITE` where a value is not finite.
+        uint8, same shape. The error is at most 1 / 504 of the limit (signed: 1 / 252). Values that
+        are not finite become `tags.NOT_FINITE`.
 
     Example:
         >>> codes(np.array([[0.0, 1.0, 2.0, np.nan]]), limits=np.array([2.0])).tolist()
@@ -45,14 +45,14 @@ def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
     wide = maps.astype(np.result_type(maps, np.float32), copy=False)  # float16 is too coarse
     values, finite = shades(wide, limits, signed)
     half = tags.LEVELS // 2
-    found: Array = np.rint(values * half + half if signed else values * tags.LEVELS)
-    found = found.astype(np.uint8)
-    found[~finite] = tags.NOT_FINITE
-    return found
+    levels = np.rint(values * half + half if signed else values * tags.LEVELS)
+    result: Array = levels.astype(np.uint8)
+    result[~finite] = tags.NOT_FINITE
+    return result
 
 
 def values(codes: Array, *, limits: Array, signed: bool = False) -> Array:
-    """Maps from their codes: float32, `nan` where they were not finite.
+    """Decodes maps: float32; `nan` for values that were not finite.
 
     Example:
         >>> values(np.array([[0, 126, 252, 255]], np.uint8), limits=np.array([2.0])).tolist()
@@ -67,23 +67,23 @@ def values(codes: Array, *, limits: Array, signed: bool = False) -> Array:
 
 
 def packed(header: Mapping[str, Any], arrays: Mapping[str, Array | None]) -> list[bytes]:
-    """A header and arrays as a list of blobs.
+    """Encodes a header and arrays as a list of blobs.
 
     Args:
-        header: Whatever JSON can say, and NumPy's numbers and arrays; what is not finite becomes
-            `null`.
-        arrays: uint8 or int32, by name; `None` takes its place as an empty blob.
+        header: Any values that JSON supports, and NumPy's numbers and arrays. Numbers that are not
+            finite become `null`.
+        arrays: uint8 or int32 arrays by name; `None` becomes an empty blob.
     """
-    whole = {"format": tags.FORMAT, **header, "arrays": list(arrays)}
-    text = json.dumps(_plain(whole), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    content = {"format": tags.FORMAT, **header, "arrays": list(arrays)}
+    text = json.dumps(_plain(content), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return [text.encode(), *map(_deflated, arrays.values())]
 
 
 def unpacked(blobs: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The header and the arrays of a list of blobs; arrays that were left out are not in it.
+    """Decodes a list of blobs: returns the header and the arrays, without those that are empty.
 
     Raises:
-        BlobError: They are truncated, broken, or of a newer format.
+        BlobError: The blobs are truncated, damaged, or in a newer format.
     """
     header = read_header(blobs[0] if blobs else b"")
     names = header["arrays"]
@@ -94,22 +94,22 @@ def unpacked(blobs: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
 
 
 def read_header(blob: bytes) -> dict[str, Any]:
-    """The header of a list of blobs, its first one.
+    """Decodes a header, the first in a list of blobs.
 
     Raises:
-        BlobError: It is truncated, broken, or of a newer format.
+        BlobError: The header is truncated, damaged, or in a newer format.
     """
     try:
         header = json.loads(blob, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise BlobError(f"its header is not JSON: {error}") from error
+        raise BlobError(f"its header is not valid JSON: {error}") from error
     version = header.get("format") if isinstance(header, dict) else None
     if type(version) is not int or version < 1:
         raise BlobError("its header has no format")
     if version > tags.FORMAT:
         raise BlobError(
-            f"it was written by a newer version of keras_saliency (format {version}; this version "
-            f"reads format {tags.FORMAT}): please upgrade"
+            f"it was written by a newer keras_saliency (format {version}); this version reads "
+            f"format {tags.FORMAT}: update keras_saliency"
         )
     names = header.get("arrays")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -118,7 +118,7 @@ def read_header(blob: bytes) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a valid number")
+    raise ValueError(f"{constant} is not allowed here")
 
 
 def _finite(number: str) -> float:
@@ -127,7 +127,7 @@ def _finite(number: str) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can say it; float32 in as few digits as tell it from its neighbours."""
+    """Converts a value to what JSON supports; float32 gets the fewest digits that identify it."""
     if isinstance(value, Mapping):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

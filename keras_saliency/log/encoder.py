@@ -1,4 +1,4 @@
-"""`Encoder`: what the SALIENCY tab is made of, as tags and blobs. See `docs/log_format.md`."""
+"""`Encoder`: encodes the data of the SALIENCY tab as tags and blobs. See `docs/log_format.md`."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ from keras_saliency.rendering.renderers import PANEL, renderer
 from keras_saliency.rendering.settings import Pictures
 
 MAX_PICTURE = 224
-"""The longer side of the images below the maps, in pixels: larger ones are averaged."""
+"""The longer side of the images below the maps, in pixels; larger images are averaged."""
 
 MAX_THUMBNAIL = 40
-"""The longer side of the maps in the tab's matrix, in pixels: larger ones are averaged."""
+"""The longer side of the maps in the tab's matrix, in pixels; larger maps are averaged."""
 
 COLORMAPS = ("hot", "inferno", "viridis", "magma", "turbo", "gray", "RdBu_r")
-"""What the tab offers, besides the colormap of the pictures."""
+"""The colormaps in the tab, in addition to the colormap of the pictures."""
 
 Record = tuple[str, list[bytes]]
 """A tag and its blobs."""
 
 _TOO_LARGE = ("examples",)
-"""Fields of alerts and effects that the log leaves out: images on the model's own scale."""
+"""Fields of alerts and effects that are not logged: images on the scale of the model's input."""
 
 
 class Encoder:
     """Makes the records of one run.
 
     Args:
-        probes: What the reports are about.
-        pictures: The scale and the colormap that the tab starts with, and the size of maps.
+        probes: The probes of the reports.
+        pictures: The initial scale and colormap of the tab, and the size of the maps.
     """
 
     def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
         self._probes, self._map_size = probes, pictures.map_size or 1
         self._scale, self._colormap = pictures.scale, pictures.colormap
-        every = np.arange(len(probes))
-        self._renderer = None if probes.kind == "image" else renderer(probes, every, PANEL)
+        indices = np.arange(len(probes))
+        self._renderer = None if probes.kind == "image" else renderer(probes, indices, PANEL)
 
     def of_probes(self, configuration: Mapping[str, str], *, unit: str) -> Record:
-        """What does not change.
+        """Makes the record of what does not change during a run.
 
         Args:
-            configuration: Name and value of each setting.
+            configuration: The name and value of each setting.
             unit: What steps count.
         """
         probes = self._probes
@@ -101,27 +101,30 @@ class Encoder:
         return tags.PROBES, packed(header, arrays)
 
     def of_report(self, report: SaliencyReport) -> list[Record]:
-        """What an evaluation found: numbers, and each method's maps."""
+        """Makes the records of an evaluation: its numbers, and the maps of each method."""
         is_signed = report.signed_maps is not None
         first = report.maps if report.signed_maps is None else report.signed_maps
         methods = {report.method: first, **report.others}
-        records, told = [], {}
-        for name, whole in methods.items():
-            maps = self._smaller(whole)
-            ends = limits(maps, "epoch")
+        records, method_headers = [], {}
+        for name, full_maps in methods.items():
+            maps = self._smaller(full_maps)
+            map_limits = limits(maps, "epoch")
             small = None
             if self._renderer is None and max(maps.shape[1:]) > MAX_THUMBNAIL:
-                small = codes(thumbnails(maps, MAX_THUMBNAIL), limits=ends, signed=is_signed)
+                small = codes(thumbnails(maps, MAX_THUMBNAIL), limits=map_limits, signed=is_signed)
             header = {"content": "maps", "step": report.step, "method": name}
-            arrays = {"thumbnails": small, "maps": codes(maps, limits=ends, signed=is_signed)}
+            arrays = {"thumbnails": small, "maps": codes(maps, limits=map_limits, signed=is_signed)}
             records.append((tags.maps_tag(name), packed(header, arrays)))
-            defects = [map_defect(one) for one in whole]
-            peaks = limits(whole, "epoch")
-            told[name] = {"signed": is_signed, "limits": ends, "peaks": peaks, "defects": defects}
+            method_headers[name] = {
+                "signed": is_signed,
+                "limits": map_limits,
+                "peaks": limits(full_maps, "epoch"),
+                "said": [map_defect(one) for one in full_maps],
+            }
         header = {
             "content": "reports",
             "step": report.step,
-            "methods": told,
+            "methods": method_headers,
             "targets": report.targets,
             "predictions": report.predictions,
             "confidences": report.confidences,
@@ -132,19 +135,20 @@ class Encoder:
         return [*records, (tags.REPORTS, packed(header, {}))]
 
     def of_findings(self, report: SaliencyReport, pictures: Sequence[Array | None]) -> Record:
-        """What the interventions found.
+        """Makes the record of the results of interventions.
 
         Args:
-            report: One with interventions.
-            pictures: The evidence of each of its alerts; `None` of one without.
+            report: A report with interventions.
+            pictures: The evidence of each alert; `None` for an alert without evidence.
         """
-        found = report.interventions
-        if found is None:
+        results = report.interventions
+        if results is None:
             raise ValueError(
-                f"report: expected one with interventions, received step {report.step}."
+                "report: expected a report with interventions, received a report without, of step "
+                f"{report.step}."
             )
         arrays = {f"evidence/{i}": p for i, p in enumerate(pictures) if p is not None}
-        raised = [
+        alerts = [
             to_json(alert, leave_out=_TOO_LARGE)
             | {"evidence": f"evidence/{i}" if f"evidence/{i}" in arrays else None}
             for i, alert in enumerate(report.alerts)
@@ -152,18 +156,18 @@ class Encoder:
         header = {
             "content": "findings",
             "step": report.step,
-            "unit": found.unit,
-            "blocked_because": found.blocked_because,
-            "note": found.note,
-            "passes": found.passes,
-            "metrics": effect_metrics(found),
+            "unit": results.unit,
+            "blocked_because": results.blocked_because,
+            "note": results.note,
+            "passes": results.passes,
+            "metrics": effect_metrics(results),
             "verdicts": [_verdict_row(verdict) for verdict in report.verdicts],
-            "alerts": raised,
+            "alerts": alerts,
         }
         return tags.FINDINGS, packed(header, arrays)
 
     def _smaller(self, maps: Array) -> Array:
-        """Maps as they are kept, `(num_probes, ...)`."""
+        """The maps at the size they are logged, `(num_probes, ...)`."""
         if self._renderer is None:
             return thumbnails(maps, self._map_size)
         return self._renderer.shown(self._renderer.reduced(maps))
@@ -172,7 +176,7 @@ class Encoder:
         return (self._smaller(masks.astype(np.float32)) >= 0.5).astype(np.uint8)
 
     def _regions(self) -> Array:
-        """`(num_regions, num_probes or 1, ...)`: one for all probes where they are alike."""
+        """`(num_regions, num_probes or 1, ...)`: 1 if each region is the same in all probes."""
         regions = list(self._probes.regions.values())
         if all((region == region[:1]).all() for region in regions):
             regions = [region[:1] for region in regions]

@@ -1,4 +1,4 @@
-"""The log of a training, read back: what the SALIENCY tab shows, as arrays."""
+"""Reads the log of a training: the data of the SALIENCY tab, as arrays."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from keras_saliency.log import tags
 from keras_saliency.log.blobs import BlobError, unpacked, values
 
 Blobs = dict[str, dict[int, tuple[float, list[bytes]]]]
-"""By tag and step, the wall time and the blobs."""
+"""The wall time and the blobs, by tag and step."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoggedProbes:
-    """What a log holds of the probes; arrays and mappings are read-only.
+    """The probes of a logged run. Arrays and mappings are read-only.
 
     Attributes:
-        names: A name for each probe.
-        targets: `(num_probes,)` class indices; `None` where the first predictions were taken.
-        class_names: By class index; `None` where none were given.
-        groups: A label for each probe, or `None`.
-        kind: What the input is, a key of `keras_saliency.data.inputs.KINDS`.
-        fingerprint: As that of the `ProbeSet`.
-        shape: Of a map as the model's input has it; maps of the log may be smaller.
-        pictures: uint8 `(num_probes, height, width, 3)`, the inputs as they are shown.
-        masks: bool `(num_probes, ...)`, of the maps' shape, or `None`.
-        regions: By name, bool `(num_probes or 1, ...)`.
-        places: int32 `(num_probes or 1, height, width)`, for inputs other than images: which place
-            of a map, counted in C order, a pixel of a picture shows; -1 for none.
+        names: The name of each probe.
+        targets: `(num_probes,)`, class indices; `None` if the targets are the first predictions.
+        class_names: The names of the classes, by index, or `None`.
+        groups: The group of each probe, or `None`.
+        kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`.
+        fingerprint: The fingerprint of the `ProbeSet`.
+        shape: The shape of a map at the size of the model's input; the logged maps may be smaller.
+        pictures: uint8 `(num_probes, height, width, 3)`, pictures of the inputs.
+        masks: bool `(num_probes, ...)`, with the shape of the logged maps, or `None`.
+        regions: The masks of the regions by name, bool `(num_probes or 1, ...)`.
+        places: int32 `(num_probes or 1, height, width)`, for inputs that are not images: the index
+            of the place in the map that each pixel of a picture shows (in C order), or -1.
         ink: uint8 `(num_probes, height, width)`, how much of each pixel of a picture is covered by
-            text or lines; `None` where there are none.
+            text or lines; `None` if there are none.
     """
 
     names: tuple[str, ...]
@@ -74,17 +74,18 @@ class LoggedProbes:
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """One run of a log.
+    """One logged run.
 
     Attributes:
-        run: Its name: the directory, as TensorBoard calls it.
+        run: The name of the run in TensorBoard, which is its directory.
         unit: What steps count: `"epoch"` or `"batch"`.
-        configuration: Name and value of each setting, as text.
-        probes: What was explained.
-        reports: In the order of their steps. Maps are off by 1 / 504 of the map's largest value
-            at most (signed ones by 1 / 252); those of images that pass `map_size` are means of
-            blocks, those of volumes the slices that are shown; there are no examples.
-        problems: What could not be read, in plain words; empty if all could.
+        configuration: The name and value of each setting, as text.
+        probes: The probes of the run.
+        reports: The reports, in the order of their steps. The error of map values is at most
+            1 / 504 of the largest value of the map (signed maps: 1 / 252). Maps of images larger
+            than `map_size` are block means, maps of volumes contain only the slices that are shown.
+            Alerts have no examples.
+        problems: Descriptions of the parts that could not be read; empty if everything was read.
     """
 
     run: str
@@ -103,19 +104,19 @@ class Log:
 
 
 def read_log(log_dir: str | Path) -> dict[str, Log]:
-    """The reports of all runs below a log directory, with their maps and metrics, in memory.
+    """Reads the reports of all runs below a log directory, with their maps and metrics.
 
-    A file that is damaged, or cut off, is read up to there, with a warning.
+    If a file is damaged or cut off, the part before that is read, with a warning.
 
     Args:
         log_dir: TensorBoard's log directory.
 
     Returns:
-        Log by the name of its run, such as `"saliency"`; sorted by name.
+        The logs by the name of the run, such as `"saliency"`; sorted by name.
 
     Raises:
         TypeError: `log_dir` is not a path.
-        ValueError: It is not a directory, or has no readable log of `SaliencyCallback`.
+        ValueError: `log_dir` is not a directory, or has no readable log of `SaliencyCallback`.
 
     Example:
         >>> import numpy as np, tempfile
@@ -141,23 +142,23 @@ def read_log(log_dir: str | Path) -> dict[str, Log]:
     if not logs:
         why = f" ({'; '.join(broken)})" if broken else ""
         raise ValueError(
-            f"log_dir: expected a log of SaliencyCallback in {log_dir}, found none that can be "
-            f"read{why}. Give the directory that the callback got as log_dir. (With map_size=None "
-            "it keeps no such log.)"
+            f"log_dir: expected a directory with a log of SaliencyCallback, received {log_dir}, "
+            f"which has no readable log{why}. Use the log_dir of the callback. (With "
+            "map_size=None, the callback does not write this log.)"
         )
     return logs
 
 
 def read_blobs(log_dir: str | Path) -> dict[str, Blobs]:
-    """The tab's data of all runs below a log directory, as they are.
+    """Reads the data of the SALIENCY tab for all runs below a log directory, without decoding it.
 
-    A run is a directory that holds event files, as in TensorBoard. Where a tag has a step twice,
-    the one written last counts. A file that is damaged, or cut off, is read up to there, with a
+    As in TensorBoard, a run is a directory with event files. If a tag has the same step twice, the
+    last one written is used. If a file is damaged or cut off, the part before that is read, with a
     warning.
 
     Raises:
         TypeError: `log_dir` is not a path.
-        ValueError: It is not a directory.
+        ValueError: `log_dir` is not a directory.
     """
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
@@ -176,13 +177,13 @@ def read_blobs(log_dir: str | Path) -> dict[str, Blobs]:
                     if event.step not in steps or steps[event.step][0] <= event.wall_time:
                         steps[event.step] = event.wall_time, list(value.tensor.string_val)
         if count < _records(path):
-            text = f"{path} is damaged, or cut off: only its first {count} events are read."
+            text = f"{path} is damaged or cut off: only its first {count} events are read."
             warnings.warn(text, stacklevel=2)
     return {run: _in_order(runs[run]) for run in sorted(runs)}
 
 
 def events(path: Path) -> Iterator[Any]:
-    """The events of a file, up to where it is damaged or cut off."""
+    """Yields the events of a file, until it is damaged or cut off."""
     for content in RawEventFileLoader(str(path)).Load():
         try:
             yield Event.FromString(content)
@@ -191,22 +192,27 @@ def events(path: Path) -> Iterator[Any]:
 
 
 def _records(path: Path) -> int:
-    """How many events a file begins; each is framed by its length and two checksums."""
-    count, place, size = 0, 0, path.stat().st_size
+    """The number of events in a file, including an incomplete one at the end.
+
+    Each event has its length and two checksums around it.
+    """
+    count, position, size = 0, 0, path.stat().st_size
     with path.open("rb") as file:
-        while place < size:
-            file.seek(place)
-            place += 16 + int.from_bytes(file.read(8), "little")
+        while position < size:
+            file.seek(position)
+            position += 16 + int.from_bytes(file.read(8), "little")
             count += 1
     return count
 
 
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
-"""What is raised on data that are not as the format has them."""
+"""The errors that data of an unexpected form may raise."""
 
 
 def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, BlobError) else f"it is not as expected ({error!r})"
+    if isinstance(error, BlobError):
+        return str(error)
+    return f"its data has an unexpected form ({error!r})"
 
 
 def _in_order(blobs: Blobs) -> Blobs:
@@ -215,7 +221,7 @@ def _in_order(blobs: Blobs) -> Blobs:
 
 def _log(run: str, blobs: Blobs) -> Log:
     if not blobs.get(tags.PROBES):
-        raise BlobError("it holds no probes")
+        raise BlobError("it has no probes")
     _, first = list(blobs[tags.PROBES].values())[-1]
     header, arrays = unpacked(first)
     probes = _probes(header, arrays)
@@ -259,17 +265,17 @@ def _probes(header: dict[str, Any], arrays: dict[str, Array]) -> LoggedProbes:
 def _report(step: int, content: list[bytes], blobs: Blobs, num_probes: int) -> SaliencyReport:
     header, _ = unpacked(content)
     maps = {}
-    for method, told in header["methods"].items():
-        _, kept = blobs.get(tags.maps_tag(method), {}).get(step, (0.0, []))
-        _, arrays = unpacked(kept)
+    for method, method_header in header["methods"].items():
+        _, map_blobs = blobs.get(tags.maps_tag(method), {}).get(step, (0.0, []))
+        _, arrays = unpacked(map_blobs)
         if arrays["maps"].dtype != np.uint8 or len(arrays["maps"]) != num_probes:
-            raise BlobError(f"its maps of {method!r} are not those of {num_probes} probes")
-        signed = told["signed"]
-        maps[method] = values(arrays["maps"], limits=_floats(told["limits"]), signed=signed)
+            raise BlobError(f"its maps of {method!r} are not uint8 maps of {num_probes} probes")
+        signed, limits = method_header["signed"], _floats(method_header["limits"])
+        maps[method] = values(arrays["maps"], limits=limits, signed=signed)
     first, *others = maps
     is_signed = header["methods"][first]["signed"]
-    found, verdicts, alerts, late = _findings(blobs.get(tags.FINDINGS, {}).get(step))
-    numbers = {**header["metrics"], **late}
+    results, verdicts, alerts, effect_metrics = _findings(blobs.get(tags.FINDINGS, {}).get(step))
+    metrics = {**header["metrics"], **effect_metrics}
     return SaliencyReport(
         step=step,
         maps=np.abs(maps[first]),
@@ -278,28 +284,28 @@ def _report(step: int, content: list[bytes], blobs: Blobs, num_probes: int) -> S
         confidences=_floats(header["confidences"]),
         scores=_floats(header["scores"]),
         gradient_norms=_floats(header["gradient_norms"]),
-        metrics={name: _float(value) for name, value in numbers.items()},
+        metrics={name: _float(value) for name, value in metrics.items()},
         method=first,
         signed_maps=maps[first] if is_signed else None,
         others={name: maps[name] for name in others},
-        interventions=found,
+        interventions=results,
         verdicts=verdicts,
         alerts=alerts,
     )
 
 
 def _findings(
-    kept: tuple[float, list[bytes]] | None,
+    entry: tuple[float, list[bytes]] | None,
 ) -> tuple[InterventionResults | None, tuple[Verdict, ...], tuple[Alert, ...], dict[str, Any]]:
-    """What the interventions found, and the metrics that came with it."""
-    if kept is None:
+    """The results of the interventions, the verdicts, the alerts and the metrics of effects."""
+    if entry is None:
         return None, (), (), {}
-    header, _ = unpacked(kept[1])
+    header, _ = unpacked(entry[1])
     verdicts = tuple(
         from_json(Verdict, row, effect=from_json(Effect, row | {"p_value": row["raw_p_value"]}))
         for row in header["verdicts"]
     )
-    found = InterventionResults(
+    results = InterventionResults(
         tuple(verdict.effect for verdict in verdicts),
         header["blocked_because"],
         header["unit"],
@@ -307,7 +313,7 @@ def _findings(
         header["note"],
     )
     alerts = tuple(from_json(Alert, row, examples=()) for row in header["alerts"])
-    return found, verdicts, alerts, header["metrics"]
+    return results, verdicts, alerts, header["metrics"]
 
 
 def _float(value: float | None) -> float:

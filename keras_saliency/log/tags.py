@@ -1,16 +1,16 @@
-"""Names in the TensorBoard log: the one contract of what writes it and what reads it."""
+"""Names in the TensorBoard log, shared by the code that writes it and the code that reads it."""
 
 from __future__ import annotations
 
 EPOCH_RUN = "saliency"
-"""Run, below `log_dir`, of the evaluations at epoch ends; the step is Keras' 0-based epoch.
-The name of a callback, where it has another, takes this place here and in the keys of `logs`."""
+"""The run, below `log_dir`, of the evaluations at the ends of epochs. The step is Keras' 0-based
+epoch. If a callback has another name, that name is used here and in the keys of `logs`."""
 
 
 def batch_run(epoch_run: str) -> str:
-    """The run of the evaluations inside the epochs of a run: `saliency_2_batches`.
+    """The run of the evaluations during epochs, such as `saliency_2_batches`.
 
-    The step is the number of batches trained on.
+    The step is the number of training batches so far.
     """
     return f"{epoch_run}_batches"
 
@@ -22,26 +22,26 @@ CONFIGURATION = "saliency/configuration"
 
 
 def contact_sheet_tag(method: str) -> str:
-    """Image tag of a further method's contact sheet: `saliency/contact_sheet/<method>`."""
+    """Image tag for the contact sheet of another method: `saliency/contact_sheet/<method>`."""
     return f"{CONTACT_SHEET}/{method}"
 
 
 def filmstrip_tag(method: str) -> str:
-    """Image tag of a further method's filmstrip: `saliency/filmstrip/<method>`."""
+    """Image tag for the filmstrip of another method: `saliency/filmstrip/<method>`."""
     return f"{FILMSTRIP}/{method}"
 
 
 ALERTS = "saliency/alerts"
-"""Text: every test of an evaluation, with its numbers and what its rule makes of them."""
+"""Text: every test of an evaluation, with its numbers and its verdict."""
 
 
 def alert_tag(rule: str) -> str:
-    """Scalar tag of a rule, 1 while its alert stands and else 0: `saliency_alert/<rule>`."""
+    """Scalar tag of a rule, 1 while its alert is active, otherwise 0: `saliency_alert/<rule>`."""
     return f"saliency_alert/{rule}"
 
 
 def evidence_tag(rule: str) -> str:
-    """Image tag of what a rule's alert rests on: `saliency_evidence/<rule>`."""
+    """Image tag for the evidence of an alert: `saliency_evidence/<rule>`."""
     return f"saliency_evidence/{rule}"
 
 
@@ -56,36 +56,37 @@ def probe_tag(name: str) -> str:
 
 
 def log_key(metric: str, name: str = EPOCH_RUN) -> str:
-    """Key under which Keras' `logs` carry a metric: `saliency_<metric>`."""
+    """The key of a metric in Keras' `logs`: `saliency_<metric>`."""
     return f"{name}_{metric}"
 
 
 PLUGIN = "saliency"
-"""The name of the dashboard's plugin in TensorBoard; what follows is its data."""
+"""The name of the TensorBoard plugin. The tags below contain its data."""
 
 FORMAT = 1
-"""The version of that data. It grows where a reader of the version before would go wrong."""
+"""The version of the data format. It increases if older readers would misread new data."""
 
 PROBES = "saliency_log/probes"
-"""What does not change: names, classes, pictures of the inputs, masks, regions. Once in a run."""
+"""What does not change in a run: names, classes, pictures of the inputs, masks, regions. Written
+once."""
 
 REPORTS = "saliency_log/reports"
-"""What an evaluation found, without its maps; at every step."""
+"""The results of an evaluation, without its maps; at every step."""
 
 FINDINGS = "saliency_log/findings"
-"""What the interventions found, the alerts and their evidence; at the steps that have some."""
+"""The results of interventions, the alerts and their evidence; at steps with interventions."""
 
 MAPS = "saliency_log/maps/"
-"""In front of the name of a method: `saliency_log/maps/gradient`; at every step."""
+"""The prefix of the maps of a method, such as `saliency_log/maps/gradient`; at every step."""
 
 LEVELS = 252
-"""The code of a map's largest value; 0 is the code of 0. Of a signed map, 0 has the code
-`LEVELS // 2`, and the codes 0 and `LEVELS` stand for minus and plus its largest size."""
+"""The code of a map's largest value; the code of 0 is 0. In signed maps, the code of 0 is
+`LEVELS // 2`; the codes 0 and `LEVELS` stand for minus and plus the largest absolute value."""
 
 NOT_FINITE = 255
 """The code of a value that is not a finite number."""
 
 
 def maps_tag(method: str) -> str:
-    """Tag of a method's maps: `saliency_log/maps/<method>`."""
+    """Tag for the maps of a method: `saliency_log/maps/<method>`."""
     return f"{MAPS}{method}"

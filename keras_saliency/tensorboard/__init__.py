@@ -1,1 +1,1 @@
-"""Writes reports to TensorBoard: the stock tabs and the SALIENCY tab."""
+"""Writes reports to TensorBoard: its own tabs and the SALIENCY tab."""

@@ -1,7 +1,7 @@
 """The layout of TensorBoard's Custom Scalars tab: which curves share a chart.
 
-TensorBoard merges the layouts of all runs of a log directory, by the titles of categories. Ours
-have titles of their own, so that a layout that a user wrote in another run stands as it is.
+TensorBoard merges the layouts of all runs of a log directory by the titles of their categories. The
+titles here start with "Saliency", so that they do not change a layout of the user's.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG, creat
 
 from keras_saliency.log import tags
 
-LAYOUT_TAG = CONFIG_SUMMARY_TAG
-"""The tag under which TensorBoard looks for a layout, in any run."""
+TAG = CONFIG_SUMMARY_TAG
+"""The tag in which TensorBoard looks for a layout, in all runs."""
 
 METADATA = create_summary_metadata()
-"""What makes it one: the name of TensorBoard's plugin."""
+"""The metadata of a layout, with the name of TensorBoard's plugin."""
 
 _USES = {
-    "Effects: what exchanging a thing costs; chance: 0": tags.metric_tag("effect/.*"),
-    "Flips: how often the answer follows; chance: 0": tags.metric_tag("flip/.*"),
+    "Effects: drop in accuracy or score; chance: 0": tags.metric_tag("effect/.*"),
+    "Flips: how often the prediction follows the donor; chance: 0": tags.metric_tag("flip/.*"),
     "p-values, before correction": tags.metric_tag("p_value/.*"),
-    "Alerts: 1 while one stands": tags.alert_tag(".*"),
+    "Alerts: 1 while active": tags.alert_tag(".*"),
 }
-"""The charts of what the tests found, which may come later: regular expression by title."""
+"""The charts of the interventions, which may start later: regular expressions by title."""
 
 _CATEGORIES = {
     "where it looks": {
         "Enrichment; chance: 1": "(border_enrichment|object_enrichment|enrichment/.*)",
     },
     "in objects and regions": {
-        "Enrichment against the start; chance: 1": (
+        "Enrichment divided by that before training; chance: 1": (
             "(object_)?(largest_class_)?enrichment_ratio(/.*)?"
         ),
         "Rank accuracy, pointing game, translated mask rank": (
@@ -53,27 +53,29 @@ _CATEGORIES = {
     "health": {
         "Accuracy and confidence": "(probe_accuracy|confidence)",
         "Gradient norm": "gradient_norm",
-        "Similarity of maps: to the last, to the first": "(map_similarity|similarity_to_start)",
+        "Similarity to the previous maps, and to those before training": (
+            "(map_similarity|similarity_to_start)"
+        ),
         "Spread: gini, entropy": "(gini|entropy)",
         "Dead maps, completeness gap: 0 is good": "(dead_maps|completeness_gap)",
     },
 }
-"""The charts of metrics: regular expression of their names, by title, by category."""
+"""The charts of metrics: regular expressions of their names by title, by category."""
 
 
 def layout(metrics: Iterable[str]) -> bytes:
-    """The layout of a run, a serialized `Layout`.
+    """The layout of a run, as a serialized `Layout`.
 
     Args:
-        metrics: The names of the run's metrics. A category of which the run has nothing is
-            left out, as a whole: of charts that only some runs have, TensorBoard loses those of
-            the third run and on.
+        metrics: The names of the run's metrics. If the run has no metrics of a category, the whole
+            category is left out. If it has some, all charts of the category are written, because
+            TensorBoard loses charts that only some runs have, from the third run on.
 
     Example:
-        >>> found = Layout.FromString(layout(["gini"]))
-        >>> [category.title for category in found.category]
+        >>> result = Layout.FromString(layout(["gini"]))
+        >>> [category.title for category in result.category]
         ['Saliency: what the model uses', 'Saliency: health']
-        >>> found.category[1].chart[3].multiline.tag
+        >>> result.category[1].chart[3].multiline.tag
         ['saliency/(gini|entropy)$']
     """
     names = list(metrics)
@@ -83,15 +85,15 @@ def layout(metrics: Iterable[str]) -> bytes:
             categories[title] = {
                 chart: tags.metric_tag(pattern) for chart, pattern in charts.items()
             }
-    found = Layout(category=[_category(title, charts) for title, charts in categories.items()])
-    return bytes(found.SerializeToString())
+    result = Layout(category=[_category(title, charts) for title, charts in categories.items()])
+    return bytes(result.SerializeToString())
 
 
 def _category(title: str, charts: dict[str, str]) -> Category:
     return Category(
         title=f"Saliency: {title}",
         chart=[
-            # TensorBoard matches a pattern at the start of a tag, hence the sign for its end.
+            # TensorBoard only requires that a tag starts with the pattern, hence the "$".
             Chart(title=chart, multiline=MultilineChartContent(tag=[f"{pattern}$"]))
             for chart, pattern in charts.items()
         ],

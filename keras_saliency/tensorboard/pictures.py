@@ -1,4 +1,4 @@
-"""`PictureWriter`: one report's pictures, by tag: every probe, the sheets, the filmstrip."""
+"""`PictureWriter`: draws the pictures of a report: every probe, the sheets and the filmstrip."""
 
 from __future__ import annotations
 
@@ -19,36 +19,38 @@ from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
 from keras_saliency.rendering.settings import Pictures
 
 MAX_PROBES = 64
-"""Pictures are drawn of at most this many probes, evenly chosen; metrics are of all."""
+"""The largest number of probes that are drawn, evenly chosen. Metrics use all probes."""
 
-MIN_SHEET_CELL = 80
-"""The longer side of the contact sheet's cells: smaller ones are enlarged by a whole factor."""
+MIN_CELL = 80
+"""The longer side of the contact sheet's cells in pixels; smaller pictures are enlarged by an
+integer factor."""
 
-MIN_STRIP_CELL = 32
-"""The filmstrip's frames are at least so wide."""
+MIN_FRAME = 32
+"""The smallest width of the filmstrip's frames in pixels."""
 
 CAPTION_WIDTH = 200
-"""A probe's picture is at least so wide, for its caption."""
+"""The smallest width of a probe's picture in pixels, so that its caption fits."""
 
 MAX_ROWS = MAX_COLUMNS = 16
-"""The filmstrip's rows (evenly chosen) and columns (evenly spaced, and the newest)."""
+"""The filmstrip's largest number of rows (evenly chosen) and of columns (evenly spaced, without the
+newest one)."""
 
 MIN_CLUSTERED = 20
-"""Live maps that are fewer are not sorted into clusters: each is tied to 10 others."""
+"""The smallest number of live maps that are clustered, since each is connected to 10 others."""
 
 ALL = "mean of all"
 
-CLUSTERS_TITLE = "clusters of alike maps: for exploration, never an alert"
+CLUSTERS_TITLE = "clusters of similar maps: for exploration, never an alert"
 
 _SHORT = {"zero map": "zero", "constant map": "constant", "not a number": "nan"}
 
 
 class PictureWriter:
-    """Draws reports; keeps what pictures of a run need of earlier reports.
+    """Draws the reports of a run, and keeps what is needed from earlier reports.
 
     Args:
-        probes: What the reports are about.
-        pictures: Their scale and colormap.
+        probes: The probes of the reports.
+        pictures: The scale and the colormap.
     """
 
     def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
@@ -62,11 +64,11 @@ class PictureWriter:
         self._films: dict[str, Filmstrip] = {}
 
     def encoded(self, picture: Array) -> bytes:
-        """A picture as a file: of enlarged pixels, small and exact, as PNG; else as JPEG."""
+        """Encodes a picture: as PNG if its pixels are enlarged, otherwise as JPEG."""
         return layouts.encoded(picture, lossless=self._renderer.lossless)
 
     def draw(self, report: SaliencyReport) -> dict[str, Array]:
-        """The report's pictures, uint8 `(height, width, 3)`, by their TensorBoard tags."""
+        """Draws the pictures of a report: uint8 `(height, width, 3)` by TensorBoard tag."""
         self._signed = report.signed_maps is not None
         maps = report.maps if report.signed_maps is None else report.signed_maps
         over, heat = self._panels("", maps, self._signed)
@@ -102,7 +104,7 @@ class PictureWriter:
         return drawn
 
     def _panels(self, method: str, maps: Array, signed: bool) -> tuple[Array, Array]:
-        """Of every chosen probe, the map with the input, and the map alone."""
+        """The map with the input, and the map alone, of every chosen probe."""
         reduced = self._renderer.reduced(maps[self._chosen])
         shown = limits(reduced, self._scale, self._limits.get(method))
         self._limits[method] = shown
@@ -120,31 +122,31 @@ class PictureWriter:
         return self._films[method]
 
     def description(self, tag: str) -> str:
-        """What the picture of a tag shows, in Markdown."""
-        shown = f"Colormap `{self._colormap}`, scale `{self._scale}`."
+        """Describes the picture of a tag, in Markdown."""
+        colors = f"Colormap `{self._colormap}`, scale `{self._scale}`."
         if self._signed:
-            shown = (
-                f"`{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle, "
-                "for the target at its end."
+            colors = (
+                f"`{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle; "
+                "the end is for the target."
             )
         if tag.startswith(tags.CONTACT_SHEET):
-            return f"All probes with their maps; first the mean. {shown}"
+            return f"All probes with their maps; first, the mean map. {colors}"
         if tag == tags.CLUSTERS:
-            return f"The probes, alike maps together: for exploration, never an alert. {shown}"
+            return f"Probes, clustered by map: for exploration, never an alert. {colors}"
         if tag.startswith(tags.FILMSTRIP):
-            return f"The maps up to now; first their mean. {shown}"
-        return f"A probe, its map laid over, its map. {shown}"
+            return f"All maps so far; first, the mean map. {colors}"
+        return f"Probe, overlay and map. {colors}"
 
     def configuration(self) -> dict[str, str]:
-        """What the pictures show, for the Text tab."""
+        """Describes the pictures, for the Text tab."""
         colormap = diverging(self._colormap) if self._signed else self._colormap
-        shown = f"{colormap}, {self._scale}"
+        colors = f"{colormap}, {self._scale}"
         if self._signed:
-            shown += f"; means, without signs: {self._colormap}"
-        return self._renderer.configuration() | {"colormap, scale": shown}
+            colors += f"; unsigned means: {self._colormap}"
+        return self._renderer.configuration() | {"colormap, scale": colors}
 
     def is_drawn(self, probe: int) -> bool:
-        """Whether a probe has a picture of its own."""
+        """Whether a probe is drawn."""
         return bool(np.isin(probe, self._chosen))
 
     def _class(self, index: int) -> str:
@@ -152,12 +154,12 @@ class PictureWriter:
         return name if layouts.is_drawable(name) else f"class {index}"
 
     def _caption(self, report: SaliencyReport, maps: Array, probe: int) -> list[Line]:
-        said = map_defect(maps[probe])
-        peak = "" if said == "not a number" else f"map peak {report.maps[probe].max():.2e}"
+        defect = map_defect(maps[probe])
+        peak = "" if defect == "not a number" else f"map peak {report.maps[probe].max():.2e}"
         return [
             Line(f"target {self._class(report.targets[probe])}"),
             self._prediction(report, probe, "predicts"),
-            Line(" · ".join(part for part in (peak, said) if part), wrong=bool(said)),
+            Line(" · ".join(part for part in (peak, defect) if part), wrong=bool(defect)),
         ]
 
     def _prediction(self, report: SaliencyReport, probe: int, verb: str) -> Line:
@@ -169,11 +171,11 @@ class PictureWriter:
         return Line(f"{verb} {report.confidences[probe]:.2f} {self._class(prediction)}", wrong)
 
     def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
-        """The mean of all maps and every probe, small, with captions; all of one size."""
+        """Small pictures of the mean map and of every probe, with captions; all of one size."""
         first = _heat(self._renderer, mean, self._colormap)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
-        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
-        said = [map_defect(maps[probe]) for probe in self._chosen]
+        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_CELL))
+        defects = [map_defect(maps[probe]) for probe in self._chosen]
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [
             [
@@ -182,10 +184,10 @@ class PictureWriter:
             ]
             for probe in self._chosen
         ]
-        if any(said):
+        if any(defects):
             captions = [
-                [*lines, Line(text, wrong=True)]
-                for lines, text in zip(captions, ["", *said], strict=True)
+                [*lines, Line(defect, wrong=True)]
+                for lines, defect in zip(captions, ["", *defects], strict=True)
             ]
         return [
             layouts.captioned(cell, lines, min_width=MIN_SHEET_CELL)
@@ -202,24 +204,24 @@ class PictureWriter:
         return layouts.sections(CLUSTERS_TITLE, parts)
 
     def _composition(self, targets: Array) -> str:
-        """How many probes of which classes, the most frequent first."""
+        """The number of probes of each class, the most frequent class first."""
         classes, counts = np.unique(targets, return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        said = [f"{counts[i]} {self._class(classes[i])}" for i in order]
-        return f"{len(targets)} probe{'s'[: len(targets) > 1]} ({', '.join(said)})"
+        by_class = [f"{counts[i]} {self._class(classes[i])}" for i in order]
+        return f"{len(targets)} probe{'s'[: len(targets) > 1]} ({', '.join(by_class)})"
 
 
 class Filmstrip:
-    """Rows of maps over the evaluations of a run, at most `MAX_COLUMNS` and the newest.
+    """Rows of maps over the evaluations of a run: at most `MAX_COLUMNS`, and the newest one.
 
-    The first row is the mean of all maps, always by its own maximum; the first column shows the
-    images.
+    The first row is the mean of all maps, always scaled by its own maximum. The first column shows
+    the images.
 
     Args:
-        names: The probes' names.
-        renderer: Made for these probes.
-        scale: As in `PictureWriter`.
-        colormap: As in `PictureWriter`.
+        names: The names of the probes.
+        renderer: A renderer for these probes.
+        scale: As in `Pictures`.
+        colormap: As in `Pictures`.
     """
 
     def __init__(self, names: list[str], renderer: Renderer, scale: str, colormap: str) -> None:
@@ -231,13 +233,13 @@ class Filmstrip:
         self._limits: Array | None = None
 
     def add(self, step: int, mean: Array, maps: Array, *, signed: bool = False) -> Array:
-        """Takes a column, gives the strip as it is now.
+        """Adds a column and draws the filmstrip.
 
         Args:
-            step: The column's name; -1 is the state before training.
+            step: The step of the column; -1 is the state before training.
             mean: `(height, width)`, the mean of all maps.
             maps: `(num_probes, height, width)`.
-            signed: Whether maps are; the same for all columns.
+            signed: Whether the maps are signed; must be the same for all columns.
         """
         self._signed = signed
         small = self._renderer.reduced(maps)
@@ -264,7 +266,7 @@ class Filmstrip:
         return layouts.filmstrip(rows, ["", *steps])
 
     def _shown(self, small: Array, running: Array) -> list[Array]:
-        """The frames of a column's maps, in the scale as it is now."""
+        """The frames of a column's maps, with the current scale."""
         heat = self._renderer.heat(
             small,
             limits=running,
@@ -273,25 +275,25 @@ class Filmstrip:
         )
         return self._framed(heat, [map_defect(one) for one in small])
 
-    def _framed(self, pictures: Iterable[Array], said: Iterable[str]) -> list[Array]:
-        framed = []
-        for picture, text in zip(pictures, said, strict=True):
+    def _framed(self, pictures: Iterable[Array], defects: Iterable[str]) -> list[Array]:
+        frames = []
+        for picture, defect in zip(pictures, defects, strict=True):
             frame = layouts.padded(
                 enlarged(picture, self._renderer.factor), layouts.LINE, MIN_STRIP_CELL
             )
-            if text:
-                layouts.draw_line(frame, 0, 0, frame.shape[1], Line(_SHORT[text], wrong=True))
-            framed.append(frame)
-        return framed
+            if defect:
+                layouts.draw_line(frame, 0, 0, frame.shape[1], Line(_SHORT[defect], wrong=True))
+            frames.append(frame)
+        return frames
 
 
 def _mean(maps: Array) -> Array:
-    """The mean of all maps, of any number of axes."""
+    """The mean of all maps, with any number of axes."""
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])
 
 
 def _heat(renderer: Renderer, one_map: Array, colormap: str) -> Array:
-    """A map alone, by its own maximum."""
+    """Draws a map alone, scaled by its own maximum."""
     reduced = renderer.reduced(one_map[np.newaxis])
-    ends = limits(reduced, "epoch")
-    return renderer.heat(reduced, limits=ends, colormap=colormap, signed=False)
+    peak = limits(reduced, "epoch")
+    return renderer.heat(reduced, limits=peak, colormap=colormap, signed=False)

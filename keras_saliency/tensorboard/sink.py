@@ -1,4 +1,4 @@
-"""`TensorBoardSink`: reports to TensorBoard, its stock tabs and the tab SALIENCY."""
+"""`TensorBoardSink`: writes reports for TensorBoard's own tabs and for the SALIENCY tab."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ from keras_saliency.tensorboard.pictures import PictureWriter
 
 
 class TensorBoardSink:
-    """Writes reports as pictures, scalars and text, below one log directory.
+    """Writes reports as pictures, scalars and text to a TensorBoard log directory.
 
-    Nothing is created before the first report; every report is on disk when `write` returns.
-    Event files that are there already are never touched and never overruled. After opening, the
-    first report decides: where the run's last step lies before its own, and the run is about the
-    same probes, method and score, it goes on in that run (a resumed training); else the run gets
-    a number, `saliency_2`, `saliency_3`, ...
+    Nothing is created before the first report. When `write` returns, the report is on disk.
+    Existing event files are never changed. The first report chooses the run: if the last step of
+    an existing run is before its own step, and that run has the same probes, method and score, the
+    sink continues that run (a resumed training). Otherwise the run gets a number: `saliency_2`,
+    `saliency_3`, ...
 
     Args:
-        log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`.
-        probes: What the reports are about.
-        run: The run's name below `log_dir`.
-        subject: Name and value of what makes runs different, such as `"method"` and `"score"`.
-        notes: Name and value of what else is worth telling in the Text tab.
-        pictures: How maps become pictures: `"auto"` or a `Pictures`. `None`: the stock tabs get
-            no pictures; the SALIENCY tab still has all maps.
+        log_dir: TensorBoard's log directory, as in `keras.callbacks.TensorBoard`.
+        probes: The probes of the reports.
+        run: The name of the run below `log_dir`.
+        subject: The settings that distinguish runs, such as `"method"` and `"score"`, with their
+            values.
+        notes: Other settings to show in the Text tab, with their values.
+        pictures: Settings for pictures: `"auto"` or a `Pictures`. `None`: no pictures in
+            TensorBoard's own tabs; the SALIENCY tab still has all maps.
         unit: What steps count, `"epoch"` or `"batch"`.
 
     Raises:
@@ -67,8 +68,8 @@ class TensorBoardSink:
         unit: str = "epoch",
     ) -> None:
         self.log_dir = check_log_dir(log_dir)
-        drawn = checked_pictures(pictures)
-        shown = drawn or Pictures()
+        settings = checked_pictures(pictures)
+        tab_settings = settings or Pictures()
         self.run = self._first_run = run
         self._probes = probes
         self._subject = dict(subject or {}) | {"probes": f"{len(probes)}, {probes.fingerprint}"}
@@ -76,25 +77,25 @@ class TensorBoardSink:
             "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
             f"tensorflow {tf.__version__}"
         }
-        self._new_pictures = partial(PictureWriter, probes, drawn) if drawn else lambda: None
+        self._new_pictures = partial(PictureWriter, probes, settings) if settings else lambda: None
         self._unit = check_choice("unit", unit, ("epoch", "batch"))
-        self._subject["map_size"] = str(shown.map_size)
-        self._records = None if shown.map_size is None else Encoder(probes, shown)
+        self._subject["map_size"] = str(tab_settings.map_size)
+        self._encoder = None if tab_settings.map_size is None else Encoder(probes, tab_settings)
         self._pictures: PictureWriter | None = self._new_pictures()
-        self._is_told = False
+        self._has_configuration = False  # whether the configuration is in the run, on disk
         self._last_step: int | None = None  # in the run, on disk
         self._drawn_step: int | None = None
         self._written: frozenset[str] = frozenset()  # metrics of the latest step
-        self._found_step: int | None = None  # the latest whose findings are on disk
+        self._findings_step: int | None = None  # the latest step whose findings are on disk
         self._writer: Any = None
 
     def write(self, report: SaliencyReport, *, again: bool = False) -> None:
-        """Writes one report. Steps must increase from call to call, until `close`.
+        """Writes one report. Until `close`, steps must increase from call to call.
 
         Args:
-            report: What to write.
-            again: Whether the last report on disk may show this very state, as at the start of
-                a resumed training: if it has the same step, it is not written twice.
+            report: The report to write.
+            again: Whether the last report on disk may be of the same state, as at the start of a
+                resumed training. If it has the same step, the report is not written again.
 
         Raises:
             OSError: The directory or the event file cannot be created, read or written.
@@ -108,8 +109,8 @@ class TensorBoardSink:
         if self._writer is None:
             self._open(report.step, again)
         if report.step == self._drawn_step:
-            if report.interventions is not None and self._found_step != report.step:
-                self._write_findings(report)  # they came after the rest
+            if report.interventions is not None and self._findings_step != report.step:
+                self._write_findings(report)  # they were not in the report before
             return
         drawn = {} if self._pictures is None else self._pictures.draw(report)
         self._drawn_step = report.step
@@ -118,7 +119,7 @@ class TensorBoardSink:
         try:
             self._write(report, drawn)
         except tf.errors.OpError:
-            self._writer = None  # a new event file, next time
+            self._writer = None  # the next call opens a new event file
             raise
         self._last_step = report.step
 
@@ -129,12 +130,12 @@ class TensorBoardSink:
         if not is_next:
             self.run, self._last_step = self._choose_run(step, again)
             self._pictures = self._new_pictures()
-            self._is_told = False
-            self._drawn_step = self._found_step = None
+            self._has_configuration = False
+            self._drawn_step = self._findings_step = None
         self._writer = tf.summary.create_file_writer(str(self.log_dir / self.run))
 
     def _choose_run(self, step: int, again: bool) -> tuple[str, int | None]:
-        """The first run that a report of this step may follow, and its last step so far."""
+        """The first run that a report of this step may continue, and the last step of that run."""
         name, number = self._first_run, 1
         while True:
             last, text = last_step(self.log_dir / name)
@@ -145,8 +146,8 @@ class TensorBoardSink:
             name = f"{self._first_run}_{number}"
 
     def _settings(self) -> dict[str, str]:
-        shown = {} if self._pictures is None else self._pictures.configuration()
-        return self._subject | self._notes | shown
+        drawing = {} if self._pictures is None else self._pictures.configuration()
+        return self._subject | self._notes | drawing
 
     def _configuration(self) -> str:
         settings = self._settings()
@@ -165,24 +166,24 @@ class TensorBoardSink:
         return "\n".join([*table, "", *probes])
 
     def close(self) -> None:
-        """Closes the event file; a later `write` goes on, by the rule above."""
+        """Closes the event file. A later `write` chooses the run as the first one does."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     def _write(self, report: SaliencyReport, drawn: dict[str, Array]) -> None:
-        written = self._pictures
+        pictures = self._pictures
         contents: list[bytes] = []
-        if written is not None:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases Python's lock
-                contents = list(pool.map(written.encoded, drawn.values()))
-        # Another callback may have left a condition on recording active; ours always records.
+        if pictures is not None:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL
+                contents = list(pool.map(pictures.encoded, drawn.values()))
+        # Another callback may have disabled recording; this one always records.
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
             self._write_scalars(report.metrics)
             for (tag, picture), content in zip(drawn.items(), contents, strict=True):
-                description = "" if written is None else written.description(tag)
+                description = "" if pictures is None else pictures.description(tag)
                 self._write_picture(tag, picture, content, description)
-            if not self._is_told:
+            if not self._has_configuration:
                 tf.summary.text(tags.CONFIGURATION, self._configuration())
                 tf.summary.write(
                     custom_scalars.LAYOUT_TAG,
@@ -190,29 +191,29 @@ class TensorBoardSink:
                     metadata=custom_scalars.METADATA,
                 )
             self._writer.flush()
-        self._write_for_tab(partial(self._recorded, report), report.step)
-        self._is_told = True
+        self._write_for_tab(partial(self._tab_records, report), report.step)
+        self._has_configuration = True
         if report.interventions is not None:
             self._write_findings(report)
 
-    def _recorded(self, report: SaliencyReport) -> list[Record]:
-        """What the SALIENCY tab gets of a report."""
-        if self._records is None:
+    def _tab_records(self, report: SaliencyReport) -> list[Record]:
+        """The records of a report for the SALIENCY tab."""
+        if self._encoder is None:
             return []
-        records = self._records.of_report(report)
-        if not self._is_told:
-            records.insert(0, self._records.of_probes(self._settings(), unit=self._unit))
+        records = self._encoder.of_report(report)
+        if not self._has_configuration:
+            records.insert(0, self._encoder.of_probes(self._settings(), unit=self._unit))
         return records
 
     def _write_for_tab(self, make: Callable[[], list[Record]], step: int) -> None:
-        """Writes what the SALIENCY tab gets, after the stock set: no fault in it costs that."""
+        """Writes the data of the SALIENCY tab, last: an error here does not affect other tabs."""
         try:
             records = make()
         except Exception as error:
-            self._records = None
+            self._encoder = None
             warnings.warn(
-                f"saliency: the SALIENCY tab gets no more data, from step {step} on: {error!r}. "
-                "TensorBoard's stock tabs go on. Please report this.",
+                f"saliency: the SALIENCY tab gets no more data from step {step} on, because of "
+                f"{error!r}. TensorBoard's other tabs are not affected. Please report this.",
                 stacklevel=2,
             )
             return
@@ -221,22 +222,22 @@ class TensorBoardSink:
                 write_record(record)
             self._writer.flush()
 
-    def _write_scalars(self, numbers: Mapping[str, float]) -> None:
-        for name, value in numbers.items():
+    def _write_scalars(self, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
             if not math.isnan(value):
                 tag = tags.metric_tag(name)
                 tf.summary.scalar(tag, value, description=description(name))
-        self._written = frozenset(numbers)
+        self._written = frozenset(metrics)
 
     def _write_findings(self, report: SaliencyReport) -> None:
-        """Writes what the interventions found, which may come after the rest of a report."""
+        """Writes the results of interventions, which may come after the rest of a report."""
         with self._writer.as_default(step=report.step), tf.summary.record_if(True):
             late = report.metrics.keys() - self._written
             self._write_scalars({name: report.metrics[name] for name in sorted(late)})
             for verdict in report.verdicts:
                 tf.summary.scalar(tags.alert_tag(verdict.effect.test), float(verdict.active))
             tf.summary.text(tags.ALERTS, self._findings(report))
-            # Groups have no images to show.
+            # Alerts about groups have no examples.
             pictures = [
                 evidence(self._probes, report, alert) if alert.examples else None
                 for alert in report.alerts
@@ -247,14 +248,14 @@ class TensorBoardSink:
                     tag = tags.evidence_tag(alert.rule)
                     self._write_picture(tag, picture, content, _row([alert.sentence]))
             self._writer.flush()
-        records = self._records
-        if records is not None:
-            self._write_for_tab(lambda: [records.of_findings(report, pictures)], report.step)
-        self._found_step = report.step
+        encoder = self._encoder
+        if encoder is not None:
+            self._write_for_tab(lambda: [encoder.of_findings(report, pictures)], report.step)
+        self._findings_step = report.step
 
     def _findings(self, report: SaliencyReport) -> str:
-        found = report.interventions
-        if found is None:
+        results = report.interventions
+        if results is None:
             return ""
         columns = (
             "test",
@@ -282,9 +283,9 @@ class TensorBoardSink:
             outcome += " (alert)" if verdict.active else ""
             rows.append(_row((verdict.subject, *map(_number, numbers), outcome)))
         sentences = [f"{alert.level}: {alert.sentence}\n" for alert in report.alerts]
-        notes = [f"No alert yet: {found.blocked_because}.\n"] if found.blocked_because else []
-        notes += [f"{found.note}.\n"] if found.note else []
-        notes.append(f"Effects in {found.unit}; {found.passes} forward passes.\n")
+        notes = [f"No alert yet: {results.blocked_because}.\n"] if results.blocked_because else []
+        notes += [f"{results.note}.\n"] if results.note else []
+        notes.append(f"Effects in {results.unit}; {results.passes} forward passes.\n")
         return "\n".join([*sentences, *notes, *rows])
 
     def _write_picture(self, tag: str, picture: Array, content: bytes, description: str) -> None:
@@ -297,13 +298,13 @@ class TensorBoardSink:
 
 
 def _cut(description: str) -> str:
-    """As much as 127 bytes hold: ClearML silently loses a picture that has a longer one."""
+    """Cuts a description to 127 bytes: ClearML silently loses pictures with longer ones."""
     encoded = description.encode()
     return description if len(encoded) < 128 else encoded[:124].decode(errors="ignore") + "…"
 
 
 def write_record(record: Record) -> None:
-    """Writes a record with the event file and at the step that are now TensorFlow's default."""
+    """Writes a record to TensorFlow's current default writer, at its current step."""
     tag, blobs = record
     metadata = SummaryMetadata(data_class=DATA_CLASS_BLOB_SEQUENCE)
     metadata.plugin_data.plugin_name = tags.PLUGIN
@@ -311,7 +312,7 @@ def write_record(record: Record) -> None:
 
 
 def _row(cells: Iterable[str]) -> str:
-    """A row of a table in Markdown."""
+    """A row of a Markdown table."""
     return f"| {' | '.join(' '.join(cell.split()).replace('|', '&#124;') for cell in cells)} |"
 
 
@@ -320,45 +321,45 @@ def _number(value: float) -> str:
 
 
 def check_log_dir(log_dir: object) -> Path:
-    """Returns the path.
+    """Checks a log directory and returns its path.
 
     Raises:
-        TypeError: Not a path.
-        ValueError: A URL, a file, or a path below a file.
+        TypeError: `log_dir` is not a path.
+        ValueError: `log_dir` is a URL, a file, or a path below a file.
     """
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):  # `Path` makes one slash of two
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):  # `Path` turns two slashes into one
         raise ValueError(
             f"log_dir: expected a local directory, received {str(log_dir)!r}. Remote file systems "
-            "are not supported yet: write to a local directory and copy it."
+            "are not supported: write to a local directory and copy it."
         )
     path = Path(log_dir)
-    for place in (path, *path.parents):
-        if place.exists() and not place.is_dir():
-            raise ValueError(f"log_dir: expected a directory, received {path}; {place} is a file.")
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise ValueError(f"log_dir: expected a directory, received {path}; {part} is a file.")
     return path
 
 
 def check_run(name: object) -> str:
-    """Returns the name of a run, a directory.
+    """Checks the name of a run, which becomes a directory, and returns it.
 
     Raises:
-        TypeError: Not a string.
-        ValueError: Empty, or more than one directory.
+        TypeError: `name` is not a string.
+        ValueError: `name` is empty or contains slashes.
     """
     if not isinstance(name, str):
         raise TypeError(f"name: expected a string, received {name!r}.")
     if not name or set(name) & set("/\\") or name in (".", ".."):
-        raise ValueError(f"name: expected the name of a directory, without slashes, got {name!r}.")
+        raise ValueError(f"name: expected a directory name without slashes, received {name!r}.")
     return name
 
 
 def last_step(directory: Path) -> tuple[int | None, str]:
-    """The largest step in the event files of a run, and the run's configuration.
+    """The largest step in the event files of a run, and the configuration of the run.
 
     Returns:
-        `(None, "")` if there is no event.
+        `(None, "")` if there are no events.
     """
     last, text = None, ""
     for path in sorted(directory.glob("*tfevents*")):

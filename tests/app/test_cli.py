@@ -115,7 +115,7 @@ def test_an_application_is_fed_by_its_own_preprocessing():
     np.testing.assert_array_equal(fed.ravel(), [-1, 0, 1])
 
 
-@pytest.mark.filterwarnings("ignore:ImageNet's class names")  # a download, where there is a network
+@pytest.mark.filterwarnings("ignore:The class names of ImageNet")  # a download
 def test_weights_come_from_a_file(tmp_path, image, capsys):
     weights = tmp_path / "mine.weights.h5"
     model = keras.applications.MobileNetV2(weights=None)
@@ -163,7 +163,7 @@ def test_16_bits_and_transparency_are_shown_as_they_look(tmp_path):
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     assert (read_image(tmp_path / "clear.png", (None, 4, 4, 3)) == 255).all()
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(ValueError, match="mode 'F' have no fixed scale"):
+    with pytest.raises(ValueError, match="mode 'F' have no fixed range"):
         read_image(tmp_path / "float.tiff", (None, 4, 4, 1))
 
 
@@ -193,7 +193,7 @@ def test_a_bad_image_is_one_clear_line(tmp_path, image, capsys):
 
 def test_a_bad_model_is_one_clear_line(tmp_path, image, capsys):
     common = ["explain", "--image", image, "--out", tmp_path / "out.png", "--model"]
-    assert "Close: VGG1" in failed(capsys, *common, "vgg17", "--weights", "none")
+    assert "Similar names: VGG1" in failed(capsys, *common, "vgg17", "--weights", "none")
     assert "could not be loaded" in failed(capsys, *common, tmp_path / "none.keras")
     (tmp_path / "broken.keras").write_text("no model")
     assert "could not be loaded" in failed(capsys, *common, tmp_path / "broken.keras")
@@ -204,11 +204,11 @@ def test_a_bad_model_is_one_clear_line(tmp_path, image, capsys):
     line = failed(capsys, *common, tmp_path / "vectors.keras", "--pixels=0..1")
     assert "expected a model with an image input" in line
     path, _ = saved(tmp_path)
-    assert "give one of --pixels=0..255" in failed(capsys, *common, path)
+    assert "use one of --pixels=0..255" in failed(capsys, *common, path)
     assert "expected class indices 0..3" in failed(
         capsys, *common, path, "--pixels=0..1", "--target", 4
     )
-    assert "'nowhere.h5' is none" in failed(capsys, *common, "VGG16", "--weights", "nowhere.h5")
+    assert "received 'nowhere.h5'" in failed(capsys, *common, "VGG16", "--weights", "nowhere.h5")
 
 
 def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
@@ -226,12 +226,12 @@ def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
 
 def test_tensorboard_that_cannot_start_is_one_clear_line(tmp_path, capsys):
     line = failed(capsys, "tensorboard", tmp_path / "none")
-    assert line == f"keras-saliency: LOGDIR: there is no directory {tmp_path / 'none'}."
+    assert line == f"keras-saliency: LOGDIR: the directory {tmp_path / 'none'} does not exist."
     assert "expected 1 to 65535" in failed(capsys, "tensorboard", tmp_path, "--port", 0)
     with socket.create_server(("localhost", 0)) as server:
         line = failed(capsys, "tensorboard", tmp_path, "--port", server.getsockname()[1])
     assert line.startswith("keras-saliency: --port, --host: Address already in use")
-    assert line.endswith("If another TensorBoard runs there, choose another port.")
+    assert line.endswith("If another TensorBoard uses this port, choose another one.")
     assert "--port, --host: " in failed(capsys, "tensorboard", tmp_path, "--host", "203.0.113.1")
 
 
@@ -255,7 +255,7 @@ def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
 def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["demo", "--", "--load_fast=false"])
-    assert "what follows -- is for TensorBoard" in capsys.readouterr().err
+    assert "arguments after -- are only allowed for TensorBoard" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -322,15 +322,19 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
     animate = [film, "--animate", "000 class 0"]
     assert "--out: expected a .html or .htm file" in failed(capsys, *common, film)
     assert "add --animate PROBE or --filmstrip" in failed(capsys, *common, film)
-    assert "expected a .png file, got" in failed(capsys, *common, film, "--filmstrip")
+    assert "expected a .png file, received" in failed(capsys, *common, film, "--filmstrip")
     assert "does not exist" in failed(capsys, *common, tmp_path / "no" / "a.html")
     assert "--steps: expected a positive" in failed(capsys, *common, whole, "--steps", "0")
-    assert "--run: it is for --filmstrip" in failed(capsys, *common, whole, "--run", "one/saliency")
-    assert "--method: it is for" in failed(capsys, *common, whole, "--method", "gradient")
-    assert "--probe: it is for" in failed(capsys, *common, *animate, "--probe", "000 class 0")
-    several = "--run: expected one of one/saliency, two/saliency"
-    assert f"{several}; there are several" in failed(capsys, *common, *animate)
-    assert f"{several}, received x" in failed(capsys, *common, *animate, "--run", "x")
+    assert "--run: this option needs --animate PROBE or --filmstrip" in failed(
+        capsys, *common, whole, "--run", "one/saliency"
+    )
+    assert "--method: this option needs" in failed(capsys, *common, whole, "--method", "gradient")
+    assert "--probe: this option needs" in failed(
+        capsys, *common, *animate, "--probe", "000 class 0"
+    )
+    several = "expected one of one/saliency, two/saliency"
+    assert f"--run: there are several runs; {several}" in failed(capsys, *common, *animate)
+    assert f"--run: {several}, received x" in failed(capsys, *common, *animate, "--run", "x")
     missing = ["report", tmp_path / "missing", "--out", whole]
     assert "log_dir: expected a directory" in failed(capsys, *missing)
     assert list(tmp_path.iterdir()) == [log_dir]

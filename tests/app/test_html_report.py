@@ -241,11 +241,13 @@ def test_a_broken_header_is_told_in_its_place(tmp_path, log_dir):
     write_blobs(log_dir / "saliency", "saliency_log/reports", 99, [b"{"])
     last = data(page(log_dir))["headers"]["saliency"]["saliency_log/reports"][-1]
     assert last["step"] == 99
-    assert last["error"].startswith("Its header is not JSON")
+    assert last["error"].startswith("Its header is not valid JSON")
 
 
 def test_a_directory_without_a_log_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="log_dir: expected a log of SaliencyCallback"):
+    with pytest.raises(
+        ValueError, match="log_dir: expected a directory with a log of SaliencyCallback"
+    ):
         page(tmp_path)
     with pytest.raises(ValueError, match="log_dir: expected a directory"):
         page(tmp_path / "missing")

@@ -95,7 +95,7 @@ def test_a_file_gives_back_what_was_written(tmp_path, kind):
         (
             [history([-1, 0], effect_border=[0.5, NAN])] * 2,
             ValueError,
-            "received 2 runs without.*probes of two classes",
+            "received 2 runs without.*probes of at least two classes",
         ),
         ([{"effect/border": [0.1]}], TypeError, "runs: expected SaliencyCallbacks.*received dict"),
         ([7], TypeError, "runs: .*received int"),
@@ -156,7 +156,9 @@ def test_the_floors_are_a_copy():
     "floors", [{"border": "0.5"}, {"border": True}, {3: 0.5}, [0.5], 0.5, True]
 )
 def test_what_is_no_baseline(floors):
-    with pytest.raises(TypeError, match="floors: expected a dict .*calibrate returns it.*received"):
+    with pytest.raises(
+        TypeError, match="floors: expected a dict .*by keras_saliency.calibrate.*received"
+    ):
         checked("floors", floors)
 
 

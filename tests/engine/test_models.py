@@ -768,8 +768,8 @@ def test_a_method_of_ones_own_may_give_a_map_without_channels():
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
-        ({"name": ""}, ValueError, "name: expected the name of a directory"),
-        ({"name": "a/b"}, ValueError, "name: expected the name of a directory"),
+        ({"name": ""}, ValueError, "name: expected a directory name"),
+        ({"name": "a/b"}, ValueError, "name: expected a directory name"),
         ({"name": 3}, TypeError, "name: expected a string"),
         ({"method": []}, ValueError, "method: expected one or more"),
         (

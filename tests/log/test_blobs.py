@@ -90,14 +90,14 @@ def test_float32_survive_their_few_digits():
 @pytest.mark.parametrize(
     ("blobs", "said"),
     [
-        ([], "not JSON"),
-        ([b"{"], "not JSON"),
-        ([b"\xff\xfe"], "not JSON"),
+        ([], "not valid JSON"),
+        ([b"{"], "not valid JSON"),
+        ([b"\xff\xfe"], "not valid JSON"),
         ([b"[]"], "no format"),
         ([b'{"format": "1", "arrays": []}'], "no format"),
         ([b'{"format": true, "arrays": []}'], "no format"),
-        ([b'{"format": 1}'], "no list of arrays"),
-        ([b'{"format": 1, "arrays": [1]}'], "no list of arrays"),
+        ([b'{"format": 1}'], "has no list of arrays"),
+        ([b'{"format": 1, "arrays": [1]}'], "has no list of arrays"),
         ([b'{"format": 1, "arrays": ["maps"]}'], "expected 1 arrays, received 0"),
         ([b'{"format": 1, "arrays": ["maps"]}', b"junk"], "'maps' cannot be read"),
         ([b'{"format": 1, "arrays": ["maps"]}', zlib.compress(b"junk")], "'maps' cannot be read"),
@@ -126,11 +126,11 @@ def test_pickled_objects_are_never_loaded():
 
 
 def test_a_newer_format_is_refused_and_says_what_to_do():
-    with pytest.raises(BlobError, match="newer version.*format 2.*please upgrade"):
+    with pytest.raises(BlobError, match="newer keras_saliency .format 2.*update keras_saliency"):
         read_header(json.dumps({"format": tags.FORMAT + 1, "arrays": []}).encode())
 
 
 @pytest.mark.parametrize("header", [b'{"format": 1, "arrays": [], "a": NaN}', b"[" * 100_000])
 def test_what_strict_json_has_not_is_refused(header):
-    with pytest.raises(BlobError, match="its header is not JSON"):
+    with pytest.raises(BlobError, match="its header is not valid JSON"):
         read_header(header)

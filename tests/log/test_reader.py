@@ -297,7 +297,9 @@ def test_without_maps_for_the_tab_there_is_none_of_its_data(tmp_path):
         epochs=1,
     )
     assert read_blobs(tmp_path) == {}
-    with pytest.raises(ValueError, match="log_dir: expected a log of SaliencyCallback"):
+    with pytest.raises(
+        ValueError, match="log_dir: expected a directory with a log of SaliencyCallback"
+    ):
         read_log(tmp_path)
 
 
@@ -321,7 +323,7 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     (path,) = (tmp_path / "saliency").glob("*tfevents*")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match="is damaged, or cut off: only its first [0-9]+ events"):
+    with pytest.warns(UserWarning, match="is damaged or cut off: only its first [0-9]+ events"):
         log = read_log(tmp_path)["saliency"]
     assert 1 <= len(log.reports) < 3
     assert log.reports[0].step == -1
@@ -333,7 +335,7 @@ def test_a_file_damaged_in_its_middle_is_told(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match="is damaged, or cut off"):
+    with pytest.warns(UserWarning, match="is damaged or cut off"):
         assert 1 <= len(read_log(tmp_path)["saliency"].reports) < 3
 
 
@@ -448,11 +450,11 @@ def header_of(log_dir, tag):
 @pytest.mark.parametrize(
     ("blobs", "said"),
     [
-        ([b"{"], "its header is not JSON"),
-        ([b'{"format": 2, "arrays": []}'], "it was written by a newer version"),
-        (packed({"methods": {}}, {}), "it is not as expected"),
-        (packed({"methods": {"gradient": {"signed": False}}}, {}), "its header is not JSON"),
-        ([], "its header is not JSON"),
+        ([b"{"], "its header is not valid JSON"),
+        ([b'{"format": 2, "arrays": []}'], "it was written by a newer keras_saliency"),
+        (packed({"methods": {}}, {}), "its data has an unexpected form"),
+        (packed({"methods": {"gradient": {"signed": False}}}, {}), "its header is not valid JSON"),
+        ([], "its header is not valid JSON"),
     ],
 )
 def test_a_broken_step_is_told_and_the_others_are_read(blobs, said, tmp_path):

@@ -358,7 +358,7 @@ def test_a_signed_scale_of_a_run_holds_the_largest_size():
     color = found["saliency_probe/000 class 0"][5, -96]
     assert color.tolist() == pytest.approx([255, 191, 191], abs=2)  # a quarter to red
     assert "`bwr`" in pictures.description(tags.FILMSTRIP)
-    assert pictures.configuration()["colormap, scale"] == "bwr, probe; means, without signs: bwr"
+    assert pictures.configuration()["colormap, scale"] == "bwr, probe; unsigned means: bwr"
 
 
 def test_a_negative_constant_map_is_said_to_be_constant():
@@ -511,7 +511,7 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
         "custom_scalars__config__",
     }
     (text,) = found["saliency/configuration"]
-    assert "| colormap, scale | RdBu_r, epoch; means, without signs: hot |" in text.decode()
+    assert "| colormap, scale | RdBu_r, epoch; unsigned means: hot |" in text.decode()
     assert "| maps | 3 steps, enlarged 64 times |" in text.decode()
     content = found["saliency_probe/000 class 0"][2]
     picture = np.asarray(Image.open(io.BytesIO(content)))

@@ -49,10 +49,10 @@ def test_every_kind_of_curve_has_one_chart():
 def test_a_category_that_would_stay_empty_is_left_out():
     assert charts(layout(["gini", "border_enrichment"])) == {
         "Saliency: what the model uses": {
-            "Effects: what exchanging a thing costs; chance: 0": ["saliency/effect/.*$"],
-            "Flips: how often the answer follows; chance: 0": ["saliency/flip/.*$"],
+            "Effects: drop in accuracy or score; chance: 0": ["saliency/effect/.*$"],
+            "Flips: how often the prediction follows the donor; chance: 0": ["saliency/flip/.*$"],
             "p-values, before correction": ["saliency/p_value/.*$"],
-            "Alerts: 1 while one stands": ["saliency_alert/.*$"],
+            "Alerts: 1 while active": ["saliency_alert/.*$"],
         },
         "Saliency: where it looks": {
             "Enrichment; chance: 1": [
@@ -62,7 +62,7 @@ def test_a_category_that_would_stay_empty_is_left_out():
         "Saliency: health": {
             "Accuracy and confidence": ["saliency/(probe_accuracy|confidence)$"],
             "Gradient norm": ["saliency/gradient_norm$"],
-            "Similarity of maps: to the last, to the first": [
+            "Similarity to the previous maps, and to those before training": [
                 "saliency/(map_similarity|similarity_to_start)$"
             ],
             "Spread: gini, entropy": ["saliency/(gini|entropy)$"],

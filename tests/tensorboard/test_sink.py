@@ -471,7 +471,7 @@ def test_descriptions_are_as_short_as_trackers_need_them(tmp_path):
             for value in event.summary.value:
                 said[path.parent.parent.name, value.tag] = value.metadata.summary_description
     assert max(len(text.encode()) for text in said.values()) <= 127
-    assert said["signed", "saliency/contact_sheet"].endswith("for the target at its end.")
+    assert said["signed", "saliency/contact_sheet"].endswith("the end is for the target.")
     evidence = said[tmp_path.name, "saliency_evidence/region/tag"]
     (alert,) = (alert for alert in saliency.alerts if alert.rule == "region/tag")
     assert evidence == f"| {alert.sentence}"[: len(evidence) - 1] + "…"
