@@ -35,7 +35,7 @@ from keras_saliency.rendering.layouts import Line
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
 """The ranges of pixel values that a saved model may expect."""
 
-MIN_PANEL = 224
+MIN_PICTURE_SIDE = 224
 """The longer side of a panel in pixels; smaller pictures are enlarged by an integer factor."""
 
 _MODES = {1: "L", 3: "RGB"}

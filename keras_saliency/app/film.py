@@ -25,7 +25,7 @@ from keras_saliency.rendering.heatmaps import (
 )
 from keras_saliency.rendering.layouts import Line
 
-MIN_FRAME, MIN_CELL = 224, 64
+MIN_FILM_SIDE, MIN_FILMSTRIP_SIDE = 224, 64
 """The longer side of the pictures in an animation and in a filmstrip, in pixels; smaller pictures
 are enlarged."""
 

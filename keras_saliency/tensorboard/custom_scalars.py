@@ -19,7 +19,7 @@ from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG, creat
 
 from keras_saliency.log import tags
 
-TAG = CONFIG_SUMMARY_TAG
+LAYOUT_TAG = CONFIG_SUMMARY_TAG
 """The tag in which TensorBoard looks for a layout, in all runs."""
 
 METADATA = create_summary_metadata()

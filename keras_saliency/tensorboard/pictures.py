@@ -21,11 +21,11 @@ from keras_saliency.rendering.settings import Pictures
 MAX_PROBES = 64
 """The largest number of probes that are drawn, evenly chosen. Metrics use all probes."""
 
-MIN_CELL = 80
+MIN_SHEET_CELL = 80
 """The longer side of the contact sheet's cells in pixels; smaller pictures are enlarged by an
 integer factor."""
 
-MIN_FRAME = 32
+MIN_STRIP_CELL = 32
 """The smallest width of the filmstrip's frames in pixels."""
 
 CAPTION_WIDTH = 200
@@ -174,7 +174,7 @@ class PictureWriter:
         """Small pictures of the mean map and of every probe, with captions; all of one size."""
         first = _heat(self._renderer, mean, self._colormap)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
-        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_CELL))
+        cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
         defects = [map_defect(maps[probe]) for probe in self._chosen]
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [
