@@ -119,7 +119,7 @@ class Encoder:
                 "signed": is_signed,
                 "limits": map_limits,
                 "peaks": limits(full_maps, "epoch"),
-                "said": [map_defect(one) for one in full_maps],
+                "defects": [map_defect(one) for one in full_maps],
             }
         header = {
             "content": "reports",
