@@ -433,7 +433,7 @@ def test_a_fault_in_what_the_tab_gets_costs_neither_training_nor_the_stock_set(t
     odd = {"gini": tf.constant(0.5)}  # the Scalars tab takes it, JSON does not
     maps = images(1, 2, 2)[..., 0]
     sink = ks.TensorBoardSink(tmp_path, ks.ProbeSet(images(1, 2, 2), [0]))
-    with pytest.warns(UserWarning, match="the SALIENCY tab gets no more data, from step 0 on"):
+    with pytest.warns(UserWarning, match="the SALIENCY tab gets no more data from step 0 on"):
         sink.write(report(maps, metrics=odd))
     sink.write(report(maps, step=1))
     sink.close()
