@@ -8,9 +8,16 @@ pytest.register_assert_rewrite("support")
 REQUIRED = "KERAS_SALIENCY_REQUIRE_BROWSER"
 
 
+FIRST_STATES = pytest.StashKey[dict]()
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Marks the tests that use a browser or a server; those that share one stay together."""
+    modules = {item.module for item in items if hasattr(item, "module")}
+    config.stash[FIRST_STATES] = {
+        module: module.RNG.bit_generator.state for module in modules if hasattr(module, "RNG")
+    }
     for item in items:
         fixtures = {*item.fixturenames}
         if "chromium" in fixtures:
@@ -19,6 +26,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker("slow")
         if fixtures & {"chromium", "board"}:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(autouse=True)
+def _same_draws(request):
+    """What a test draws from its module's `RNG` does not depend on the tests before it."""
+    module = getattr(request.node, "module", None)
+    state = request.config.stash[FIRST_STATES].get(module)
+    if state is not None:
+        module.RNG.bit_generator.state = state
 
 
 @pytest.fixture(scope="module", autouse=True)
