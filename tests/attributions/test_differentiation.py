@@ -72,6 +72,7 @@ def maps(monitor):
 # ---------------------------------------------------------------- every method
 
 
+@pytest.mark.slow
 def test_every_method_has_something_to_say(maps):
     assert maps.shape == (len(METHODS), 5, 6, 6)
     assert np.isfinite(maps).all()
@@ -83,6 +84,7 @@ def test_the_same_bytes_at_every_call(monitor, maps):
     assert monitor.trace_count == 1
 
 
+@pytest.mark.slow
 def test_chunks_and_neighbours_do_not_matter(model, maps):
     """Probes one by one, padded chunks of two, and beside others."""
     others = 100 * RNG.normal(size=(3, 6, 6, 2)).astype(np.float32)
@@ -100,6 +102,7 @@ def test_chunks_and_neighbours_do_not_matter(model, maps):
         np.testing.assert_allclose(found[:, :5], maps, rtol=1e-3, atol=1e-5 * scale.max())
 
 
+@pytest.mark.slow
 def test_a_plain_function_gives_what_a_monitor_does(model, maps):
     """The logits by hand, and each method eagerly."""
     logits = keras.Model(model.inputs, model.layers[-1].input)
@@ -142,6 +145,7 @@ def operations(function):
     return [node.op for node in graph.node] + inner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "argument"),
     [

@@ -334,6 +334,7 @@ def peak_bytes(function, *arguments, **how):
     return min(peaks)
 
 
+@pytest.mark.slow
 def test_proposals_hold_their_result_and_little_besides_whatever_the_number_of_probes():
     """One probe's arrays are 1 / 64 of all probes' here."""
     rng = np.random.default_rng(0)

@@ -158,6 +158,7 @@ def test_one_trace():
     assert calls == [False]
 
 
+@pytest.mark.slow
 def test_one_trace_though_compiled_again():
     model = small_net()
     monitor = SaliencyMonitor(model, PROBES)
@@ -181,6 +182,7 @@ def test_explains_the_model_it_was_made_for():
     assert monitor.explains(model)
 
 
+@pytest.mark.slow
 def test_one_more_trace_for_all_interventions():
     calls = []
 

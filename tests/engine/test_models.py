@@ -402,6 +402,7 @@ def ends_in_classes(shape, *body):
     return keras.Sequential([keras.Input(shape), *body, layers.Dense(3, activation="softmax")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "shape", "body"),
     [
@@ -448,6 +449,7 @@ def token_model(**settings):
     )
 
 
+@pytest.mark.slow
 def test_tokens_are_explained_at_their_vectors(tmp_path):
     model = token_model()
     tokens = RNG.integers(0, 9, (3, 6))
@@ -475,6 +477,7 @@ def test_tokens_are_explained_at_their_vectors(tmp_path):
     assert saliency.report.maps.shape == (3, 6)
 
 
+@pytest.mark.slow
 def test_tokens_that_are_masked_have_no_saliency():
     model = keras.Sequential(
         [
@@ -673,6 +676,7 @@ def test_other_precisions(dtype):
         np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance * theirs.max())
 
 
+@pytest.mark.slow
 def test_with_xla_the_maps_are_the_same():
     model = ends_in_classes((8, 8, 3), layers.Conv2D(4, 3, activation="tanh"), layers.Flatten())
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
@@ -711,6 +715,7 @@ def test_models_that_run_eagerly():
 # ---------------------------------------------------------------- the callback
 
 
+@pytest.mark.slow
 def test_two_callbacks_in_one_fit_have_two_names(tmp_path):
     model = two_inputs("list")
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -26,14 +26,13 @@ from support.small_nets import (
     net_with,
 )
 
-pytestmark = pytest.mark.slow  # each test trains a model
-
 
 @pytest.fixture(autouse=True)
 def same_weights():
     keras.utils.set_random_seed(7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_variables_and_random_states_stay(extra):
     model = compiled(net_with(extra), metrics=["accuracy"])
@@ -76,6 +75,7 @@ def test_the_next_random_numbers_stay(extra):
     assert draws(evaluations=1, tests=1) == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_training_is_the_same_with_and_without(extra):
     def trained(observed):

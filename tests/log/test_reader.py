@@ -231,6 +231,7 @@ def test_places_of_tokens_are_where_their_words_stand():
         assert (found == color).all(axis=1).mean() > 0.5  # the rest is ink
 
 
+@pytest.mark.slow
 def test_findings_and_alerts_are_read_back(tmp_path):
     """Of a network that reads a planted tag, interventions and all."""
     saliency = ks.SaliencyCallback(
@@ -261,6 +262,7 @@ def test_findings_and_alerts_are_read_back(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_every_run_below_a_directory_is_read_under_tensorboards_name(tmp_path):
     for name in ("a", "a/b"):
         fit([ks.SaliencyCallback(probes(), log_dir=tmp_path / name, verbose=0)], epochs=1)
@@ -277,6 +279,7 @@ def test_batches_are_told_from_epochs(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_goes_on_in_the_log(tmp_path):
     model = network()
     for first, last in ((0, 2), (2, 4)):
@@ -337,6 +340,7 @@ def test_a_file_damaged_in_its_middle_is_told(tmp_path):
         assert 1 <= len(read_log(tmp_path)["saliency"].reports) < 3
 
 
+@pytest.mark.slow
 def test_metrics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     """A callback after ours ends the training at epoch 4, where tests were not due."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
