@@ -90,6 +90,7 @@ def test_each_epoch_and_the_state_before_are_explained(tmp_path):
     assert saliency.report.step == 2
 
 
+@pytest.mark.slow
 def test_maps_are_compared_with_those_before_training():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     model = network()
@@ -199,6 +200,7 @@ def test_a_stopped_training_is_seen_at_its_end():
     assert saliency.history["step"] == [-1, 0, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("freq", "batches"), [(2, [2, 4, 6]), (3, [3, 6]), ("batch", range(1, 7))])
 def test_update_freq_counts_batches(freq, batches, tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=freq, verbose=0)
@@ -270,6 +272,7 @@ def test_a_layer_changed_between_fits_is_seen():
     )
 
 
+@pytest.mark.slow
 def test_a_configuration_that_holds_arrays_is_compared_too():
     model = network(keras.layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=[1, 1, 1, 1]))
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
@@ -505,6 +508,7 @@ def test_a_function_can_stop_the_training(answer, capsys):
     assert fitted.epoch[-1] == (heard[0].step if answer == "stop" else 5)
 
 
+@pytest.mark.slow
 def test_what_a_function_raises_ends_the_training():
     def on_alert(alert):
         raise RuntimeError("enough")
@@ -670,6 +674,7 @@ def weighing(*weights):
     return learn
 
 
+@pytest.mark.slow
 def test_one_state_of_a_model_is_no_two_in_a_row():
     """Neither at a later epoch nor at the start of the next fit."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
@@ -689,6 +694,7 @@ def test_one_state_of_a_model_is_no_two_in_a_row():
     assert "region/tag" in {alert.rule for alert in saliency.alerts}
 
 
+@pytest.mark.slow
 def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     """No streak, no standing alert and no start of the weights before."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)

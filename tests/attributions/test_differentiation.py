@@ -79,6 +79,7 @@ def test_every_method_has_something_to_say(maps):
     assert (maps.max(axis=(2, 3)) > 0).mean() > 0.8  # some maps of class activation are empty
 
 
+@pytest.mark.slow
 def test_the_same_bytes_at_every_call(monitor, maps):
     np.testing.assert_array_equal(maps_by_method(monitor), maps)
     assert monitor.trace_count == 1
@@ -117,6 +118,7 @@ def test_a_plain_function_gives_what_a_monitor_does(model, maps):
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_no_global_generator_is_drawn_from(model):
     def states():
         generator = keras.src.backend.common.global_state.get_global_attribute(
@@ -173,6 +175,7 @@ def test_the_graph_does_not_grow_with_the_number_of_draws(method, argument):
     assert counts[0] == counts[1]
 
 
+@pytest.mark.slow
 def test_the_graph_of_occlusion_does_not_grow_with_the_number_of_windows():
     def traced(window):
         return tf.function(

@@ -517,6 +517,7 @@ def test_there_are_a_few_examples_of_many_pairs():
 # ---------------------------------------------------------------- the null
 
 
+@pytest.mark.slow
 def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as_it_should():
     """Models that the donor's region throws off the track at random, whatever its class.
 

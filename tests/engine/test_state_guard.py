@@ -55,6 +55,7 @@ def test_variables_and_random_states_stay(extra):
     assert global_states() == states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_the_next_random_numbers_stay(extra):
     def draws(evaluations, tests):

@@ -359,6 +359,7 @@ def test_metrics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed", [{"compute": ks.Compute(reduction="signed")}, {"pictures": ks.Pictures(map_size=4)}]
 )

@@ -115,6 +115,7 @@ def test_large_images_become_jpeg_close_to_the_map(tmp_path):
     assert difference.mean() < 3
 
 
+@pytest.mark.slow
 def test_pictures_survive_the_recording_condition_of_another_callback(tmp_path):
     other = keras.callbacks.TensorBoard(tmp_path, update_freq=7)
     fit([other, ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=6)
@@ -246,6 +247,7 @@ def test_narrow_and_flat_images_have_room_for_their_captions(tmp_path):
         assert pixels(found["saliency_probe/000 class 0"][0][0]).shape[1] >= 200
 
 
+@pytest.mark.slow
 def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=2, verbose=0)
     model = network()
@@ -267,6 +269,7 @@ def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_loop_of_fits_is_one_run_with_one_filmstrip(tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "loop", verbose=0)
     model = network()
