@@ -502,6 +502,7 @@ def reader(vectors):
     return keras.Model([question, answer], layers.Dense(3)(layers.Flatten()(x)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_shared", [True, False])
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad"])
 def test_of_two_token_inputs_the_one_is_explained_that_is_named(is_shared, method):
@@ -519,6 +520,7 @@ def test_of_two_token_inputs_the_one_is_explained_that_is_named(is_shared, metho
         np.testing.assert_allclose(found, factor * expected, rtol=1e-4)  # linear in the vectors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "input_x_gradient"])
 def test_tokens_and_images_in_half_precision_keep_small_gradients(method):
     """The gradients, of 2 ** -27, are below the smallest number of float16, 2 ** -24."""
@@ -629,6 +631,7 @@ def deep(policy, size, depth=3):
     return keras.Sequential([keras.Input((8,)), *body, end])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2.0**-9, 2.0**-4, 1.0, 2.0**4])
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "integrated_gradients"])
 def test_gradients_out_of_the_range_of_float16(size, method):
@@ -654,6 +657,7 @@ def test_the_scale_of_a_probe_is_its_own():
     np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float64"])
 def test_other_precisions(dtype):
     before = keras.config.dtype_policy()
