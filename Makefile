@@ -7,10 +7,10 @@ demo: .venv/demo.stamp
 
 # Linter, type checker and fast tests: in between.
 check: lint
-	.venv/bin/pytest -n 2 --dist loadgroup -m "not slow and not browser"
+	.venv/bin/pytest -n 2 -m "not slow and not browser"
 
 test: lint
-	.venv/bin/pytest -n 2 --dist loadgroup
+	.venv/bin/pytest -n 2
 
 .PHONY: lint
 lint: .venv/dev.stamp

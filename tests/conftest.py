@@ -7,18 +7,44 @@ pytest.register_assert_rewrite("support")
 
 REQUIRED = "KERAS_SALIENCY_REQUIRE_BROWSER"
 
+SHARE_SERVERS = ("tests/plugin/", "tests/tensorboard/test_stock_tabs.py")
+"""Modules whose tests share a browser or a server of TensorBoard."""
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Marks the tests that use a browser or a server; those that share one stay together."""
+FIRST_STATES = pytest.StashKey[dict]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `-n`, a process gets a whole module of those, so that a server is started once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid.partition("::")[0] if nodeid.startswith(SHARE_SERVERS) else nodeid
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Marks the tests that use a browser or a server."""
     for item in items:
-        fixtures = {*item.fixturenames}
-        if "chromium" in fixtures:
+        if "chromium" in item.fixturenames:
             item.add_marker("browser")
-        if "board" in fixtures:
+        if "board" in item.fixturenames:
             item.add_marker("slow")
-        if fixtures & {"chromium", "board"}:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    modules = {item.module for item in items if hasattr(item, "module")}
+    config.stash[FIRST_STATES] = {
+        module: module.RNG.bit_generator.state for module in modules if hasattr(module, "RNG")
+    }
+
+
+@pytest.fixture(autouse=True)
+def _same_draws(request):
+    """What a test draws from its module's `RNG` does not depend on the tests before it."""
+    module = getattr(request.node, "module", None)
+    state = request.config.stash[FIRST_STATES].get(module)
+    if state is not None:
+        module.RNG.bit_generator.state = state
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,8 +14,6 @@ from support.networks import CLASSES, data, fit, network, probes
 from support.planted import SIDE, TAG, linear, tagged_probes, train
 from support.programs import run_program
 
-pytestmark = pytest.mark.slow  # each test trains a model
-
 
 class Noise(keras.layers.Layer):
     """Draws from Keras' global seed generator, in inference too."""
@@ -65,6 +63,7 @@ def trained_on_a_generator(extra, is_built, with_callback, log_dir):
     return [variable.numpy() for variable in variables], drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_built", [True, False])
 @pytest.mark.parametrize("extra", [(), (Noise, Dropout)], ids=["plain", "random"])
 def test_training_is_bit_for_bit_what_it_is_without_the_callback(extra, is_built, tmp_path):
@@ -91,6 +90,7 @@ def test_each_epoch_and_the_state_before_are_explained(tmp_path):
     assert saliency.report.step == 2
 
 
+@pytest.mark.slow
 def test_maps_are_compared_with_those_before_training():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     model = network()
@@ -132,6 +132,7 @@ def test_the_first_report_is_that_of_the_untrained_model():
     np.testing.assert_array_equal(seen[0], untrained)
 
 
+@pytest.mark.slow
 def test_the_model_is_traced_once_over_two_fits_and_a_new_compile():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, update_freq=1, verbose=0)
     model = network()
@@ -155,6 +156,7 @@ def test_the_model_is_traced_once_over_two_fits_and_a_new_compile():
     assert len(traces) == count == 2
 
 
+@pytest.mark.slow
 def test_another_model_is_traced_anew():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     fit([saliency])
@@ -165,6 +167,7 @@ def test_another_model_is_traced_anew():
     )
 
 
+@pytest.mark.slow
 def test_layers_added_between_fits_are_seen():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     model = network()
@@ -197,6 +200,7 @@ def test_a_stopped_training_is_seen_at_its_end():
     assert saliency.history["step"] == [-1, 0, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("freq", "batches"), [(2, [2, 4, 6]), (3, [3, 6]), ("batch", range(1, 7))])
 def test_update_freq_counts_batches(freq, batches, tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=freq, verbose=0)
@@ -206,6 +210,7 @@ def test_update_freq_counts_batches(freq, batches, tmp_path):
     assert saliency.history["step"].count(-1) == 1
 
 
+@pytest.mark.slow
 def test_update_freq_counts_batches_within_one_execution_of_several():
     model = network()
     model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=2)
@@ -248,6 +253,7 @@ def test_batches_are_counted_whatever_the_model_trains_with():
     assert saliency.history["step"] == [-1, 2, 0, 4, 6, 1]
 
 
+@pytest.mark.slow
 def test_a_layer_changed_between_fits_is_seen():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     model = network()
@@ -266,6 +272,7 @@ def test_a_layer_changed_between_fits_is_seen():
     )
 
 
+@pytest.mark.slow
 def test_a_configuration_that_holds_arrays_is_compared_too():
     model = network(keras.layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=[1, 1, 1, 1]))
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
@@ -295,6 +302,7 @@ def test_early_stopping_can_watch_a_metric():
     assert saliency.history["step"] == [-1, 0, 1]  # it stays at 0, so patience ends after epoch 1
 
 
+@pytest.mark.slow
 def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     model = network()
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path)
@@ -413,6 +421,7 @@ print(saliency.history["step"], ["could not be written" in str(w.message) for w 
 # ---------------------------------------------------------------- interventions and alerts
 
 
+@pytest.mark.slow
 def test_a_cue_in_a_named_region_is_caught(capsys):
     heard = []
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=heard.append, verbose=0)
@@ -443,6 +452,7 @@ def test_a_cue_in_a_named_region_is_caught(capsys):
     assert alert.num_probes == 36
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["ignore", "error"])
 def test_an_alert_is_printed_whatever_python_does_with_warnings(action, capsys):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
@@ -454,6 +464,7 @@ def test_an_alert_is_printed_whatever_python_does_with_warnings(action, capsys):
     assert f"saliency: alert: {saliency.alerts[0].sentence}" in printed
 
 
+@pytest.mark.slow
 def test_without_on_alert_alerts_are_in_the_list_alone(capsys):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=None, verbose=0)
     train([saliency], epochs=5)
@@ -461,6 +472,7 @@ def test_without_on_alert_alerts_are_in_the_list_alone(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_without_the_cue_nothing_is_said():
     """Warnings are errors here. The lit pixel is there, and says nothing."""
     told = []
@@ -480,6 +492,7 @@ def test_an_alert_can_stop_the_training():
     assert fitted.epoch[-1] == callback.alerts[0].step < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["stop", "go on", None])
 def test_a_function_can_stop_the_training(answer, capsys):
     heard = []
@@ -495,6 +508,7 @@ def test_a_function_can_stop_the_training(answer, capsys):
     assert fitted.epoch[-1] == (heard[0].step if answer == "stop" else 5)
 
 
+@pytest.mark.slow
 def test_what_a_function_raises_ends_the_training():
     def on_alert(alert):
         raise RuntimeError("enough")
@@ -504,6 +518,7 @@ def test_what_a_function_raises_ends_the_training():
         train([callback], epochs=6)
 
 
+@pytest.mark.slow
 def test_what_is_ignored_is_shown_and_never_raises_an_alert():
     everything = ["region", *(test for test in TESTS if test != "region")]
     saliency = ks.SaliencyCallback(
@@ -520,6 +535,7 @@ def test_what_is_ignored_is_shown_and_never_raises_an_alert():
     assert (verdict.status, verdict.reason) == ("finding", "ignored, as you asked")
 
 
+@pytest.mark.slow
 def test_floors_keep_what_is_usual_quiet():
     usual = dict.fromkeys(["region/tag", *TESTS], 1.0)
     saliency = ks.SaliencyCallback(
@@ -532,6 +548,7 @@ def test_floors_keep_what_is_usual_quiet():
     assert floor == 1.0
 
 
+@pytest.mark.slow
 def test_a_warning_is_printed(capsys):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None)
     train([saliency], model=linear(rate=0.01))  # which stays below an effect of 1
@@ -539,6 +556,7 @@ def test_a_warning_is_printed(capsys):
     assert f"saliency: warning: {saliency.warnings[0].sentence}" in printed
 
 
+@pytest.mark.slow
 def test_interventions_do_not_change_the_training():
     weights = []
     for interventions in (None, "epoch"):
@@ -566,6 +584,7 @@ def steps_tested(saliency):
     return [step for step, effect in zip(*columns, strict=True) if not np.isnan(effect)]
 
 
+@pytest.mark.slow
 def test_tests_are_made_at_epochs_ever_further_apart_and_at_the_last():
     """With a learning rate of 0 nothing moves and nothing fires."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
@@ -592,6 +611,7 @@ def reading_the_tag(weight=1.0):
     return [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
 
 
+@pytest.mark.slow
 def test_a_metric_that_moved_is_tested():
     """At epoch 8, which is not due, the model suddenly knows the tag."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
@@ -612,6 +632,7 @@ def test_a_metric_that_moved_is_tested():
     assert {w.step for w in saliency.warnings if w.rule == "region/tag"} == {8}
 
 
+@pytest.mark.slow
 def test_a_loop_of_fits_of_one_epoch_is_tested_as_one_fit(tmp_path):
     """Nothing moves and nothing fires: evaluations 0, 1, 2, 3, 4, 6, 8 and 11 are due."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
@@ -629,6 +650,7 @@ def test_a_loop_of_fits_of_one_epoch_is_tested_as_one_fit(tmp_path):
         np.testing.assert_allclose(saliency.history[name], one_fit.history[name], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_last_epoch_that_a_later_callback_made_the_last_is_tested():
     saliency = ks.SaliencyCallback(tagged_probes(cue=False), log_dir=None, verbose=0)
     stop = keras.callbacks.LambdaCallback(
@@ -652,6 +674,7 @@ def weighing(*weights):
     return learn
 
 
+@pytest.mark.slow
 def test_one_state_of_a_model_is_no_two_in_a_row():
     """Neither at a later epoch nor at the start of the next fit."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
@@ -671,6 +694,7 @@ def test_one_state_of_a_model_is_no_two_in_a_row():
     assert "region/tag" in {alert.rule for alert in saliency.alerts}
 
 
+@pytest.mark.slow
 def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     """No streak, no standing alert and no start of the weights before."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)

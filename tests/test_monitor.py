@@ -190,6 +190,7 @@ def corner_net(activation="softmax"):
     return model
 
 
+@pytest.mark.slow
 def test_interventions_are_those_of_the_pure_function_asked_by_predict():
     model = corner_net()
     settings = Interventions(seed=3)
@@ -238,6 +239,7 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 30])
 def test_the_batch_size_changes_no_effect(batch_size):
     model = corner_net()
@@ -465,6 +467,7 @@ def everything_in(report):
     return json.dumps(content, sort_keys=True), report.maps.tobytes()
 
 
+@pytest.mark.slow
 def test_a_custom_loop_writes_the_log_that_fit_writes(tmp_path):
     images, labels = planted(cue=True)
     epochs, batch = 5, 24
@@ -500,6 +503,7 @@ def test_a_custom_loop_writes_the_log_that_fit_writes(tmp_path):
     assert [step for step, _ in monitor.state.effects] == [step for step, _ in saliency.effects]
 
 
+@pytest.mark.slow
 def test_a_state_read_back_goes_on_as_if_nothing_had_happened():
     """The weights of the corner are 0, 2, 4 | 5, 0, 0, 0; it is written and read back at the bar.
 

@@ -97,6 +97,7 @@ def test_a_model_that_rescales_takes_0_to_255(tmp_path, image):
     np.testing.assert_allclose(left[:224].astype(int), right[:224], atol=1)
 
 
+@pytest.mark.slow
 def test_explain_by_the_name_of_an_application(tmp_path, image, capsys):
     out = tmp_path / "heatmap.png"
     arguments = ["explain", "--model", "mobilenetv2", "--weights", "none", "--image", str(image)]
@@ -115,6 +116,7 @@ def test_an_application_is_fed_by_its_own_preprocessing():
     np.testing.assert_array_equal(fed.ravel(), [-1, 0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The class names of ImageNet")  # a download
 def test_weights_come_from_a_file(tmp_path, image, capsys):
     weights = tmp_path / "mine.weights.h5"

@@ -72,17 +72,20 @@ def maps(monitor):
 # ---------------------------------------------------------------- every method
 
 
+@pytest.mark.slow
 def test_every_method_has_something_to_say(maps):
     assert maps.shape == (len(METHODS), 5, 6, 6)
     assert np.isfinite(maps).all()
     assert (maps.max(axis=(2, 3)) > 0).mean() > 0.8  # some maps of class activation are empty
 
 
+@pytest.mark.slow
 def test_the_same_bytes_at_every_call(monitor, maps):
     np.testing.assert_array_equal(maps_by_method(monitor), maps)
     assert monitor.trace_count == 1
 
 
+@pytest.mark.slow
 def test_chunks_and_neighbours_do_not_matter(model, maps):
     """Probes one by one, padded chunks of two, and beside others."""
     others = 100 * RNG.normal(size=(3, 6, 6, 2)).astype(np.float32)
@@ -100,6 +103,7 @@ def test_chunks_and_neighbours_do_not_matter(model, maps):
         np.testing.assert_allclose(found[:, :5], maps, rtol=1e-3, atol=1e-5 * scale.max())
 
 
+@pytest.mark.slow
 def test_a_plain_function_gives_what_a_monitor_does(model, maps):
     """The logits by hand, and each method eagerly."""
     logits = keras.Model(model.inputs, model.layers[-1].input)
@@ -114,6 +118,7 @@ def test_a_plain_function_gives_what_a_monitor_does(model, maps):
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_no_global_generator_is_drawn_from(model):
     def states():
         generator = keras.src.backend.common.global_state.get_global_attribute(
@@ -142,6 +147,7 @@ def operations(function):
     return [node.op for node in graph.node] + inner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "argument"),
     [
@@ -169,6 +175,7 @@ def test_the_graph_does_not_grow_with_the_number_of_draws(method, argument):
     assert counts[0] == counts[1]
 
 
+@pytest.mark.slow
 def test_the_graph_of_occlusion_does_not_grow_with_the_number_of_windows():
     def traced(window):
         return tf.function(

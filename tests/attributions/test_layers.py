@@ -285,6 +285,7 @@ def subclassed_model():
     return set_weights(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [grad_cam, hires_cam])
 @pytest.mark.parametrize("model", [nested_model, subclassed_model])
 @pytest.mark.parametrize("layer", [None, "seen"])
@@ -354,6 +355,7 @@ def moving_model():
     return set_weights(keras.Sequential([keras.Input((2, 8, 6)), *parts]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", CAMS)
 @pytest.mark.parametrize("model", [front_model, moving_model])
 @pytest.mark.parametrize("layer", [None, "seen"])

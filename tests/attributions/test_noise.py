@@ -95,6 +95,7 @@ def test_another_seed_is_other_noise_and_the_same_seed_the_same(run):
     assert (first != other).all()
 
 
+@pytest.mark.slow
 def test_compiled_is_as_eager():
     inputs = tf.constant(X)
     for method in (smoothgrad, vargrad):

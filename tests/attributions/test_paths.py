@@ -358,6 +358,7 @@ def test_places_are_spread_evenly_and_at_random():
     assert (starts != other[0]).any()
 
 
+@pytest.mark.slow
 def test_it_sums_about_to_the_score_less_the_backgrounds(run):
     others = np.random.default_rng(0).normal(size=(8, 4))
     found = run(expected_gradients, wavy, background=others, num_samples=1024)

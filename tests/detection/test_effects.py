@@ -186,6 +186,7 @@ def test_scale_and_silent_probes_do_not_change_it():
     assert with_zeros == pytest.approx(sign_flip_p_value(values), abs=0.02)  # by other flips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [24, 40])
 @pytest.mark.parametrize("kind", ["continuous", "of four donors"])
 def test_under_the_null_p_values_are_as_small_as_they_say(size, kind):
@@ -516,6 +517,7 @@ def test_there_are_a_few_examples_of_many_pairs():
 # ---------------------------------------------------------------- the null
 
 
+@pytest.mark.slow
 def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as_it_should():
     """Models that the donor's region throws off the track at random, whatever its class.
 
@@ -549,6 +551,7 @@ def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as
     assert np.mean(effects) == pytest.approx(0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_what_other_donors_might_have_carried_is_no_evidence():
     """Models that read a region, whose content is drawn for each probe, not by class.
 

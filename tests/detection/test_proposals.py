@@ -319,15 +319,22 @@ def test_there_is_no_elsewhere_for_what_is_nearly_everything():
 
 
 def peak_bytes(function, *arguments, **how):
-    """The most that a call holds at once, its result included."""
-    tracemalloc.start()
-    try:
-        function(*arguments, **how)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    """The most that a call holds at once, its result included.
+
+    The least of three measurements: other threads may allocate memory at the same time.
+    """
+    peaks = []
+    for _ in range(3):
+        tracemalloc.start()
+        try:
+            function(*arguments, **how)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    return min(peaks)
 
 
+@pytest.mark.slow
 def test_proposals_hold_their_result_and_little_besides_whatever_the_number_of_probes():
     """One probe's arrays are 1 / 64 of all probes' here."""
     rng = np.random.default_rng(0)

@@ -74,6 +74,7 @@ def one_by_one():
     return model, [SaliencyMonitor(model, probe).evaluate(step=0) for probe in singles]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 7, 32])
 def test_a_batch_equals_its_probes_one_by_one(one_by_one, batch_size):
     model, singles = one_by_one
@@ -92,6 +93,7 @@ def test_a_batch_equals_its_probes_one_by_one(one_by_one, batch_size):
         assert together.targets[i] == alone.targets[0]
 
 
+@pytest.mark.slow
 def test_chunks_are_few_and_even_and_never_pass_the_batch_size():
     sizes = []
 
@@ -158,6 +160,7 @@ def test_one_trace():
     assert calls == [False]
 
 
+@pytest.mark.slow
 def test_one_trace_though_compiled_again():
     model = small_net()
     monitor = SaliencyMonitor(model, PROBES)
@@ -181,6 +184,7 @@ def test_explains_the_model_it_was_made_for():
     assert monitor.explains(model)
 
 
+@pytest.mark.slow
 def test_one_more_trace_for_all_interventions():
     calls = []
 

@@ -402,6 +402,7 @@ def ends_in_classes(shape, *body):
     return keras.Sequential([keras.Input(shape), *body, layers.Dense(3, activation="softmax")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "shape", "body"),
     [
@@ -448,6 +449,7 @@ def token_model(**settings):
     )
 
 
+@pytest.mark.slow
 def test_tokens_are_explained_at_their_vectors(tmp_path):
     model = token_model()
     tokens = RNG.integers(0, 9, (3, 6))
@@ -475,6 +477,7 @@ def test_tokens_are_explained_at_their_vectors(tmp_path):
     assert saliency.report.maps.shape == (3, 6)
 
 
+@pytest.mark.slow
 def test_tokens_that_are_masked_have_no_saliency():
     model = keras.Sequential(
         [
@@ -499,6 +502,7 @@ def reader(vectors):
     return keras.Model([question, answer], layers.Dense(3)(layers.Flatten()(x)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_shared", [True, False])
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad"])
 def test_of_two_token_inputs_the_one_is_explained_that_is_named(is_shared, method):
@@ -516,6 +520,7 @@ def test_of_two_token_inputs_the_one_is_explained_that_is_named(is_shared, metho
         np.testing.assert_allclose(found, factor * expected, rtol=1e-4)  # linear in the vectors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "input_x_gradient"])
 def test_tokens_and_images_in_half_precision_keep_small_gradients(method):
     """The gradients, of 2 ** -27, are below the smallest number of float16, 2 ** -24."""
@@ -626,6 +631,7 @@ def deep(policy, size, depth=3):
     return keras.Sequential([keras.Input((8,)), *body, end])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2.0**-9, 2.0**-4, 1.0, 2.0**4])
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "integrated_gradients"])
 def test_gradients_out_of_the_range_of_float16(size, method):
@@ -651,6 +657,7 @@ def test_the_scale_of_a_probe_is_its_own():
     np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float64"])
 def test_other_precisions(dtype):
     before = keras.config.dtype_policy()
@@ -673,6 +680,7 @@ def test_other_precisions(dtype):
         np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance * theirs.max())
 
 
+@pytest.mark.slow
 def test_with_xla_the_maps_are_the_same():
     model = ends_in_classes((8, 8, 3), layers.Conv2D(4, 3, activation="tanh"), layers.Flatten())
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
@@ -711,6 +719,7 @@ def test_models_that_run_eagerly():
 # ---------------------------------------------------------------- the callback
 
 
+@pytest.mark.slow
 def test_two_callbacks_in_one_fit_have_two_names(tmp_path):
     model = two_inputs("list")
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

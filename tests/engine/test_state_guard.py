@@ -26,14 +26,13 @@ from support.small_nets import (
     net_with,
 )
 
-pytestmark = pytest.mark.slow  # each test trains a model
-
 
 @pytest.fixture(autouse=True)
 def same_weights():
     keras.utils.set_random_seed(7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_variables_and_random_states_stay(extra):
     model = compiled(net_with(extra), metrics=["accuracy"])
@@ -44,30 +43,40 @@ def test_variables_and_random_states_stay(extra):
     random.seed(1)
     np.random.seed(2)
     values, states = [v.numpy().tobytes() for v in variables], global_states()
-    monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
+    monitor = SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=16))
     for step in range(3):
-        monitor.evaluate(step)
+        report = monitor.evaluate(step)
+    assert [v.numpy().tobytes() for v in variables] == values
+    assert global_states() == states
+    for _ in range(2):
+        monitor.intervene(report)
     assert [v.numpy().tobytes() for v in variables] == values
     assert [variable.path for variable in model.variables] == names
     assert global_states() == states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_the_next_random_numbers_stay(extra):
-    def draws(observed):
+    def draws(evaluations, tests):
         keras.backend.clear_session()
         keras.utils.set_random_seed(3)
         tf.random.get_global_generator().reset_from_seed(4)
         model = net_with(extra)
-        if observed:
-            monitor = SaliencyMonitor(model, PROBES, compute=Compute(batch_size=3))
-            monitor.evaluate(step=0)
-            monitor.evaluate(step=1)
+        if evaluations:
+            monitor = SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=16))
+        for step in range(evaluations):
+            report = monitor.evaluate(step)
+        for _ in range(tests):
+            monitor.intervene(report)
         return next_draws()
 
-    assert draws(True) == draws(False)
+    alone = draws(evaluations=0, tests=0)
+    assert draws(evaluations=2, tests=0) == alone
+    assert draws(evaluations=1, tests=1) == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_training_is_the_same_with_and_without(extra):
     def trained(observed):
@@ -158,37 +167,6 @@ def test_the_noise_is_there(extra):
     noisy.layers[-2].set_weights(quiet.layers[-2].get_weights())
     scores = [SaliencyMonitor(model, PROBES).evaluate(step=0).scores for model in (quiet, noisy)]
     assert np.abs(scores[0] - scores[1]).mean() > 0.1  # noise as large as the images
-
-
-@pytest.mark.parametrize("extra", EXTRAS)
-def test_interventions_leave_variables_and_random_states(extra):
-    model = compiled(net_with(extra), metrics=["accuracy"])
-    model.fit(IMAGES, TARGETS, batch_size=4, verbose=0)
-    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    random.seed(1)
-    np.random.seed(2)
-    monitor = SaliencyMonitor(model, MANY_PROBES, compute=Compute(batch_size=16))
-    report = monitor.evaluate(0)
-    values, states = [v.numpy().tobytes() for v in variables], global_states()
-    for _ in range(2):
-        monitor.intervene(report)
-    assert [v.numpy().tobytes() for v in variables] == values
-    assert global_states() == states
-
-
-@pytest.mark.parametrize("extra", EXTRAS)
-def test_interventions_leave_the_next_random_numbers(extra):
-    def draws(tested):
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(3)
-        tf.random.get_global_generator().reset_from_seed(4)
-        monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, compute=Compute(batch_size=16))
-        report = monitor.evaluate(step=0)
-        if tested:
-            monitor.intervene(report)
-        return next_draws()
-
-    assert draws(True) == draws(False)
 
 
 @pytest.mark.parametrize("extra", [UnseededNoise, OwnNoise])

@@ -32,6 +32,14 @@ def assert_alike(read, kept, error):
     assert (np.abs(read - kept) <= error * ends * (1 + 1e-5)).all()
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The log of a training of two epochs; tests that change one copy it."""
+    log_dir = tmp_path_factory.mktemp("trained")
+    fit([ks.SaliencyCallback(probes(), log_dir=log_dir, verbose=0)])
+    return log_dir
+
+
 def test_a_training_is_read_back(tmp_path):
     saliency = ks.SaliencyCallback(
         probes(), log_dir=tmp_path, method=["gradient", "smoothgrad"], verbose=0
@@ -231,6 +239,7 @@ def test_places_of_tokens_are_where_their_words_stand():
         assert (found == color).all(axis=1).mean() > 0.5  # the rest is ink
 
 
+@pytest.mark.slow
 def test_findings_and_alerts_are_read_back(tmp_path):
     """Of a network that reads a planted tag, interventions and all."""
     saliency = ks.SaliencyCallback(
@@ -261,6 +270,7 @@ def test_findings_and_alerts_are_read_back(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_every_run_below_a_directory_is_read_under_tensorboards_name(tmp_path):
     for name in ("a", "a/b"):
         fit([ks.SaliencyCallback(probes(), log_dir=tmp_path / name, verbose=0)], epochs=1)
@@ -277,6 +287,7 @@ def test_batches_are_told_from_epochs(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_goes_on_in_the_log(tmp_path):
     model = network()
     for first, last in ((0, 2), (2, 4)):
@@ -318,8 +329,8 @@ def test_a_log_dir_that_is_none_is_refused(tmp_path):
         read_log(3)
 
 
-def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
+def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path, trained):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (path,) = (tmp_path / "saliency").glob("*tfevents*")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -329,8 +340,8 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     assert log.reports[0].step == -1
 
 
-def test_a_file_damaged_in_its_middle_is_told(tmp_path):
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
+def test_a_file_damaged_in_its_middle_is_told(tmp_path, trained):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (path,) = (tmp_path / "saliency").glob("*tfevents*")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
@@ -339,6 +350,7 @@ def test_a_file_damaged_in_its_middle_is_told(tmp_path):
         assert 1 <= len(read_log(tmp_path)["saliency"].reports) < 3
 
 
+@pytest.mark.slow
 def test_metrics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     """A callback after ours ends the training at epoch 4, where tests were not due."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
@@ -357,6 +369,7 @@ def test_metrics_of_tests_that_came_after_their_report_are_in_it(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed", [{"compute": ks.Compute(reduction="signed")}, {"pictures": ks.Pictures(map_size=4)}]
 )
@@ -457,17 +470,17 @@ def header_of(log_dir, tag):
         ([], "its header is not valid JSON"),
     ],
 )
-def test_a_broken_step_is_told_and_the_others_are_read(blobs, said, tmp_path):
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=1)
+def test_a_broken_step_is_told_and_the_others_are_read(blobs, said, tmp_path, trained):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     write_blobs(tmp_path / "saliency", tags.REPORTS, 7, blobs)
     log = read_log(tmp_path)["saliency"]
-    assert [one.step for one in log.reports] == [-1, 0]
+    assert [one.step for one in log.reports] == [-1, 0, 1]
     (problem,) = log.problems
     assert problem.startswith(f"saliency, step 7: {said}")
 
 
-def test_a_run_without_readable_probes_is_left_out_if_others_can_be_read(tmp_path):
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=1)
+def test_a_run_without_readable_probes_is_left_out_if_others_can_be_read(tmp_path, trained):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     write_blobs(tmp_path / "broken", tags.PROBES, 0, [b"{}"])
     assert list(read_log(tmp_path)) == ["saliency"]
     shutil.rmtree(tmp_path / "saliency")
@@ -494,18 +507,17 @@ def test_the_colours_of_the_tab_are_matplotlibs(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_log_read_in_another_process_says_the_same(tmp_path):
+def test_a_log_read_in_another_process_says_the_same(trained):
     """Nothing of the process that wrote it is needed."""
-    fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=1)
     code = (
         "import sys, keras_saliency as ks\n"
         "log = ks.read_log(sys.argv[1])['saliency']\n"
         "print(log.reports[-1].maps.sum())"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, trained], capture_output=True, text=True, check=True
     )
-    here = read_log(tmp_path)["saliency"].reports[-1].maps.sum()
+    here = read_log(trained)["saliency"].reports[-1].maps.sum()
     assert float(ran.stdout) == pytest.approx(float(here))
 
 

@@ -85,6 +85,7 @@ def test_a_hard_class_is_no_gap():
     assert group_gap_p_value(targets == 0, targets, np.zeros(40, int)) == 0.0001
 
 
+@pytest.mark.slow
 def test_without_effect_the_p_value_is_rarely_small():
     rng = np.random.default_rng(0)
     targets, groups = np.arange(48) % 4, np.arange(48) // 4 % 3

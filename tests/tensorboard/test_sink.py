@@ -15,8 +15,6 @@ from support.networks import CLASSES, fit, network, probes
 from support.planted import TAG, Teacher, linear, tagged_probes, train
 from support.programs import run_program
 
-pytestmark = pytest.mark.slow  # each test trains a model
-
 SCALARS = {
     f"saliency/{name}"
     for name in (
@@ -117,6 +115,7 @@ def test_large_images_become_jpeg_close_to_the_map(tmp_path):
     assert difference.mean() < 3
 
 
+@pytest.mark.slow
 def test_pictures_survive_the_recording_condition_of_another_callback(tmp_path):
     other = keras.callbacks.TensorBoard(tmp_path, update_freq=7)
     fit([other, ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=6)
@@ -124,6 +123,7 @@ def test_pictures_survive_the_recording_condition_of_another_callback(tmp_path):
     assert not any("saliency" in tag for tag in events(tmp_path / "train"))
 
 
+@pytest.mark.slow
 def test_a_resumed_training_goes_on_in_the_same_run(tmp_path):
     model = network()
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], model=model)
@@ -134,6 +134,7 @@ def test_a_resumed_training_goes_on_in_the_same_run(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
 
 
+@pytest.mark.slow
 def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
     class Crash(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -154,6 +155,7 @@ def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["saliency"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:saliency. two callbacks")  # of one run, to be told apart
 def test_another_subject_does_not_go_on_in_a_run(tmp_path):
     model = network()
@@ -173,6 +175,7 @@ def test_another_subject_does_not_go_on_in_a_run(tmp_path):
     assert steps(tmp_path / "saliency_3")["saliency/filmstrip"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_batches_that_are_trained_on_again_get_a_run_of_their_own(tmp_path):
     for _ in range(2):
         saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=3, verbose=0)
@@ -244,6 +247,7 @@ def test_narrow_and_flat_images_have_room_for_their_captions(tmp_path):
         assert pixels(found["saliency_probe/000 class 0"][0][0]).shape[1] >= 200
 
 
+@pytest.mark.slow
 def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, update_freq=2, verbose=0)
     model = network()
@@ -265,6 +269,7 @@ def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_loop_of_fits_is_one_run_with_one_filmstrip(tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "loop", verbose=0)
     model = network()
@@ -333,6 +338,7 @@ def scalars(by_step):
     return {step: float(tf.make_ndarray(tensor)) for step, (tensor,) in by_step.items()}
 
 
+@pytest.mark.slow
 def test_a_rule_s_curve_is_0_and_then_1(tmp_path):
     saliency, found = caught(tmp_path)
     assert scalars(found["saliency_alert/region/tag"]) == {-1: 0, 0: 0, 1: 0, 2: 1, 3: 1}
@@ -350,6 +356,7 @@ def test_a_rule_s_curve_is_0_and_then_1(tmp_path):
     assert scalars(found["saliency/effect/region/tag"])[2] == 1
 
 
+@pytest.mark.slow
 def test_the_table_tells_every_test_in_words(tmp_path):
     saliency, found = caught(tmp_path)
     texts = {
@@ -380,6 +387,7 @@ def test_the_table_tells_every_test_in_words(tmp_path):
     assert sum(line.startswith("| ") for line in texts[3].split("\n")) == len(tests) + 2
 
 
+@pytest.mark.slow
 def test_the_evidence_shows_the_donor_s_region_in_the_recipient(tmp_path):
     saliency, found = caught(tmp_path)
     assert list(found["saliency_evidence/region/tag"]) == [1, 2]  # the warning and the alert
@@ -406,6 +414,7 @@ def test_the_evidence_shows_the_donor_s_region_in_the_recipient(tmp_path):
         assert np.abs(images[example.recipient][TAG] - made[TAG]).max() > 5
 
 
+@pytest.mark.slow
 def test_findings_of_an_epoch_that_a_later_callback_made_the_last(tmp_path):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
     stop = keras.callbacks.LambdaCallback(
@@ -422,6 +431,7 @@ def test_findings_of_an_epoch_that_a_later_callback_made_the_last(tmp_path):
     assert list(found["saliency/gini"]) == every
 
 
+@pytest.mark.slow
 def test_epochs_without_tests_have_no_findings(tmp_path):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
     train([saliency], epochs=9, model=linear(rate=0.0))
@@ -433,6 +443,7 @@ def test_epochs_without_tests_have_no_findings(tmp_path):
     assert not any(tag.startswith("saliency_evidence") for tag in found)
 
 
+@pytest.mark.slow
 def test_groups_alert_without_a_picture(tmp_path):
     """There is nothing to exchange, so nothing to show; the rest is written, training goes on."""
     named = tagged_probes()
@@ -455,6 +466,7 @@ def test_groups_alert_without_a_picture(tmp_path):
     assert shown == {f"saliency_evidence/{rule}" for rule in told - {"groups"}}
 
 
+@pytest.mark.slow
 def test_descriptions_are_as_short_as_trackers_need_them(tmp_path):
     """The length of a field of 128 bytes and on is no UTF-8, as which ClearML reads it."""
     saliency, _ = caught(tmp_path)
