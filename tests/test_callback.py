@@ -181,6 +181,7 @@ def test_layers_added_between_fits_are_seen():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("freq", "epochs", "steps"),
     [(2, 5, [-1, 0, 2, 4]), (2, 4, [-1, 0, 2, 3]), (10, 3, [-1, 0, 2]), (1, 1, [-1, 0])],
@@ -391,6 +392,7 @@ def test_a_log_dir_that_is_a_file_is_refused(tmp_path):
             ks.SaliencyCallback(probes(), log_dir=log_dir)
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_warns_once_and_training_goes_on(tmp_path):
     (tmp_path / "saliency").write_text("a file where the run's directory would be")
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
@@ -486,6 +488,7 @@ def test_without_the_cue_nothing_is_said():
     assert saliency.report.interventions.blocked_because == ""
 
 
+@pytest.mark.slow
 def test_an_alert_can_stop_the_training():
     callback = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0, on_alert="stop")
     fitted = train([callback], epochs=30)
@@ -596,6 +599,7 @@ def test_tests_are_made_at_epochs_ever_further_apart_and_at_the_last():
     assert {len(column) for column in saliency.history.values()} == {15}
 
 
+@pytest.mark.slow
 def test_tests_at_every_epoch():
     saliency = ks.SaliencyCallback(
         tagged_probes(), log_dir=None, interventions="epoch", saliency_freq=2, verbose=0

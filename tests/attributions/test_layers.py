@@ -172,6 +172,7 @@ def at_layer(method, seen, slopes, size):
     return explained(tf.zeros((len(seen), *size, 1))).numpy()[..., 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", CAMS)
 @pytest.mark.parametrize("power", [-60, 60])
 def test_values_and_gradients_of_any_size(method, power):

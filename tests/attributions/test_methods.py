@@ -186,6 +186,7 @@ def test_a_flat_score_has_the_gradient_zero():
     assert report.metrics["dead_maps"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", [name for name in METHODS if "gra" in name and "cam" not in name]
 )

@@ -55,6 +55,7 @@ def linear(weights):
     return score
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "settings", "sides", "starts"),
     [

@@ -111,6 +111,7 @@ def test_several_baselines_are_averaged(run):
     assert not np.allclose(each[0], each[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [-100, 100])
 def test_the_scores_scale_is_the_maps_scale(exponent):
     inputs = tf.constant(X, tf.float32)
@@ -164,6 +165,7 @@ def network():
     return keras.Sequential([keras.Input((4, 5, 2)), *parts, layers.Flatten(), layers.Dense(2)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["midpoint", "gauss_legendre"])
 @pytest.mark.parametrize("start", [0.0, 0.4])
 def test_of_a_network_it_is_scipys_quadrature_of_the_gradients(network, rule, start):
@@ -223,6 +225,7 @@ def test_the_completeness_gap_knows_the_baseline():
 # ---------------------------------------------------------------- baselines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("baseline", "expected"),
     [
@@ -398,6 +401,7 @@ def test_backgrounds_that_are_refused(settings, error, message):
 # ---------------------------------------------------------------- both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [integrated_gradients, expected_gradients])
 def test_a_batch_is_its_inputs_one_by_one(run, method):
     settings = {"background": X[:2]} if method is expected_gradients else {"baseline": 0.1}

@@ -134,6 +134,7 @@ def test_an_inferring_subclassed_model_that_draws_unseeded_trains_the_same():
     assert trained(True) == trained(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 @pytest.mark.parametrize("batch_size", [3, 32])
 def test_the_same_evaluation_twice_gives_the_same_bytes(extra, batch_size):
@@ -146,6 +147,7 @@ def test_the_same_evaluation_twice_gives_the_same_bytes(extra, batch_size):
     assert contents(monitor.evaluate(step=0)) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [UnseededNoise, OwnNoise])
 def test_the_same_noise_after_training_went_on(extra):
     """Training moves the seed generators; with a learning rate of 0 it moves nothing else."""
@@ -158,6 +160,7 @@ def test_the_same_noise_after_training_went_on(extra):
     assert contents(monitor.evaluate(step=0)) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", NOISES)
 def test_the_noise_is_there(extra):
     """Else the tests above would show nothing."""
@@ -169,6 +172,7 @@ def test_the_noise_is_there(extra):
     assert np.abs(scores[0] - scores[1]).mean() > 0.1  # noise as large as the images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [UnseededNoise, OwnNoise])
 def test_the_same_interventions_twice_find_the_same(extra):
     monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, compute=Compute(batch_size=16))

@@ -431,6 +431,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_probes", [1, 3])
 @pytest.mark.parametrize(("kind", "shape"), SHAPES)
 def test_every_kind_can_be_drawn(kind, shape, num_probes):
