@@ -9,8 +9,9 @@ demo: .venv/demo.stamp
 check: lint
 	.venv/bin/pytest -n 2 -m "not slow and not browser"
 
+# Everything. Three processes keep two cores busy while tests wait for servers and the browser.
 test: lint
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 3
 
 .PHONY: lint
 lint: .venv/dev.stamp
