@@ -134,7 +134,9 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.method = method
         self.score = checked_score(score)
         self.saliency_freq = check_positive_int(
-            "saliency_freq", saliency_freq, hint="It counts epochs; 1 is every epoch."
+            "saliency_freq",
+            saliency_freq,
+            hint="Pass the number of epochs between evaluations; 1 evaluates at every epoch.",
         )
         self.update_freq = check_update_freq(update_freq)
         self.interventions = checked_interventions(interventions)
@@ -239,7 +241,10 @@ class SaliencyCallback(keras.callbacks.Callback):
                 metrics["alert"] = float(any(verdict.active for verdict in tested.verdicts))
             keyed = {tags.log_key(name, self.name): value for name, value in metrics.items()}
             if logs.keys() & keyed:
-                text = f"saliency: two callbacks have the name {self.name!r}; give one another name"
+                text = (
+                    f"saliency: two callbacks have the name {self.name!r}; pass a different name= "
+                    "to one of them"
+                )
                 warnings.warn(text, stacklevel=2)
             logs.update(keyed)
 
@@ -330,8 +335,8 @@ class SaliencyCallback(keras.callbacks.Callback):
                 self._has_warned = True
                 warnings.warn(
                     f"saliency: step {report.step} could not be written to {self.log_dir}: "
-                    f"{error}. Training goes on and later steps are tried again; all numbers are "
-                    "in SaliencyCallback.history.",
+                    f"{error}. Training goes on, and later steps will still be written if "
+                    "possible; all numbers are in SaliencyCallback.history.",
                     stacklevel=2,
                 )
         return sink.run

@@ -169,8 +169,8 @@ class SaliencyMonitor:
         latest = self.state.latest.get(EPOCH)
         if latest is None or latest.step != report.step or not latest.is_same_state(report):
             raise ValueError(
-                "report: expected the latest report of this monitor, which evaluate returns, "
-                f"received another one (of step {report.step})."
+                "report: expected the latest report of this monitor, as returned by "
+                f"evaluate, received a different one (of step {report.step})."
             )
         settings = self.interventions or Interventions()
         tested = self.state.tested
@@ -366,7 +366,7 @@ class SaliencyMonitor:
         if (targets < 0).any():
             raise ValueError(
                 "targets: expected a class per probe, since this model's outputs give no "
-                "prediction that could take its place. Give targets to the ProbeSet."
+                "prediction that could take its place. Pass targets to the ProbeSet."
             )
         if explainer.head is not None and scores.known(self.score.score) is not None:
             units = explainer.head.outputs.shape[-1]

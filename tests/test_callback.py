@@ -535,7 +535,7 @@ def test_what_is_ignored_is_shown_and_never_raises_an_alert():
     verdicts = {verdict.effect.test: verdict for verdict in saliency.report.verdicts}
     verdict = verdicts["region/tag"]
     assert verdict.effect.effect > 0.3
-    assert (verdict.status, verdict.reason) == ("finding", "ignored, as you asked")
+    assert (verdict.status, verdict.reason) == ("finding", "ignored, as set by ignore=")
 
 
 @pytest.mark.slow

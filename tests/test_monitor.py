@@ -148,7 +148,7 @@ def test_without_targets_and_without_classes():
     monitor = SaliencyMonitor(
         model, ProbeSet(IMAGES), score=lambda outputs, targets: outputs[:, 0, 0, 0]
     )
-    with pytest.raises(ValueError, match="targets: .*Give targets to the ProbeSet"):
+    with pytest.raises(ValueError, match="targets: .*Pass targets to the ProbeSet"):
         monitor.evaluate(step=0)
 
 

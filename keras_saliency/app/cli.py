@@ -307,7 +307,7 @@ def _report(options: argparse.Namespace) -> None:
     if not out.absolute().parent.is_dir():
         raise ValueError(f"--out: the directory {out.parent} does not exist.")
     if options.steps is not None:
-        check_positive_int("--steps", options.steps, hint="It is the number of steps to keep.")
+        check_positive_int("--steps", options.steps, hint="Pass the number of steps to keep.")
     if not draws:
         out.write_text(page(options.log_dir, max_steps=options.steps), "utf-8")
         print(f"{out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser.")

@@ -16,7 +16,7 @@ from typing import Any
 from keras_saliency.data.blocks import evenly
 from keras_saliency.data.checks import check_positive_int
 from keras_saliency.log import tags
-from keras_saliency.log.blobs import BlobError, read_header
+from keras_saliency.log.headers import BlobError, as_sentence, read_header
 from keras_saliency.log.reader import Blobs, read_blobs
 
 STATIC = Path(__file__).parents[1] / "plugin" / "static"
@@ -83,7 +83,7 @@ def show(log_dir: str | Path, *, max_steps: int | None = None, height: int = 800
         TypeError: `log_dir` is not a path.
         ValueError: `log_dir` is not a directory, or has no log of `SaliencyCallback`.
     """
-    check_positive_int("height", height, hint="It is a number of pixels.")
+    check_positive_int("height", height, hint="Pass a number of pixels.")
     return Viewer(page(log_dir, max_steps=max_steps), height)
 
 
@@ -103,7 +103,7 @@ def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
         ValueError: `log_dir` is not a directory, or has no log of `SaliencyCallback`.
     """
     if max_steps is not None:
-        check_positive_int("max_steps", max_steps, hint="It is the number of steps to keep.")
+        check_positive_int("max_steps", max_steps, hint="Pass the number of steps to keep.")
     runs = read_blobs(log_dir)
     if not runs:
         raise ValueError(
@@ -196,8 +196,7 @@ def _header(blobs: list[bytes]) -> dict[str, Any]:
     try:
         return {"header": read_header(blobs[0] if blobs else b"")}
     except BlobError as error:
-        sentence = str(error)
-        return {"error": f"{sentence[0].upper()}{sentence[1:]}."}
+        return {"error": as_sentence(error)}
 
 
 def _thinned(blobs: Blobs, max_steps: int) -> Blobs:

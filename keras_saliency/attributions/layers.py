@@ -268,7 +268,7 @@ def _named(pairs: Sequence[tuple[LayerCall, Tensor]], layer: str) -> tuple[Layer
         )
     if len({call.path for call, _ in matches}) > 1:
         raise ValueError(
-            f"layer={layer!r}: expected one layer, found {_listed(matches)}. Give more of its path."
+            f"layer={layer!r}: expected one layer, found {_listed(matches)}. Pass more of its path."
         )
     return matches[-1]
 

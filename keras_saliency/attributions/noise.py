@@ -155,7 +155,7 @@ def noisy(
         TypeError: A setting has the wrong type.
         ValueError: A setting is out of range.
     """
-    check_positive_int("num_samples", num_samples, hint="Give the number of noisy copies.")
+    check_positive_int("num_samples", num_samples, hint="Pass the number of noisy copies.")
     check_number("noise_level", noise_level, above=0)
     if not isinstance(antithetic, bool):
         raise TypeError(f"antithetic: expected True or False, received {antithetic!r}.")

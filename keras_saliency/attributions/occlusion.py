@@ -93,7 +93,7 @@ def _windows(
     """The starts of the windows, `(count, axes)`, and their size along each axis."""
     for name, value in (("window", window), ("stride", stride)):
         if value is not None:
-            check_positive_int(name, value, hint="It is a number of positions of the input.")
+            check_positive_int(name, value, hint="Pass a number of positions of the input.")
     if window is not None and window > max(axes):
         raise ValueError(
             f"window: expected {max(axes)} or less, since the input has the size {tuple(axes)}, "

@@ -77,7 +77,7 @@ def integrated_gradients(
     Reference:
         Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks. arXiv:1703.01365.
     """
-    check_positive_int("num_steps", num_steps, hint="Give the number of steps on the path.")
+    check_positive_int("num_steps", num_steps, hint="Pass the number of steps on the path.")
     check_choice("rule", rule, QUADRATURE_RULES)
     starts = tf.stack(baselines(score_fn, inputs, baseline))
     alphas, weights = _nodes(num_steps, rule)
@@ -178,7 +178,7 @@ def expected_gradients(
         Erion, Janizek, Sturmfels, Lundberg, Lee: Improving performance of deep learning models
         with axiomatic attribution priors and expected gradients. arXiv:1906.10670.
     """
-    check_positive_int("num_samples", num_samples, hint="Give the number of draws.")
+    check_positive_int("num_samples", num_samples, hint="Pass the number of draws.")
     check_seed(seed)
     others = _background(score_fn, inputs, background)
     count = others.shape[0]
@@ -265,8 +265,8 @@ def known_background(score_fn: ScoreFn, argument: str) -> Tensor:
     background = getattr(score_fn, "background", None)
     if background is None:
         raise ValueError(
-            f"{argument}: the probes cannot be used here (a plain score function has none, and "
-            "tokens have no mean). Pass an array instead."
+            f"{argument}: the probes cannot be used here: a plain score function has no "
+            "probes, and tokens have no mean. Pass an array instead."
         )
     if background.shape[0] == 1:
         raise ValueError(

@@ -217,7 +217,7 @@ class ProbeSet:
             [0, 0, 0, 1, 1, 1]
         """
         if per_class is not None:
-            check_positive_int("per_class", per_class, hint="Give the number of probes per class.")
+            check_positive_int("per_class", per_class, hint="Pass the number of probes per class.")
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed: expected an integer, received {seed!r}.")
         if class_names is None:

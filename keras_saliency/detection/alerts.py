@@ -91,7 +91,7 @@ def judge(
         elif results.unit == "score" and status == "fires":
             status, reason = _against_start(effect, floor, before, start is None)
         if status == "fires" and settings.ignores(effect.test):
-            status, reason = "finding", "ignored, as you asked"
+            status, reason = "finding", "ignored, as set by ignore="
         after[effect.test] = _next(after.get(effect.test, Streak()), status, effect)
         active = after[effect.test].active
         words = subject(effect, rule, class_name)

@@ -27,7 +27,7 @@ ALPHA = 0.01
 """The level of significance, for all tests of one evaluation together."""
 
 FURTHER = 0.7
-"""For models without classes: tests start once the image of another class moves the score further
+"""For models without classes: tests start once the image of another class changes the score further
 than one of the same class in at least this share of pairs."""
 
 NUM_EXAMPLES = 4
@@ -337,8 +337,10 @@ def _objection(num_recipients: int, num_tests: int, keep: float, required: float
     if fewest is None:
         return f"{num_tests} tests at once are too many for any of them to be significant"
     if num_recipients < fewest:
-        return f"{num_recipients} probes are too few to prove an effect, it takes {fewest}"
+        return (
+            f"{num_recipients} probes are too few to prove an effect; at least {fewest} are needed"
+        )
     if keep < required:
-        kept = f"with donors of the same class {keep:.2f} is left, below {required:.2f}"
+        kept = f"with donors of the same class only {keep:.2f} remains, below {required:.2f}"
         return f"the exchange damages the images: {kept}"
     return ""

@@ -144,7 +144,9 @@ def _checked_tests(tests: object) -> dict[str, InterventionTest]:
         elif isinstance(test, InterventionTest):
             row = test
             if test.edit is None and TESTS.get(test.name) is not test:
-                raise ValueError(f"tests: expected an edit, {test.name!r} has none.")
+                raise ValueError(
+                    f"tests: expected a test with an edit, received {test.name!r}. Pass edit=."
+                )
         else:
             raise TypeError(f"tests: expected a name or an InterventionTest, received {test!r}.")
         if row.name in table:
@@ -200,7 +202,7 @@ def intervene(
     groups = _groups(settings.table, metrics or {}, len(probes))
     targets = probes.targets
     if probes.kind != "image":
-        reason = f"tests need images, these probes are {probes.kind}"
+        reason = f"tests need images, and these probes are {probes.kind}"
         return InterventionResults(groups, reason, unit, 0, "")
     if targets is None:
         return InterventionResults(groups, "the probes have no targets", unit, 0, "")
@@ -208,7 +210,7 @@ def intervene(
     num_donors = donors_for(tested)
     pairs = draw_pairs(targets, tested, num_donors=num_donors, seed=settings.seed)
     if not len(pairs.recipients):
-        reason = "it takes two classes, and two probes of one of them"
+        reason = "at least two classes are needed, one of them with two probes"
         return InterventionResults(groups, reason, unit, 0, "")
     experiment = SwapExperiment(probes.images, targets, scores, answer, chunk_size, by_score)
     readiness = experiment.readiness(pairs, predictions)
@@ -258,7 +260,9 @@ def _bound(test: InterventionTest, place: Place, round_: Round) -> Swap | Effect
     if place.untestable:
         return Effect(name, untestable=place.untestable)
     if test.edit is None:
-        raise ValueError(f"tests: expected an edit, {test.name!r} has none.")
+        raise ValueError(
+            f"tests: expected a test with an edit, received {test.name!r}. Pass edit=."
+        )
     control: IndexEdit | None = None
     if test.control == "rest":
         control = _exchange(test, test.edit, place.mask, place.overlap, round_.images, rest=True)

@@ -79,5 +79,5 @@ def check_update_freq(update_freq: object) -> int | str:
         check_choice("update_freq", update_freq, ("epoch", "batch"))
         return "epoch" if update_freq == "epoch" else 1
     return check_positive_int(
-        "update_freq", update_freq, hint="It is a number of batches, or 'epoch' for epoch ends."
+        "update_freq", update_freq, hint="Pass a number of batches, or 'epoch' for epoch ends."
     )

@@ -49,7 +49,7 @@ def sentence(verdict: Verdict, rule: InterventionTest, unit: str) -> str:
         )
     elif unit == "score":
         claim = (
-            f"{relies}: exchanging it with an image of another class moves the score "
+            f"{relies}: exchanging it with an image of another class changes the score "
             f"{effect.effect:.0%} as far as exchanging the whole image"
         )
     elif effect.target is not None:
@@ -63,7 +63,7 @@ def sentence(verdict: Verdict, rule: InterventionTest, unit: str) -> str:
         values.append(f"at the start: {_points(verdict.start, unit)}")
     parts = [f"{claim} ({'; '.join(values)})."]
     if not of_groups:
-        parts.append("Validation data that carry the same cue do not show it.")
+        parts.append("Validation data with the same cue do not show this.")
     parts.append(
         f"This is a problem if {rule.assumption}. Otherwise ignore it with "
         f"ks.Interventions(ignore=[{effect.test!r}])."

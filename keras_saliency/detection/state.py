@@ -208,7 +208,7 @@ class RunState:
 
         def array(name: str | None) -> Any:
             if name is not None and name not in arrays:
-                raise ValueError(f"arrays: expected the array {name!r}, which the content names.")
+                raise ValueError(f"arrays: expected the array {name!r} that the content refers to.")
             return None if name is None else arrays[name]
 
         def report(row: Mapping[str, Any] | None) -> Any:

@@ -66,7 +66,7 @@ class Place:
     Attributes:
         mask: bool `(height, width)`, the same for all; or `(num_probes, height, width)`. `None` if
             `untestable` says why there is no place.
-        name: What follows the test's name and a slash: `"tag"` of `"region/tag"`.
+        name: The part after the test's name and a slash: `"tag"` of `"region/tag"`.
         control: The place of a control `"inside"`, the shape of `mask`.
         overlap: If masks differ between probes: whether to exchange where both the recipient's and
             the donor's mask are `True`, instead of where either is.
@@ -148,13 +148,13 @@ class InterventionTest:
             self.subject.format(name="", window="")
         except (LookupError, ValueError) as error:
             raise ValueError(
-                f"subject: expected text in which only {{name}} and {{window}} stand in braces, "
+                f"subject: expected text in which only {{name}} and {{window}} are in braces, "
                 f"received {self.subject!r}."
             ) from error
         if "/" in self.name:
             raise ValueError(
-                f"name: expected a name without a slash, received {self.name!r}. What follows a "
-                "slash names a place of the test."
+                f"name: expected a name without a slash, received {self.name!r}. The part after "
+                "a slash names the place of a test."
             )
         for argument, value in (("edit", self.edit), ("propose", self.propose)):
             if value is not None and not callable(value):
@@ -172,8 +172,8 @@ class InterventionTest:
             raise ValueError(f"control: expected one of {listed}, received {self.control!r}.")
         if self.control in ("elsewhere", "inside") and self.propose is None:
             raise ValueError(
-                f"control={self.control!r}: expected a test with a place. Give propose=, or use "
-                "control='rest'."
+                f"control={self.control!r}: expected a test of a part of the image. Pass "
+                "propose=, or use control='rest'."
             )
 
 
@@ -223,7 +223,7 @@ def _hot_window(round_: Round) -> list[Place]:
     choosers, testers = split_halves(round_.targets, round_.tested, round_.seed)
     pairs = _draw(round_, testers)
     if not len(pairs.recipients) or not len(choosers):
-        return [Place(untestable="it takes two classes with three probes each")]
+        return [Place(untestable="two classes with three probes each are needed")]
     window = proposals.hot_window(round_.maps[choosers])
     if window is None:
         return [Place(untestable="all maps are dead")]
@@ -235,7 +235,7 @@ def _class_hot_spot(round_: Round) -> list[Place]:
     """The small window in which one class stands out; donors of that class for all others."""
     choosers, testers = split_halves(round_.targets, round_.tested, round_.seed)
     if not len(_draw(round_, testers).recipients) or not len(choosers):
-        return [Place(untestable="it takes two classes with three probes each")]
+        return [Place(untestable="two classes with three probes each are needed")]
     proposal = proposals.class_hot_window(round_.maps[choosers], round_.targets[choosers])
     if proposal is None:
         return [Place(untestable="fewer than two classes have a map that is not dead")]

@@ -42,7 +42,7 @@ class Compute:
 
     def __post_init__(self) -> None:
         check_positive_int(
-            "batch_size", self.batch_size, hint="It is the number of probes per pass."
+            "batch_size", self.batch_size, hint="Pass the number of probes per pass."
         )
         if not isinstance(self.jit_compile, bool | str):
             raise TypeError(
@@ -105,7 +105,7 @@ def faster(
     seconds = [_seconds(explainer, clock) for explainer in (plain, with_xla)]
     ratio = seconds[1] / seconds[0]
     description = (
-        f"XLA {'on' if ratio < 1 else 'off'} (it took {ratio:.2g} times as long as without)"
+        f"XLA {'on' if ratio < 1 else 'off'} (with it, a pass takes {ratio:.2g} times as long)"
     )
     return (with_xla if ratio < 1 else plain), description
 

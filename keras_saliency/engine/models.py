@@ -33,8 +33,8 @@ def check_keras(model: Any) -> None:
         raise TypeError(f"model: expected a keras.Model of Keras 3, received {kind}.{hint}")
     if not model.built:
         raise ValueError(
-            "model: expected a built model, received one without weights. Give it a keras.Input, "
-            "or call it on a batch once."
+            "model: expected a built model, received one without weights. Add a keras.Input, or "
+            "call the model on a batch once."
         )
 
 

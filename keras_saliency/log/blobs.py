@@ -10,20 +10,17 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from keras_saliency.data.reports import Array
 from keras_saliency.log import tags
+from keras_saliency.log.headers import BlobError, read_header
 from keras_saliency.rendering.heatmaps import shades
 
 LARGEST_ARRAY = 2**30
 """The largest size of an array in bytes; larger arrays are not read."""
-
-
-class BlobError(ValueError):
-    """The data is not valid in this format; the message says why."""
 
 
 def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
@@ -86,44 +83,13 @@ def unpacked(blobs: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
         BlobError: The blobs are truncated, damaged, or in a newer format.
     """
     header = read_header(blobs[0] if blobs else b"")
-    names = header["arrays"]
+    names = header.get("arrays")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BlobError("its header has no list of arrays")
     if len(names) != len(blobs) - 1:
         raise BlobError(f"expected {len(names)} arrays, received {len(blobs) - 1}")
     arrays = {n: _inflated(n, blob) for n, blob in zip(names, blobs[1:], strict=True) if blob}
     return header, arrays
-
-
-def read_header(blob: bytes) -> dict[str, Any]:
-    """Decodes a header, the first in a list of blobs.
-
-    Raises:
-        BlobError: The header is truncated, damaged, or in a newer format.
-    """
-    try:
-        header = json.loads(blob, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise BlobError(f"its header is not valid JSON: {error}") from error
-    version = header.get("format") if isinstance(header, dict) else None
-    if type(version) is not int or version < 1:
-        raise BlobError("its header has no format")
-    if version > tags.FORMAT:
-        raise BlobError(
-            f"it was written by a newer keras_saliency (format {version}); this version reads "
-            f"format {tags.FORMAT}: update keras_saliency"
-        )
-    names = header.get("arrays")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BlobError("its header has no list of arrays")
-    return dict(header)
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not allowed here")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    return value if math.isfinite(value) else _refuse(number)
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,8 @@ from keras_saliency.data.reports import (
 )
 from keras_saliency.data.serialization import from_json
 from keras_saliency.log import tags
-from keras_saliency.log.blobs import BlobError, unpacked, values
+from keras_saliency.log.blobs import unpacked, values
+from keras_saliency.log.headers import BlobError
 
 Blobs = dict[str, dict[int, tuple[float, list[bytes]]]]
 """The wall time and the blobs, by tag and step."""

@@ -1,7 +1,7 @@
-"""What TensorBoard imports at its start, in whatever environment that is.
+"""The entry point that TensorBoard imports when it starts.
 
-Whatever this module raised would end TensorBoard, for all its tabs. So all that can fail is
-imported late and behind a guard; what fails costs the SALIENCY tab and leaves a warning.
+An error here would end TensorBoard. So everything that may fail is imported late, and an error only
+removes the SALIENCY tab and logs a warning.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from tensorboard.plugins import base_plugin
 _LOGGER = logging.getLogger("tensorboard")
 
 ALL_STEPS = 0
-"""What both of TensorBoard's loaders take for: keep every step of a plugin's data."""
+"""Both of TensorBoard's loaders then keep every step of a plugin's data."""
 
 IMAGES = 1000
-"""Steps to keep of the stock pictures. Their tab shows none where it is to keep all."""
+"""The number of steps to keep of the Images tab, which shows nothing if all are to be kept."""
 
 
 class SaliencyLoader(base_plugin.TBLoader):
-    """Puts the SALIENCY tab into TensorBoard, which finds it as an entry point."""
+    """Adds the SALIENCY tab to TensorBoard, which finds this class as an entry point."""
 
     def fix_flags(self, flags: Any) -> None:
         """Keeps all steps of maps and pictures; TensorBoard would keep a random ten.
 
-        A number that the user gave by `--samples_per_plugin` stays.
+        Numbers that the user passed in `--samples_per_plugin` are kept.
 
         Args:
-            flags: TensorBoard's parsed command line, which is changed.
+            flags: TensorBoard's parsed command line; it is changed in place.
         """
         try:
             from keras_saliency.log.tags import PLUGIN
@@ -37,7 +37,7 @@ class SaliencyLoader(base_plugin.TBLoader):
             flags.samples_per_plugin.setdefault(PLUGIN, ALL_STEPS)
             flags.samples_per_plugin.setdefault("images", IMAGES)
         except Exception:
-            _LOGGER.warning("keras_saliency: not every step will be shown.", exc_info=True)
+            _LOGGER.warning("keras_saliency: TensorBoard will not show every step.", exc_info=True)
 
     def load(self, context: Any) -> base_plugin.TBPlugin | None:
         """The plugin, or None if it cannot be loaded.
@@ -50,5 +50,5 @@ class SaliencyLoader(base_plugin.TBLoader):
 
             return SaliencyPlugin(context)
         except Exception:
-            _LOGGER.warning("keras_saliency: there will be no SALIENCY tab.", exc_info=True)
+            _LOGGER.warning("keras_saliency: the SALIENCY tab could not be loaded.", exc_info=True)
             return None

@@ -1,13 +1,13 @@
-"""The SALIENCY tab's plugin: what TensorBoard serves below `data/plugin/saliency/`.
+"""The SALIENCY tab's plugin: the routes below `data/plugin/saliency/`.
 
 | route | answer |
 |---|---|
 | `/index.js`, ... | the files of the page, those in `static/` |
 | `/index` | `{"format": 1, "runs": {run: {tag: [[step, wall_time, [key, ...]], ...]}}}` |
 | `/headers?run=&tag=&after=` | `[{"step", "wall_time", "header" or "error"}, ...]`, later steps |
-| `/blob?key=&wall_time=` | an element's bytes; the browser keeps them where `wall_time` is right |
+| `/blob?key=&wall_time=` | an element's bytes; the browser caches them if `wall_time` is right |
 
-Errors have a status from 400 on and `{"error": "a sentence"}`.
+Errors have a status of 400 or more, and the content `{"error": "a sentence"}`.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ class SaliencyPlugin(base_plugin.TBPlugin):
             )
             for path in STATIC.iterdir()
             if path.suffix in CONTENT_TYPES
-        }  # which the browser asks for anew each time, so that it sees an update
+        }  # not cached by the browser, so that an update is seen at once
 
     def get_plugin_apps(self) -> dict[str, Any]:
-        """By route, what answers. No part of a URL becomes a path: files have a route each."""
+        """The handlers by route. Each file has a route of its own, so no URL becomes a path."""
         answers = {"/index": self._index, "/headers": self._headers, "/blob": self._blob}
         return {route: _application(answer) for route, answer in (self._files | answers).items()}
 
     def is_active(self) -> bool:
-        """False: TensorBoard knows without asking whether there is data of this plugin."""
+        """Always `False`: TensorBoard finds out by itself whether this plugin has data."""
         return False
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
-        """How the tab is named and which file it starts with."""
+        """The name of the tab and the file that it loads first."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Saliency")
 
     def _index(self, request: Request) -> Response:
@@ -82,13 +82,13 @@ class SaliencyPlugin(base_plugin.TBPlugin):
     def _blob(self, request: Request) -> Response:
         expected = _number(request, "wall_time", float, "the wall time that the index gives")
         content, wall_time = self._runs.blob(request.environ, _parameter(request, "key"))
-        # A key is the same in every log directory: without its time it could be another's.
+        # Keys repeat between log directories, so only the time tells that the data is the same.
         kept = BLOB_SECONDS if expected is not None and expected == wall_time else 0
         return _respond(request, content, "application/octet-stream", expires=kept)
 
 
 def _application(answer: Handler) -> Any:
-    """As a WSGI application, which says in JSON what went wrong."""
+    """Makes a handler a WSGI application that returns errors as JSON."""
 
     @Request.application
     def application(request: Request) -> Response:
@@ -96,11 +96,13 @@ def _application(answer: Handler) -> Any:
             if request.method not in ("GET", "HEAD"):
                 return _refused(request, 405, f"{request.method}: expected GET.")
             return answer(request)
-        except errors.PublicError as error:  # of ours, and where a blob is gone
+        except errors.PublicError as error:  # ours, or a blob that is gone
             return _refused(request, error.http_code, str(error))
         except Exception:
             _LOGGER.exception("keras_saliency: %s", request.path)
-            return _refused(request, 503, "The log could not be read; TensorBoard prints why.")
+            return _refused(
+                request, 503, "The log could not be read; the reason is in TensorBoard's output."
+            )
 
     return application
 
@@ -112,7 +114,7 @@ def _parameter(request: Request, name: str) -> str:
 
 
 def _number(request: Request, name: str, kind: Callable[[str], Any], expected: str) -> Any:
-    """The parameter as a number, or None where it is left out."""
+    """The parameter as a number, or `None` if it is missing."""
     text = request.args.get(name)
     try:
         return None if text is None else kind(text)
@@ -126,7 +128,7 @@ def _refused(request: Request, code: int, sentence: str) -> Response:
 
 
 def _fresh(request: Request, text: str, code: int = 200) -> Response:
-    """JSON that is never kept, compressed where the browser can."""
+    """JSON that is never cached; it is compressed if the browser accepts that."""
     response = _respond(request, text, "application/json", code=code)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,6 +1,7 @@
-"""Reads the SALIENCY tab's log through TensorBoard, whichever of its loaders is at work.
+"""Reads the SALIENCY tab's log through TensorBoard, with either of its loaders.
 
-docs/log_format.md describes it. Here only headers are looked into; arrays pass through as they are.
+The format is described in docs/log_format.md. Only headers are parsed; arrays are passed on as they
+are.
 """
 
 from __future__ import annotations
@@ -12,32 +13,33 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from tensorboard import errors, plugin_util
 from tensorboard.data import provider
 
-from keras_saliency.log.tags import FORMAT, PLUGIN
+from keras_saliency.log.headers import BlobError, as_sentence, read_header
+from keras_saliency.log.tags import PLUGIN
 
 _LOGGER = logging.getLogger("tensorboard")
 
 Environ = Mapping[str, Any]
-"""Of a WSGI request: it says whose log is asked for."""
+"""The environment of a WSGI request; it tells TensorBoard which log is requested."""
 
 EVERY = 2**31 - 1
-"""Steps at most; what there is has been chosen when TensorBoard read it."""
+"""The largest number of steps; TensorBoard has already chosen which to keep."""
 
 READERS = 8
-"""Elements read at a time. One takes the default loader 43 ms, nearly all of it waiting: 200 take
-8.6 s one after the other, and 0.2 s from four at a time on."""
+"""The number of elements that are read in parallel. The default loader needs 43 ms for one, nearly
+all of it waiting: 200 take 8.6 s in sequence, and 0.2 s if four or more are read in parallel."""
 
 LARGEST_HEADER = 2**25
 CACHED_HEADERS = 2**26
-"""In characters, of all headers together."""
+"""The largest number of characters of all cached headers together."""
 
 
 class Entry(NamedTuple):
-    """What was logged under a tag at a step; as JSON: `[step, wall_time, [key, ...]]`."""
+    """What was logged with a tag at a step; as JSON: `[step, wall_time, [key, ...]]`."""
 
     step: int
     wall_time: float | None
@@ -58,10 +60,10 @@ class Runs:
         self._wall_times: dict[str, float | None] = {}  # of the keys that may be read
 
     def index(self, environ: Environ) -> dict[str, dict[str, list[Entry]]]:
-        """All entries, by run and tag, in the order of their steps, which TensorBoard keeps.
+        """All entries, by run and tag, in the order of their steps.
 
-        Where a step was written twice, it has one entry: the later one with the default loader,
-        the first with the Python loader.
+        A step that was written twice has one entry: the later one with the default loader, the
+        first one with the Python loader.
         """
         found = self._entries(environ)
         self._wall_times = {
@@ -77,22 +79,24 @@ class Runs:
         """The headers of a tag, in the order of their steps.
 
         Args:
-            environ: Of the request.
+            environ: The request's environment.
             run: Name of a run.
-            tag: One of its tags.
-            after: The headers of later steps only; None: of all.
+            tag: A tag of this run.
+            after: Return only the headers of later steps; `None`: all.
 
         Returns:
             A JSON array. Its items have `step`, `wall_time` and either `header` or `error`, a
-            sentence which says why there is no header.
+            sentence that says why the header is missing.
 
         Raises:
-            NotFoundError: There is no such run, or it has no such tag.
+            NotFoundError: The run does not exist, or has no such tag.
         """
         only = provider.RunTagFilter(runs=[run], tags=[tag])
         entries = self._entries(environ, only).get(run, {}).get(tag)
         if entries is None:
-            raise errors.NotFoundError(f"run, tag: there is no data of {tag!r} in {run!r}")
+            raise errors.NotFoundError(
+                f"run, tag: the run {run!r} has no data with the tag {tag!r}"
+            )
         context = plugin_util.context(environ)
         wanted = [entry for entry in entries if after is None or entry.step > after]
         items = self._readers.map(lambda entry: self._item(context, entry), wanted)
@@ -102,17 +106,18 @@ class Runs:
         """An element of an entry, and its wall time.
 
         Args:
-            environ: Of the request.
-            key: As `index` gave it. TensorBoard would read other plugins' data just as well.
+            environ: The request's environment.
+            key: A key from `index`. Other keys are refused, because TensorBoard would also read
+                the data of other plugins.
 
         Raises:
-            NotFoundError: It is not a key of this plugin's data.
+            NotFoundError: The key does not belong to this plugin's data.
         """
         if key not in self._wall_times:
             self.index(environ)
         wall_times = self._wall_times
         if key not in wall_times:
-            raise errors.NotFoundError("key: there is no such data of this plugin")
+            raise errors.NotFoundError("key: this plugin has no data with this key")
         return self._read(plugin_util.context(environ), key), wall_times[key]
 
     def _entries(self, environ: Environ, only: Any = None) -> dict[str, dict[str, list[Entry]]]:
@@ -129,20 +134,22 @@ class Runs:
         }
 
     def _item(self, context: Any, entry: Entry) -> str:
-        """An item of `headers`; nothing that is wrong with it keeps the others from being seen."""
+        """An item of `headers`. An error becomes part of the item, so that the others are shown."""
         place = json.dumps({"step": entry.step, "wall_time": entry.wall_time})[:-1]
         try:
             return f'{place}, "header": {self._header(context, entry)}}}'
-        except (ValueError, errors.PublicError) as error:
+        except BlobError as error:
+            sentence = as_sentence(error)
+        except errors.PublicError as error:
             sentence = str(error)
         except Exception:
             _LOGGER.exception("keras_saliency: step %d", entry.step)
-            sentence = "The header could not be read; TensorBoard prints why."
+            sentence = "The header could not be read; the reason is in TensorBoard's output."
         return f'{place}, "error": {json.dumps(sentence)}}}'
 
     def _header(self, context: Any, entry: Entry) -> str:
         if not entry.keys:
-            raise ValueError("The header is missing: only the step was written.")
+            raise BlobError("its header is missing: only the step was written")
         cached = (entry.keys[0], entry.wall_time)
         text = self._texts.get(cached)
         if text is None:
@@ -156,43 +163,23 @@ class Runs:
         except (IndexError, KeyError):  # of the Python loader
             blob = None
         if not isinstance(blob, bytes):
-            raise errors.NotFoundError("there is no data; it was deleted, or it has another type")
+            raise errors.NotFoundError("the data was deleted, or it has another type")
         return blob
 
 
 def header_text(blob: bytes) -> str:
-    """A header's JSON as it was written, once it is known to be fit for the tab.
+    """Checks a header and returns its JSON unchanged.
 
     Args:
         blob: The first element of an entry.
 
     Raises:
-        ValueError: It is not what docs/log_format.md says; in a sentence for the user.
+        BlobError: It does not follow docs/log_format.md; the message is shown to the user.
     """
-    if not blob:
-        raise ValueError("The header is empty.")
     if len(blob) > LARGEST_HEADER:
-        raise ValueError(f"The header is larger than {LARGEST_HEADER >> 20} MB.")
-    try:
-        text = blob.decode("utf-8")
-        header = json.loads(text, parse_constant=_refuse)
-    except UnicodeDecodeError:
-        raise ValueError("The header is corrupted: it is not UTF-8 text.") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"The header is corrupted: it is not strict JSON ({error}).") from None
-    version = header.get("format") if isinstance(header, dict) else None
-    if type(version) is not int or version < 1:
-        raise ValueError("The header is invalid: expected a JSON object with a positive `format`.")
-    if version > FORMAT:
-        raise ValueError(
-            f"It was written by a newer version of keras_saliency (format {version}; this version "
-            f"reads format {FORMAT}). Upgrade it where TensorBoard runs, and restart TensorBoard."
-        )
-    return text
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a valid number")
+        raise BlobError(f"its header is larger than {LARGEST_HEADER >> 20} MB")
+    read_header(blob)
+    return blob.decode()
 
 
 def _entry(datum: Any) -> Entry:
@@ -204,10 +191,10 @@ def _entry(datum: Any) -> Entry:
 
 
 class Texts:
-    """What was asked for last: texts by key, of a bounded size altogether.
+    """A cache of texts by key, of bounded size. Those that were not used for longest are dropped.
 
     Args:
-        size: Characters at most; a text that has more is not kept.
+        size: The largest number of characters of all texts; a longer text is not kept.
     """
 
     def __init__(self, size: int) -> None:
@@ -216,14 +203,14 @@ class Texts:
         self._lock = threading.Lock()
 
     def get(self, key: object) -> str | None:
-        """The text, or None where it was never put or is gone."""
+        """The text, or `None` if it is not in the cache."""
         with self._lock:
             if key in self._texts:
                 self._texts.move_to_end(key)
             return self._texts.get(key)
 
     def put(self, key: object, text: str) -> None:
-        """Keeps the text, in the place of those for which nobody asked the longest."""
+        """Keeps the text; drops others if there is no room."""
         with self._lock:
             self._left += len(self._texts.pop(key, "")) - len(text)
             self._texts[key] = text

@@ -310,7 +310,7 @@ class _Features:
         return self._bars(values, colors, signed=signed)
 
     def configuration(self) -> dict[str, str]:
-        combined = f", the largest of every {self._block} neighbours" if self._block > 1 else ""
+        combined = f", the maximum of every {self._block} neighbours" if self._block > 1 else ""
         return {
             "maps": f"{self._count} features{combined}",
             "bars": "for the inputs, from the feature's smallest to its largest value in all "

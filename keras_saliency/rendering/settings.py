@@ -40,7 +40,7 @@ class Pictures:
             check_positive_int(
                 "map_size",
                 self.map_size,
-                hint="It is in pixels; with None, the SALIENCY tab gets no data.",
+                hint="Pass a number of pixels, or None to write no data for the SALIENCY tab.",
             )
 
 

@@ -286,7 +286,7 @@ def test_one_probe_is_no_background(method):
         (np.array([0, 0, np.nan, 0]), "baseline: .*finite numbers"),
         (float("inf"), "baseline: .*finite numbers.*received inf"),
         (True, "baseline: .*received True"),
-        ("mean", "baseline: the probes cannot be used here .*an array"),
+        ("mean", "baseline: the probes cannot be used here: .*an array"),
         ("blurred", "baseline='blurred': expected inputs with spatial axes"),
     ],
 )

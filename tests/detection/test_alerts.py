@@ -503,11 +503,11 @@ def test_each_exchange_has_its_own_words():
     ):
         (alert,) = told(single)
         assert words in alert.sentence
-        assert " Validation data that carry the same cue do not show it. " in alert.sentence
+        assert " Validation data with the same cue do not show this. " in alert.sentence
     (alert,) = told(effect("region/tag", 0.5), unit="score", start={})
     assert (
-        "relies on the region 'tag': exchanging it with an image of another class moves the score "
-        "50% as far as exchanging the whole image"
+        "relies on the region 'tag': exchanging it with an image of another class changes the "
+        "score 50% as far as exchanging the whole image"
     ) in alert.sentence
 
 
@@ -516,7 +516,7 @@ def test_a_sentence_from_end_to_end():
     assert alert.sentence == (
         "epoch 3: the model relies on the region 'tag': accuracy drops by 38 points when it is "
         "exchanged with an image of another class (p = 0.0008; 120 probes; the same shape "
-        "elsewhere: 1 point). Validation data that carry the same cue do not show it. This is a "
+        "elsewhere: 1 point). Validation data with the same cue do not show this. This is a "
         "problem if this region should not determine the class. Otherwise ignore it with "
         "ks.Interventions(ignore=['region/tag']). Next: look at the evidence, crop or cover this "
         "place in all images, or exchange it at random between the images of a batch."
@@ -607,7 +607,7 @@ def test_what_is_ignored_is_a_finding_and_never_an_alert():
         before = streaks
         verdicts, streaks = judge(found(*effects), settings=settings, streaks=before)
         assert [verdict.status for verdict in verdicts] == ["finding", "finding", "fires"]
-        assert [verdict.reason for verdict in verdicts[:2]] == ["ignored, as you asked"] * 2
+        assert [verdict.reason for verdict in verdicts[:2]] == ["ignored, as set by ignore="] * 2
         assert verdicts[0].p_value == 3 * SURE
         alerts = announce(verdicts, before, 0, "accuracy", settings)
         assert {alert.rule for alert in alerts} <= {"region/other"}

@@ -312,7 +312,8 @@ def test_what_spoils_the_images_can_not_be_tested():
     few = many(Pairs(PAIRS.recipients[:2], PAIRS.same[:2], PAIRS.other[:2]))
     effect = asked.effect(Swap("border", both, None, few), ready, 8)
     assert effect.untestable == (
-        "the exchange damages the images: with donors of the same class 0.50 is left, below 0.60"
+        "the exchange damages the images: with donors of the same class only 0.50 remains, "
+        "below 0.60"
     )
     assert (
         asker(by_score=True).effect(Swap("f", both, None, few), Readiness("", 4.0), 8).untestable
@@ -322,7 +323,7 @@ def test_what_spoils_the_images_can_not_be_tested():
     assert (half.keep, half.untestable) == (0.5, "")  # of a score, anything above 0 will do
     spoiled = asker(by_score=True).effect(Swap("f", both, None, many(PAIRS)), Readiness("", 0.5), 8)
     assert spoiled.untestable.endswith(
-        "-1.00 is left, below 0.00"
+        "only -1.00 remains, below 0.00"
     )  # moved by 1 on average, twice the scale
 
 
@@ -332,12 +333,12 @@ def test_few_probes_can_prove_nothing():
     nine = Pairs(nine.recipients[:9], nine.same[:9], nine.other[:9])
     asked = asker()
     effect = asked.effect(Swap("border", both, None, nine), Readiness("", 1.0), 8)
-    assert effect.untestable == "9 probes are too few to prove an effect, it takes 10"
+    assert effect.untestable == "9 probes are too few to prove an effect; at least 10 are needed"
     assert 0 < effect.effect < 1  # the number is there, for what it is
     lost = Pairs(*(part[[0, 1] * 4] for part in (PAIRS.recipients, PAIRS.same, PAIRS.other)))
     effect = asked.effect(Swap("border", both, None, lost), Readiness("", 1.0), 8)
     assert effect.keep == 0.5  # of what is both few and spoiled, the number of probes is said
-    assert effect.untestable == "8 probes are too few to prove an effect, it takes 10"
+    assert effect.untestable == "8 probes are too few to prove an effect; at least 10 are needed"
 
 
 def readied(experiment, pairs, predictions):

@@ -445,8 +445,8 @@ def test_a_model_that_every_change_confuses():
         if effect.test == "class_hot_spot" and effect.target == 0:
             continue  # its donors make the very answer that is given to all
         assert effect.untestable == (
-            f"the exchange damages the images: with donors of the same class {effect.keep:.2f} "
-            "is left, below 0.60"
+            f"the exchange damages the images: with donors of the same class only "
+            f"{effect.keep:.2f} remains, below 0.60"
         )
         assert effect.keep <= 0.5
         assert effect.effect == pytest.approx(0)
@@ -458,7 +458,9 @@ def test_probes_without_targets_or_of_one_class():
     for targets in (np.zeros(60, int), np.arange(60)):
         found = examined(ProbeSet(noise(), targets), reads(*OBJECT))
         assert found.effects == ()
-        assert found.blocked_because == "it takes two classes, and two probes of one of them"
+        assert (
+            found.blocked_because == "at least two classes are needed, one of them with two probes"
+        )
         assert found.passes == 0
 
 
@@ -467,7 +469,7 @@ def test_two_probes_of_each_class_are_too_few_to_halve():
     found = examined(ProbeSet(coded(OBJECT, targets=targets), targets), reads(*OBJECT))
     effects = by_name(found)
     for name in ("hot_window", "class_hot_spot"):
-        assert effects[name].untestable == "it takes two classes with three probes each"
+        assert effects[name].untestable == "two classes with three probes each are needed"
     assert effects["border"].num_probes == 4
     assert effects["border"].effect == 0
     assert effects["border"].p_value == pytest.approx(1)
@@ -726,7 +728,7 @@ def test_settings_are_checked(settings, error, expected):
         ({"floor": "high"}, TypeError, "floor: expected a number, received 'high'"),
         ({"outweighs": -1}, ValueError, "outweighs: expected 0 or more, received -1"),
         ({"control": "none"}, ValueError, "control: expected one of 'elsewhere', .*'none'"),
-        ({"control": "inside"}, ValueError, "control='inside': expected a test with a place"),
+        ({"control": "inside"}, ValueError, "control='inside': expected a test of a part"),
     ],
 )
 def test_rows_of_the_table_are_checked(changes, error, expected):

@@ -309,7 +309,7 @@ def test_integer_images():
 
 def test_a_model_that_was_never_built():
     model = keras.Sequential([layers.Flatten(), layers.Dense(3)])
-    with pytest.raises(ValueError, match=r"model: .*built model.*keras\.Input.*call it"):
+    with pytest.raises(ValueError, match=r"model: .*built model.*keras\.Input.*call the model"):
         SaliencyMonitor(model, PROBES)
 
 

@@ -814,7 +814,7 @@ def test_settings_that_are_refused(settings, error, says):
         (lambda: ks.Score(3), TypeError, "score: expected one of 'logit'"),
         (lambda: ks.Pictures(scale="own"), ValueError, "scale: expected one of 'epoch'"),
         (lambda: ks.Pictures(colormap="hotter"), ValueError, "colormap: expected the name of a"),
-        (lambda: ks.Pictures(map_size=0), ValueError, "map_size: .*the SALIENCY tab gets no data"),
+        (lambda: ks.Pictures(map_size=0), ValueError, "map_size: .*no data for the SALIENCY tab"),
     ],
 )
 def test_settings_objects_check_themselves(make, error, says):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_saliency.log import tags
-from keras_saliency.log.blobs import BlobError, codes, packed, read_header, unpacked, values
+from keras_saliency.log.blobs import codes, packed, unpacked, values
+from keras_saliency.log.headers import BlobError, read_header
 
 
 def test_a_code_is_the_share_of_the_limit_in_252_levels():
@@ -126,7 +127,7 @@ def test_pickled_objects_are_never_loaded():
 
 
 def test_a_newer_format_is_refused_and_says_what_to_do():
-    with pytest.raises(BlobError, match="newer keras_saliency .format 2.*update keras_saliency"):
+    with pytest.raises(BlobError, match="newer version of .*format 2.*Upgrade keras_saliency"):
         read_header(json.dumps({"format": tags.FORMAT + 1, "arrays": []}).encode())
 
 

@@ -316,9 +316,9 @@ def test_without_maps_for_the_tab_there_is_none_of_its_data(tmp_path):
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError)])
 def test_a_bad_map_size_is_refused(value, error, tmp_path):
-    with pytest.raises(error, match="map_size: .*the SALIENCY tab gets no data"):
+    with pytest.raises(error, match="map_size: .*no data for the SALIENCY tab"):
         ks.SaliencyCallback(probes(), pictures=ks.Pictures(map_size=value))
-    with pytest.raises(error, match="map_size: .*the SALIENCY tab gets no data"):
+    with pytest.raises(error, match="map_size: .*no data for the SALIENCY tab"):
         ks.TensorBoardSink(tmp_path, probes(), pictures=ks.Pictures(map_size=value))
 
 
@@ -464,7 +464,7 @@ def header_of(log_dir, tag):
     ("blobs", "said"),
     [
         ([b"{"], "its header is not valid JSON"),
-        ([b'{"format": 2, "arrays": []}'], "it was written by a newer keras_saliency"),
+        ([b'{"format": 2, "arrays": []}'], "it was written by a newer version of keras_saliency"),
         (packed({"methods": {}}, {}), "its data has an unexpected form"),
         (packed({"methods": {"gradient": {"signed": False}}}, {}), "its header is not valid JSON"),
         ([], "its header is not valid JSON"),

@@ -41,20 +41,20 @@ def encoded(record):
 
 
 BAD_HEADERS = {
-    0: (b"", "empty"),
-    1: (encoded(header(1))[:-5], "not strict JSON"),
-    2: (b"no JSON", "not strict JSON"),
-    3: (b'{"format": 1, "scores": [NaN]}', "NaN is not a valid number"),
-    4: (b'{"format": 1, "scores": [-Infinity]}', "-Infinity is not a valid number"),
-    5: (b"\xff\xfe{}", "UTF-8"),
-    6: (b"[1]", "expected a JSON object"),
-    7: (b'{"content": "maps"}', "expected a JSON object with a positive `format`"),
-    8: (b'{"format": true}', "expected a JSON object with a positive `format`"),
-    9: (b'{"format": 2}', "(format 2; this version reads format 1). Upgrade it"),
-    10: (b"[" * 100_000, "not strict JSON"),
-    11: (b'{"format": 1' + b"9" * 5000 + b"}", "not strict JSON"),
+    0: (b"", "not valid JSON"),
+    1: (encoded(header(1))[:-5], "not valid JSON"),
+    2: (b"no JSON", "not valid JSON"),
+    3: (b'{"format": 1, "scores": [NaN]}', "NaN is not a finite number"),
+    4: (b'{"format": 1, "scores": [-Infinity]}', "-Infinity is not a finite number"),
+    5: (b"\xff\xfe{}", "utf-8"),
+    6: (b"[1]", "Its header has no format"),
+    7: (b'{"content": "maps"}', "Its header has no format"),
+    8: (b'{"format": true}', "Its header has no format"),
+    9: (b'{"format": 2}', "(format 2; this version reads format 1). Upgrade keras_saliency"),
+    10: (b"[" * 100_000, "not valid JSON"),
+    11: (b'{"format": 1' + b"9" * 5000 + b"}", "not valid JSON"),
 }
-"""By step, an element 0 that is no header, and what is said of it."""
+"""By step, an invalid header, and a part of the message."""
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_a_bad_header_is_an_entry_that_says_so(board):
         assert item.keys() == {"step", "wall_time", "error"}
         assert (item["step"], item["wall_time"]) == (step, 1e9 + step)
         assert said in item["error"]
-    assert none["error"] == "The header is missing: only the step was written."
+    assert none["error"] == "Its header is missing: only the step was written."
     assert good == {"step": 13, "wall_time": 1e9 + 13, "header": header(13, said=MARKUP)}
 
 
@@ -157,7 +157,7 @@ def test_what_only_other_writers_write_is_harmless(board):
             for key in keys:
                 assert board.get(f"/data/plugin/saliency/blob?key={key}")[0] in (200, 404)
         if tag in ("numbers", "no vector"):
-            gone = "Not found: there is no data; it was deleted, or it has another type"
+            gone = "Not found: the data was deleted, or it has another type"
             assert all(item["error"] == gone for item in items)
         if tag == "late":
             expected = {"step": 0, "wall_time": None, "header": header(0)}
@@ -175,7 +175,7 @@ def test_other_plugins_data_is_not_served(board):
     key = base64.urlsafe_b64encode(forged.encode()).decode().rstrip("=")
     for bad in (key, "", "nonsense", "<b>"):
         status, said = board.refused(f"blob?key={quote(bad)}")
-        assert (status, said) == (404, "Not found: key: there is no such data of this plugin")
+        assert (status, said) == (404, "Not found: key: this plugin has no data with this key")
 
 
 def test_a_bad_request_says_what_is_wrong(board):
@@ -194,7 +194,7 @@ def test_a_bad_request_says_what_is_wrong(board):
         assert board.refused(path) == (400, f"Invalid argument: {said}")
     assert board.refused("headers?run=none&tag=none") == (
         404,
-        "Not found: run, tag: there is no data of 'none' in 'none'",
+        "Not found: run, tag: the run 'none' has no data with the tag 'none'",
     )
     for method in ("POST", "PUT", "DELETE"):
         assert board.refused("index", method) == (405, f"{method}: expected GET.")
@@ -315,7 +315,7 @@ def test_an_import_that_fails_costs_nothing_but_the_tab(logs, tmp_path, missing)
         assert board.losses("saliency") == [(step, step / 2) for step in STEPS]
         assert "saliency" not in board.listing()
         said = (tmp_path / "output.txt").read_text()
-        assert "keras_saliency: there will be no SALIENCY tab." in said
+        assert "keras_saliency: the SALIENCY tab could not be loaded." in said
 
 
 def test_a_blob_is_found_before_anyone_asks_for_the_index(logs):
@@ -332,7 +332,7 @@ def test_a_header_has_a_bounded_size():
     start = b'{"format": 1}'
     fits = start + b" " * (LARGEST_HEADER - len(start))
     assert header_text(fits) == fits.decode()
-    with pytest.raises(ValueError, match="The header is larger than 32 MB."):
+    with pytest.raises(ValueError, match="its header is larger than 32 MB"):
         header_text(fits + b" ")
 
 
@@ -371,6 +371,6 @@ def test_no_flags_and_no_context_are_no_end(caplog):
     assert SaliencyLoader().fix_flags(object()) is None
     assert SaliencyLoader().load(object()) is None
     assert [record.message for record in caplog.records] == [
-        "keras_saliency: not every step will be shown.",
-        "keras_saliency: there will be no SALIENCY tab.",
+        "keras_saliency: TensorBoard will not show every step.",
+        "keras_saliency: the SALIENCY tab could not be loaded.",
     ]

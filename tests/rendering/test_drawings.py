@@ -481,7 +481,7 @@ def test_what_is_shown_is_told():
     assert volumes["maps"] == "17 slices of 2 x 2 pixels, enlarged 32 times"
     assert volumes["slices"].startswith("0, 2, 4, 6, 8, 10, 12, 14, 16, in rows")
     assert told(np.zeros((1, 2000)), "features")["maps"] == (
-        "2000 features, the largest of every 8 neighbours"
+        "2000 features, the maximum of every 8 neighbours"
     )
     assert told(np.zeros((1, 5), int), "tokens")["maps"].startswith("5 tokens; ")
 
