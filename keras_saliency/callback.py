@@ -162,17 +162,17 @@ class SaliencyCallback(keras.callbacks.Callback):
     @property
     def alerts(self) -> list[Alert]:
         """What was caught: the tests that fired at two rounds in a row, as `Alert`s."""
-        return [] if self._monitor is None else self._monitor.state.alerts
+        return [] if self._monitor is None else [*self._monitor.state.alerts]
 
     @property
     def warnings(self) -> list[Alert]:
         """Tests that fired for the first time, before they became alerts."""
-        return [] if self._monitor is None else self._monitor.state.warnings
+        return [] if self._monitor is None else [*self._monitor.state.warnings]
 
     @property
     def effects(self) -> list[tuple[int, tuple[Effect, ...]]]:
         """What every test found: a list of pairs, step and tuple of `Effect`s."""
-        return [] if self._monitor is None else self._monitor.state.effects
+        return [] if self._monitor is None else [*self._monitor.state.effects]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""

@@ -566,3 +566,15 @@ def test_a_report_of_another_monitor_is_refused():
 def test_a_unit_is_epoch_or_batch():
     with pytest.raises(ValueError, match="unit: expected 'epoch' or 'batch', received 'step'"):
         SaliencyMonitor(linear_net(), PROBES).evaluate(0, unit="step")
+
+
+@pytest.mark.parametrize("interventions", [None, "epoch"])
+@pytest.mark.parametrize("is_read_back", [False, True])
+def test_the_start_repeated_is_compared_with_no_start(interventions, is_read_back):
+    monitor = SaliencyMonitor(linear_net(), PROBES, interventions=interventions)
+    monitor.step(-1)
+    if is_read_back:
+        monitor.state = RunState.from_json(*monitor.state.to_json())
+    assert np.isnan(monitor.step(-1).metrics["similarity_to_start"])
+    assert monitor.step(0).metrics["similarity_to_start"] == pytest.approx(1)
+    assert monitor.step(0).metrics["similarity_to_start"] == pytest.approx(1)

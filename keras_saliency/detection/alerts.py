@@ -19,7 +19,7 @@ from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verd
 from keras_saliency.detection.effects import ALPHA
 from keras_saliency.detection.interventions import Interventions
 from keras_saliency.detection.sentences import plain, sentence, subject
-from keras_saliency.detection.tests import CONTROLS, InterventionTest, rule_name
+from keras_saliency.detection.tests import CONTROLS, GROUPS, InterventionTest, rule_name
 
 WARNING, ALERT = "warning", "alert"
 """The levels of an alert: fired once; fired at two tests in a row."""
@@ -222,7 +222,7 @@ def effect_metrics(results: InterventionResults) -> dict[str, float]:
     named = {}
     for effect in results.effects:
         named[f"effect/{effect.test}"] = effect.effect
-        if results.unit == "accuracy" and rule_name(effect.test) != "groups":
+        if results.unit == "accuracy" and rule_name(effect.test) != GROUPS:
             named[f"flip/{effect.test}"] = effect.flip
         named[f"p_value/{effect.test}"] = effect.p_value
     return named

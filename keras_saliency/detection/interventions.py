@@ -6,7 +6,7 @@ and with one of another class alike. So if the model does not read the class fro
 two make no difference: the region-swap effect is 0, however unnatural the images. Xiao et al. call
 it the background gap, for backgrounds (arXiv:2006.09994).
 
-Everything here is pure: images and maps in, questions to the model (`Answer`), records out.
+Everything here is pure: images and maps in, the model as a function (`Answer`), records out.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
 from keras_saliency.data.checks import check_choice
 from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.read_only import ReadOnlyDict
 from keras_saliency.data.reports import Array, Effect, InterventionResults
 from keras_saliency.detection.calibration import checked_floors
 from keras_saliency.detection.effects import (
@@ -39,6 +39,7 @@ from keras_saliency.detection.pairs import (
 )
 from keras_saliency.detection.proposals import contrast_weighted, elsewhere
 from keras_saliency.detection.tests import (
+    GROUPS,
     TESTS,
     Edit,
     InterventionTest,
@@ -79,30 +80,36 @@ class Interventions:
     when: str = "auto"
     tests: Sequence[str | InterventionTest] | None = None
     ignore: Sequence[str] = ()
-    floors: str | Path | Mapping[str, float] | None = None
+    floors: str | Path | Mapping[str, float] | None = field(default=None, hash=False)
     seed: int = 0
     table: Mapping[str, InterventionTest] = field(init=False, repr=False, compare=False)
     """The rows of `tests`, by name."""
-    _floors: Mapping[str, float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_choice("when", self.when, ("auto", "epoch"))
         table = _checked_tests(self.tests)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise TypeError(f"seed: expected an integer, received {self.seed!r}.")
-        object.__setattr__(self, "table", MappingProxyType(table))
-        object.__setattr__(self, "ignore", _checked_ignore(self.ignore, table))
-        floors = checked_floors("floors", self.floors, {**TESTS, **table})
-        object.__setattr__(self, "_floors", MappingProxyType(floors))
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickles the arguments: a read-only table cannot be pickled."""
-        arguments = (self.when, self.tests, self.ignore, self.floors, self.seed)
-        return (Interventions, arguments)
+        known = {**TESTS, **table}
+        floors = checked_floors("floors", self.floors, known)
+        checked = {
+            "tests": None if self.tests is None else tuple(self.tests),
+            "ignore": _checked_ignore(self.ignore, known),
+            "floors": None if self.floors is None else ReadOnlyDict(floors),
+            "table": ReadOnlyDict(table),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def floor(self, test: str) -> float:
-        """The floor of a test that was given as `floors`; 0 if none was."""
-        return float(self._floors.get(test, 0.0))
+        """The floor of a test, or of its row of the table, in `floors`; 0 if there is none."""
+        floors = self.floors_by_test
+        return float(floors.get(test, floors.get(rule_name(test), 0.0)))
+
+    @property
+    def floors_by_test(self) -> Mapping[str, float]:
+        """The floors that were passed, or read from a file; empty if there are none."""
+        return self.floors if isinstance(self.floors, Mapping) else {}
 
     def ignores(self, test: str) -> bool:
         """Whether a test, or its row of the table, is ignored."""
@@ -143,10 +150,6 @@ def _checked_tests(tests: object) -> dict[str, InterventionTest]:
             row = TESTS[check_choice("tests", test, tuple(TESTS))]
         elif isinstance(test, InterventionTest):
             row = test
-            if test.edit is None and TESTS.get(test.name) is not test:
-                raise ValueError(
-                    f"tests: expected a test with an edit, received {test.name!r}. Pass edit=."
-                )
         else:
             raise TypeError(f"tests: expected a name or an InterventionTest, received {test!r}.")
         if row.name in table:
@@ -157,14 +160,14 @@ def _checked_tests(tests: object) -> dict[str, InterventionTest]:
     return table
 
 
-def _checked_ignore(ignore: object, table: Mapping[str, InterventionTest]) -> tuple[str, ...]:
+def _checked_ignore(ignore: object, known: Mapping[str, InterventionTest]) -> tuple[str, ...]:
     if isinstance(ignore, str) or not isinstance(ignore, Sequence | set | frozenset):
         raise TypeError(f"ignore: expected a list of names of tests, received {ignore!r}.")
     for name in ignore:
         if not isinstance(name, str):
             raise TypeError(f"ignore: expected names of tests, received {name!r}.")
-        if rule_name(name) not in table:
-            listed = ", ".join(table)
+        if rule_name(name) not in known:
+            listed = ", ".join(known)
             raise ValueError(f"ignore: expected names of {listed}, received {name!r}.")
     return tuple(ignore)
 
@@ -198,6 +201,7 @@ def intervene(
         ValueError: The edit of a custom test returns something else than images.
     """
     settings = settings or Interventions()
+    _check_names(settings, probes)
     unit = "score" if by_score else "accuracy"
     groups = _groups(settings.table, metrics or {}, len(probes))
     targets = probes.targets
@@ -225,10 +229,10 @@ def intervene(
         seed=settings.seed,
     )
     swaps = [
-        _bound(test, place, round_)
+        _bound(test, test.edit, place, round_)
         for test in settings.table.values()
         if test.edit is not None
-        for place in ([Place()] if test.propose is None else test.propose(round_))
+        for place in _places(test, round_)
     ]
     num_tests = len(swaps) + len(groups)
     effects = [
@@ -244,37 +248,85 @@ def intervene(
     )
 
 
+def _check_names(settings: Interventions, probes: ProbeSet) -> None:
+    """Checks that places in `ignore` and `floors` exist; those of custom tests may come later.
+
+    A file of floors may have been made with other regions.
+    """
+    given = {"ignore": settings.ignore, "floors": settings.floors_by_test}
+    known = {f"region/{name}" for name in probes.regions}
+    for argument, names in given.items():
+        for name in names:
+            row = rule_name(name)
+            if "/" in name and settings.table.get(row) is TESTS.get(row) and name not in known:
+                listed = ", ".join(map(repr, sorted(known))) or "no region, as the probes have none"
+                raise ValueError(
+                    f"{argument}: expected {listed}, received {name!r}. Name regions in "
+                    "ProbeSet(regions={...})."
+                )
+
+
 def _groups(
     table: Mapping[str, InterventionTest], metrics: Mapping[str, float], num_probes: int
 ) -> tuple[Effect, ...]:
     """The gap between groups, which is an effect without an exchange."""
-    if "groups" not in table or "group_gap" not in metrics:
+    row = table.get(GROUPS)
+    if row is None or row.edit is not None or "group_gap" not in metrics:
         return ()
     gap, p_value = metrics["group_gap"], metrics["group_gap_p_value"]
-    return (Effect("groups", effect=gap, p_value=p_value, num_probes=num_probes),)
+    return (Effect(GROUPS, effect=gap, p_value=p_value, num_probes=num_probes),)
 
 
-def _bound(test: InterventionTest, place: Place, round_: Round) -> Swap | Effect:
+def _places(test: InterventionTest, round_: Round) -> Sequence[Place]:
+    """The places that a test proposes, checked."""
+    if test.propose is None:
+        return [Place()]
+    places = test.propose(round_)
+    source = f"propose of the test {test.name!r}"
+    if not isinstance(places, Sequence) or not all(isinstance(place, Place) for place in places):
+        raise TypeError(f"{source}: expected a list of Place objects, received {places!r}.")
+    names = [place.name for place in places]
+    if len({*names}) < len(names):
+        raise ValueError(
+            f"{source}: expected places with different names, received {names}. Pass "
+            "Place(name=...)."
+        )
+    image, whole = round_.images.shape[1:3], round_.images.shape[:3]
+    for place in places:
+        needed = {"mask": place.mask}
+        if test.control == "inside":
+            needed["control"] = place.control
+        for argument, mask in needed.items():
+            if place.untestable:
+                continue
+            if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+                kind = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
+                raise TypeError(f"{source}: expected a bool array as {argument}, received {kind}.")
+            if mask.shape not in (image, whole):
+                raise ValueError(
+                    f"{source}: expected a {argument} of shape {image} or {whole}, received "
+                    f"{mask.shape}."
+                )
+    return places
+
+
+def _bound(test: InterventionTest, edit: Edit, place: Place, round_: Round) -> Swap | Effect:
     """A test at a place, as edits of probes; an effect without numbers if it cannot be made."""
     name = f"{test.name}/{place.name}" if place.name else test.name
     if place.untestable:
         return Effect(name, untestable=place.untestable)
-    if test.edit is None:
-        raise ValueError(
-            f"tests: expected a test with an edit, received {test.name!r}. Pass edit=."
-        )
     control: IndexEdit | None = None
     if test.control == "rest":
-        control = _exchange(test, test.edit, place.mask, place.overlap, round_.images, rest=True)
+        control = _exchange(test, edit, place.mask, place.overlap, round_.images, rest=True)
     elif test.control == "inside":
-        control = _exchange(test, test.edit, place.control, place.overlap, round_.images)
+        control = _exchange(test, edit, place.control, place.overlap, round_.images)
     elif test.control == "elsewhere" and place.mask is not None:
         moved = elsewhere(place.mask, round_.seed)
         if moved is not None:
-            control = _exchange(test, test.edit, moved, place.overlap, round_.images)
+            control = _exchange(test, edit, moved, place.overlap, round_.images)
     return Swap(
         name,
-        _exchange(test, test.edit, place.mask, place.overlap, round_.images),
+        _exchange(test, edit, place.mask, place.overlap, round_.images),
         control,
         place.pairs or round_.pairs,
         place.window,
@@ -307,12 +359,21 @@ def _exchange(
 
 def _checked_images(test: InterventionTest, made: object, expected: Array) -> Array:
     """What an edit returned, if it is images like those that it was given."""
+    source = f"edit of the test {test.name!r}"
     if not isinstance(made, np.ndarray) or made.shape != expected.shape:
         received = made.shape if isinstance(made, np.ndarray) else type(made).__name__
         raise ValueError(
-            f"edit of the test {test.name!r}: expected a NumPy array of shape {expected.shape}, as "
-            f"the recipients, received {received}."
+            f"{source}: expected a NumPy array of shape {expected.shape}, like the recipients, "
+            f"received {received}."
         )
+    if TESTS.get(test.name) is test:
+        return made.astype(expected.dtype, copy=False)
+    if made.dtype.kind != "f":
+        raise TypeError(
+            f"{source}: expected {expected.dtype}, like the recipients, received {made.dtype}."
+        )
+    if not np.isfinite(made).all():
+        raise ValueError(f"{source}: expected finite numbers, received nan or infinity.")
     return made.astype(expected.dtype, copy=False)
 
 

@@ -37,6 +37,7 @@ class RunState:
             them.
         evaluations: How many evaluations at epoch ends there were, and before training.
         start: The first report: the state before training.
+        start_unit: The unit whose latest report is still the start; empty if there is none.
         latest: By unit, the latest report.
         earlier: By unit, the report before that.
         tested: The latest report with interventions.
@@ -51,6 +52,7 @@ class RunState:
     targets: Array | None = None
     evaluations: int = 0
     start: SaliencyReport | None = None
+    start_unit: str = ""
     latest: dict[str, SaliencyReport] = field(default_factory=dict)
     earlier: dict[str, SaliencyReport] = field(default_factory=dict)
     tested: SaliencyReport | None = None
@@ -88,7 +90,7 @@ class RunState:
         """The reports that an evaluation is compared with: the one before it, and the start."""
         if not is_repeat:
             return self.latest.get(unit), self.start
-        start = None if self.start is self.latest[unit] else self.start
+        start = None if self.start_unit == unit else self.start
         return self.earlier.get(unit), start
 
     def record(self, report: SaliencyReport, unit: str, is_repeat: bool) -> None:
@@ -97,8 +99,10 @@ class RunState:
             if unit in self.latest:
                 self.earlier[unit] = self.latest[unit]
             self.evaluations += unit == EPOCH
-        if self.start is None or (self.start is self.latest.get(unit) and is_repeat):
-            self.start = report
+        if self.start is None or (self.start_unit == unit and is_repeat):
+            self.start, self.start_unit = report, unit
+        elif self.start_unit == unit:
+            self.start_unit = ""
         self.latest[unit] = report
 
     def is_due(self, report: SaliencyReport, when: str, *, last: bool) -> bool:
@@ -143,7 +147,8 @@ class RunState:
 
     def _start_anew(self) -> None:
         """Forgets what belongs to the weights before; what was found with them stays listed."""
-        self.evaluations, self.start, self.tested, self.start_effects = 0, None, None, None
+        self.evaluations, self.start, self.start_unit = 0, None, ""
+        self.tested, self.start_effects = None, None
         self.latest, self.earlier, self.streaks = {}, {}, {}
 
     def to_json(self) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -174,6 +179,7 @@ class RunState:
             "targets": named(self.targets),
             "evaluations": self.evaluations,
             "start": row(self.start),
+            "start_unit": self.start_unit,
             "latest": {unit: row(report) for unit, report in self.latest.items()},
             "earlier": {unit: row(report) for unit, report in self.earlier.items()},
             "tested": row(self.tested),
@@ -222,6 +228,7 @@ class RunState:
             targets=array(content["targets"]),
             evaluations=content["evaluations"],
             start=report(content["start"]),
+            start_unit=content["start_unit"],
             latest={unit: report(row) for unit, row in content["latest"].items()},
             earlier={unit: report(row) for unit, row in content["earlier"].items()},
             tested=report(content["tested"]),

@@ -5,10 +5,12 @@ Arrays: images are `(num_pairs, height, width, channels)`, floating point; masks
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array, Window
 from keras_saliency.detection import edits, proposals
 from keras_saliency.detection.pairs import Pairs, donors_for, draw_pairs, split_halves
@@ -26,6 +28,9 @@ CONTROLS = {
     "": "none",
 }
 """What an effect is compared with, in words."""
+
+GROUPS = "groups"
+"""The test that exchanges nothing: its effect is the gap in accuracy between groups of probes."""
 
 BORDER, THIN_BORDER = 0.12, 0.05
 """The width of the tested borders, as a share of the image's shorter side."""
@@ -97,7 +102,7 @@ class InterventionTest:
     Args:
         name: Its name in logs and alerts.
         edit: What is exchanged, `(recipients, donors, where) -> images`, NumPy in and out; see
-            `Edit`. `None`: the effect is measured elsewhere.
+            `Edit`. `None` only for `"groups"`, whose effect is a metric.
         subject: What is exchanged, in words; follows "the model relies on". `{name}` is the name
             and `{window}` the coordinates of a proposed place.
         assumption: Under which an effect is a problem; follows "This is a problem if".
@@ -144,13 +149,13 @@ class InterventionTest:
                 raise TypeError(f"{argument}: expected a string, received {text!r}.")
             if not text:
                 raise ValueError(f"{argument}: expected some text, received an empty string.")
-        try:
-            self.subject.format(name="", window="")
-        except (LookupError, ValueError) as error:
+        if not _fields(self.subject) <= {"name", "window"}:
             raise ValueError(
                 f"subject: expected text in which only {{name}} and {{window}} are in braces, "
                 f"received {self.subject!r}."
-            ) from error
+            )
+        if not self.name.isprintable():
+            raise ValueError(f"name: expected printable characters, received {self.name!r}.")
         if "/" in self.name:
             raise ValueError(
                 f"name: expected a name without a slash, received {self.name!r}. The part after "
@@ -159,6 +164,11 @@ class InterventionTest:
         for argument, value in (("edit", self.edit), ("propose", self.propose)):
             if value is not None and not callable(value):
                 raise TypeError(f"{argument}: expected a function or None, received {value!r}.")
+        if self.edit is None and self.name != GROUPS:
+            raise ValueError(
+                "edit: expected a function (recipients, donors, where) -> images, received None. "
+                f"Only the test {GROUPS!r} has no edit."
+            )
         for argument in ("floor", "outweighs"):
             number = getattr(self, argument)
             if isinstance(number, bool) or not isinstance(number, int | float):
@@ -167,14 +177,20 @@ class InterventionTest:
             raise ValueError(f"floor: expected a number in 0..1, received {self.floor!r}.")
         if not self.outweighs >= 0:
             raise ValueError(f"outweighs: expected 0 or more, received {self.outweighs!r}.")
-        if self.control not in CONTROLS:
-            listed = ", ".join(map(repr, CONTROLS))
-            raise ValueError(f"control: expected one of {listed}, received {self.control!r}.")
+        check_choice("control", self.control, CONTROLS)
         if self.control in ("elsewhere", "inside") and self.propose is None:
             raise ValueError(
                 f"control={self.control!r}: expected a test of a part of the image. Pass "
                 "propose=, or use control='rest'."
             )
+
+
+def _fields(text: str) -> set[str]:
+    """The names in braces in a format string; `{""}` if it is not valid."""
+    try:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+    except ValueError:
+        return {""}
 
 
 def rule_name(test: str) -> str:
@@ -353,7 +369,7 @@ _ROWS = (
         propose=_class_hot_spot,
     ),
     InterventionTest(
-        "groups",
+        GROUPS,
         None,
         "what tells the groups apart",
         "the model should do equally well on all groups",

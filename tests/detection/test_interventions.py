@@ -1,5 +1,6 @@
 """Models of which it is known exactly what they read, as functions of NumPy arrays."""
 
+import copy
 import dataclasses
 import pickle
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_saliency import ProbeSet
+from keras_saliency.detection.calibration import calibrate
 from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.interventions import Interventions, intervene
 from keras_saliency.detection.pairs import MAX_RECIPIENTS
@@ -729,8 +731,128 @@ def test_settings_are_checked(settings, error, expected):
         ({"outweighs": -1}, ValueError, "outweighs: expected 0 or more, received -1"),
         ({"control": "none"}, ValueError, "control: expected one of 'elsewhere', .*'none'"),
         ({"control": "inside"}, ValueError, "control='inside': expected a test of a part"),
+        ({"control": []}, TypeError, "control: expected one of 'elsewhere'"),
+        ({"edit": None}, ValueError, "edit: expected a function .* received None"),
+        ({"name": "my\ntest"}, ValueError, "name: expected printable characters"),
+        ({"subject": "{name.__class__}"}, ValueError, "subject: .*only .name. and .window."),
     ],
 )
 def test_rows_of_the_table_are_checked(changes, error, expected):
     with pytest.raises(error, match=expected):
         dataclasses.replace(custom(swap_pixel(0, 0)), **changes)
+
+
+def mask_of(*pixels):
+    mask = np.zeros((SIDE, SIDE), bool)
+    for pixel in pixels:
+        mask[pixel] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("places", "error", "expected"),
+    [
+        (None, TypeError, "expected a list of Place objects, received None"),
+        ([mask_of(TAG)], TypeError, "expected a list of Place objects"),
+        ([Place()], TypeError, "expected a bool array as mask, received NoneType"),
+        ([Place(mask_of(TAG) * 1.0)], TypeError, "expected a bool array as mask, received float64"),
+        ([Place(mask_of(TAG)[1:])], ValueError, r"expected a mask of shape .* received \(19, 20\)"),
+        (
+            [Place(mask_of(TAG))] * 2,
+            ValueError,
+            r"places with different names, received \['', ''\]",
+        ),
+    ],
+)
+def test_what_a_custom_test_proposes_is_checked(places, error, expected):
+    test = custom(swap_pixel(*TAG), propose=lambda round_: places)
+    with pytest.raises(error, match=f"propose of the test 'mine': .*{expected}"):
+        examined(ProbeSet(coded(TAG), TARGETS), reads(*TAG), settings=Interventions(tests=[test]))
+
+
+def test_a_control_inside_needs_its_place():
+    places = [Place(mask_of(TAG))]
+    test = custom(swap_pixel(*TAG), control="inside", propose=lambda round_: places)
+    with pytest.raises(TypeError, match="'mine': expected a bool array as control, received None"):
+        examined(ProbeSet(coded(TAG), TARGETS), reads(*TAG), settings=Interventions(tests=[test]))
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "expected"),
+    [
+        (lambda images: (images * 255).astype("uint8"), TypeError, "expected float64, .* uint8"),
+        (lambda images: images.astype(complex), TypeError, "expected float64, .* complex128"),
+        (lambda images: images.astype(object), TypeError, "expected float64, .* object"),
+        (lambda images: images * np.nan, ValueError, "expected finite numbers, received nan"),
+    ],
+)
+def test_what_a_custom_edit_returns_is_checked(made, error, expected):
+    test = custom(lambda recipients, donors, where: made(recipients))
+    with pytest.raises(error, match=f"edit of the test 'mine': {expected}"):
+        examined(ProbeSet(coded(TAG), TARGETS), reads(*TAG), settings=Interventions(tests=[test]))
+
+
+def test_settings_do_not_change_with_the_lists_and_dicts_that_they_were_made_of():
+    tests, ignore, floors = ["border"], ["tint"], {"border": 0.5}
+    settings = Interventions(tests=tests, ignore=ignore, floors=floors)
+    tests[0], ignore[0], floors["border"] = "tint", "border", 0.1
+    for found in (settings, pickle.loads(pickle.dumps(settings)), copy.deepcopy(settings)):
+        assert (found.tests, found.ignore) == (("border",), ("tint",))
+        assert (found.floor("border"), [*found.table]) == (0.5, ["border"])
+        assert found == settings
+        assert hash(found) == hash(settings)
+    with pytest.raises(TypeError, match="read-only"):
+        settings.floors["border"] = 0.1
+
+
+def test_floors_of_a_file_are_read_once(tmp_path):
+    path = tmp_path / "floors.json"
+    calibrate([{"step": [0], "effect/border": [0.5]}], path)
+    settings = Interventions(floors=path)
+    path.unlink()
+    assert pickle.loads(pickle.dumps(settings)).floor("border") == 0.5
+
+
+def test_a_floor_of_a_test_holds_for_all_its_places():
+    settings = Interventions(floors={"region": 0.5, "region/tag": 0.25})
+    assert settings.floor("region/tag") == 0.25
+    assert settings.floor("region/other") == 0.5
+    assert settings.floor("border") == 0
+
+
+def test_the_row_of_groups_can_be_changed_and_copied():
+    rows = [dataclasses.replace(TABLE["groups"], floor=0.3), TABLE["border"]]
+    settings = copy.deepcopy(Interventions(tests=rows))
+    assert settings.table["groups"].floor == 0.3
+    assert settings.table["border"].name == "border"
+
+
+def test_a_custom_test_of_the_name_groups_takes_its_place():
+    test = dataclasses.replace(custom(swap_pixel(*TAG)), name="groups")
+    probes = ProbeSet(coded(TAG), TARGETS)
+    metrics = {"group_gap": 0.5, "group_gap_p_value": 0.001}
+    maps = heat(OBJECT, count=len(probes))
+    for tests, passes in ((["groups"], False), ([test], True)):
+        found = intervene(
+            probes,
+            maps,
+            TARGETS,
+            np.zeros(COUNT),
+            lambda images, recipients: reads(*TAG)(images, None),
+            by_score=False,
+            chunk_size=64,
+            settings=Interventions(tests=tests),
+            metrics=metrics,
+        )
+        (effect,) = found.effects
+        assert effect.test == "groups"
+        assert (effect.effect > 0.9) == passes
+
+
+@pytest.mark.parametrize("name", ["region/typo", "border/foo"])
+@pytest.mark.parametrize("argument", ["ignore", "floors"])
+def test_a_place_that_is_not_there_is_refused(argument, name):
+    given = {name: 0.5} if argument == "floors" else [name]
+    probes = ProbeSet(coded(TAG), TARGETS, regions={"tag": region(TAG)})
+    with pytest.raises(ValueError, match=f"{argument}: expected 'region/tag', received '{name}'"):
+        examined(probes, reads(*TAG), settings=Interventions(**{argument: given}))

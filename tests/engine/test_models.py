@@ -433,7 +433,7 @@ def test_every_kind_of_input(kind, shape, body, tmp_path):
     assert saliency.report.maps.shape == probes.images.shape[: len(shape) + (kind == "features")]
     assert (
         saliency.report.interventions.blocked_because
-        == f"tests need images, these probes are {kind}"
+        == f"tests need images, and these probes are {kind}"
     )
 
 
