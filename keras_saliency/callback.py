@@ -13,7 +13,7 @@ import keras
 
 from keras_saliency.attributions import Method, methods_by_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
-from keras_saliency.data.checks import check_positive_int
+from keras_saliency.data.checks import check_positive_int, plain_int
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
 from keras_saliency.detection.interventions import (
@@ -144,9 +144,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.pictures = checked_pictures(pictures)
         self.compute = checked_compute(compute)
         self.name = check_run(name)
-        if verbose not in (0, 1):
-            raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
-        self.verbose = verbose
+        self.verbose = _checked_verbose(verbose)
         self.history: dict[str, list[Any]] = {"fit": [], "run": [], "step": []}
         self.report: SaliencyReport | None = None
         self._monitor: SaliencyMonitor | None = None  # once training begins
@@ -376,8 +374,17 @@ class SaliencyCallback(keras.callbacks.Callback):
 
 
 def _checked_on_alert(on_alert: OnAlert) -> OnAlert:
-    if on_alert is None or callable(on_alert) or on_alert in ("warn", "stop"):
+    is_string = isinstance(on_alert, str)
+    if on_alert is None or callable(on_alert) or (is_string and on_alert in ("warn", "stop")):
         return on_alert
     expected = "expected 'warn', 'stop', a function of an alert, or None"
-    error = ValueError if isinstance(on_alert, str) else TypeError
-    raise error(f"on_alert: {expected}, received {on_alert!r}.")
+    raise (ValueError if is_string else TypeError)(f"on_alert: {expected}, received {on_alert!r}.")
+
+
+def _checked_verbose(verbose: object) -> int:
+    number = plain_int(verbose)
+    if type(number) is not int:
+        raise TypeError(f"verbose: expected 0 or 1, received {verbose!r}.")
+    if number not in (0, 1):
+        raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
+    return number

@@ -217,17 +217,3 @@ def check_number(argument: str, value: Any, *, above: float) -> float:
     if not above < value < float("inf"):
         raise ValueError(f"{argument}: expected a number above {above:g}, received {value!r}.")
     return float(value)
-
-
-def check_seed(seed: Any) -> int:
-    """Returns a seed, an integer from 0 to 2**31 - 1.
-
-    Raises:
-        TypeError: `seed` is not an integer.
-        ValueError: `seed` is negative, or has more than 31 bits.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"seed: expected an integer, received {seed!r}.")
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"seed: expected an integer from 0 to {2**31 - 1}, received {seed!r}.")
-    return int(seed)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_saliency.attributions.differentiation import ScoreFn, check_number, check_seed, repeat
+from keras_saliency.attributions.differentiation import ScoreFn, check_number, repeat
 from keras_saliency.attributions.gradients import gradient
 from keras_saliency.attributions.scores import Tensor
-from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.checks import check_choice, check_positive_int, check_seed
 
 AVERAGES = ("signed", "absolute", "squared")
 
@@ -159,7 +159,7 @@ def noisy(
     check_number("noise_level", noise_level, above=0)
     if not isinstance(antithetic, bool):
         raise TypeError(f"antithetic: expected True or False, received {antithetic!r}.")
-    check_seed(seed)
+    seed = check_seed("seed", seed)
     background = getattr(score_fn, "background", None)
     if inputs.shape.rank == 2 and background is not None:  # each feature has its own scale
         others = tf.cast(background, inputs.dtype)

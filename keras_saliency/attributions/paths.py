@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
-from keras_saliency.attributions.differentiation import ScoreFn, along, check_seed, repeat
+from keras_saliency.attributions.differentiation import ScoreFn, along, repeat
 from keras_saliency.attributions.gradients import gradient
 from keras_saliency.attributions.scores import Tensor
-from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.checks import check_choice, check_positive_int, check_seed
 from keras_saliency.data.reports import Array
 
 BASELINES = ("zero", "flat", "blurred", "mean")
@@ -179,7 +179,7 @@ def expected_gradients(
         with axiomatic attribution priors and expected gradients. arXiv:1906.10670.
     """
     check_positive_int("num_samples", num_samples, hint="Pass the number of draws.")
-    check_seed(seed)
+    seed = check_seed("seed", seed)
     others = _background(score_fn, inputs, background)
     count = others.shape[0]
     rng = np.random.default_rng([seed, 0])

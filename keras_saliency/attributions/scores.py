@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.data.checks import check_choice
+from keras_saliency.data.checks import check_choice, plain_int
 from keras_saliency.data.reports import Array
 
 Tensor = Any
@@ -54,7 +54,8 @@ class Score:
 
     def __post_init__(self) -> None:
         if not callable(self.score):
-            check_choice("score", self.score, SCORES)
+            check_choice("score", self.score, SCORES, alternatives="a callable, or ks.Score(...)")
+        object.__setattr__(self, "output", plain_int(self.output))
         if isinstance(self.output, bool) or not (
             self.output is None or isinstance(self.output, str | int)
         ):

@@ -21,6 +21,23 @@ def check_positive_int(argument: str, value: object, *, hint: str) -> int:
     return int(value)
 
 
+def check_seed(argument: str, value: object) -> int:
+    """Returns `value`, an integer from 0 to 2**31 - 1, as an int; a bool is not an int.
+
+    Raises:
+        TypeError: `value` is not an integer.
+        ValueError: `value` is negative, or has more than 31 bits.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{argument}: expected an integer, received {value!r}.")
+    number = int(value)
+    if not 0 <= number < 2**31:
+        raise ValueError(
+            f"{argument}: expected an integer from 0 to {2**31 - 1}, received {value!r}."
+        )
+    return number
+
+
 def check_bool(argument: str, value: object) -> bool:
     """Returns `value`, which must be a bool.
 
@@ -32,16 +49,30 @@ def check_bool(argument: str, value: object) -> bool:
     return value
 
 
-def check_choice(argument: str, value: Any, choices: Collection[str]) -> Any:
+def check_choice(
+    argument: str, value: Any, choices: Collection[str], *, alternatives: str = ""
+) -> Any:
     """Returns `value`, which must be one of the strings in `choices`.
+
+    Args:
+        argument: The name of the argument.
+        value: What was passed.
+        choices: The valid strings.
+        alternatives: What the caller accepts beside these strings, for the message.
 
     Raises:
         TypeError: `value` is not a string.
         ValueError: `value` is not one of the choices.
     """
     listed = ", ".join(repr(choice) for choice in choices)
+    listed += f", {alternatives}" if alternatives else ""
     if not isinstance(value, str):
         raise TypeError(f"{argument}: expected one of {listed}, received {value!r}.")
     if value not in choices:
         raise ValueError(f"{argument}: expected one of {listed}, received {value!r}.")
     return value
+
+
+def plain_int(value: Any) -> Any:
+    """A NumPy integer as an int; everything else unchanged."""
+    return value if isinstance(value, bool) or not isinstance(value, Integral) else int(value)

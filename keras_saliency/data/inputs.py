@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency.data.checks import plain_int
 from keras_saliency.data.reports import Array
 
 KINDS = {
@@ -103,6 +104,7 @@ def checked_held(
             f"held: expected a dict that maps the names of inputs to their values, received "
             f"{type(held).__name__}."
         )
+    held = {plain_int(name): values for name, values in held.items()}
     if held and input_name is None:
         raise ValueError(
             f"input_name: expected the name of the input to explain, as other inputs are held "

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.checks import check_choice, check_positive_int, check_seed, plain_int
 from keras_saliency.data.inputs import KINDS, checked_held, checked_images, map_axes
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
@@ -103,6 +103,7 @@ class ProbeSet:
         input_name: str | int | None = None,
         vocabulary: Sequence[str] | None = None,
     ) -> None:
+        input_name = plain_int(input_name)
         check_choice("kind", kind, KINDS)
         check_choice("data_format", data_format, ("channels_last", "channels_first"))
         pixels = checked_images(images, kind)
@@ -195,7 +196,7 @@ class ProbeSet:
             per_class: The number of probes per class. If a class has fewer images, all of them are
                 used, with a warning. Default: about 128 probes in total, from 4 to 32 per class.
                 With fewer than 8 per class, intervention tests detect little.
-            seed: The seed of the draw.
+            seed: The seed of the draw, from 0 to 2**31 - 1.
             class_names: As in `ProbeSet`. Default: the data set's `class_names`, if it has them.
             kind: As in `ProbeSet`.
             data_format: As in `ProbeSet`; the images of the data set have the same format.
@@ -217,9 +218,10 @@ class ProbeSet:
             [0, 0, 0, 1, 1, 1]
         """
         if per_class is not None:
-            check_positive_int("per_class", per_class, hint="Pass the number of probes per class.")
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise TypeError(f"seed: expected an integer, received {seed!r}.")
+            per_class = check_positive_int(
+                "per_class", per_class, hint="Pass the number of probes per class."
+            )
+        seed, input_name = check_seed("seed", seed), plain_int(input_name)
         if class_names is None:
             class_names = getattr(dataset, "class_names", None)
         check_choice("kind", kind, KINDS)

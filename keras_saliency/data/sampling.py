@@ -137,10 +137,16 @@ def _named(inputs: Any, name: str | int | None) -> dict[str | int | None, Array]
     elif isinstance(inputs, tuple) or (isinstance(inputs, list) and not _is_array(inputs)):
         several = dict(enumerate(inputs))
     if name not in several:
-        received = "a single input" if None in several else ", ".join(map(repr, several))
+        received, hint = ", ".join(map(repr, several)), ""
+        if None in several:
+            received = "a single input"
+        elif not isinstance(inputs, Mapping):
+            received = f"a {type(inputs).__name__} of {len(several)} inputs"
+            if isinstance(inputs, list):
+                hint = " If these are the images, pass np.stack(images)."
         raise (TypeError if name is None else ValueError)(
             "dataset: expected one array of images, or input_name= to select one of several "
-            f"inputs; received input_name={name!r} and {received}."
+            f"inputs; received input_name={name!r} and {received}.{hint}"
         )
     return {key: np.asarray(values) for key, values in several.items()}
 

@@ -41,15 +41,17 @@ class Compute:
     reduction: str | None = None
 
     def __post_init__(self) -> None:
-        check_positive_int(
+        batch_size = check_positive_int(
             "batch_size", self.batch_size, hint="Pass the number of probes per pass."
         )
-        if not isinstance(self.jit_compile, bool | str):
-            raise TypeError(
+        object.__setattr__(self, "batch_size", batch_size)
+        is_string = isinstance(self.jit_compile, str)
+        if not isinstance(self.jit_compile, bool) and not (
+            is_string and self.jit_compile == "auto"
+        ):
+            raise (ValueError if is_string else TypeError)(
                 f"jit_compile: expected True, False or 'auto', received {self.jit_compile!r}."
             )
-        if isinstance(self.jit_compile, str):
-            check_choice("jit_compile", self.jit_compile, ("auto",))
         if self.reduction is not None:
             check_choice("reduction", self.reduction, REDUCTIONS)
 

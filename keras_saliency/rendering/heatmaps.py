@@ -17,7 +17,6 @@ import matplotlib
 import numpy as np
 
 from keras_saliency.data.blocks import rounded
-from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array
 
 SCALES = ("epoch", "probe", "shared")
@@ -41,12 +40,13 @@ def check_colormap(colormap: object) -> str:
         TypeError: Not a string.
         ValueError: Not known to matplotlib.
     """
-    if isinstance(colormap, str) and colormap not in matplotlib.colormaps:
-        raise ValueError(
-            f"colormap: expected the name of a matplotlib colormap, such as 'hot', 'inferno' or "
-            f"'viridis', received {colormap!r}."
-        )
-    return str(check_choice("colormap", colormap, tuple(matplotlib.colormaps)))
+    if isinstance(colormap, str) and colormap in matplotlib.colormaps:
+        return colormap
+    error = ValueError if isinstance(colormap, str) else TypeError
+    raise error(
+        "colormap: expected the name of a matplotlib colormap, such as 'hot', 'inferno' or "
+        f"'viridis', received {colormap!r}."
+    )
 
 
 def diverging(colormap: str) -> str:

@@ -37,11 +37,12 @@ class Pictures:
         check_choice("scale", self.scale, SCALES)
         check_colormap(self.colormap)
         if self.map_size is not None:
-            check_positive_int(
+            map_size = check_positive_int(
                 "map_size",
                 self.map_size,
                 hint="Pass a number of pixels, or None to write no data for the SALIENCY tab.",
             )
+            object.__setattr__(self, "map_size", map_size)
 
 
 def checked_pictures(pictures: object) -> Pictures | None:

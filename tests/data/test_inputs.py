@@ -139,5 +139,5 @@ def test_data_sets_of_another_kind():
         ProbeSet.from_dataset(given, kind="features")
     with pytest.raises(ValueError, match="input_name='age' and a single input"):
         ProbeSet.from_dataset(given, kind="series", input_name="age")
-    with pytest.raises(TypeError, match="input_name=None and 0, 1"):
+    with pytest.raises(TypeError, match=r"input_name=None and a tuple of 2 inputs\.$"):
         ProbeSet.from_dataset((given, given[1]), kind="series")

@@ -362,7 +362,7 @@ def test_order_does_not_matter():
 def test_other_seeds_draw_others():
     draws = [
         drawn(ProbeSet.from_dataset((numbered(COUNT), LABELS), per_class=4, seed=seed))
-        for seed in (0, 1, -1, 2**40)
+        for seed in (0, 1, 2, 2**31 - 1)
     ]
     assert len({tuple(draw) for draw in draws}) == 4
     assert draws[0] == drawn(ProbeSet.from_dataset((numbered(COUNT), LABELS), per_class=4))
@@ -538,12 +538,32 @@ def test_data_sets_refused(dataset, error, says):
         ({"seed": None}, TypeError, "seed: .*integer.*None"),
         ({"seed": 1.5}, TypeError, r"seed: .*integer.*1\.5"),
         ({"seed": True}, TypeError, "seed: .*integer.*True"),
+        ({"seed": -1}, ValueError, "seed: expected an integer from 0 to 2147483647, received -1"),
+        ({"seed": 2**31}, ValueError, "seed: expected an integer from 0 .*received 2147483648"),
         ({"class_names": ["x", "y"]}, ValueError, r"targets: .*0\.\.1 .*received 2"),
     ],
 )
 def test_drawing_arguments_refused(arguments, error, says):
     with pytest.raises(error, match=says):
         ProbeSet.from_dataset((X, LABELS), **arguments)
+
+
+def test_a_list_of_images_is_refused_in_one_short_sentence():
+    with pytest.raises(TypeError) as refused:
+        ProbeSet.from_dataset((list(X), list(LABELS)))
+    assert str(refused.value) == (
+        "dataset: expected one array of images, or input_name= to select one of several inputs; "
+        f"received input_name=None and a list of {len(X)} inputs. If these are the images, pass "
+        "np.stack(images)."
+    )
+
+
+def test_numpy_integers_are_integers():
+    drawn = ProbeSet.from_dataset((X, LABELS), per_class=np.int64(2), seed=np.int64(3))
+    expected = ProbeSet.from_dataset((X, LABELS), per_class=2, seed=3)
+    assert drawn.fingerprint == expected.fingerprint
+    probes = ProbeSet(X, input_name=np.int64(0), held={np.int64(1): X})
+    assert (repr(probes.input_name), repr([*probes.held])) == ("0", "[1]")
 
 
 # ---------------------------------------------------------------- fingerprints

@@ -807,11 +807,19 @@ def test_settings_that_are_refused(settings, error, says):
     ("make", "error", "says"),
     [
         (lambda: ks.Compute(reduction="mean"), ValueError, "reduction: expected one of 'max_abs'"),
-        (lambda: ks.Compute(jit_compile="yes"), ValueError, "jit_compile: expected one of 'auto'"),
+        (
+            lambda: ks.Compute(jit_compile="yes"),
+            ValueError,
+            "jit_compile: expected True, False or 'auto', ",
+        ),
         (lambda: ks.Compute(jit_compile=1), TypeError, "jit_compile: expected True, False or "),
         (lambda: ks.Compute(batch_size=0), ValueError, "batch_size: expected a positive integer"),
         (lambda: ks.Score(output=True), TypeError, "output: expected a name or a position"),
-        (lambda: ks.Score(3), TypeError, "score: expected one of 'logit'"),
+        (
+            lambda: ks.Score(3),
+            TypeError,
+            r"score: expected one of 'logit', .*, a callable, or ks.Score\(\.\.\.\), received 3",
+        ),
         (lambda: ks.Pictures(scale="own"), ValueError, "scale: expected one of 'epoch'"),
         (lambda: ks.Pictures(colormap="hotter"), ValueError, "colormap: expected the name of a"),
         (lambda: ks.Pictures(map_size=0), ValueError, "map_size: .*no data for the SALIENCY tab"),
@@ -820,6 +828,12 @@ def test_settings_that_are_refused(settings, error, says):
 def test_settings_objects_check_themselves(make, error, says):
     with pytest.raises(error, match=says):
         make()
+
+
+def test_settings_objects_take_numpy_integers_and_keep_integers():
+    assert repr(ks.Compute(batch_size=np.int64(4)).batch_size) == "4"
+    assert repr(ks.Pictures(map_size=np.int32(64)).map_size) == "64"
+    assert repr(ks.Score(output=np.int64(1)).output) == "1"
 
 
 def test_a_model_of_two_inputs_that_fit_has_yet_to_build(tmp_path):

@@ -127,7 +127,8 @@ def test_scaled_is_exact_over_the_range_of_float32():
 def test_unknown_colormaps():
     with pytest.raises(ValueError, match="colormap: .*'hot'.*'viridis'.*received 'warm'"):
         check_colormap("warm")
-    with pytest.raises(TypeError, match="colormap: .*received None"):
+    expected = "^colormap: expected the name of a matplotlib colormap, .*'viridis', received None.$"
+    with pytest.raises(TypeError, match=expected):
         check_colormap(None)
     with pytest.raises(ValueError, match="colormap: .*received 'warm'"):
         colorize(MAPS, limits=peaks(MAPS), colormap="warm")
