@@ -11,7 +11,7 @@ from scipy.stats import beta, rankdata
 
 from benchmarks.spurious.levels import DOES_NOT, onset, verdict
 from benchmarks.spurious.replay import POLICIES, Replayed, replay
-from keras_saliency.detection.tests import TESTS, rule_name
+from keras_saliency.detection.tests import TESTS, row_name
 
 Record = dict[str, Any]
 
@@ -174,12 +174,12 @@ def firing(some: Iterable[Case], test: str) -> Rate:
             part = (POLICIES[name].counts_only == "region") == (test == "region")
             if replayed is not None and part and _has(replayed, test):
                 total += 1
-                hits += any(f.twice and rule_name(f.test) == test for f in replayed.fired)
+                hits += any(f.twice and row_name(f.test) == test for f in replayed.fired)
     return Rate(hits, total)
 
 
 def _has(replayed: Replayed, test: str) -> bool:
-    return any(rule_name(effect.test) == test for effects in replayed.effects for effect in effects)
+    return any(row_name(effect.test) == test for effects in replayed.effects for effect in effects)
 
 
 def null_p_values(some: Iterable[Case], probes: str) -> np.ndarray[Any, np.dtype[Any]]:
@@ -196,7 +196,7 @@ def null_p_values(some: Iterable[Case], probes: str) -> np.ndarray[Any, np.dtype
         if is_null and "region" in case.replays:
             replayed = case.replays["region"]
             for is_open, effects in zip(replayed.open, replayed.effects, strict=True):
-                found += [e.p_value for e in effects if is_open and rule_name(e.test) == "region"]
+                found += [e.p_value for e in effects if is_open and row_name(e.test) == "region"]
     return np.array(found)
 
 
@@ -213,7 +213,7 @@ def null_effects(some: Iterable[Case]) -> dict[str, list[tuple[float, str]]]:
             largest: dict[str, float] = {}
             for is_open, effects in zip(replayed.open, replayed.effects, strict=True):
                 for effect in effects if is_open else ():
-                    part = rule_name(effect.test)
+                    part = row_name(effect.test)
                     if (part == "region") == (name == "region"):
                         largest[part] = max(largest.get(part, -1.0), effect.effect)
             for part, value in largest.items():

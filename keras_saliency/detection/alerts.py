@@ -19,7 +19,7 @@ from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verd
 from keras_saliency.detection.effects import ALPHA
 from keras_saliency.detection.interventions import Interventions
 from keras_saliency.detection.sentences import plain, sentence, subject
-from keras_saliency.detection.tests import CONTROLS, GROUPS, InterventionTest, rule_name
+from keras_saliency.detection.tests import CONTROLS, GROUPS, InterventionTest, row_name
 
 WARNING, ALERT = "warning", "alert"
 """The levels of an alert: fired once; fired at two tests in a row."""
@@ -79,13 +79,13 @@ def judge(
     verdicts = []
     after = dict(streaks or {})
     for effect in results.effects:
-        rule = settings.table[rule_name(effect.test)]
+        test = settings.table[row_name(effect.test)]
         before = (start or {}).get(effect.test, math.nan)
-        floor = max(rule.floor, settings.floor(effect.test))
+        floor = max(test.floor, settings.floor(effect.test))
         if results.unit == "score":
-            floor = min(1.0, max(SCORE_FLOORS * rule.floor, floor))
+            floor = min(1.0, max(SCORE_FLOORS * test.floor, floor))
         p_value = adjusted.get(effect.test, math.nan)
-        status, reason = _status(effect, rule, floor, p_value)
+        status, reason = _status(effect, test, floor, p_value)
         if results.blocked_because:
             status, reason = "untestable", results.blocked_because
         elif results.unit == "score" and status == "fires":
@@ -94,7 +94,7 @@ def judge(
             status, reason = "finding", "ignored, as set by ignore="
         after[effect.test] = _next(after.get(effect.test, Streak()), status, effect)
         active = after[effect.test].active
-        words = subject(effect, rule, class_name)
+        words = subject(effect, test, class_name)
         verdicts.append(Verdict(effect, floor, p_value, before, status, reason, active, words))
     return tuple(verdicts), after
 
@@ -122,7 +122,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _status(
-    effect: Effect, rule: InterventionTest, floor: float, p_value: float
+    effect: Effect, test: InterventionTest, floor: float, p_value: float
 ) -> tuple[str, str]:
     """What the rule says of one effect, and why."""
     if effect.untestable:
@@ -132,12 +132,12 @@ def _status(
     if effect.effect < floor:
         return "finding", f"below the floor of {floor:.2g}"
     explained = not (
-        effect.margin_p_value < ALPHA and effect.effect >= rule.outweighs * effect.control
+        effect.margin_p_value < ALPHA and effect.effect >= test.outweighs * effect.control
     )
-    if rule.control == "elsewhere":  # counts only if it would fire, too
+    if test.control == "elsewhere":  # counts only if it would fire, too
         explained &= effect.control >= floor and effect.control_p_value < ALPHA
-    if rule.control and explained:
-        control = CONTROLS[rule.control]
+    if test.control and explained:
+        control = CONTROLS[test.control]
         return "finding", f"the control, {control}, has an effect of {plain(effect.control)}"
     return "fires", ""
 
@@ -192,7 +192,7 @@ def announce(
     when = "before training" if step == -1 else f"epoch {step}"
     fired = [verdict for verdict in verdicts if verdict.status == "fires"]
     for verdict in sorted(fired, key=lambda verdict: -verdict.effect.effect):
-        effect, rule = verdict.effect, table[rule_name(verdict.effect.test)]
+        effect, test = verdict.effect, table[row_name(verdict.effect.test)]
         if before.get(effect.test, Streak()).active:
             continue
         alerts.append(
@@ -200,9 +200,9 @@ def announce(
                 level=ALERT if verdict.active else WARNING,
                 step=step,
                 rule=effect.test,
-                sentence=f"{when}: {sentence(verdict, rule, unit)}",
-                assumption=rule.assumption,
-                remedy=rule.remedy,
+                sentence=f"{when}: {sentence(verdict, test, unit)}",
+                assumption=test.assumption,
+                remedy=test.remedy,
                 effect=effect.effect,
                 flip=effect.flip,
                 p_value=verdict.p_value,
@@ -222,7 +222,7 @@ def effect_metrics(results: InterventionResults) -> dict[str, float]:
     named = {}
     for effect in results.effects:
         named[f"effect/{effect.test}"] = effect.effect
-        if results.unit == "accuracy" and rule_name(effect.test) != GROUPS:
+        if results.unit == "accuracy" and row_name(effect.test) != GROUPS:
             named[f"flip/{effect.test}"] = effect.flip
         named[f"p_value/{effect.test}"] = effect.p_value
     return named

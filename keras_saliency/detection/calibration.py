@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.detection.tests import InterventionTest, rule_name
+from keras_saliency.detection.tests import InterventionTest, row_name
 
 QUANTILE = 0.99
 
@@ -112,7 +112,7 @@ def checked_floors(
             f"{argument}: expected a dict from test to floor, as returned by "
             f"keras_saliency.calibrate, or the path of its file, received {floors!r}."
         )
-    unknown = [test for test in floors if rule_name(test) not in tests]
+    unknown = [test for test in floors if row_name(test) not in tests]
     if unknown:
         raise ValueError(
             f"{argument}: expected tests of {', '.join(tests)}, received {unknown[0]!r}."

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_saliency.data.checks import check_choice
+from keras_saliency.data.checks import check_choice, check_seed
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.read_only import ReadOnlyDict
 from keras_saliency.data.reports import Array, Effect, InterventionResults
@@ -45,7 +45,7 @@ from keras_saliency.detection.tests import (
     InterventionTest,
     Place,
     Round,
-    rule_name,
+    row_name,
 )
 
 
@@ -88,14 +88,13 @@ class Interventions:
     def __post_init__(self) -> None:
         check_choice("when", self.when, ("auto", "epoch"))
         table = _checked_tests(self.tests)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise TypeError(f"seed: expected an integer, received {self.seed!r}.")
         known = {**TESTS, **table}
         floors = checked_floors("floors", self.floors, known)
         checked = {
             "tests": None if self.tests is None else tuple(self.tests),
             "ignore": _checked_ignore(self.ignore, known),
             "floors": None if self.floors is None else ReadOnlyDict(floors),
+            "seed": check_seed("seed", self.seed),
             "table": ReadOnlyDict(table),
         }
         for name, value in checked.items():
@@ -104,7 +103,7 @@ class Interventions:
     def floor(self, test: str) -> float:
         """The floor of a test, or of its row of the table, in `floors`; 0 if there is none."""
         floors = self.floors_by_test
-        return float(floors.get(test, floors.get(rule_name(test), 0.0)))
+        return float(floors.get(test, floors.get(row_name(test), 0.0)))
 
     @property
     def floors_by_test(self) -> Mapping[str, float]:
@@ -113,7 +112,7 @@ class Interventions:
 
     def ignores(self, test: str) -> bool:
         """Whether a test, or its row of the table, is ignored."""
-        return test in self.ignore or rule_name(test) in self.ignore
+        return test in self.ignore or row_name(test) in self.ignore
 
 
 def checked_interventions(interventions: object) -> Interventions | None:
@@ -166,7 +165,7 @@ def _checked_ignore(ignore: object, known: Mapping[str, InterventionTest]) -> tu
     for name in ignore:
         if not isinstance(name, str):
             raise TypeError(f"ignore: expected names of tests, received {name!r}.")
-        if rule_name(name) not in known:
+        if row_name(name) not in known:
             listed = ", ".join(known)
             raise ValueError(f"ignore: expected names of {listed}, received {name!r}.")
     return tuple(ignore)
@@ -257,7 +256,7 @@ def _check_names(settings: Interventions, probes: ProbeSet) -> None:
     known = {f"region/{name}" for name in probes.regions}
     for argument, names in given.items():
         for name in names:
-            row = rule_name(name)
+            row = row_name(name)
             if "/" in name and settings.table.get(row) is TESTS.get(row) and name not in known:
                 listed = ", ".join(map(repr, sorted(known))) or "no region, as the probes have none"
                 raise ValueError(

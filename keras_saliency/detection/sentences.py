@@ -9,19 +9,19 @@ from keras_saliency.data.reports import Alert, Effect, Verdict
 from keras_saliency.detection.tests import CONTROLS, InterventionTest
 
 
-def subject(effect: Effect, rule: InterventionTest, class_name: Callable[[int], str]) -> str:
+def subject(effect: Effect, test: InterventionTest, class_name: Callable[[int], str]) -> str:
     """What a test exchanges, in words.
 
     Args:
         effect: With the name of the test, and its window and class, if there are any.
-        rule: The row of the table.
+        test: The row of the table.
         class_name: From a class index to its name.
     """
     window = "that the maps propose"
     if effect.window is not None:
         top, left, height, width = effect.window
         window = f"at {_span('row', top, height)}, {_span('column', left, width)}"
-    words = rule.subject.format(name=effect.test.partition("/")[2], window=window)
+    words = test.subject.format(name=effect.test.partition("/")[2], window=window)
     if effect.target is not None:
         words += f" of class {class_name(effect.target)!r}"
     return words
@@ -31,15 +31,15 @@ def _span(name: str, first: int, count: int) -> str:
     return f"{name} {first}" if count == 1 else f"{name}s {first}-{first + count - 1}"
 
 
-def sentence(verdict: Verdict, rule: InterventionTest, unit: str) -> str:
+def sentence(verdict: Verdict, test: InterventionTest, unit: str) -> str:
     """What a verdict says: the claim, its numbers, its assumption, and what to do about it.
 
     Args:
         verdict: Of a test that fired.
-        rule: The row of the table.
+        test: The row of the table.
         unit: As in `InterventionResults`.
     """
-    effect, of_groups = verdict.effect, rule.edit is None
+    effect, of_groups = verdict.effect, test.edit is None
     relies = f"the model relies on {verdict.subject}"
     drop = f"accuracy drops by {_points(effect.effect, unit)}"
     if of_groups:
@@ -57,18 +57,18 @@ def sentence(verdict: Verdict, rule: InterventionTest, unit: str) -> str:
     else:
         claim = f"{relies}: {drop} when it is exchanged with an image of another class"
     values = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
-    if rule.control and not math.isnan(effect.control):
-        values.append(f"{CONTROLS[rule.control]}: {_points(effect.control, unit)}")
+    if test.control and not math.isnan(effect.control):
+        values.append(f"{CONTROLS[test.control]}: {_points(effect.control, unit)}")
     if not math.isnan(verdict.start):
         values.append(f"at the start: {_points(verdict.start, unit)}")
     parts = [f"{claim} ({'; '.join(values)})."]
     if not of_groups:
         parts.append("Validation data with the same cue do not show this.")
     parts.append(
-        f"This is a problem if {rule.assumption}. Otherwise ignore it with "
+        f"This is a problem if {test.assumption}. Otherwise ignore it with "
         f"ks.Interventions(ignore=[{effect.test!r}])."
     )
-    parts.append(f"Next: {rule.remedy}.")
+    parts.append(f"Next: {test.remedy}.")
     return " ".join(parts)
 
 

@@ -193,7 +193,7 @@ def _fields(text: str) -> set[str]:
         return {""}
 
 
-def rule_name(test: str) -> str:
+def row_name(test: str) -> str:
     """The row of the table that a test belongs to: `"region"` for `"region/tag"`."""
     return test.partition("/")[0]
 

@@ -20,7 +20,7 @@ from keras_saliency.detection.effects import ALPHA
 from keras_saliency.detection.interventions import Interventions
 from keras_saliency.detection.sentences import in_short, sentence, subject
 from keras_saliency.detection.tests import TESTS as RULES
-from keras_saliency.detection.tests import InterventionTest, rule_name
+from keras_saliency.detection.tests import InterventionTest, row_name
 
 NAN = math.nan
 SURE, UNSURE = 1e-4, 0.5
@@ -544,7 +544,7 @@ def test_the_sentence_of_a_verdict_is_that_of_its_alert():
 
 def test_subjects():
     def named(single):
-        return subject(single, RULES[rule_name(single.test)], NAMES.__getitem__)
+        return subject(single, RULES[row_name(single.test)], NAMES.__getitem__)
 
     assert named(effect("region/top/left")) == "the region 'top/left'"
     assert named(effect("hot_window", window=(0, 10, 3, 1))) == (
@@ -591,8 +591,8 @@ def test_numbers_are_named():
     }
 
 
-def test_rule_names():
-    assert [rule_name(test) for test in ("region/a/b", "border")] == ["region", "border"]
+def test_row_names():
+    assert [row_name(test) for test in ("region/a/b", "border")] == ["region", "border"]
 
 
 # ---------------------------------------------------------------- what a user sets

@@ -856,3 +856,11 @@ def test_a_place_that_is_not_there_is_refused(argument, name):
     probes = ProbeSet(coded(TAG), TARGETS, regions={"tag": region(TAG)})
     with pytest.raises(ValueError, match=f"{argument}: expected 'region/tag', received '{name}'"):
         examined(probes, reads(*TAG), settings=Interventions(**{argument: given}))
+
+
+@pytest.mark.parametrize(
+    ("seed", "error"), [(-1, ValueError), (2**31, ValueError), ("1", TypeError)]
+)
+def test_a_bad_seed_is_refused(seed, error):
+    with pytest.raises(error, match="seed: expected an integer"):
+        Interventions(seed=seed)
