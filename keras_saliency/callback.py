@@ -14,7 +14,7 @@ import keras
 from keras_saliency.attributions import Method, methods_by_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
 from keras_saliency.data.checks import check_positive_int, plain_int
-from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
 from keras_saliency.detection.interventions import (
     Interventions,
@@ -31,7 +31,8 @@ from keras_saliency.log import tags
 from keras_saliency.metrics.catalog import is_logged
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering.settings import Pictures, checked_pictures
-from keras_saliency.tensorboard.sink import TensorBoardSink, check_log_dir, check_run
+from keras_saliency.tensorboard.checks import check_log_dir, check_run
+from keras_saliency.tensorboard.sink import TensorBoardSink
 
 OnAlert = str | Callable[[Alert], object] | None
 """What happens on an alert: `"warn"`, `"stop"`, a function, or nothing."""
@@ -123,12 +124,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         verbose: int = 1,
     ) -> None:
         super().__init__()
-        if not isinstance(probes, ProbeSet):
-            raise TypeError(
-                f"probes: expected a keras_saliency.ProbeSet, received {type(probes).__name__}. "
-                "Make one with ProbeSet.from_dataset(dataset) or ProbeSet(images, targets)."
-            )
-        self.probes = probes
+        self.probes = check_probes(probes)
         self.log_dir = None if log_dir is None else check_log_dir(log_dir)
         methods_by_name(method)
         self.method = method
@@ -143,7 +139,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.on_alert = _checked_on_alert(on_alert)
         self.pictures = checked_pictures(pictures)
         self.compute = checked_compute(compute)
-        self.name = check_run(name)
+        self.name = check_run("name", name)
         self.verbose = _checked_verbose(verbose)
         self.history: dict[str, list[Any]] = {"fit": [], "run": [], "step": []}
         self.report: SaliencyReport | None = None

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name, scores
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
-from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
 from keras_saliency.detection.interventions import (
@@ -97,8 +97,7 @@ class SaliencyMonitor:
         self.score = checked_score(score)
         self.interventions = checked_interventions(interventions)
         self.compute = checked_compute(compute)
-        if not isinstance(probes, ProbeSet):
-            raise TypeError(f"probes: expected a ProbeSet, received {type(probes).__name__}.")
+        check_probes(probes)
         check_keras(model)
         probes = as_seen(model, probes)
         check_fit(model, probes)

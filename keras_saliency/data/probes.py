@@ -259,6 +259,20 @@ class ProbeSet:
         )
 
 
+def check_probes(probes: object) -> ProbeSet:
+    """Returns the argument `probes`, which must be a `ProbeSet`.
+
+    Raises:
+        TypeError: `probes` is not a `ProbeSet`.
+    """
+    if not isinstance(probes, ProbeSet):
+        raise TypeError(
+            f"probes: expected a keras_saliency.ProbeSet, received {type(probes).__name__}. "
+            "Make one with ProbeSet.from_dataset(dataset) or ProbeSet(images, targets)."
+        )
+    return probes
+
+
 def _per_class(classes: int) -> int:
     """The number of probes per class that makes about 128 in total."""
     return max(MIN_PER_CLASS, min(32, 128 // classes))

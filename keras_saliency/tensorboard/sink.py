@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_saliency import __version__
 from keras_saliency.data.checks import check_choice
-from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.log import tags
 from keras_saliency.log.encoder import Encoder, Record
@@ -28,6 +27,12 @@ from keras_saliency.metrics.catalog import description
 from keras_saliency.rendering.evidence import evidence
 from keras_saliency.rendering.settings import Pictures, checked_pictures
 from keras_saliency.tensorboard import custom_scalars
+from keras_saliency.tensorboard.checks import (
+    check_log_dir,
+    check_report,
+    check_run,
+    checked_texts,
+)
 from keras_saliency.tensorboard.pictures import PictureWriter
 
 
@@ -45,7 +50,7 @@ class TensorBoardSink:
         probes: The probes of the reports.
         run: The name of the run below `log_dir`.
         subject: The settings that distinguish runs, such as `"method"` and `"score"`, with their
-            values.
+            values, which are written as text. Default: the methods of the reports.
         notes: Other settings to show in the Text tab, with their values.
         pictures: Settings for pictures: `"auto"` or a `Pictures`. `None`: no pictures in
             TensorBoard's own tabs; the SALIENCY tab still has all maps.
@@ -62,18 +67,22 @@ class TensorBoardSink:
         probes: ProbeSet,
         *,
         run: str = tags.EPOCH_RUN,
-        subject: Mapping[str, str] | None = None,
-        notes: Mapping[str, str] | None = None,
+        subject: Mapping[str, object] | None = None,
+        notes: Mapping[str, object] | None = None,
         pictures: str | Pictures | None = "auto",
         unit: str = "epoch",
     ) -> None:
         self.log_dir = check_log_dir(log_dir)
+        check_probes(probes)
         settings = checked_pictures(pictures)
         tab_settings = settings or Pictures()
-        self.run = self._first_run = run
+        self.run = self._first_run = check_run("run", run)
         self._probes = probes
-        self._subject = dict(subject or {}) | {"probes": f"{len(probes)}, {probes.fingerprint}"}
-        self._notes = dict(notes or {}) | {
+        self._has_subject = subject is not None
+        self._subject = checked_texts("subject", subject) | {
+            "probes": f"{len(probes)}, {probes.fingerprint}"
+        }
+        self._notes = checked_texts("notes", notes) | {
             "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
             f"tensorflow {tf.__version__}"
         }
@@ -92,14 +101,26 @@ class TensorBoardSink:
     def write(self, report: SaliencyReport, *, again: bool = False) -> None:
         """Writes one report. Until `close`, steps must increase from call to call.
 
+        A report of the latest step is not written again; if it has new findings of interventions,
+        these are added.
+
         Args:
             report: The report to write.
             again: Whether the last report on disk may be of the same state, as at the start of a
                 resumed training. If it has the same step, the report is not written again.
 
         Raises:
+            TypeError: `report` is not a report.
+            ValueError: The report is about other probes, or its step is before the latest one.
             OSError: The directory or the event file cannot be created, read or written.
         """
+        check_report(report, self._probes)
+        drawn = self._drawn_step
+        if self._writer is not None and drawn is not None and report.step < drawn:
+            raise ValueError(
+                f"report: expected a step after {drawn}, the latest one that was written, received "
+                f"step {report.step}. To begin another run, call close() first."
+            )
         try:
             self._write_once(report, again)
         except tf.errors.OpError as error:
@@ -107,7 +128,7 @@ class TensorBoardSink:
 
     def _write_once(self, report: SaliencyReport, again: bool) -> None:
         if self._writer is None:
-            self._open(report.step, again)
+            self._open(report, again)
         if report.step == self._drawn_step:
             if report.interventions is not None and self._findings_step != report.step:
                 self._write_findings(report)  # they were not in the report before
@@ -123,9 +144,14 @@ class TensorBoardSink:
             raise
         self._last_step = report.step
 
-    def _open(self, step: int, again: bool) -> None:
-        is_next = self._last_step is not None and (
-            self._last_step < step or (again and self._last_step == step)
+    def _open(self, report: SaliencyReport, again: bool) -> None:
+        step, before = report.step, dict(self._subject)
+        if not self._has_subject:
+            self._subject["method"] = ", ".join((report.method, *report.others))
+        is_next = (
+            self._last_step is not None
+            and (self._last_step < step or (again and self._last_step == step))
+            and self._subject == before
         )
         if not is_next:
             self.run, self._last_step = self._choose_run(step, again)
@@ -318,41 +344,6 @@ def _row(cells: Iterable[str]) -> str:
 
 def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2g}"
-
-
-def check_log_dir(log_dir: object) -> Path:
-    """Checks a log directory and returns its path.
-
-    Raises:
-        TypeError: `log_dir` is not a path.
-        ValueError: `log_dir` is a URL, a file, or a path below a file.
-    """
-    if not isinstance(log_dir, str | Path):
-        raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):  # `Path` turns two slashes into one
-        raise ValueError(
-            f"log_dir: expected a local directory, received {str(log_dir)!r}. Remote file systems "
-            "are not supported: write to a local directory and copy it."
-        )
-    path = Path(log_dir)
-    for part in (path, *path.parents):
-        if part.exists() and not part.is_dir():
-            raise ValueError(f"log_dir: expected a directory, received {path}; {part} is a file.")
-    return path
-
-
-def check_run(name: object) -> str:
-    """Checks the name of a run, which becomes a directory, and returns it.
-
-    Raises:
-        TypeError: `name` is not a string.
-        ValueError: `name` is empty or contains slashes.
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a string, received {name!r}.")
-    if not name or set(name) & set("/\\") or name in (".", ".."):
-        raise ValueError(f"name: expected a directory name without slashes, received {name!r}.")
-    return name
 
 
 def last_step(directory: Path) -> tuple[int | None, str]:

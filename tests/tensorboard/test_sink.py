@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from keras_saliency.metrics.catalog import description
 from keras_saliency.rendering.layouts import GAP
 from keras_saliency.tensorboard.sink import TensorBoardSink, last_step
 from support.events import events, pixels, steps
+from support.logs import report, written
 from support.networks import CLASSES, fit, network, probes
 from support.planted import TAG, Teacher, linear, tagged_probes, train
 from support.programs import run_program
@@ -328,6 +330,69 @@ def test_last_step_reads_a_log_that_a_crash_cut_off(trained, tmp_path):
     (tmp_path / path.name).write_bytes(whole[: len(whole) // 2])
     assert last_step(tmp_path)[0] in (-1, 0, 1)
     assert last_step(tmp_path / "nowhere") == (None, "")
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"probes": np.zeros((2, 8, 8, 1))}, TypeError, "probes: expected a keras_saliency.Pro"),
+        ({"run": "a/b"}, ValueError, "run: expected a directory name without .*'a/b'"),
+        ({"run": ".."}, ValueError, r"run: expected a directory name without .*'\.\.'"),
+        ({"run": 3}, TypeError, "run: expected a string, received 3"),
+        ({"subject": "gradient"}, TypeError, "subject: expected a dict .*received 'gradient'"),
+        ({"notes": {1: "a"}}, TypeError, "notes: expected a dict that maps names .*{1: 'a'}"),
+    ],
+)
+def test_a_bad_argument_of_the_sink_is_named(arguments, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        TensorBoardSink(tmp_path, **({"probes": probes()} | arguments))
+
+
+def test_values_of_settings_are_written_as_text(tmp_path):
+    written(tmp_path, probes(), report(np.ones((6, 8, 8))), notes={"rate": 0.5}, subject={"k": 3})
+    text = last_step(tmp_path / "saliency")[1].split("\n")
+    assert {"| rate | 0.5 |", "| k | 3 |"} <= set(text)
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8), (6, 8, 9), (6, 8)])
+def test_a_report_about_other_probes_is_refused_before_anything_is_written(shape, tmp_path):
+    sink = TensorBoardSink(tmp_path, probes())
+    message = re.escape("report: expected maps of shape (6, 8, 8), as the sink's probes are ")
+    with pytest.raises(
+        ValueError, match=f"{message}.* received maps of shape {re.escape(str(shape))}"
+    ):
+        sink.write(report(np.ones(shape)))
+    with pytest.raises(TypeError, match="report: expected a SaliencyReport, received ndarray"):
+        sink.write(np.ones((6, 8, 8)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_steps_do_not_go_back_until_close(tmp_path):
+    sink = TensorBoardSink(tmp_path, probes())
+    sink.write(report(np.ones((6, 8, 8)), step=3))
+    with pytest.raises(ValueError, match=r"report: expected a step after 3, .* step 2\. .*close"):
+        sink.write(report(np.ones((6, 8, 8)), step=2))
+    sink.close()
+    sink.write(report(np.ones((6, 8, 8)), step=2))
+    sink.close()
+    found = {name: [one.step for one in log.reports] for name, log in ks.read_log(tmp_path).items()}
+    assert found == {"saliency": [3], "saliency_2": [2]}
+
+
+def test_without_a_subject_reports_of_another_method_get_a_run_of_their_own(tmp_path):
+    maps = np.ones((6, 8, 8))
+    written(tmp_path, probes(), report(maps, step=0, method="gradient"))
+    written(tmp_path, probes(), report(maps, step=1, method="smoothgrad"))
+    sink = TensorBoardSink(tmp_path, probes())
+    for step, method in ((2, "gradient"), (3, "smoothgrad"), (4, "smoothgrad")):
+        sink.write(report(maps, step=step, method=method))
+        sink.close()
+    found = {name: [one.step for one in log.reports] for name, log in ks.read_log(tmp_path).items()}
+    assert found == {"saliency": [0, 2], "saliency_2": [1, 3, 4]}
+    assert "| method | smoothgrad |" in last_step(tmp_path / "saliency_2")[1].split("\n")
 
 
 # ---------------------------------------------------------------- interventions and alerts

@@ -1,0 +1,85 @@
+"""Checks of what a sink is given: where to write, the texts about a run, and the reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from keras_saliency.data.inputs import map_axes
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import SaliencyReport
+
+
+def check_log_dir(log_dir: object) -> Path:
+    """Checks a log directory and returns its path.
+
+    Raises:
+        TypeError: `log_dir` is not a path.
+        ValueError: `log_dir` is a URL, a file, or a path below a file.
+    """
+    if not isinstance(log_dir, str | Path):
+        raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):  # `Path` turns two slashes into one
+        raise ValueError(
+            f"log_dir: expected a local directory, received {str(log_dir)!r}. Remote file systems "
+            "are not supported: write to a local directory and copy it."
+        )
+    path = Path(log_dir)
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise ValueError(f"log_dir: expected a directory, received {path}; {part} is a file.")
+    return path
+
+
+def check_run(argument: str, name: object) -> str:
+    """Checks the name of a run, which becomes a directory, and returns it.
+
+    Raises:
+        TypeError: `name` is not a string.
+        ValueError: `name` is empty or contains slashes.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{argument}: expected a string, received {name!r}.")
+    if not name or set(name) & set("/\\") or name in (".", ".."):
+        raise ValueError(
+            f"{argument}: expected a directory name without slashes, received {name!r}."
+        )
+    return name
+
+
+def checked_texts(argument: str, settings: object) -> dict[str, str]:
+    """Returns names of settings and their values, as text; `None` is an empty dict.
+
+    Raises:
+        TypeError: `settings` is not a dict, or a name is not a string.
+    """
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
+        raise TypeError(
+            f"{argument}: expected a dict that maps names of settings (strings) to their values, "
+            f"received {settings!r}."
+        )
+    return {name: str(value) for name, value in settings.items()}
+
+
+def check_report(report: object, probes: ProbeSet) -> None:
+    """Checks that a report is one about these probes.
+
+    Raises:
+        TypeError: `report` is not a report.
+        ValueError: There is another number of maps, or they have another shape.
+    """
+    if not isinstance(report, SaliencyReport):
+        raise TypeError(
+            f"report: expected a SaliencyReport, received {type(report).__name__}. "
+            "SaliencyMonitor.step and evaluate return reports."
+        )
+    shape = probes.images.shape[: len(map_axes(probes.kind)) + 1]
+    if report.maps.shape != shape:
+        raise ValueError(
+            f"report: expected maps of shape {shape}, as the sink's probes are "
+            f"{probes.images.shape}, received maps of shape {report.maps.shape}. Pass the probes "
+            "of the monitor that made the report: TensorBoardSink(log_dir, monitor.probes)."
+        )
