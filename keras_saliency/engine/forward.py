@@ -26,13 +26,19 @@ class ForwardPass:
         score: What is differentiated.
         output: For a model with several outputs: the name (a dict key, or the name of the output)
             or position of the output to explain.
+        activation: As in `scores.find_head`.
     """
 
     def __init__(
-        self, model: Any, probes: ProbeSet, score: ScoreFunction, output: str | int | None
+        self,
+        model: Any,
+        probes: ProbeSet,
+        score: ScoreFunction,
+        output: str | int | None,
+        activation: str | None = None,
     ) -> None:
         self.model, self.score = model, score
-        self._probes, self._output = probes, output
+        self._probes, self._output, self._activation = probes, output, activation
 
     def run(
         self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
@@ -87,7 +93,7 @@ class ForwardPass:
         flat_outputs = tf.nest.flatten(outputs)
         head = None
         if len(flat_outputs) == 1 and (flat_outputs[0].shape.rank or 0) >= 2:
-            head = scores.find_head(flat_outputs[0], scores.known_name(self.score) or "")
+            head = scores.find_head(flat_outputs[0], self._activation)
         known = scores.known(self.score)
         if known is None:
             is_flat = head is not None and head.outputs.shape.rank == 2
