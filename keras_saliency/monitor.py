@@ -186,7 +186,7 @@ class SaliencyMonitor:
             report.scores,
             self._answer,
             by_score=not self._classifies,
-            chunk_size=self.compute.batch_size,
+            chunk_size=self._explainer.batch_size,
             settings=settings,
             metrics=report.metrics,
         )

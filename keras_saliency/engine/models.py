@@ -108,6 +108,16 @@ def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
     return {name: tensor.shape for name, tensor in zip(names, inputs, strict=True)}
 
 
+def fixed_batch_size(model: Any) -> int | None:
+    """The batch size that a model is built for; `None` if it takes any number of inputs.
+
+    It is fixed by `keras.Input(batch_shape=...)`, or by a reshape to a constant batch size.
+    """
+    tensors = [*(getattr(model, "inputs", None) or []), *(getattr(model, "outputs", None) or [])]
+    sizes = [tensor.shape[0] for tensor in tensors if len(tensor.shape)]
+    return next((int(size) for size in sizes if size is not None), None)
+
+
 def _check_inputs(model: Any, probes: ProbeSet) -> None:
     """Checks that the probes provide every input, in the right shape."""
     known = input_shapes(model)
