@@ -27,6 +27,7 @@ from keras_saliency.engine.models import (
     as_seen,
     check_fit,
     check_keras,
+    declared_outputs,
     place,
     structure,
     weights,
@@ -184,7 +185,7 @@ class SaliencyMonitor:
             report.scores,
             self._answer,
             by_score=not self._classifies,
-            chunk_size=self.compute.batch_size,
+            chunk_size=self._explainer.batch_size,
             settings=settings,
             metrics=report.metrics,
         )
@@ -299,7 +300,17 @@ class SaliencyMonitor:
         Returns:
             The explainer; whether XLA compiles, in words; whether the model predicts classes.
         """
-        forward = ForwardPass(self.model, self.probes, self.score.score, self.score.output)
+        explainer, compilation = self._compiled()
+        activation, predicts = self._checked(explainer)
+        if predicts and explainer.head is not None and activation != explainer.head.activation:
+            explainer, compilation = self._compiled(activation)
+        return explainer, compilation, predicts
+
+    def _compiled(self, activation: str | None = None) -> tuple[Explainer, str]:
+        """An explainer, and whether XLA compiles it, in words."""
+        forward = ForwardPass(
+            self.model, self.probes, self.score.score, self.score.output, activation
+        )
         make = partial(
             Explainer,
             forward,
@@ -308,14 +319,13 @@ class SaliencyMonitor:
             reduction=self.reduction,
             batch_size=self.compute.batch_size,
         )
-        explainer, compilation = compiled(make, self.compute.jit_compile)
-        return explainer, compilation, self._checked(explainer)
+        return compiled(make, self.compute.jit_compile)
 
-    def _checked(self, explainer: Explainer) -> bool:
+    def _checked(self, explainer: Explainer) -> tuple[str | None, bool]:
         """One dry run: targets against the model's classes, logits against its output.
 
         Returns:
-            Whether the model predicts classes.
+            What the outputs are (see `scores.decide`), and whether they predict classes.
         """
         targets = self.state.targets
         if targets is None:
@@ -325,13 +335,15 @@ class SaliencyMonitor:
         found = explainer.explain(targets[: explainer.chunk_size], with_ends=True)
         head, name = explainer.head, scores.known_name(self.score.score)
         if head is None:
-            return False
-        ends = head, found["outputs"], found["logits"]
-        if name is None:
-            is_one_number = head.activation == scores.LINEAR and ends[1].shape[-1] == 1
-            return not is_one_number and scores.agrees(*ends, "logit")
-        scores.check_head(*ends, name)
-        return name not in ("output", "segmentation")
+            return None, False
+        ends = found["outputs"], found["logits"]
+        declared = declared_outputs(self.model, self.score.output)
+        activation = scores.decide(head, *ends, name or "logit", declared=declared)
+        if name is not None:
+            scores.check_head(head, ends[0], activation, name)
+            return activation, name not in ("output", "segmentation")
+        is_number = activation in (scores.LINEAR, scores.SOFTMAX) and ends[0].shape[-1] == 1
+        return activation, activation is not None and not is_number
 
     def _answer(self, images: Array, recipients: Array) -> tuple[Array, Array]:
         """The predictions and scores of at most `batch_size` images."""

@@ -17,6 +17,7 @@ from keras_saliency.attributions.scores import Tensor
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.models import fixed_batch_size
 from keras_saliency.engine.state_guard import MutatedVariables, own_seed_generator
 
 LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
@@ -47,8 +48,14 @@ class Explainer:
         probes: The inputs to explain.
         methods: The methods by name.
         reduction: A key of `REDUCTIONS`.
-        batch_size: The maximum number of probes per pass.
+        batch_size: The maximum number of probes per pass. A model with a fixed batch size has its
+            own.
         jit_compile: Whether XLA compiles the functions.
+
+    Attributes:
+        head: The end of the model; `None` if it has no single output.
+        batch_size: The maximum number of images for `answers`.
+        chunk_size: The number of probes per pass of `explain`.
     """
 
     def __init__(
@@ -63,21 +70,29 @@ class Explainer:
     ) -> None:
         self.head: scores.Head | None = None
         self._forward, self._probes, self._methods = forward_pass, probes, methods
-        self._reduction, self._batch_size, self._jit = reduction, batch_size, jit_compile
+        self._reduction, self._jit = reduction, jit_compile
+        fixed = fixed_batch_size(forward_pass.model)
         num_chunks = -(-len(probes) // batch_size)
-        self.chunk_size = -(-len(probes) // num_chunks)
+        self.batch_size = fixed or batch_size
+        self.chunk_size = fixed or -(-len(probes) // num_chunks)
         self._scales = uses_half_precision(forward_pass.model)
         self._known_background: Any = None
+        self._trace()
+        if self._written.variables:
+            forward_pass.states = self._written.variables
+            self._trace()
+        _warn_of_draws(self._explain.graph)
+        self._answer: Any = None  # traced when it is first needed
+
+    def _trace(self) -> None:
         self._function = tf.function(
-            self._explain_chunk, autograph=False, jit_compile=jit_compile or None
+            self._explain_chunk, autograph=False, jit_compile=self._jit or None
         )
-        with own_seed_generator() as self._seed_generator, _traceable(forward_pass.model):
+        with own_seed_generator() as self._seed_generator, _traceable(self._forward.model):
             self._explain = self._function.get_concrete_function(
                 self._specs(self.chunk_size, with_scale=self._scales)
             )
-        _warn_of_draws(self._explain.graph)
         self._written = MutatedVariables(self._explain)
-        self._answer: Any = None  # traced when it is first needed
 
     @property
     def trace_count(self) -> int:
@@ -129,9 +144,9 @@ class Explainer:
                 self._answer_chunk, autograph=False, jit_compile=self._jit or None
             )
             with own_seed_generator() as self._answer_seed_generator:
-                self._answer = function.get_concrete_function(self._specs(self._batch_size))
+                self._answer = function.get_concrete_function(self._specs(self.batch_size))
             self._answer_written = MutatedVariables(self._answer)
-        index = np.minimum(np.arange(self._batch_size), len(images) - 1)  # repeats the last image
+        index = np.minimum(np.arange(self.batch_size), len(images) - 1)  # repeats the last image
         chunk = self._chunk(recipients[index], targets) | {"images": tf.constant(images[index])}
         with self._answer_written.restored():
             predictions, values = self._answer(chunk)

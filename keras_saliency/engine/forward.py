@@ -15,6 +15,7 @@ from keras_saliency.attributions.scores import ScoreFunction, Tensor
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.models import fed_shape, input_shapes
+from keras_saliency.engine.state_guard import same_state
 
 
 class ForwardPass:
@@ -26,13 +27,24 @@ class ForwardPass:
         score: What is differentiated.
         output: For a model with several outputs: the name (a dict key, or the name of the output)
             or position of the output to explain.
+        activation: As in `scores.find_head`.
+
+    Attributes:
+        states: The variables that the model changes at inference, such as the states of a stateful
+            recurrent layer. Every run starts with the values that they have outside of it.
     """
 
     def __init__(
-        self, model: Any, probes: ProbeSet, score: ScoreFunction, output: str | int | None
+        self,
+        model: Any,
+        probes: ProbeSet,
+        score: ScoreFunction,
+        output: str | int | None,
+        activation: str | None = None,
     ) -> None:
         self.model, self.score = model, score
-        self._probes, self._output = probes, output
+        self._probes, self._output, self._activation = probes, output, activation
+        self.states: Sequence[Any] = ()
 
     def run(
         self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
@@ -48,7 +60,11 @@ class ForwardPass:
             last = images.shape.rank - 1
             images = tf.transpose(images, [0, last, *range(1, last)])
         inputs = _fed(self.model, self._probes.input_name, images, held)
-        return self._scored(self.model(inputs, training=False), targets)
+        computed: list[Tensor] = []
+        with same_state(self.states, computed):
+            outputs = self.model(inputs, training=False)
+            computed += tf.nest.flatten(outputs)
+        return self._scored(outputs, targets)
 
     def run_recorded(
         self,
@@ -87,7 +103,7 @@ class ForwardPass:
         flat_outputs = tf.nest.flatten(outputs)
         head = None
         if len(flat_outputs) == 1 and (flat_outputs[0].shape.rank or 0) >= 2:
-            head = scores.find_head(flat_outputs[0], scores.known_name(self.score) or "")
+            head = scores.find_head(flat_outputs[0], self._activation)
         known = scores.known(self.score)
         if known is None:
             is_flat = head is not None and head.outputs.shape.rank == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,6 +108,16 @@ def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
     return {name: tensor.shape for name, tensor in zip(names, inputs, strict=True)}
 
 
+def fixed_batch_size(model: Any) -> int | None:
+    """The batch size that a model is built for; `None` if it takes any number of inputs.
+
+    It is fixed by `keras.Input(batch_shape=...)`, or by a reshape to a constant batch size.
+    """
+    tensors = [*(getattr(model, "inputs", None) or []), *(getattr(model, "outputs", None) or [])]
+    sizes = [tensor.shape[0] for tensor in tensors if len(tensor.shape)]
+    return next((int(size) for size in sizes if size is not None), None)
+
+
 def _check_inputs(model: Any, probes: ProbeSet) -> None:
     """Checks that the probes provide every input, in the right shape."""
     known = input_shapes(model)
@@ -142,6 +153,35 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
                 f"{argument}: expected shape {('num_probes', *expected[1:])}, like the model's "
                 f"input, received {tuple(values)}."
             )
+
+
+def declared_outputs(model: Any, output: str | int | None = None) -> str:
+    """What the loss that a model is compiled with takes its outputs for.
+
+    Args:
+        model: A Keras model.
+        output: For a model with several outputs, the name or position of one.
+
+    Returns:
+        `"probabilities"` or `"logits"` for a cross-entropy; `""` if there is no such loss.
+    """
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, Mapping | list | tuple):
+        names = list(getattr(model, "output_names", None) or [])
+        if isinstance(loss, Mapping):
+            loss = loss.get(names[output] if isinstance(output, int) and names else output)
+        else:
+            place = names.index(output) if output in names else output or 0
+            loss = loss[place] if isinstance(place, int) and place < len(loss) else None
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    is_logits = getattr(loss, "from_logits", None)
+    if inspect.isfunction(loss):  # a function has `from_logits` as an argument
+        argument = inspect.signature(loss).parameters.get("from_logits")
+        is_logits = None if argument is None else argument.default
+    if not isinstance(is_logits, bool):
+        return ""
+    return "logits" if is_logits else "probabilities"
 
 
 def fed_shape(probes: ProbeSet) -> tuple[int, ...]:

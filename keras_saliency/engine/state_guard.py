@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.backend.common import global_state
 
 _SEED_GENERATOR = "global_seed_generator"
@@ -42,38 +43,55 @@ def own_seed_generator() -> Iterator[keras.random.SeedGenerator]:
 class MutatedVariables:
     """The variables that a traced function may change, and how to restore their values.
 
-    At inference these are the states of seed generators (dropout that stays on, noise) and
-    any counters of layers. A variable that is passed to an inner function counts as changed. Seed
-    generators start every evaluation from the state in which they were first seen, so that every
-    evaluation draws the same noise.
+    At inference these are the states of seed generators (dropout that stays on, noise), the states
+    of stateful recurrent layers, and any counters of layers. A variable that is passed to an inner
+    function counts as changed. Seed generators start every evaluation from the state in which they
+    were first seen, so that every evaluation draws the same noise.
 
     Args:
         concrete_function: The traced function.
+
+    Attributes:
+        variables: The variables.
     """
 
     def __init__(self, concrete_function: Any) -> None:
         graph = concrete_function.graph
         inside = {id(outer): inner for outer, inner in graph.captures}
-        self._variables = [
+        self.variables = [
             variable
             for variable in graph.variables
             if {operation.type for operation in inside[id(variable.handle)].consumers()} - _READS
         ]
         self._seeds = [
             (variable, variable.numpy())
-            for variable in self._variables
+            for variable in self.variables
             if "seed_generator_state" in variable.name
         ]
 
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Within this context the function may run. Afterwards the old values are restored."""
-        values = [variable.numpy() for variable in self._variables]
+        values = [variable.numpy() for variable in self.variables]
         _assign(self._seeds)
         try:
             yield
         finally:
-            _assign(list(zip(self._variables, values, strict=True)))
+            _assign(list(zip(self.variables, values, strict=True)))
+
+
+@contextmanager
+def same_state(variables: Sequence[Any], outputs: list[Any]) -> Iterator[None]:
+    """In a graph: what runs within this context leaves variables with the values that they had.
+
+    Args:
+        variables: The variables.
+        outputs: Within the context, add the tensors that have to be computed first.
+    """
+    before = [tf.identity(variable) for variable in variables]
+    yield
+    with tf.control_dependencies(outputs):
+        _assign(list(zip(variables, before, strict=True)))
 
 
 def _assign(pairs: Sequence[tuple[Any, Any]]) -> None:
