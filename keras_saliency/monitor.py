@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name, scores
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
+from keras_saliency.data.checks import check_step
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
@@ -63,7 +64,6 @@ class SaliencyMonitor:
         probes: The probes as the model sees them: those of a keras-hub task are preprocessed.
         methods: The methods by their names; reports are about the first.
         compilation: Whether XLA compiles, and why, in words.
-        state: All that the monitor remembers from one evaluation to the next, a `RunState`.
 
     Raises:
         TypeError: `model` is not a Keras 3 model; the images are integers; an argument has the
@@ -105,7 +105,7 @@ class SaliencyMonitor:
         self.model = model
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
-        self.state = RunState(targets=probes.targets)
+        self._state = RunState(targets=probes.targets)
         self._structure = structure(model)
         self._explainer, self.compilation, self._predicts = self._traced()
 
@@ -120,6 +120,10 @@ class SaliencyMonitor:
 
         Returns:
             The report. Its `alerts` are those that are new; `state.alerts` has all.
+
+        Raises:
+            TypeError: `step` is not an integer.
+            ValueError: `step` is below -1.
         """
         report, is_repeat = self._evaluate(step, EPOCH)
         settings, tested = self.interventions, self.state.tested
@@ -143,7 +147,8 @@ class SaliencyMonitor:
             The report; its arrays belong to it alone.
 
         Raises:
-            ValueError: Another unit.
+            TypeError: `step` is not an integer.
+            ValueError: `step` is below -1, or `unit` is another string.
         """
         if unit not in (EPOCH, BATCH):
             raise ValueError(f"unit: expected 'epoch' or 'batch', received {unit!r}.")
@@ -164,8 +169,14 @@ class SaliencyMonitor:
             The report with `interventions`, `verdicts` and `alerts`.
 
         Raises:
+            TypeError: `report` is not a report.
             ValueError: The report is not the latest one of this monitor.
         """
+        if not isinstance(report, SaliencyReport):
+            raise TypeError(
+                "report: expected a SaliencyReport, as returned by evaluate, received "
+                f"{type(report).__name__}."
+            )
         latest = self.state.latest.get(EPOCH)
         if latest is None or latest.step != report.step or not latest.is_same_state(report):
             raise ValueError(
@@ -224,6 +235,25 @@ class SaliencyMonitor:
         return model is self.model and self._structure == structure(model)
 
     @property
+    def state(self) -> RunState:
+        """All that the monitor remembers from one evaluation to the next.
+
+        To save it, write what `content, arrays = monitor.state.to_json()` returns, for example with
+        `json.dump` and `np.savez`. To resume in a new monitor of the same probes, assign
+        `monitor.state = keras_saliency.RunState.from_json(content, arrays)`.
+
+        Raises:
+            TypeError: What is assigned is not a `RunState`.
+            ValueError: It is the state of other probes.
+        """
+        return self._state
+
+    @state.setter
+    def state(self, state: RunState) -> None:
+        _check_state(state, self.probes)
+        self._state = state
+
+    @property
     def score_source(self) -> str:
         """The tensor that the score is computed from, in words."""
         head = self._explainer.head
@@ -247,6 +277,7 @@ class SaliencyMonitor:
 
     def _evaluate(self, step: int, unit: str) -> tuple[SaliencyReport, bool]:
         """The report, and whether it repeats the latest evaluation."""
+        step = check_step(step)
         if self._structure[0] != weights(self.model):
             self._structure = structure(self.model)
             self._explainer, self.compilation, self._predicts = self._traced()
@@ -389,3 +420,28 @@ class SaliencyMonitor:
                     f"{targets.argmax()}."
                 )
         return targets
+
+
+def _check_state(state: object, probes: ProbeSet) -> None:
+    """Checks that a state is one of these probes."""
+    if not isinstance(state, RunState):
+        raise TypeError(f"state: expected a RunState, received {type(state).__name__}.")
+    reports = [state.start, state.tested, *state.latest.values(), *state.earlier.values()]
+    shape = probes.map_shape
+    received = {report.maps.shape for report in reports if report is not None} - {shape}
+    if received:
+        raise ValueError(
+            f"state: expected the state of a monitor of the same probes, with maps of shape "
+            f"{shape}, received maps of shape {received.pop()}."
+        )
+    targets = state.targets
+    if probes.targets is None:
+        is_ours = targets is None or targets.shape == shape[:1]
+    else:
+        is_ours = targets is not None and np.array_equal(targets, probes.targets)
+    if not is_ours:
+        listed = None if targets is None else targets.tolist()
+        raise ValueError(
+            "state: expected the state of a monitor of the same probes, with their targets, "
+            f"received targets {listed}. A new state is RunState(targets=probes.targets)."
+        )

@@ -563,6 +563,50 @@ def test_a_report_of_another_monitor_is_refused():
             monitor.intervene(other)
 
 
+def test_what_is_no_report_is_refused():
+    with pytest.raises(TypeError, match="report: expected a SaliencyReport, .* received int"):
+        SaliencyMonitor(small_net(), PROBES).intervene(0)
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [(True, TypeError), ("0", TypeError), (None, TypeError), (1.0, TypeError), (-2, ValueError)],
+)
+def test_a_step_is_an_integer_from_minus_1_on(step, error):
+    monitor = SaliencyMonitor(linear_net(), PROBES)
+    for evaluate in (monitor.step, monitor.evaluate):
+        with pytest.raises(error, match=f"step: expected an integer, 0 or more.* {step!r}"):
+            evaluate(step)
+    assert monitor.state.latest == {}
+
+
+def test_a_step_may_be_a_numpy_integer():
+    assert repr(SaliencyMonitor(linear_net(), PROBES).evaluate(np.int64(3)).step) == "3"
+
+
+def test_a_state_of_other_probes_is_refused():
+    """Fewer probes, other targets, and as many probes of another size."""
+    monitor = SaliencyMonitor(linear_net(), PROBES)
+    before = monitor.state
+    few = SaliencyMonitor(linear_net(), ProbeSet(IMAGES[:3], TARGETS[:3]))
+    few.evaluate(0)
+    others = RunState(targets=(TARGETS + 1) % 3)
+    flat = dataclasses.replace(monitor.evaluate(0), maps=np.ones((COUNT, 2, 2)), signed_maps=None)
+    small = RunState(targets=PROBES.targets, latest={"epoch": flat})
+    expected = "state: expected the state of a monitor of the same probes, with"
+    for state, received in (
+        (few.state, r"maps of shape .*, received maps of shape \(3, "),
+        (small, rf"maps of shape .*, received maps of shape \({COUNT}, 2, 2\)"),
+        (others, "their targets, received targets .*RunState.targets=probes.targets."),
+        (RunState(), "their targets, received targets None"),
+    ):
+        with pytest.raises(ValueError, match=f"{expected} {received}"):
+            monitor.state = state
+    with pytest.raises(TypeError, match="state: expected a RunState, received dict"):
+        monitor.state = {}
+    assert monitor.state is before
+
+
 def test_a_unit_is_epoch_or_batch():
     with pytest.raises(ValueError, match="unit: expected 'epoch' or 'batch', received 'step'"):
         SaliencyMonitor(linear_net(), PROBES).evaluate(0, unit="step")

@@ -38,6 +38,22 @@ def check_seed(argument: str, value: object) -> int:
     return number
 
 
+def check_step(value: object) -> int:
+    """Returns the argument `step`, an integer >= -1, as an int; a bool is not an int.
+
+    Raises:
+        TypeError: `value` is not an integer.
+        ValueError: `value` is below -1.
+    """
+    number = plain_int(value)
+    expected = "step: expected an integer, 0 or more, or -1 for the state before training"
+    if type(number) is not int:
+        raise TypeError(f"{expected}; received {value!r}.")
+    if number < -1:
+        raise ValueError(f"{expected}; received {value!r}.")
+    return number
+
+
 def check_bool(argument: str, value: object) -> bool:
     """Returns `value`, which must be a bool.
 

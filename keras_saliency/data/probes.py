@@ -150,6 +150,12 @@ class ProbeSet:
         return names[index] if 0 <= index < len(names) else str(index)
 
     @property
+    def map_shape(self) -> tuple[int, ...]:
+        """The shape of the probes' saliency maps, `(num_probes, height, width)` for images."""
+        shape: tuple[int, ...] = self.images.shape
+        return shape[: len(map_axes(self.kind)) + 1]
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change whenever images, targets or held inputs change.
 

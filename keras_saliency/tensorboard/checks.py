@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
 
@@ -76,10 +75,9 @@ def check_report(report: object, probes: ProbeSet) -> None:
             f"report: expected a SaliencyReport, received {type(report).__name__}. "
             "SaliencyMonitor.step and evaluate return reports."
         )
-    shape = probes.images.shape[: len(map_axes(probes.kind)) + 1]
-    if report.maps.shape != shape:
+    if report.maps.shape != probes.map_shape:
         raise ValueError(
-            f"report: expected maps of shape {shape}, as the sink's probes are "
+            f"report: expected maps of shape {probes.map_shape}, as the sink's probes are "
             f"{probes.images.shape}, received maps of shape {report.maps.shape}. Pass the probes "
             "of the monitor that made the report: TensorBoardSink(log_dir, monitor.probes)."
         )
