@@ -1,5 +1,8 @@
 """Watch where a Keras model looks while it trains.
 
+Begin with `ProbeSet` and `SaliencyCallback`; `SaliencyMonitor` and `TensorBoardSink` are for custom
+training loops, with `RunState` to save and resume one; `Round` and `Place` are for custom tests.
+
 Everything here is imported when it is first used, so that TensorBoard can load the package
 without TensorFlow.
 """
@@ -19,8 +22,11 @@ if TYPE_CHECKING:
     from keras_saliency.data.reports import SaliencyReport as SaliencyReport
     from keras_saliency.detection.calibration import calibrate as calibrate
     from keras_saliency.detection.interventions import Interventions as Interventions
+    from keras_saliency.detection.state import RunState as RunState
     from keras_saliency.detection.tests import TESTS as TESTS
     from keras_saliency.detection.tests import InterventionTest as InterventionTest
+    from keras_saliency.detection.tests import Place as Place
+    from keras_saliency.detection.tests import Round as Round
     from keras_saliency.engine.compilation import Compute as Compute
     from keras_saliency.log.reader import Log as Log
     from keras_saliency.log.reader import read_log as read_log
@@ -38,6 +44,9 @@ _HOMES = {
     "InterventionTest": "detection.tests",
     "Interventions": "detection.interventions",
     "Pictures": "rendering.settings",
+    "Place": "detection.tests",
+    "Round": "detection.tests",
+    "RunState": "detection.state",
     "Score": "attributions.scores",
     "TESTS": "detection.tests",
     "SaliencyCallback": "callback",
@@ -60,4 +69,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])

@@ -241,15 +241,17 @@ class SaliencyMonitor:
         To save it, write what `content, arrays = monitor.state.to_json()` returns, for example with
         `json.dump` and `np.savez`. To resume in a new monitor of the same probes, assign
         `monitor.state = keras_saliency.RunState.from_json(content, arrays)`.
-
-        Raises:
-            TypeError: What is assigned is not a `RunState`.
-            ValueError: It is the state of other probes.
         """
         return self._state
 
     @state.setter
     def state(self, state: RunState) -> None:
+        """Resumes a state.
+
+        Raises:
+            TypeError: `state` is not a `RunState`.
+            ValueError: It is the state of other probes.
+        """
         _check_state(state, self.probes)
         self._state = state
 

@@ -267,7 +267,11 @@ def test_importing_the_package_imports_no_framework() -> None:
 def test_every_public_name_is_where_the_table_says() -> None:
     objects = {name: getattr(keras_saliency, name) for name in keras_saliency.__all__}
     assert {getattr(found, "__name__", name) for name, found in objects.items()} == {*objects}
-    assert set(keras_saliency.__all__) <= set(dir(keras_saliency))
+    assert {"Place", "Round", "RunState"} <= {*objects}
+
+
+def test_dir_lists_the_public_names_and_the_version_alone() -> None:
+    assert sorted([*keras_saliency.__all__, "__version__"]) == dir(keras_saliency)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
