@@ -198,10 +198,11 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
+        monitor = self._traced
         if self._first_epoch is None:
             self._first_epoch = epoch
             report = self._evaluate(epoch - 1, again=epoch > 0)
-            self._print("what", f"{self._traced.described}, {self._where()}")
+            self._print("what", f"{monitor.described}, {self._where()}")
             when = self.interventions.when if self.interventions else ""
             self._print("tests", what_is_tested(report.interventions, when))
         else:
@@ -210,17 +211,18 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model within an epoch, if asked to."""
+        monitor = self._traced
         if isinstance(self.update_freq, str):
             return
         self._batches += self.model.steps_per_execution
         if self._batches - self._batches_explained >= self.update_freq:
             self._batches_explained = self._batches
-            report = self._traced.evaluate(self._batches, unit=BATCH)
+            report = monitor.evaluate(self._batches, unit=BATCH)
             self._keep(report, BATCH)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the metrics join Keras' `logs`."""
-        self._last_epoch = epoch
+        monitor, self._last_epoch = self._traced, epoch
         is_last = epoch == (self.params or {}).get("epochs", 0) - 1 or self.model.stop_training
         if epoch % self.saliency_freq and not is_last:
             return
@@ -230,7 +232,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
         if logs is not None:
             metrics = {name: v for name, v in report.metrics.items() if is_logged(name)}
-            tested = self._traced.state.tested
+            tested = monitor.state.tested
             if tested is not None:
                 metrics["alert"] = float(any(verdict.active for verdict in tested.verdicts))
             keyed = {tags.log_key(name, self.name): value for name, value in metrics.items()}
@@ -258,7 +260,10 @@ class SaliencyCallback(keras.callbacks.Callback):
     @property
     def _traced(self) -> SaliencyMonitor:
         if self._monitor is None:
-            raise RuntimeError("SaliencyCallback: expected on_train_begin before other events.")
+            raise RuntimeError(
+                "SaliencyCallback: expected on_train_begin before other events. Pass the callback "
+                "to model.fit; in a custom training loop, use SaliencyMonitor."
+            )
         return self._monitor
 
     def _close(self) -> None:

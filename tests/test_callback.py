@@ -389,6 +389,17 @@ def test_a_bad_argument_is_named_with_what_was_expected(argument, value, error, 
         ks.SaliencyCallback(arguments.pop("probes"), **arguments)
 
 
+@pytest.mark.parametrize("update_freq", ["epoch", 1])
+def test_events_before_the_training_begins_are_refused(update_freq):
+    callback = ks.SaliencyCallback(probes(), log_dir=None, update_freq=update_freq)
+    events = (callback.on_epoch_begin, callback.on_train_batch_end, callback.on_epoch_end)
+    for event in [*events, *events]:
+        with pytest.raises(RuntimeError, match="expected on_train_begin before .*model.fit"):
+            event(0)
+    with pytest.raises(RuntimeError, match="expected on_train_begin before other events"):
+        callback.on_train_end()
+
+
 def test_a_log_dir_that_is_a_file_is_refused(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("mine")

@@ -103,8 +103,9 @@ def train(
     clean_images, _ = digits(tagged=False)
     region = np.zeros((SIDE, SIDE), bool)
     region[:4, :4] = True
+    # Held-out images: on memorised ones the p-values of the tests do not hold.
     probes = dataclasses.replace(
-        ProbeSet.from_dataset((images[NUM_TRAIN:], labels[NUM_TRAIN:])),  # held out
+        ProbeSet.from_dataset((images[NUM_TRAIN:], labels[NUM_TRAIN:])),
         regions={TAG: region},
     )
     saliency = SaliencyCallback(probes, log_dir=log_dir / run, on_alert=None, verbose=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
+
+Settings = TypeVar("Settings")
 
 
 def check_positive_int(argument: str, value: object, *, hint: str) -> int:
@@ -87,6 +89,32 @@ def check_choice(
     if value not in choices:
         raise ValueError(f"{argument}: expected one of {listed}, received {value!r}.")
     return value
+
+
+def check_settings(
+    argument: str, value: object, presets: Mapping[str, Settings], *, alternatives: str = ""
+) -> Settings:
+    """Returns the settings object that a name stands for, or that was passed itself.
+
+    Args:
+        argument: The name of the argument.
+        value: What was passed.
+        presets: The valid names, and the settings objects that they stand for.
+        alternatives: What the caller accepts beside these, for the message.
+
+    Raises:
+        TypeError: `value` is neither a string nor such a settings object.
+        ValueError: `value` is a string that is not a name.
+    """
+    settings = type(next(iter(presets.values())))
+    if isinstance(value, settings):
+        return value
+    if isinstance(value, str) and value in presets:
+        return presets[value]
+    listed = ", ".join([*map(repr, presets), *([alternatives] if alternatives else [])])
+    raise (ValueError if isinstance(value, str) else TypeError)(
+        f"{argument}: expected {listed} or ks.{settings.__name__}(...), received {value!r}."
+    )
 
 
 def plain_int(value: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions import REDUCTIONS
-from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.checks import check_choice, check_positive_int, check_settings
 from keras_saliency.engine.explainer import Explainer
 
 
@@ -67,14 +67,7 @@ def checked_compute(compute: object) -> Compute:
         TypeError: `compute` is neither a string nor a `Compute`.
         ValueError: `compute` is a string other than `"auto"`.
     """
-    if isinstance(compute, Compute):
-        return compute
-    expected = "expected 'auto' or ks.Compute(...)"
-    if not isinstance(compute, str):
-        raise TypeError(f"compute: {expected}, received {compute!r}.")
-    if compute != "auto":
-        raise ValueError(f"compute: {expected}, received {compute!r}.")
-    return Compute()
+    return check_settings("compute", compute, {"auto": Compute()})
 
 
 def compiled(make: Callable[..., Explainer], jit_compile: bool | str) -> tuple[Explainer, str]:

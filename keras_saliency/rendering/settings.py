@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_saliency.data.checks import check_choice, check_positive_int
+from keras_saliency.data.checks import check_choice, check_positive_int, check_settings
 from keras_saliency.rendering.heatmaps import SCALES, check_colormap
 
 
@@ -55,11 +55,8 @@ def checked_pictures(pictures: object) -> Pictures | None:
         TypeError: `pictures` has the wrong type.
         ValueError: `pictures` is another string.
     """
-    if pictures is None or isinstance(pictures, Pictures):
-        return pictures
-    expected = "expected 'auto', None (no pictures) or ks.Pictures(...)"
-    if not isinstance(pictures, str):
-        raise TypeError(f"pictures: {expected}, received {pictures!r}.")
-    if pictures != "auto":
-        raise ValueError(f"pictures: {expected}, received {pictures!r}.")
-    return Pictures()
+    if pictures is None:
+        return None
+    return check_settings(
+        "pictures", pictures, {"auto": Pictures()}, alternatives="None (no pictures)"
+    )
