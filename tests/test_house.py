@@ -43,7 +43,6 @@ HOUSE = {
 
 MOST_ARROWS = 45
 
-FRAMEWORKS = {"tensorflow", "keras", "tensorboard", "matplotlib", "PIL", "scipy", "sklearn"}
 MAY_IMPORT = {
     "data": set(),
     "attributions": {"tensorflow", "scipy"},
@@ -52,13 +51,14 @@ MAY_IMPORT = {
     "engine": {"tensorflow", "keras"},
     "detection": {"scipy"},
     "monitor": set(),
-    "log": {"tensorboard"},
+    "log": {"tensorboard", "google"},
     "tensorboard": {"tensorflow", "keras", "tensorboard"},
-    "plugin": {"tensorboard"},
+    "plugin": {"tensorboard", "werkzeug"},
     "callback": {"keras"},
     "app": {"keras", "PIL", "sklearn"},
 }
-"""Which of `FRAMEWORKS` each room imports, at the top of a module or late."""
+"""What each room imports beside the standard library and NumPy, at the top of a module or late;
+google is protobuf."""
 
 
 def room(module: str) -> str:
@@ -66,13 +66,21 @@ def room(module: str) -> str:
 
 
 def imported(source: str) -> Iterator[str]:
-    """All modules that a source imports, wherever in it; a relative import has leading dots."""
+    """All modules that a source imports, wherever in it; a relative import has leading dots.
+
+    A call of `import_module` or `__import__` counts if the name is written out.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             name = "." * node.level + (node.module or "")
             yield from (f"{name}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            function, first = node.func, node.args[0]
+            name = getattr(function, "id", getattr(function, "attr", ""))
+            if name in ("import_module", "__import__") and isinstance(first, ast.Constant):
+                yield str(first.value)
 
 
 def internal(source: str) -> Iterator[str]:
@@ -191,27 +199,49 @@ def test_a_circle_within_a_room_is_seen() -> None:
     assert {*circle(two)} == {*two}
 
 
-def frameworks(sources: Mapping[str, str]) -> dict[str, set[str]]:
-    """The frameworks that each room imports."""
+def third_party(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """What each room imports beside the package, the standard library and NumPy."""
     found: dict[str, set[str]] = {name: set() for name in HOUSE}
     for module, source in sources.items():
         if module != ROOT:
-            found[room(module)] |= {name.split(".")[0] for name in imported(source)} & FRAMEWORKS
+            tops = {name.split(".")[0] for name in imported(source) if not name.startswith(".")}
+            found[room(module)] |= tops - {ROOT, "numpy"} - sys.stdlib_module_names
     return found
 
 
-def test_rooms_import_the_frameworks_of_the_table_and_no_others() -> None:
-    assert frameworks(SOURCES) == MAY_IMPORT
+def test_rooms_import_what_is_listed_for_them_and_nothing_else() -> None:
+    assert third_party(SOURCES) == MAY_IMPORT
 
 
 def test_tensorflow_is_imported_in_three_rooms() -> None:
-    users = {name for name, found in frameworks(SOURCES).items() if "tensorflow" in found}
+    users = {name for name, found in third_party(SOURCES).items() if "tensorflow" in found}
     assert users == {"attributions", "engine", "tensorboard"}
 
 
-def test_a_framework_in_the_wrong_room_is_seen() -> None:
-    late = "def late():\n    import tensorflow.io"
-    assert frameworks({f"{ROOT}.log.blobs": late})["log"] == {"tensorflow"}
+@pytest.mark.parametrize(
+    ("statement", "module"),
+    [
+        ("def late():\n    import tensorflow.io", "tensorflow"),
+        ("import numpy, pandas as pd, json", "pandas"),
+        ("from torch.nn import functional", "torch"),
+        ("import importlib\nimportlib.import_module('tensorflow.io')", "tensorflow"),
+        ("from importlib import import_module\nimport_module('jax')", "jax"),
+        ("__import__('keras')", "keras"),
+    ],
+)
+def test_a_module_that_is_not_listed_for_a_room_is_seen(statement: str, module: str) -> None:
+    found = third_party({f"{ROOT}.data.probes": statement})
+    assert found == {name: {module} if name == "data" else set() for name in HOUSE}
+
+
+def test_the_package_itself_imports_the_standard_library_alone() -> None:
+    tops = {name.split(".")[0] for name in imported(SOURCES[ROOT])}
+    assert tops - {ROOT} <= sys.stdlib_module_names
+
+
+def test_an_arrow_by_name_is_seen() -> None:
+    late = f"import importlib\nimportlib.import_module('{ROOT}.monitor')"
+    assert arrows({f"{ROOT}.metrics.maps": late}) == {("metrics", "monitor")}
 
 
 LIGHT = {f"{ROOT}.log.{name}" for name in ("tags", "headers")}
