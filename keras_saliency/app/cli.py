@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,31 @@ _VIEWS = {
 }
 """The views in TensorBoard: the last part of the address, by description."""
 
+_OPTIONS = {
+    "class_names": "--class-names",
+    "colormap": "--colormap",
+    "image_path": "--image",
+    "images": "--image",
+    "layer": "--layer",
+    "log": "LOGDIR",
+    "log_dir": "LOGDIR",
+    "max_steps": "--steps",
+    "method": "--method",
+    "model": "--model",
+    "name": "--model",
+    "path": "--model",
+    "pixels": "--pixels",
+    "probe": "--animate",
+    "probes": "--probe",
+    "reduction": "--reduction",
+    "scale": "--scale",
+    "score": "--score",
+    "shape": "--model",
+    "targets": "--target",
+    "weights": "--weights",
+}
+"""The options of the commands, by the arguments of the functions that they are passed to."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, 2 for an error, or 130 if interrupted."""
@@ -50,11 +76,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_, **__: _print_error(message)
             options.run(options)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        _print_error(error)
+        _print_error(_in_options(str(error), demo=options.run is _demo))
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _in_options(message: str, *, demo: bool) -> str:
+    """An error message with options instead of arguments: `name:` at its start, and any `name=`."""
+    options = _OPTIONS | ({"log_dir": "--log-dir"} if demo else {})
+    return re.sub(
+        r"^\w+(?=[:=])|(?<![\w/.'-])\w+(?==)", lambda name: options.get(name[0], name[0]), message
+    )
 
 
 def _print_error(message: object) -> None:

@@ -139,12 +139,12 @@ def load_application(name: str, weights: str | None) -> ImageModel:
         close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
         hint = f" Similar names: {', '.join(names[match] for match in close)}." if close else ""
         raise ValueError(
-            f"--model: expected a .keras or .h5 file, or the name of a keras.applications model, "
+            "name: expected a .keras or .h5 file, or the name of a keras.applications model, "
             f"received {name!r}.{hint}"
         )
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise ValueError(
-            f"--weights: expected 'imagenet', 'none' or an existing file, received {weights!r}."
+            f"weights: expected 'imagenet', none or an existing file, received {weights!r}."
         )
     constructor, module = applications()[names[name.lower()]]
     try:
@@ -153,8 +153,8 @@ def load_application(name: str, weights: str | None) -> ImageModel:
             model = constructor(weights=weights)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ValueError(
-            f"--weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
-            f"{_first_line(error)} Use --weights FILE or --weights none."
+            f"weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
+            f"{_first_line(error)} Pass the file of the weights, or none."
         ) from error
     knows_imagenet = weights is not None and model.output_shape[-1] == 1000
     class_names = _imagenet_names(model, module) if knows_imagenet else []
@@ -197,17 +197,17 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
         reason = _first_line(error)
         if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
             reason = "it is damaged: a .keras file is a zip archive, but this file is not."
-        raise ValueError(f"--model: {path} could not be loaded: {reason}") from error
+        raise ValueError(f"path: {path} could not be loaded: {reason}") from error
     if class_names is not None and len(class_names) != model.output_shape[-1]:
         raise ValueError(
-            f"--class-names: expected {model.output_shape[-1]} names, one per class, received "
+            f"class_names: expected {model.output_shape[-1]} names, one per class, received "
             f"{len(class_names)}."
         )
     if pixels is None:
         if not _rescales(model):
             raise ValueError(
-                f"--pixels: {path} has no Rescaling or Normalization layer, so the range of its "
-                f"pixels is unknown; use one of --pixels={', --pixels='.join(PIXEL_RANGES)}."
+                f"pixels: {path} has no Rescaling or Normalization layer, so the range of its "
+                f"pixels is unknown; use one of pixels={', pixels='.join(PIXEL_RANGES)}."
             )
         pixels = "0..255"
     low, high = PIXEL_RANGES[pixels]
@@ -224,11 +224,12 @@ def _rescales(layer: Any) -> bool:
     return any(_rescales(inner) for inner in getattr(layer, "layers", []))
 
 
-def read_image(path: Path, shape: Sequence[int | None]) -> Array:
+def read_image(image_path: Path, shape: Sequence[int | None]) -> Array:
     """Reads an image file for a model with this input shape.
 
     Args:
-        path: A file in any format that Pillow reads. The image is rotated by its EXIF orientation.
+        image_path: A file in any format that Pillow reads. The image is rotated by its EXIF
+            orientation.
         shape: `(None, height, width, channels)`. If height and width are given, the whole image is
             resized to them (bilinear, antialiased).
 
@@ -241,17 +242,17 @@ def read_image(path: Path, shape: Sequence[int | None]) -> Array:
     """
     if len(shape) != 4 or shape[3] not in _MODES:
         raise ValueError(
-            "--model: expected a model with an image input (height, width, channels) of 1 or 3 "
+            "shape: expected a model with an image input (height, width, channels) of 1 or 3 "
             f"channels, received a model with input shape {tuple(shape)}."
         )
     try:
-        with Image.open(path) as file:
+        with Image.open(image_path) as file:
             image = _on_8_bits(ImageOps.exif_transpose(file)).convert(_MODES[shape[3]])
     except FileNotFoundError as error:
-        raise ValueError(f"--image: {path} does not exist.") from error
+        raise ValueError(f"image_path: {image_path} does not exist.") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(
-            f"--image: {path} is not a readable image: {_first_line(error)}"
+            f"image_path: {image_path} is not a readable image: {_first_line(error)}"
         ) from error
     if shape[1] and shape[2]:
         image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)

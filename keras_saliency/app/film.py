@@ -57,7 +57,7 @@ def animation(
     Raises:
         ValueError: An unknown probe, method, scale or colormap.
     """
-    index = _index(log, probe)
+    index = _index(log, "probe", probe)
     pictures = _overlays(log, [index], method, scale, colormap)[:, 0]
     factor = factor_for(max(pictures.shape[1:3]), MIN_FILM_SIDE)
     return [
@@ -89,7 +89,7 @@ def filmstrip(
     Raises:
         ValueError: An unknown probe, method, scale or colormap.
     """
-    rows = [_index(log, probe) for probe in probes]
+    rows = [_index(log, "probes", probe) for probe in probes]
     columns = _overlays(log, rows, method, scale, colormap)
     factor = factor_for(max(columns.shape[2:4]), MIN_FILMSTRIP_SIDE)
     first = log.probes.pictures[rows]
@@ -115,12 +115,12 @@ def save_animation(frames: Sequence[Array], path: Path) -> None:
     first.save(path, save_all=True, append_images=others, duration=times, loop=0)
 
 
-def _index(log: Log, probe: str) -> int:
+def _index(log: Log, argument: str, probe: str) -> int:
     names = log.probes.names
     if probe not in names:
         first = ", ".join(map(repr, names[:3]))
         more = f", ... ({len(names)} in all)" if len(names) > 3 else ""
-        raise ValueError(f"probe: expected one of {first}{more}, received {probe!r}.")
+        raise ValueError(f"{argument}: expected one of {first}{more}, received {probe!r}.")
     return names.index(probe)
 
 

@@ -207,9 +207,11 @@ def test_a_bad_model_is_one_clear_line(tmp_path, image, capsys):
     assert "expected a model with an image input" in line
     path, _ = saved(tmp_path)
     assert "use one of --pixels=0..255" in failed(capsys, *common, path)
-    assert "expected class indices 0..3" in failed(
-        capsys, *common, path, "--pixels=0..1", "--target", 4
+    assert failed(capsys, *common, path, "--pixels=0..1", "--target", 4).startswith(
+        "keras-saliency: --target: expected class indices 0..3"
     )
+    assert failed(capsys, *common, path).startswith(f"keras-saliency: --pixels: {path} has no")
+    assert failed(capsys, *common, "vgg17").startswith("keras-saliency: --model: expected a .keras")
     assert "received 'nowhere.h5'" in failed(capsys, *common, "VGG16", "--weights", "nowhere.h5")
 
 
@@ -219,9 +221,17 @@ def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
     assert "expected a .png file" in failed(capsys, *common, tmp_path / "out.jpg")
     assert "does not exist" in failed(capsys, *common, tmp_path / "no" / "out.png")
     out = tmp_path / "out.png"
-    assert "colormap: expected" in failed(capsys, *common, out, "--colormap", "heat")
-    assert "method: expected one of" in failed(capsys, *common, out, "--method", "lime")
-    assert "--pixels: expected one of" in failed(capsys, *common, out, "--pixels=0..2")
+    for option, value in (
+        ("colormap", "heat"),
+        ("method", "lime"),
+        ("score", "loss"),
+        ("reduction", "mean"),
+        ("pixels", "0..2"),
+    ):
+        line = failed(capsys, *common, out, f"--{option}={value}")
+        assert line.startswith(f"keras-saliency: --{option}: expected"), line
+    layer = failed(capsys, *common, out, "--method=grad_cam", "--layer=none")
+    assert layer.startswith("keras-saliency: --layer='none': expected a layer with"), layer
     assert "--weights: a saved model has its own" in failed(capsys, *common, out, "--weights=none")
     assert "--epochs: expected 1 or more" in failed(capsys, "demo", "--epochs", "0")
 
@@ -338,7 +348,18 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
     assert f"--run: there are several runs; {several}" in failed(capsys, *common, *animate)
     assert f"--run: {several}, received x" in failed(capsys, *common, *animate, "--run", "x")
     missing = ["report", tmp_path / "missing", "--out", whole]
-    assert "log_dir: expected a directory" in failed(capsys, *missing)
+    assert "keras-saliency: LOGDIR: expected a directory" in failed(capsys, *missing)
+    of_one = [*common, whole.with_suffix(".png"), "--run", "one/saliency"]
+    for drawing, option in (
+        (("--animate", "zzz"), "--animate"),
+        (("--filmstrip", "--probe", "zzz"), "--probe"),
+        (("--filmstrip", "--scale", "zzz"), "--scale"),
+        (("--filmstrip", "--colormap", "zzz"), "--colormap"),
+        (("--filmstrip", "--method", "zzz"), "--method"),
+    ):
+        line = failed(capsys, *of_one, *drawing)
+        assert line.startswith(f"keras-saliency: {option}: expected "), line
+        assert line.count("zzz") == 1
     assert list(tmp_path.iterdir()) == [log_dir]
 
 
