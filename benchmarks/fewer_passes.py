@@ -48,7 +48,7 @@ from benchmarks._models import (
     tell,
     trained,
 )
-from keras_saliency.attributions import scores
+from keras_saliency.attributions import heads, scores
 
 PASSES = (4, 8, 16, 24, 32, 64)
 REFERENCE = 1000
@@ -62,7 +62,7 @@ def compiled_gradient(subject: Trained) -> Callable[[Array], tuple[Array, Array]
 
     @tf.function(autograph=False)
     def run(images: Any) -> Any:
-        head = scores.find_head(subject.model(images, training=False), "logit")
+        head = heads.find_head(subject.model(images, training=False), "logit")
         values = score(head, targets)
         return tf.gradients(values, images)[0], values
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keras_saliency.data.reports import Alert as Alert
     from keras_saliency.data.reports import SaliencyReport as SaliencyReport
     from keras_saliency.detection.calibration import calibrate as calibrate
-    from keras_saliency.detection.interventions import Interventions as Interventions
+    from keras_saliency.detection.settings import Interventions as Interventions
     from keras_saliency.detection.state import RunState as RunState
     from keras_saliency.detection.tests import TESTS as TESTS
     from keras_saliency.detection.tests import InterventionTest as InterventionTest
@@ -42,7 +42,7 @@ _HOMES = {
     "ProbeSet": "data.probes",
     "Compute": "engine.compilation",
     "InterventionTest": "detection.tests",
-    "Interventions": "detection.interventions",
+    "Interventions": "detection.settings",
     "Pictures": "rendering.settings",
     "Place": "detection.tests",
     "Round": "detection.tests",

@@ -16,13 +16,10 @@ from keras_saliency.attributions.scores import Score, ScoreFunction, checked_sco
 from keras_saliency.data.checks import check_positive_int, plain_int
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
-from keras_saliency.detection.interventions import (
-    Interventions,
-    checked_interventions,
-    what_is_tested,
-)
+from keras_saliency.detection.interventions import what_is_tested
 from keras_saliency.detection.schedule import check_update_freq
 from keras_saliency.detection.sentences import in_short
+from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build

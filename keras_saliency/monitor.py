@@ -9,18 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.attributions import Method, methods_by_name, scores
+from keras_saliency.attributions import Method, heads, methods_by_name, scores
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
 from keras_saliency.data.checks import check_step
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
-from keras_saliency.detection.interventions import (
-    Interventions,
-    checked_interventions,
-    intervene,
-)
-from keras_saliency.detection.state import BATCH, EPOCH, RunState
+from keras_saliency.detection.interventions import intervene
+from keras_saliency.detection.settings import Interventions, checked_interventions
+from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
 from keras_saliency.engine.compilation import Compute, checked_compute, compiled
 from keras_saliency.engine.explainer import Explainer
 from keras_saliency.engine.forward import ForwardPass
@@ -252,7 +249,7 @@ class SaliencyMonitor:
             TypeError: `state` is not a `RunState`.
             ValueError: It is the state of other probes.
         """
-        _check_state(state, self.probes)
+        check_state(state, self.probes)
         self._state = state
 
     @property
@@ -261,7 +258,7 @@ class SaliencyMonitor:
         head = self._explainer.head
         if head is None:
             return "the model's outputs, by a callable"
-        if head.activation == scores.LINEAR:
+        if head.activation == heads.LINEAR:
             return f"the outputs, {place(head.operation, self.model)!r}"
         return f"the input of {place(head.operation, self.model)!r}"
 
@@ -358,7 +355,7 @@ class SaliencyMonitor:
         """One dry run: targets against the model's classes, logits against its output.
 
         Returns:
-            What the outputs are (see `scores.decide`), and whether they predict classes.
+            What the outputs are (see `heads.decide`), and whether they predict classes.
         """
         targets = self.state.targets
         if targets is None:
@@ -371,11 +368,11 @@ class SaliencyMonitor:
             return None, False
         ends = found["outputs"], found["logits"]
         declared = declared_outputs(self.model, self.score.output)
-        activation = scores.decide(head, *ends, name or "logit", declared=declared)
+        activation = heads.decide(head, *ends, name or "logit", declared=declared)
         if name is not None:
-            scores.check_head(head, ends[0], activation, name)
+            heads.check_head(head, ends[0], activation, name)
             return activation, name not in ("output", "segmentation")
-        is_number = activation in (scores.LINEAR, scores.SOFTMAX) and ends[0].shape[-1] == 1
+        is_number = activation in (heads.LINEAR, heads.SOFTMAX) and ends[0].shape[-1] == 1
         return activation, activation is not None and not is_number
 
     def _answer(self, images: Array, recipients: Array) -> tuple[Array, Array]:
@@ -390,9 +387,7 @@ class SaliencyMonitor:
     def _classifies(self) -> bool:
         """Whether one class of two or more is predicted; effects are then accuracies."""
         head = self._explainer.head if self._predicts else None
-        return head is not None and (
-            head.activation != scores.SIGMOID or head.outputs.shape[1] == 1
-        )
+        return head is not None and (head.activation != heads.SIGMOID or head.outputs.shape[1] == 1)
 
     @property
     def _is_regression(self) -> bool:
@@ -422,28 +417,3 @@ class SaliencyMonitor:
                     f"{targets.argmax()}."
                 )
         return targets
-
-
-def _check_state(state: object, probes: ProbeSet) -> None:
-    """Checks that a state is one of these probes."""
-    if not isinstance(state, RunState):
-        raise TypeError(f"state: expected a RunState, received {type(state).__name__}.")
-    reports = [state.start, state.tested, *state.latest.values(), *state.earlier.values()]
-    shape = probes.map_shape
-    received = {report.maps.shape for report in reports if report is not None} - {shape}
-    if received:
-        raise ValueError(
-            f"state: expected the state of a monitor of the same probes, with maps of shape "
-            f"{shape}, received maps of shape {received.pop()}."
-        )
-    targets = state.targets
-    if probes.targets is None:
-        is_ours = targets is None or targets.shape == shape[:1]
-    else:
-        is_ours = targets is not None and np.array_equal(targets, probes.targets)
-    if not is_ours:
-        listed = None if targets is None else targets.tolist()
-        raise ValueError(
-            "state: expected the state of a monitor of the same probes, with their targets, "
-            f"received targets {listed}. A new state is RunState(targets=probes.targets)."
-        )

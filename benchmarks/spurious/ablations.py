@@ -1,6 +1,6 @@
 """Tests without one of their parts, as variants of the rows of the table of tests.
 
-What the third ablation leaves out, the gate, is no part of a test: `replay` leaves it out.
+The third ablation leaves out the gate. It does not belong to a test, so `replay` leaves it out.
 """
 
 from __future__ import annotations

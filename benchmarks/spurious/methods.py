@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_saliency import attributions
 from keras_saliency.attributions import ScoreFn
-from keras_saliency.attributions.scores import Tensor
+from keras_saliency.attributions.heads import Tensor
 
 
 def noise(score_fn: ScoreFn, inputs: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.attributions.scores import Tensor
+from keras_saliency.attributions.heads import Tensor
 from keras_saliency.data.reports import Array
 
 ScoreFn = Callable[[Tensor], Tensor]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keras_saliency.attributions.differentiation import ScoreFn, derivative
-from keras_saliency.attributions.scores import Tensor
+from keras_saliency.attributions.heads import Tensor
 
 
 def gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:

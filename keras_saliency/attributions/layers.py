@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions.differentiation import LayerCall, ModelScore, ScoreFn, along
-from keras_saliency.attributions.scores import Tensor, behind
+from keras_saliency.attributions.heads import Tensor, behind
 from keras_saliency.data.reports import Array
 
 _POOLS = {"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D", "MaxPoolV2"}
@@ -48,8 +48,8 @@ def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> 
 
     Raises:
         TypeError: `layer` is not a string.
-        ValueError: There is no such layer, no layer between the input and the score has a spatial
-            map, or the name is ambiguous.
+        ValueError: The layer does not exist, its name is ambiguous, or no layer between the input
+            and the score has a spatial map.
 
     Example:
         >>> import keras, numpy as np
@@ -177,7 +177,7 @@ def layer_call(
 
     Raises:
         TypeError: `layer` is not a string.
-        ValueError: There is no such layer, or no suitable layer to choose by default.
+        ValueError: The layer does not exist, or no layer is suitable as the default.
     """
     score_fn = _with_layers(score_fn)
     pairs = [
@@ -254,7 +254,7 @@ def _named(pairs: Sequence[tuple[LayerCall, Tensor]], layer: str) -> tuple[Layer
 
     Raises:
         TypeError: `layer` is not a string.
-        ValueError: There is no such layer, or there are several.
+        ValueError: The layer does not exist, or several layers match.
     """
     if not isinstance(layer, str):
         raise TypeError(f"layer: expected the name of a layer, received {layer!r}.")
@@ -279,8 +279,8 @@ def _default(
     """The last call that is not only pooling or padding.
 
     Raises:
-        ValueError: There is no such call. Or its output is much coarser along one axis than along
-            another: it may be attention with axes (heads, tokens), which are not spatial.
+        ValueError: No call is suitable, or its output is much coarser along one axis than along
+            another. Such axes may not be spatial, for example the heads and tokens of attention.
     """
     candidates = [pair for pair in pairs if not _is_pooled(pair[0].output.op)]
     if not candidates:

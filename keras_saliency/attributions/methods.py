@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.attributions.gradients import gradient, input_x_gradient
+from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.layers import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
 from keras_saliency.attributions.noise import smoothgrad, vargrad
 from keras_saliency.attributions.occlusion import occlusion
 from keras_saliency.attributions.paths import expected_gradients, integrated_gradients
-from keras_saliency.attributions.scores import Tensor
 
 Method = str | Callable[[Any, Tensor], Tensor]
 """A key of `METHODS`, or a function `(score_fn, inputs) -> attribution`."""

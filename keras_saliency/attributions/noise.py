@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_saliency.attributions.differentiation import ScoreFn, check_number, repeat
 from keras_saliency.attributions.gradients import gradient
-from keras_saliency.attributions.scores import Tensor
+from keras_saliency.attributions.heads import Tensor
 from keras_saliency.data.checks import check_choice, check_positive_int, check_seed
 
 AVERAGES = ("signed", "absolute", "squared")

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions.differentiation import ScoreFn, per_probe, repeat
+from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import baselines
-from keras_saliency.attributions.scores import Tensor
 from keras_saliency.data.checks import check_positive_int
 from keras_saliency.data.reports import Array
 

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from keras_saliency.attributions.differentiation import ScoreFn, along, repeat
 from keras_saliency.attributions.gradients import gradient
-from keras_saliency.attributions.scores import Tensor
+from keras_saliency.attributions.heads import Tensor
 from keras_saliency.data.checks import check_choice, check_positive_int, check_seed
 from keras_saliency.data.reports import Array
 
@@ -164,8 +164,8 @@ def expected_gradients(
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: A setting is out of range, there is no background, it does not fit the inputs,
-            or no gradient reaches the inputs.
+        ValueError: A setting is out of range, the background is missing or does not fit the
+            inputs, or no gradient reaches the inputs.
 
     Example:
         >>> import tensorflow as tf

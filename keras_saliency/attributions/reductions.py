@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_saliency.attributions.scores import Tensor
+from keras_saliency.attributions.heads import Tensor
 
 
 def max_abs(attribution: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verdict, Window
 from keras_saliency.detection.effects import ALPHA
-from keras_saliency.detection.interventions import Interventions
 from keras_saliency.detection.sentences import plain, sentence, subject
+from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.tests import CONTROLS, GROUPS, InterventionTest, row_name
 
 WARNING, ALERT = "warning", "alert"
@@ -163,7 +163,7 @@ def _next(streak: Streak, status: str, effect: Effect) -> Streak:
 
 
 def _is_same_place(effect: Effect, streak: Streak) -> bool:
-    """Whether two proposals are for one class and overlap; true if there is no window."""
+    """Whether two proposals are for the same class and overlap; true without windows."""
     window, earlier = effect.window, streak.window
     if window is None or earlier is None:
         return True

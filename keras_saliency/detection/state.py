@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import (
     Alert,
     Array,
@@ -241,6 +244,36 @@ class RunState:
                 for step, rows in content["effects"]
             ],
             is_restarting=content["is_restarting"],
+        )
+
+
+def check_state(state: object, probes: ProbeSet) -> None:
+    """Checks that a state is one of these probes.
+
+    Raises:
+        TypeError: `state` is not a `RunState`.
+        ValueError: It is the state of other probes.
+    """
+    if not isinstance(state, RunState):
+        raise TypeError(f"state: expected a RunState, received {type(state).__name__}.")
+    reports = [state.start, state.tested, *state.latest.values(), *state.earlier.values()]
+    shape = probes.map_shape
+    received = {report.maps.shape for report in reports if report is not None} - {shape}
+    if received:
+        raise ValueError(
+            f"state: expected the state of a monitor of the same probes, with maps of shape "
+            f"{shape}, received maps of shape {received.pop()}."
+        )
+    targets = state.targets
+    if probes.targets is None:
+        is_ours = targets is None or targets.shape == shape[:1]
+    else:
+        is_ours = targets is not None and np.array_equal(targets, probes.targets)
+    if not is_ours:
+        listed = None if targets is None else targets.tolist()
+        raise ValueError(
+            "state: expected the state of a monitor of the same probes, with their targets, "
+            f"received targets {listed}. A new state is RunState(targets=probes.targets)."
         )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.attributions import METHODS, REDUCTIONS, Method, norm, scores
+from keras_saliency.attributions import METHODS, REDUCTIONS, Method, heads, norm, scores
 from keras_saliency.attributions.differentiation import LayerCall, ModelScore, downstream
+from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import completeness, integrated_gradients
-from keras_saliency.attributions.scores import Tensor
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.forward import ForwardPass
@@ -68,7 +68,7 @@ class Explainer:
         batch_size: int,
         jit_compile: bool,
     ) -> None:
-        self.head: scores.Head | None = None
+        self.head: heads.Head | None = None
         self._forward, self._probes, self._methods = forward_pass, probes, methods
         self._reduction, self._jit = reduction, jit_compile
         fixed = fixed_batch_size(forward_pass.model)
@@ -315,7 +315,7 @@ def _embedding(
     A call is identified by the path of its layer, and by the number of earlier calls of that layer.
 
     Raises:
-        ValueError: There is no such call that the score depends on.
+        ValueError: The score does not depend on any such call.
     """
     length, dependent = tokens.shape[1], downstream(tokens)
     candidates = [

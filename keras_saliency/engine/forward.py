@@ -9,9 +9,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_saliency.attributions import scores
+from keras_saliency.attributions import heads, scores
 from keras_saliency.attributions.differentiation import LayerCall
-from keras_saliency.attributions.scores import ScoreFunction, Tensor
+from keras_saliency.attributions.heads import Tensor
+from keras_saliency.attributions.scores import ScoreFunction
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.models import fed_shape, input_shapes
@@ -27,7 +28,7 @@ class ForwardPass:
         score: What is differentiated.
         output: For a model with several outputs: the name (a dict key, or the name of the output)
             or position of the output to explain.
-        activation: As in `scores.find_head`.
+        activation: As in `heads.find_head`.
 
     Attributes:
         states: The variables that the model changes at inference, such as the states of a stateful
@@ -48,7 +49,7 @@ class ForwardPass:
 
     def run(
         self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
-    ) -> tuple[scores.Head | None, Tensor]:
+    ) -> tuple[heads.Head | None, Tensor]:
         """The head, if the model has one output of classes, and the scores `(batch,)`.
 
         Args:
@@ -72,7 +73,7 @@ class ForwardPass:
         held: Mapping[str, Tensor],
         targets: Tensor,
         replaced: Mapping[tuple[str, int], Tensor] | None = None,
-    ) -> tuple[scores.Head | None, Tensor, Sequence[LayerCall]]:
+    ) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
         """As `run`; also returns the calls of all layers.
 
         Args:
@@ -98,12 +99,12 @@ class ForwardPass:
             f"output: expected one of {', '.join(map(repr, known))}, received {self._output!r}."
         )
 
-    def _scored(self, outputs: Any, targets: Tensor) -> tuple[scores.Head | None, Tensor]:
+    def _scored(self, outputs: Any, targets: Tensor) -> tuple[heads.Head | None, Tensor]:
         outputs = self._chosen(outputs)
         flat_outputs = tf.nest.flatten(outputs)
         head = None
         if len(flat_outputs) == 1 and (flat_outputs[0].shape.rank or 0) >= 2:
-            head = scores.find_head(flat_outputs[0], self._activation)
+            head = heads.find_head(flat_outputs[0], self._activation)
         known = scores.known(self.score)
         if known is None:
             is_flat = head is not None and head.outputs.shape.rank == 2

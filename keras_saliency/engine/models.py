@@ -163,7 +163,7 @@ def declared_outputs(model: Any, output: str | int | None = None) -> str:
         output: For a model with several outputs, the name or position of one.
 
     Returns:
-        `"probabilities"` or `"logits"` for a cross-entropy; `""` if there is no such loss.
+        `"probabilities"` or `"logits"` for a cross-entropy; `""` for any other loss.
     """
     loss = getattr(model, "loss", None)
     if isinstance(loss, Mapping | list | tuple):

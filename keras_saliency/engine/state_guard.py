@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 _SEED_GENERATOR = "global_seed_generator"
-"""Keras' private key of its global seed generator; there is no public name."""
+"""The key of Keras' global seed generator, which has no public name."""
 
 _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
 

@@ -210,7 +210,7 @@ class Texts:
             return self._texts.get(key)
 
     def put(self, key: object, text: str) -> None:
-        """Keeps the text; drops others if there is no room."""
+        """Keeps the text, and drops the oldest ones if the cache is full."""
         with self._lock:
             self._left += len(self._texts.pop(key, "")) - len(text)
             self._texts[key] = text

@@ -556,36 +556,19 @@ def hard_sigmoid():
 ADVICE = r"(?si)score='logit'.*operation.*pass score='log_probability' or score='probability'"
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda_softmax,
-        ensemble,
-        compiled_call,
-        smoothed,
-        softmax_over_patches,
-        softmax_over_half_of_the_units,
-        noise_adaptation,
-        hard_sigmoid,
-    ],
-)
+UNKNOWN_LOGITS = [
+    *(lambda_softmax, ensemble, compiled_call, smoothed, softmax_over_patches),
+    *(softmax_over_half_of_the_units, noise_adaptation, hard_sigmoid),
+]
+
+
+@pytest.mark.parametrize("make", UNKNOWN_LOGITS)
 def test_unknown_logits_are_refused_with_the_choices(make):
     with pytest.raises(ValueError, match=ADVICE):
         explained(make())
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda_softmax,
-        ensemble,
-        compiled_call,
-        smoothed,
-        softmax_over_half_of_the_units,
-        noise_adaptation,
-        hard_sigmoid,
-    ],
-)
+@pytest.mark.parametrize("make", UNKNOWN_LOGITS)
 def test_unknown_logits_leave_the_probability(make):
     model = make()
     outputs = model(IMAGES).numpy()

@@ -17,8 +17,8 @@ from keras_saliency.detection.alerts import (
     judge,
 )
 from keras_saliency.detection.effects import ALPHA
-from keras_saliency.detection.interventions import Interventions
 from keras_saliency.detection.sentences import in_short, sentence, subject
+from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.tests import TESTS as RULES
 from keras_saliency.detection.tests import InterventionTest, row_name
 

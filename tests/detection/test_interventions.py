@@ -10,8 +10,9 @@ import pytest
 from keras_saliency import ProbeSet
 from keras_saliency.detection.calibration import calibrate
 from keras_saliency.detection.edits import swap_region
-from keras_saliency.detection.interventions import Interventions, intervene
+from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.pairs import MAX_RECIPIENTS
+from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.tests import TESTS as TABLE
 from keras_saliency.detection.tests import THIN_AREA, InterventionTest, Place
 

@@ -1,0 +1,242 @@
+"""Heads: the end of a model, its logits, and whether its outputs are logits or probabilities.
+
+The graph shows an activation, if there is one; otherwise the values decide, and the loss that the
+model is compiled with. The model itself is not changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_saliency.data.reports import Array
+
+Tensor = Any
+"""A `tf.Tensor`; TensorFlow ships no types."""
+
+SOFTMAX = "softmax"
+SIGMOID = "sigmoid"
+LOG_SOFTMAX = "log_softmax"
+LINEAR = "linear"
+
+_OPERATIONS = {"Softmax": SOFTMAX, "Sigmoid": SIGMOID, "LogSoftmax": LOG_SOFTMAX}
+_ACTIVATIONS = {
+    SOFTMAX: tf.nn.softmax,
+    SIGMOID: tf.nn.sigmoid,
+    LOG_SOFTMAX: tf.nn.log_softmax,
+    LINEAR: tf.identity,
+}
+_SAME_VALUES = {"Cast", "EnsureShape", "ExpandDims", "Identity", "Reshape", "Squeeze"}
+_SUMS = {"Add", "AddV2", "AvgPool", "BiasAdd", "Mean"}
+_PRODUCTS = {"BatchMatMulV2", "Conv2D", "Einsum", "MatMul"}
+_OF_FIRST = {"AvgPool", "GatherV2", "Max", "MaxPool", "Mean", "Slice", "StridedSlice", "Sum"}
+_OF_FIRST |= {"Transpose", *_SAME_VALUES}
+_OF_ALL = {"AddN", "ConcatV2", "Mul", "Pack", "RealDiv", "Sub", *_PRODUCTS}
+_WEIGHTS = {"Const", "ReadVariableOp"}
+
+PROBABILITY_SCORES = ("probability", "log_probability")
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a model, as found in the traced graph.
+
+    Attributes:
+        outputs: The model's outputs, `(batch, units)`; for a segmentation `(batch, ..., units)`.
+        logits: The input of `activation`, float32 or float64, same shape. If the graph has no
+            activation, but the outputs are probabilities, their logarithms (softmax) or log-odds
+            (sigmoid).
+        activation: `"softmax"`, `"sigmoid"`, `"log_softmax"`, or `"linear"` if the outputs
+            are the logits.
+        operation: The `tf.Operation` that was inspected.
+    """
+
+    outputs: Tensor
+    logits: Tensor
+    activation: str
+    operation: Any
+
+
+def find_head(outputs: Tensor, activation: str | None = None) -> Head:
+    """Finds the logits behind a model's outputs in the graph that is being traced.
+
+    Walks back from the outputs over operations that do not change values (casts, reshapes) to a
+    softmax or sigmoid, and takes its input. It does not matter where the activation is defined: in
+    a `Dense` layer, as a separate layer, or inside a nested or subclassed model. If there is none,
+    the outputs are taken for logits, until `decide` has looked at their values.
+
+    Args:
+        outputs: Symbolic tensor `(batch, ..., units)`.
+        activation: What `decide` returned. `"softmax"` or `"sigmoid"`, if the graph has no such
+            activation, mean that the outputs are probabilities, of exclusive or independent
+            classes.
+    """
+    operation = behind(outputs.op)
+    found = _OPERATIONS.get(operation.type, LINEAR)
+    is_found = found != LINEAR and activation in (None, found)
+    values = operation.inputs[0] if is_found else outputs
+    if values.dtype != tf.float64:
+        values = tf.cast(values, tf.float32)
+    logits = tf.ensure_shape(tf.reshape(values, tf.shape(outputs)), outputs.shape)
+    if is_found:
+        return Head(outputs, logits, found, operation)
+    if activation == SOFTMAX:
+        logits = _log(logits)
+    elif activation == SIGMOID:
+        logits = _log(logits) - _log(1 - logits)
+    return Head(outputs, logits, activation or LINEAR, operation)
+
+
+def _log(probability: Tensor) -> Tensor:
+    """The logarithm; for a probability that underflowed, a finite value with gradient 0."""
+    return tf.math.log(tf.maximum(probability, probability.dtype.as_numpy_dtype(1e-37)))
+
+
+def behind(operation: Any) -> Any:
+    """The operation that computes the values, before any casts and reshapes."""
+    while operation.type in _SAME_VALUES:
+        operation = operation.inputs[0].op
+    return operation
+
+
+def _is_product(operation: Any) -> bool:
+    """Whether an operation is a product with weights, or a linear function of such products."""
+    while True:
+        inputs = [tensor.op for tensor in operation.inputs]
+        if operation.type in ("Mul", "RealDiv", "Sub"):
+            inputs = [before for before in inputs if behind(before).type not in _WEIGHTS]
+            if len(inputs) != 1:
+                return False
+        elif operation.type not in _SUMS | _SAME_VALUES:
+            return operation.type in _PRODUCTS
+        operation = inputs[0]
+
+
+def _mixes(outputs: Tensor) -> bool:
+    """Whether outputs are computed from softmaxes, sigmoids and weights alone.
+
+    Examples are soft voting, mixtures of experts and attention over instances. Their outputs may be
+    probabilities, although they end in a product. A sum with a learned bias is not a mixture.
+    """
+    waiting, seen, found = [outputs.op], {outputs.op}, False
+    while waiting:
+        operation = waiting.pop()
+        if operation.type in ("Softmax", "Sigmoid"):
+            found = True
+            continue
+        inputs = [tensor.op for tensor in operation.inputs]
+        if operation.type in ("Add", "AddV2", "BiasAdd"):
+            if any(behind(before).type == "ReadVariableOp" for before in inputs):
+                return False
+        elif operation.type in _OF_FIRST:
+            inputs = inputs[:1]
+        elif operation.type in _WEIGHTS:
+            continue
+        elif operation.type not in _OF_ALL:
+            return False
+        waiting += [before for before in inputs if before not in seen]
+        seen.update(inputs)
+    return found
+
+
+def decide(
+    head: Head, outputs: Array, logits: Array, score: str, *, declared: str = ""
+) -> str | None:
+    """What a model's outputs are, from the graph and from their values.
+
+    An activation in the graph counts if it gives these outputs. Without one, outputs are
+    probabilities if they lie in 0..1 and sum to 1; or if they lie in 0..1, and either their graph
+    leaves no other reading, or the compiled loss or the score say so.
+
+    Args:
+        head: The result of `find_head`, without `activation`.
+        outputs: The values of `head.outputs`, `(num_probes, ..., units)`.
+        logits: The values of `head.logits`, same shape.
+        score: A key of `SCORES`.
+        declared: What the compiled loss takes the outputs for: `"probabilities"`, `"logits"`, or
+            `""` if that is unknown.
+
+    Returns:
+        The activation for `find_head`; `None` if it cannot be determined.
+    """
+    is_half = head.operation.outputs[0].dtype in (tf.float16, tf.bfloat16)
+    tolerance = 1e-2 if is_half else 1e-4
+    if head.activation != LINEAR and _gives(head, outputs, logits, tolerance):
+        return head.activation
+    is_product = head.activation == LINEAR and _is_product(head.operation)
+    mixes = head.activation == LINEAR and _mixes(head.outputs)
+    finite = np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))
+    values = outputs[finite].astype(np.float64)
+    in_range = bool((abs(values - 0.5) <= 0.5 + tolerance).all())
+    is_normalized = values.shape[-1] > 1 and np.allclose(values.sum(axis=-1), 1, atol=1e-3)
+    activation = SOFTMAX if is_normalized else SIGMOID
+    if mixes and declared == "probabilities":
+        return activation
+    if not values.any() or not in_range:
+        is_logit = is_product or declared == "logits" or score not in PROBABILITY_SCORES
+        return LINEAR if is_logit and head.activation == LINEAR else None
+    if is_normalized:
+        return SOFTMAX
+    if (is_product and not mixes) or (head.activation == LINEAR and declared == "logits"):
+        return LINEAR
+    if declared == "probabilities" or score in PROBABILITY_SCORES:
+        return SIGMOID
+    return None
+
+
+def _gives(head: Head, outputs: Array, logits: Array, tolerance: float) -> bool:
+    """Whether the activation of the logits gives the outputs. Logits that overflowed do not count.
+
+    If all overflowed, no value contradicts the graph.
+    """
+    finite = np.isfinite(logits).all(axis=tuple(range(1, logits.ndim)))
+    relative = tolerance if head.activation == LOG_SOFTMAX else 0
+    expected = np.asarray(_ACTIVATIONS[head.activation](logits[finite].astype(np.float64)))
+    return np.allclose(expected, outputs[finite].astype(np.float64), relative, tolerance)
+
+
+def check_head(head: Head, outputs: Array, activation: str | None, score: str) -> None:
+    """Checks that a built-in score can be computed from a model's outputs.
+
+    Args:
+        head: The result of `find_head`.
+        outputs: The values of `head.outputs`, `(num_probes, ..., units)`.
+        activation: The result of `decide`.
+        score: A key of `SCORES`.
+
+    Raises:
+        ValueError: The message says what was found, and what to do.
+    """
+    name = head.operation.name
+    if activation == SOFTMAX and outputs.shape[-1] == 1 and np.allclose(outputs, 1):
+        raise ValueError(
+            f"model: expected an output that depends on the input; {name!r} is a softmax of a "
+            "single unit, which is always 1. Use activation='sigmoid' for one unit, or a softmax "
+            "of one unit for each class."
+        )
+    if score == "output":
+        return
+    is_probability = activation in (SOFTMAX, SIGMOID) and activation != head.activation
+    received = f"its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from"
+    if is_probability and score not in PROBABILITY_SCORES:
+        choices = "'log_probability' or score='probability'"
+        if score == "segmentation":
+            choices = "a callable (outputs, targets) -> (num_probes,)"
+        raise ValueError(
+            f"score={score!r}: expected a model whose logits can be found; {received} "
+            f"the operation {name!r} and are probabilities. Pass score={choices}. Or end the model "
+            "in logits, or in a Keras softmax or sigmoid."
+        )
+    if activation is None:
+        values = "probabilities" if score in PROBABILITY_SCORES else "logits"
+        raise ValueError(
+            f"score={score!r}: expected a model that ends in a softmax, a sigmoid or "
+            f"in {values}; {received} the operation {name!r} ({head.activation}), so the {values} "
+            "cannot be determined. Choose one: if the outputs are probabilities, pass "
+            "score='log_probability' or score='probability'; if they are logits, compile the model "
+            "with a loss with from_logits=True; pass score='output' to explain them unchanged; or "
+            "pass a callable (outputs, targets) -> (num_probes,)."
+        )
