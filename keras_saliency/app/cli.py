@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import importlib.util
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency import __version__
+from keras_saliency.app.options import build_parser, in_options
 
 if TYPE_CHECKING:
     from keras_saliency.app.demo import Outcome
@@ -32,38 +31,14 @@ _VIEWS = {
 }
 """The views in TensorBoard: the last part of the address, by description."""
 
-_OPTIONS = {
-    "class_names": "--class-names",
-    "colormap": "--colormap",
-    "image_path": "--image",
-    "images": "--image",
-    "layer": "--layer",
-    "log": "LOGDIR",
-    "log_dir": "LOGDIR",
-    "max_steps": "--steps",
-    "method": "--method",
-    "model": "--model",
-    "name": "--model",
-    "path": "--model",
-    "pixels": "--pixels",
-    "probe": "--animate",
-    "probes": "--probe",
-    "reduction": "--reduction",
-    "scale": "--scale",
-    "score": "--score",
-    "shape": "--model",
-    "targets": "--target",
-    "weights": "--weights",
-}
-"""The options of the commands, by the arguments of the functions that they are passed to."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, 2 for an error, or 130 if interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; before TensorFlow loads
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     own = list(takewhile(lambda argument: argument != "--", arguments))
-    parser = _parser()
+    commands = {"demo": _demo, "tensorboard": _serve, "report": _report, "explain": _explain}
+    parser = build_parser(commands)
     passed_on = argparse.Namespace(for_tensorboard=arguments[len(own) + 1 :])
     options = parser.parse_args(own, passed_on)
     if options.for_tensorboard and options.run is not _serve:
@@ -76,127 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_, **__: _print_error(message)
             options.run(options)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        _print_error(_in_options(str(error), demo=options.run is _demo))
+        _print_error(in_options(str(error), demo=options.run is _demo))
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _in_options(message: str, *, demo: bool) -> str:
-    """An error message with options instead of arguments: `name:` at its start, and any `name=`."""
-    options = _OPTIONS | ({"log_dir": "--log-dir"} if demo else {})
-    return re.sub(
-        r"^\w+(?=[:=])|(?<![\w/.'-])\w+(?==)", lambda name: options.get(name[0], name[0]), message
-    )
-
-
 def _print_error(message: object) -> None:
     print(f"keras-saliency: {' '.join(str(message).split())}", file=sys.stderr)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "keras-saliency", description="Watch where a Keras model looks while it trains."
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    demo = commands.add_parser(
-        "demo", help="train on digits with and without a tag that reveals the class, and compare"
-    )
-    demo.add_argument(
-        "--log-dir", type=Path, default=Path("logs/demo"), help="default: %(default)s"
-    )
-    demo.add_argument(
-        "--epochs", type=int, default=8, help="epochs of each run; default: %(default)s"
-    )
-    demo.add_argument("--serve", action="store_true", help="open TensorBoard afterwards")
-    demo.add_argument(
-        "--port", type=int, default=6006, help="port of TensorBoard; default: %(default)s"
-    )
-    demo.set_defaults(run=_demo)
-
-    board = commands.add_parser(
-        "tensorboard",
-        help="start TensorBoard, keep the pictures of all epochs, and print the links",
-        epilog="Arguments after -- are passed to TensorBoard: "
-        "keras-saliency tensorboard logs -- --path_prefix /board",
-    )
-    board.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
-    board.add_argument("--port", type=int, default=6006, help="default: %(default)s")
-    board.add_argument("--host", help="default: localhost")
-    board.set_defaults(run=_serve)
-
-    report = commands.add_parser(
-        "report", help="make an HTML file of a log, an animation of a probe, or a filmstrip"
-    )
-    report.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
-    report.add_argument(
-        "--out",
-        required=True,
-        type=Path,
-        help="the file to write: .html; .png or .gif with --animate; .png with --filmstrip",
-    )
-    report.add_argument(
-        "--steps",
-        type=int,
-        help="number of steps to keep from each run, evenly spaced (an HTML file also keeps the "
-        "steps with a new alert)",
-    )
-    kinds = report.add_mutually_exclusive_group()
-    kinds.add_argument(
-        "--animate", metavar="PROBE", help="animate the maps of the probe with this name"
-    )
-    kinds.add_argument(
-        "--filmstrip", action="store_true", help="draw a table of probes and evaluations"
-    )
-    drawing = report.add_argument_group("options for --animate and --filmstrip")
-    drawing.add_argument("--run", dest="name", help="run to draw; required if there are several")
-    drawing.add_argument("--method", help="method to draw; default: the first")
-    drawing.add_argument(
-        "--scale", help="epoch, probe or shared; default: probe with --animate, otherwise epoch"
-    )
-    drawing.add_argument("--colormap", help="default: hot, or RdBu_r for signed maps")
-    drawing.add_argument(
-        "--probe",
-        action="append",
-        help="name of a probe in the filmstrip; can be repeated; default: 16 probes",
-    )
-    report.set_defaults(run=_report)
-
-    explain = commands.add_parser("explain", help="show where a trained model looks in an image")
-    explain.add_argument(
-        "--model", required=True, help="a .keras or .h5 file, or a keras.applications name"
-    )
-    explain.add_argument(
-        "--image", required=True, type=Path, action="append", help="image file; can be repeated"
-    )
-    explain.add_argument("--out", required=True, type=Path, help="the PNG file to write")
-    explain.add_argument("--target", type=int, help="class index; default: the predicted class")
-    explain.add_argument(
-        "--weights", help="for a keras.applications model: imagenet (default), none, or a file"
-    )
-    explain.add_argument(
-        "--pixels",
-        help="for a saved model, the range of pixel values: --pixels=0..255, 0..1 or -1..1",
-    )
-    explain.add_argument(
-        "--class-names", type=Path, help="text file with one class name on each line"
-    )
-    explain.add_argument(
-        "--method", default="gradient", help="gradient (default), smoothgrad, grad_cam, ..."
-    )
-    explain.add_argument(
-        "--reduction", help="how channels are reduced: max_abs (default), l2, sum or signed"
-    )
-    explain.add_argument(
-        "--layer", help="layer for a class activation map; default: the last spatial layer"
-    )
-    explain.add_argument("--score", default="logit", help="default: %(default)s")
-    explain.add_argument("--colormap", default="hot", help="default: %(default)s")
-    explain.set_defaults(run=_explain)
-    return parser
 
 
 def _demo(options: argparse.Namespace) -> None:

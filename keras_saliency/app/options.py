@@ -1,0 +1,173 @@
+"""The options of `keras-saliency`, and error messages in terms of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_saliency import __version__
+
+_OPTIONS = {
+    "class_names": "--class-names",
+    "colormap": "--colormap",
+    "image_path": "--image",
+    "images": "--image",
+    "layer": "--layer",
+    "log": "LOGDIR",
+    "log_dir": "LOGDIR",
+    "max_steps": "--steps",
+    "method": "--method",
+    "model": "--model",
+    "name": "--model",
+    "path": "--model",
+    "pixels": "--pixels",
+    "probe": "--animate",
+    "probes": "--probe",
+    "reduction": "--reduction",
+    "scale": "--scale",
+    "score": "--score",
+    "shape": "--model",
+    "targets": "--target",
+    "weights": "--weights",
+}
+"""The options of the commands, by the arguments of the functions that they are passed to."""
+
+
+def build_parser(
+    commands: Mapping[str, Callable[[argparse.Namespace], None]],
+) -> argparse.ArgumentParser:
+    """The parser of the command line.
+
+    Args:
+        commands: What each command runs, by its name. The parsed options have it as `run`.
+    """
+    parser = argparse.ArgumentParser(
+        "keras-saliency", description="Watch where a Keras model looks while it trains."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    added = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_options = {
+        "demo": _add_demo,
+        "tensorboard": _add_tensorboard,
+        "report": _add_report,
+        "explain": _add_explain,
+    }
+    for name, add in add_options.items():
+        add(added).set_defaults(run=commands[name])
+    return parser
+
+
+def in_options(message: str, *, demo: bool) -> str:
+    """An error message with options instead of arguments: `name:` at its start, and any `name=`."""
+    options = _OPTIONS | ({"log_dir": "--log-dir"} if demo else {})
+    return re.sub(
+        r"^\w+(?=[:=])|(?<![\w/.'-])\w+(?==)", lambda name: options.get(name[0], name[0]), message
+    )
+
+
+def _add_demo(commands: Any) -> argparse.ArgumentParser:
+    demo: argparse.ArgumentParser = commands.add_parser(
+        "demo", help="train on digits with and without a tag that reveals the class, and compare"
+    )
+    demo.add_argument(
+        "--log-dir", type=Path, default=Path("logs/demo"), help="default: %(default)s"
+    )
+    demo.add_argument(
+        "--epochs", type=int, default=8, help="epochs of each run; default: %(default)s"
+    )
+    demo.add_argument("--serve", action="store_true", help="open TensorBoard afterwards")
+    demo.add_argument(
+        "--port", type=int, default=6006, help="port of TensorBoard; default: %(default)s"
+    )
+    return demo
+
+
+def _add_tensorboard(commands: Any) -> argparse.ArgumentParser:
+    board: argparse.ArgumentParser = commands.add_parser(
+        "tensorboard",
+        help="start TensorBoard, keep the pictures of all epochs, and print the links",
+        epilog="Arguments after -- are passed to TensorBoard: "
+        "keras-saliency tensorboard logs -- --path_prefix /board",
+    )
+    board.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
+    board.add_argument("--port", type=int, default=6006, help="default: %(default)s")
+    board.add_argument("--host", help="default: localhost")
+    return board
+
+
+def _add_report(commands: Any) -> argparse.ArgumentParser:
+    report: argparse.ArgumentParser = commands.add_parser(
+        "report", help="make an HTML file of a log, an animation of a probe, or a filmstrip"
+    )
+    report.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
+    report.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        help="the file to write: .html; .png or .gif with --animate; .png with --filmstrip",
+    )
+    report.add_argument(
+        "--steps",
+        type=int,
+        help="number of steps to keep from each run, evenly spaced (an HTML file also keeps the "
+        "steps with a new alert)",
+    )
+    kinds = report.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--animate", metavar="PROBE", help="animate the maps of the probe with this name"
+    )
+    kinds.add_argument(
+        "--filmstrip", action="store_true", help="draw a table of probes and evaluations"
+    )
+    drawing = report.add_argument_group("options for --animate and --filmstrip")
+    drawing.add_argument("--run", dest="name", help="run to draw; required if there are several")
+    drawing.add_argument("--method", help="method to draw; default: the first")
+    drawing.add_argument(
+        "--scale", help="epoch, probe or shared; default: probe with --animate, otherwise epoch"
+    )
+    drawing.add_argument("--colormap", help="default: hot, or RdBu_r for signed maps")
+    drawing.add_argument(
+        "--probe",
+        action="append",
+        help="name of a probe in the filmstrip; can be repeated; default: 16 probes",
+    )
+    return report
+
+
+def _add_explain(commands: Any) -> argparse.ArgumentParser:
+    explain: argparse.ArgumentParser = commands.add_parser(
+        "explain", help="show where a trained model looks in an image"
+    )
+    explain.add_argument(
+        "--model", required=True, help="a .keras or .h5 file, or a keras.applications name"
+    )
+    explain.add_argument(
+        "--image", required=True, type=Path, action="append", help="image file; can be repeated"
+    )
+    explain.add_argument("--out", required=True, type=Path, help="the PNG file to write")
+    explain.add_argument("--target", type=int, help="class index; default: the predicted class")
+    explain.add_argument(
+        "--weights", help="for a keras.applications model: imagenet (default), none, or a file"
+    )
+    explain.add_argument(
+        "--pixels",
+        help="for a saved model, the range of pixel values: --pixels=0..255, 0..1 or -1..1",
+    )
+    explain.add_argument(
+        "--class-names", type=Path, help="text file with one class name on each line"
+    )
+    explain.add_argument(
+        "--method", default="gradient", help="gradient (default), smoothgrad, grad_cam, ..."
+    )
+    explain.add_argument(
+        "--reduction", help="how channels are reduced: max_abs (default), l2, sum or signed"
+    )
+    explain.add_argument(
+        "--layer", help="layer for a class activation map; default: the last spatial layer"
+    )
+    explain.add_argument("--score", default="logit", help="default: %(default)s")
+    explain.add_argument("--colormap", default="hot", help="default: %(default)s")
+    return explain
