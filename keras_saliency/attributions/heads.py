@@ -215,7 +215,7 @@ def check_head(head: Head, outputs: Array, activation: str | None, score: str) -
         raise ValueError(
             f"model: expected an output that depends on the input; {name!r} is a softmax of a "
             "single unit, which is always 1. Use activation='sigmoid' for one unit, or a softmax "
-            "of one unit for each class."
+            "over one unit per class."
         )
     if score == "output":
         return

@@ -257,3 +257,34 @@ def test_a_callable_has_the_predictions_of_a_mixture():
     np.testing.assert_allclose(report.scores, outputs[:, 2], rtol=1e-5)
     np.testing.assert_array_equal(report.predictions, outputs.argmax(axis=1))
     np.testing.assert_allclose(report.confidences, outputs.max(axis=1), rtol=1e-5)
+
+
+def test_a_loss_of_probabilities_makes_a_vote_beyond_0_and_1_a_probability():
+    """Learned weights of a vote need not be shares."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input(SHAPE)
+    weights = np.array([[2.0], [-0.5], [0.2]], np.float32)
+    model = keras.Model(inputs, fixed(ops.concatenate(sigmoids(inputs), -1), weights))
+    outputs = model(IMAGES).numpy()[:, 0]
+    assert (outputs > 1).any()
+    assert ((outputs > 0) & (outputs < 0.5)).any()
+    probes = ProbeSet(IMAGES, np.ones(COUNT, int))
+    by_default = SaliencyMonitor(model, probes).evaluate(0)  # without a loss: a logit
+    np.testing.assert_array_equal(by_default.predictions, outputs > 0)
+    model.compile(loss="binary_crossentropy")
+    report = SaliencyMonitor(model, probes, score="probability").evaluate(0)
+    np.testing.assert_array_equal(report.predictions, outputs > 0.5)
+    np.testing.assert_allclose(report.scores, outputs.clip(0, 1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "is_known"), [("binary_crossentropy", True), ("mse", False)])
+def test_a_loss_of_probabilities_gives_a_callable_its_predictions(loss, is_known):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input(SHAPE)
+    model = keras.Model(inputs, HEADS["bag by noisy or"](inputs)[0])
+    model.compile(loss=loss)
+    outputs = model(IMAGES).numpy()[:, 0]
+    score = lambda outputs, targets: outputs[:, 0]  # noqa: E731
+    report = SaliencyMonitor(model, ProbeSet(IMAGES, np.ones(COUNT, int)), score=score).evaluate(0)
+    expected = (outputs > 0.5) if is_known else np.full(COUNT, -1)
+    np.testing.assert_array_equal(report.predictions, expected)
