@@ -192,6 +192,7 @@ def test_saliency_freq_counts_epochs_and_the_last_is_always_seen(freq, epochs, s
     assert saliency.history["step"] == steps
 
 
+@pytest.mark.slow
 def test_a_stopped_training_is_seen_at_its_end():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, saliency_freq=4, verbose=0)
     stop = keras.callbacks.LambdaCallback(
@@ -220,6 +221,7 @@ def test_update_freq_counts_batches_within_one_execution_of_several():
     assert saliency.history["step"] == [-1, 2, 4, 0]
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_seen_though_a_later_callback_made_it_the_last():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, saliency_freq=4, verbose=0)
     stop = keras.callbacks.LambdaCallback(
@@ -296,6 +298,7 @@ def test_a_model_that_broke_down_predicts_nothing(tmp_path):
     assert saliency.history["step"] == [-1, 0]
 
 
+@pytest.mark.slow
 def test_early_stopping_can_watch_a_metric():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, verbose=0)
     stop = keras.callbacks.EarlyStopping("saliency_dead_maps", mode="min", patience=1)
@@ -339,6 +342,7 @@ def test_what_cannot_be_explained_raises_before_training_begins():
         np.testing.assert_array_equal(weight.numpy(), value)
 
 
+@pytest.mark.slow
 def test_a_model_built_by_fit_is_explained():
     model = keras.Sequential(
         [keras.layers.Flatten(), keras.layers.Dense(CLASSES, activation="softmax")]

@@ -89,6 +89,7 @@ def test_noise_is_the_same_for_every_input_but_for_its_range():
     np.testing.assert_allclose(drawn[:, 2], drawn[:, 0], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_another_seed_is_other_noise_and_the_same_seed_the_same(run):
     first, again, other = (run(smoothgrad, wavy, seed=seed, num_samples=4) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -106,6 +107,7 @@ def test_compiled_is_as_eager():
 # ---------------------------------------------------------------- smoothgrad
 
 
+@pytest.mark.slow
 def test_pairs_make_smoothgrad_of_a_quadratic_score_its_gradient(run):
     expected = (X.reshape(3, 8) @ (FORM + FORM.T)).reshape(X.shape)
     found = run(smoothgrad, quadratic, num_samples=4, noise_level=2.0)

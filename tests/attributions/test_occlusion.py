@@ -82,6 +82,7 @@ def test_windows_of_a_linear_score(run, shape, settings, sides, starts):
     np.testing.assert_allclose(found[..., 0], by_hand(shares, sides, starts), rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "side", "starts"),
     [

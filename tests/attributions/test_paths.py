@@ -369,6 +369,7 @@ def test_it_sums_about_to_the_score_less_the_backgrounds(run):
     np.testing.assert_allclose(found.sum(axis=1), expected, atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_background_of_a_monitor_is_its_probes():
     found = cubic_monitor(
         IMAGES, method="expected_gradients", compute=Compute(batch_size=2)

@@ -96,6 +96,7 @@ def convolutional(batch_size, *, reshaped):
     return keras.Model(inputs, layers.Dense(2)(flat))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 4, 13])
 @pytest.mark.parametrize("reshaped", [False, True])
 @pytest.mark.parametrize("compute", ["auto", Compute(batch_size=5)])

@@ -40,6 +40,7 @@ def trained(tmp_path_factory):
     return log_dir
 
 
+@pytest.mark.slow
 def test_a_training_is_read_back(tmp_path):
     saliency = ks.SaliencyCallback(
         probes(), log_dir=tmp_path, method=["gradient", "smoothgrad"], verbose=0
