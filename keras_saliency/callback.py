@@ -22,6 +22,7 @@ from keras_saliency.detection.sentences import in_short
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH
 from keras_saliency.engine.compilation import Compute, checked_compute
+from keras_saliency.engine.batches import BatchCounter
 from keras_saliency.engine.forward import build
 from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.log import tags
@@ -147,7 +148,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._fits = 0
         self._first_epoch: int | None = None  # of this fit
         self._last_epoch = -1
-        self._batches = self._batches_explained = 0
+        self._batches, self._batches_explained = BatchCounter(), 0
         self._epoch_began = self._epoch_seconds = self._seconds = math.nan
 
     @property
@@ -190,8 +191,6 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._fits += 1
         self._has_warned = False
         self._first_epoch, self._last_epoch = None, -1
-        iterations = getattr(getattr(self.model, "optimizer", None), "iterations", 0)
-        self._batches = self._batches_explained = int(iterations)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
@@ -199,11 +198,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self._first_epoch is None:
             self._first_epoch = epoch
             report = self._evaluate(epoch - 1, again=epoch > 0)
+            self._batches.begin_fit(self.model, goes_on=monitor.state.evaluations > 1)
+            self._batches_explained = self._batches.count
             self._print("what", f"{monitor.described}, {self._where()}")
             when = self.interventions.when if self.interventions else ""
             self._print("tests", what_is_tested(report.interventions, when))
         else:
             self._print_cost()
+        self._batches.begin_epoch()
         self._epoch_began = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -211,15 +213,19 @@ class SaliencyCallback(keras.callbacks.Callback):
         monitor = self._traced
         if isinstance(self.update_freq, str):
             return
-        self._batches += self.model.steps_per_execution
-        if self._batches - self._batches_explained >= self.update_freq:
-            self._batches_explained = self._batches
-            report = monitor.evaluate(self._batches, unit=BATCH)
-            self._keep(report, BATCH)
+        self._batches.end_execution()
+        if self._batches.count < self._batches_explained + self.update_freq:
+            return
+        count = self._batches.settle(self.params.get("steps"))
+        if count >= self._batches_explained + self.update_freq:
+            self._batches_explained = count
+            self._keep(monitor.evaluate(count, unit=BATCH), BATCH)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the metrics join Keras' `logs`."""
         monitor, self._last_epoch = self._traced, epoch
+        if self.update_freq != "epoch":
+            self._batches.settle(self.params.get("steps"))
         is_last = epoch == (self.params or {}).get("epochs", 0) - 1 or self.model.stop_training
         if epoch % self.saliency_freq and not is_last:
             return

@@ -222,6 +222,43 @@ def test_update_freq_counts_batches_within_one_execution_of_several():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("known", "optimizer"),
+    [
+        *(("known", name) for name in ("plain", "accumulated", "scaled", "both")),
+        *(("unknown", name) for name in ("plain", "accumulated")),
+        *(("steps_per_epoch", name) for name in ("plain", "accumulated", "scaled", "both")),
+    ],
+)
+def test_steps_are_the_batches_that_were_trained_on(known, optimizer):
+    """10 batches an epoch, four per execution: the last execution has two."""
+    accumulates = optimizer in ("accumulated", "both")
+    adam = keras.optimizers.Adam(gradient_accumulation_steps=4 if accumulates else None)
+    is_scaled = optimizer in ("scaled", "both")
+    used = keras.optimizers.LossScaleOptimizer(adam, initial_scale=1.0) if is_scaled else adam
+    model = network()
+    model.compile(used, "sparse_categorical_crossentropy", steps_per_execution=4)
+    images = tf.data.Dataset.from_tensor_slices(data(20)).batch(2)
+    if known == "unknown":
+        images = images.filter(lambda *_: True)
+    if known == "steps_per_epoch":  # three executions of four: Keras trains on 12 batches
+        images = images.repeat()
+    per_epoch = 12 if known == "steps_per_epoch" else 10
+    steps = 10 if known == "steps_per_epoch" else None
+    saliency = ks.SaliencyCallback(
+        probes(), log_dir=None, update_freq=4, interventions=None, verbose=0
+    )
+    for fit_number in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(images, steps_per_epoch=steps, verbose=0, callbacks=[saliency])
+        assert saliency._batches.count == per_epoch * (fit_number + 1)
+    explained = [4, 8, 12, 16, 20, 24] if per_epoch == 12 else [4, 8, 14, 18]
+    rows = zip(saliency.history["run"], saliency.history["step"], strict=True)
+    assert [step for run, step in rows if run == "saliency_batches"] == explained
+
+
+@pytest.mark.slow
 def test_the_last_epoch_is_seen_though_a_later_callback_made_it_the_last():
     saliency = ks.SaliencyCallback(probes(), log_dir=None, saliency_freq=4, verbose=0)
     stop = keras.callbacks.LambdaCallback(

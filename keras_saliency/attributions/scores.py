@@ -187,7 +187,8 @@ def score_name(score: ScoreFunction) -> str:
 def predict(head: Head) -> tuple[Tensor, Tensor]:
     """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1.
 
-    -1 and `nan` if the logits are not finite: then no class is predicted.
+    -1 and 0 if the logits are not finite: then no class is predicted. (There is no `nan` in the graph,
+    as `tf.debugging.enable_check_numerics` would not let it run.)
     """
     if head.logits.shape[1] == 1:
         predictions = tf.cast(head.logits[:, 0] > 0, tf.int64)
@@ -195,8 +196,7 @@ def predict(head: Head) -> tuple[Tensor, Tensor]:
         predictions = tf.argmax(head.logits, axis=1)
     is_finite = tf.reduce_all(tf.math.is_finite(head.logits), axis=1)
     confidences = probability(head, predictions)
-    nothing = tf.constant(-1, tf.int64), tf.constant(float("nan"), confidences.dtype)
     return (
-        tf.where(is_finite, predictions, nothing[0]),
-        tf.where(is_finite, confidences, nothing[1]),
+        tf.where(is_finite, predictions, tf.constant(-1, tf.int64)),
+        tf.where(is_finite, confidences, tf.zeros_like(confidences)),
     )

@@ -122,9 +122,11 @@ class Explainer:
                 )
                 for start in range(0, total, size)
             ]
-        return {
+        found = {
             name: np.concatenate([chunk[name] for chunk in chunks])[:total] for name in chunks[0]
         }
+        found["confidences"] = np.where(found["predictions"] < 0, np.nan, found["confidences"])
+        return found
 
     def _kept(self, results: Mapping[str, Tensor], with_ends: bool) -> dict[str, Array]:
         left_out = () if with_ends else ("outputs", "logits")
@@ -237,7 +239,7 @@ class Explainer:
             zeros = tf.zeros(self.chunk_size)
             results |= {
                 "predictions": tf.cast(zeros - 1, tf.int64),
-                "confidences": zeros + float("nan"),
+                "confidences": zeros,
             }
         else:
             predictions, confidences = scores.predict(self.head)

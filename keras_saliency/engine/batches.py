@@ -1,0 +1,60 @@
+"""`BatchCounter`: how many batches a model has been trained on, by all fits together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BatchCounter:
+    """Counts batches, also if several of them are one execution (`steps_per_execution`).
+
+    Keras tells the end of an execution, not how many batches it had: the last one of an epoch may
+    have fewer. The optimizer counts batches, and is asked only when the exact number is needed,
+    since reading its counter waits for the device.
+
+    Attributes:
+        count: The number of batches; an upper bound within an epoch, until `settle` is called.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._model: Any = None
+        self._before = self._iterations_before = self._executions = 0
+
+    def begin_fit(self, model: Any, *, goes_on: bool) -> None:
+        """Starts from the optimizer's counter, or goes on from the larger of it and one's own."""
+        self._model = model
+        self.count = max(_iterations(model), self.count if goes_on else 0)
+
+    def begin_epoch(self) -> None:
+        """To be called before the first batch of an epoch."""
+        self._before, self._executions = self.count, 0
+        self._iterations_before = _iterations(self._model)
+
+    def end_execution(self) -> None:
+        """To be called after each execution."""
+        self._executions += 1
+        self.count += self._model.steps_per_execution
+
+    def settle(self, batches_per_epoch: int | None) -> int:
+        """The exact number of batches.
+
+        Args:
+            batches_per_epoch: As in the callback's `params["steps"]`.
+        """
+        size = self._model.steps_per_execution
+        most, counted = self._executions * size, _iterations(self._model) - self._iterations_before
+        expected = min(most, batches_per_epoch or most)
+        if hasattr(self._model.optimizer, "inner_optimizer"):  # it skips batches that overflow
+            counted = max(counted, expected)
+        elif not most - size < counted <= most:  # no optimizer, or several steps per batch
+            counted = expected
+        self.count = self._before + counted
+        return self.count
+
+
+def _iterations(model: Any) -> int:
+    """The number of batches that the optimizer got; `iterations` counts accumulated ones once."""
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return int(getattr(optimizer, "_iterations", 0))
