@@ -21,8 +21,8 @@ from keras_saliency.detection.schedule import check_update_freq
 from keras_saliency.detection.sentences import in_short
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH
-from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.batches import BatchCounter
+from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
 from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.log import tags

@@ -6,6 +6,7 @@ the other inputs in the batch. (At inference, it does not.)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ import tensorflow as tf
 
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.data.reports import Array
+
+_CUTS = {"ArgMax", "Ceil", "Floor", "PyFunc", "PyFuncStateless", "Rint", "Round", "Sign"}
+_CUTS |= {"StopGradient", "Bucketize", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual"}
+"""Operations through which no gradient flows, beside casts to integers."""
 
 ScoreFn = Callable[[Tensor], Tensor]
 """Maps inputs `(batch, ...)` to scores `(batch,)`: any function, or a `ModelScore`."""
@@ -28,20 +33,28 @@ class LayerCall:
         path: The layer's name after the names of the layers that contain it:
             `"backbone/block_1/conv"`.
         output: A tensor.
+        num_steps: The number of axes after the first that are steps of a `TimeDistributed` layer,
+            which treats each step alone.
     """
 
     path: str
     output: Tensor
+    num_steps: int = 0
 
 
 @dataclass(eq=False)
 class _Pass:
-    """One forward pass, and its gradients with respect to the inputs and the layers' outputs."""
+    """One forward pass, and its gradients with respect to the inputs and the layers' outputs.
+
+    `blocking` is an operation without a gradient between the inputs and the scores, if there is
+    one.
+    """
 
     inputs: Tensor
     scores: Tensor
     calls: Sequence[LayerCall]
     gradients: tuple[Tensor | None, list[Tensor | None]] | None = None
+    blocking: Any = None
 
 
 class ModelScore:
@@ -97,8 +110,29 @@ class ModelScore:
         return None if self._background is None else self._background()
 
     def gradient(self, inputs: Tensor) -> Tensor | None:
-        """The gradient of the scores with respect to the inputs; `None` if there is none."""
-        return self._gradients(inputs)[0]
+        """The gradient of the scores with respect to the inputs; `None` if there is none.
+
+        Raises:
+            ValueError: An operation between the inputs and the scores has no gradient.
+        """
+        gradient, blocking = self._gradients(inputs)[0], self._pass(inputs).blocking
+        if blocking is not None:
+            raise ValueError(
+                f"model: expected operations with a gradient between the input and the score; "
+                f"{blocking.name!r} ({blocking.type}) has none in TensorFlow. Replace it in the "
+                "model, for example an area resize by a bilinear one; move it in front of the "
+                "model; or choose a method that needs no gradient of the input: 'occlusion', or "
+                "'grad_cam' at a layer behind it."
+            )
+        return gradient
+
+    def cutting(self, inputs: Tensor) -> Any:
+        """The first operation that lets no gradient through to the inputs; `None` if unknown."""
+        scores = self._pass(inputs).scores
+        between = downstream(inputs) & {scores.op, *upstream(scores.op)}
+        found = [operation for operation in between if _cuts(operation)]
+        order = {operation: place for place, operation in enumerate(scores.graph.get_operations())}
+        return min(found, key=order.__getitem__, default=None)
 
     def layer_gradients(self, inputs: Tensor) -> list[tuple[LayerCall, Tensor]]:
         """The layer calls between the inputs and the scores, each with the gradient of the scores.
@@ -127,12 +161,17 @@ class ModelScore:
                 for call in known.calls
                 if call.output.dtype.is_floating and call.output.op in dependent
             }
-            to_inputs, *to_outputs = _differentiated(
+            (to_inputs, *to_outputs), known.blocking = differentiated(
                 known.scores, [inputs, *sources.values()], self._loss_scale
             )
             by_id = dict(zip(sources, to_outputs, strict=True))
             known.gradients = to_inputs, [by_id.get(id(call.output)) for call in known.calls]
         return known.gradients
+
+
+def _cuts(operation: Any) -> bool:
+    is_cast = operation.type == "Cast" and not operation.outputs[0].dtype.is_floating
+    return is_cast or operation.type in _CUTS
 
 
 def downstream(source: Tensor) -> set[Any]:
@@ -147,12 +186,24 @@ def downstream(source: Tensor) -> set[Any]:
     return dependent
 
 
+def upstream(operation: Any) -> set[Any]:
+    """All operations of a graph that an operation depends on."""
+    before: set[Any] = set()
+    waiting = [operation]
+    while waiting:
+        for tensor in waiting.pop().inputs:
+            if tensor.op not in before:
+                before.add(tensor.op)
+                waiting.append(tensor.op)
+    return before
+
+
 def derivative(score_fn: ScoreFn, inputs: Tensor) -> Tensor | None:
     """The gradient of the scores with respect to the inputs; `None` if there is none."""
     if isinstance(score_fn, ModelScore):
         return score_fn.gradient(inputs)
     if not tf.executing_eagerly():
-        return _differentiated(score_fn(inputs), [inputs], None)[0]
+        return differentiated(score_fn(inputs), [inputs], None)[0][0]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         scores = score_fn(inputs)
@@ -160,16 +211,45 @@ def derivative(score_fn: ScoreFn, inputs: Tensor) -> Tensor | None:
     return None if gradient is None else tf.convert_to_tensor(gradient)
 
 
-def _differentiated(
+def differentiated(
     scores: Tensor, sources: Sequence[Tensor], loss_scale: Tensor | None
-) -> list[Tensor | None]:
-    """The gradients of scores with respect to tensors they were computed from, in a graph."""
+) -> tuple[list[Tensor | None], Any]:
+    """The gradients of scores with respect to tensors they were computed from, in a graph.
+
+    Returns:
+        The gradients; and an operation without a gradient between the first source and the scores,
+        `None` if there is none. Sources before such operations have no gradient.
+    """
     scale = None if loss_scale is None else tf.cast(loss_scale, scores.dtype)
-    gradients = tf.gradients(scores, list(sources), grad_ys=scale)
+    blocking: list[Any] = []
+    while True:
+        stops = [output for operation in blocking for output in operation.outputs]
+        try:
+            gradients = tf.gradients(scores, list(sources), scale, stop_gradients=stops)
+            break
+        except LookupError as error:
+            blocking.append(_named_operation(scores.graph, error))
+    before = {operation: upstream(operation) for operation in blocking}
     dense = [None if grad is None else tf.convert_to_tensor(grad) for grad in gradients]
-    if loss_scale is None:
-        return dense
-    return [None if grad is None else _unscaled(grad, loss_scale) for grad in dense]
+    for place, source in enumerate(sources):
+        if any(source.op in operations for operations in before.values()):
+            dense[place] = None
+    if loss_scale is not None:
+        dense = [None if grad is None else _unscaled(grad, loss_scale) for grad in dense]
+    first = (operation for operation in blocking if sources[0].op in before[operation])
+    return dense, next(first, None)
+
+
+def _named_operation(graph: Any, error: LookupError) -> Any:
+    """The operation that an error of TensorFlow names, as it has no gradient."""
+    found = re.search(r"operation\s*'([^']+)'", str(error))
+    try:
+        return graph.get_operation_by_name(found[1] if found else "")
+    except (KeyError, ValueError):  # it is inside a loop or a branch
+        raise ValueError(
+            "model: expected operations with a gradient between the input and the score; "
+            f"TensorFlow says: {str(error).partition('. In general')[0]}."
+        ) from error
 
 
 def _unscaled(gradient: Tensor, scale: Tensor) -> Tensor:

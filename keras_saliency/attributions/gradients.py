@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_saliency.attributions.differentiation import ScoreFn, derivative
+from keras_saliency.attributions.differentiation import ModelScore, ScoreFn, derivative
 from keras_saliency.attributions.heads import Tensor
 
 
@@ -33,10 +33,13 @@ def gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:
     """
     result = derivative(score_fn, inputs)
     if result is None:
+        cutting = score_fn.cutting(inputs) if isinstance(score_fn, ModelScore) else None
+        cause = "Check the model for a cast to integers, a lookup or a tf.stop_gradient."
+        if cutting is not None:
+            cause = f"None flows through the model's operation {cutting.name!r} ({cutting.type})."
         raise ValueError(
             "model: expected a score that is a differentiable function of the images, but no "
-            "gradient reaches the images. Check the model for a cast to integers, a lookup or a "
-            "tf.stop_gradient."
+            f"gradient reaches the images. {cause} method='occlusion' needs no gradient."
         )
     return result
 

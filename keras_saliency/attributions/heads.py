@@ -29,11 +29,11 @@ _ACTIVATIONS = {
     LOG_SOFTMAX: tf.nn.log_softmax,
     LINEAR: tf.identity,
 }
-_SAME_VALUES = {"Cast", "EnsureShape", "ExpandDims", "Identity", "Reshape", "Squeeze"}
+_SAME_VALUES = {"Cast", "EnsureShape", "ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze"}
 _SUMS = {"Add", "AddV2", "AvgPool", "BiasAdd", "Mean"}
 _PRODUCTS = {"BatchMatMulV2", "Conv2D", "Einsum", "MatMul"}
 _OF_FIRST = {"AvgPool", "GatherV2", "Max", "MaxPool", "Mean", "Slice", "StridedSlice", "Sum"}
-_OF_FIRST |= {"Transpose", *_SAME_VALUES}
+_OF_FIRST |= {"Transpose"}
 _OF_ALL = {"AddN", "ConcatV2", "Mul", "Pack", "RealDiv", "Sub", *_PRODUCTS}
 _WEIGHTS = {"Const", "ReadVariableOp"}
 
@@ -74,7 +74,7 @@ def find_head(outputs: Tensor, activation: str | None = None) -> Head:
             activation, mean that the outputs are probabilities, of exclusive or independent
             classes.
     """
-    operation = behind(outputs.op)
+    operation = behind(outputs)
     found = _OPERATIONS.get(operation.type, LINEAR)
     is_found = found != LINEAR and activation in (None, found)
     values = operation.inputs[0] if is_found else outputs
@@ -95,24 +95,31 @@ def _log(probability: Tensor) -> Tensor:
     return tf.math.log(tf.maximum(probability, probability.dtype.as_numpy_dtype(1e-37)))
 
 
-def behind(operation: Any) -> Any:
+def behind(values: Tensor) -> Any:
     """The operation that computes the values, before any casts and reshapes."""
-    while operation.type in _SAME_VALUES:
-        operation = operation.inputs[0].op
-    return operation
+    while values.op.type in _SAME_VALUES:
+        values = _unchanged(values)
+    return values.op
 
 
-def _is_product(operation: Any) -> bool:
-    """Whether an operation is a product with weights, or a linear function of such products."""
+def _unchanged(values: Tensor) -> Tensor:
+    """The input of an operation that does not change values."""
+    return values.op.inputs[values.value_index if values.op.type == "IdentityN" else 0]
+
+
+def _is_product(values: Tensor) -> bool:
+    """Whether values are a product with weights, or a linear function of such products."""
     while True:
-        inputs = [tensor.op for tensor in operation.inputs]
-        if operation.type in ("Mul", "RealDiv", "Sub"):
+        operation, inputs = values.op, list(values.op.inputs)
+        if operation.type in _SAME_VALUES:
+            inputs = [_unchanged(values)]
+        elif operation.type in ("Mul", "RealDiv", "Sub"):
             inputs = [before for before in inputs if behind(before).type not in _WEIGHTS]
             if len(inputs) != 1:
                 return False
-        elif operation.type not in _SUMS | _SAME_VALUES:
+        elif operation.type not in _SUMS:
             return operation.type in _PRODUCTS
-        operation = inputs[0]
+        values = inputs[0]
 
 
 def _mixes(outputs: Tensor) -> bool:
@@ -121,24 +128,26 @@ def _mixes(outputs: Tensor) -> bool:
     Examples are soft voting, mixtures of experts and attention over instances. Their outputs may be
     probabilities, although they end in a product. A sum with a learned bias is not a mixture.
     """
-    waiting, seen, found = [outputs.op], {outputs.op}, False
+    waiting, seen, found = [outputs], {outputs.ref()}, False
     while waiting:
-        operation = waiting.pop()
-        if operation.type in ("Softmax", "Sigmoid"):
+        values = waiting.pop()
+        kind, inputs = values.op.type, list(values.op.inputs)
+        if kind in ("Softmax", "Sigmoid"):
             found = True
             continue
-        inputs = [tensor.op for tensor in operation.inputs]
-        if operation.type in ("Add", "AddV2", "BiasAdd"):
+        if kind in ("Add", "AddV2", "BiasAdd"):
             if any(behind(before).type == "ReadVariableOp" for before in inputs):
                 return False
-        elif operation.type in _OF_FIRST:
+        elif kind in _SAME_VALUES:
+            inputs = [_unchanged(values)]
+        elif kind in _OF_FIRST:
             inputs = inputs[:1]
-        elif operation.type in _WEIGHTS:
+        elif kind in _WEIGHTS:
             continue
-        elif operation.type not in _OF_ALL:
+        elif kind not in _OF_ALL:
             return False
-        waiting += [before for before in inputs if before not in seen]
-        seen.update(inputs)
+        waiting += [before for before in inputs if before.ref() not in seen]
+        seen.update(before.ref() for before in inputs)
     return found
 
 
@@ -166,7 +175,7 @@ def decide(
     tolerance = 1e-2 if is_half else 1e-4
     if head.activation != LINEAR and _gives(head, outputs, logits, tolerance):
         return head.activation
-    is_product = head.activation == LINEAR and _is_product(head.operation)
+    is_product = head.activation == LINEAR and _is_product(head.outputs)
     mixes = head.activation == LINEAR and _mixes(head.outputs)
     finite = np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))
     values = outputs[finite].astype(np.float64)

@@ -1,10 +1,11 @@
 """Class activation maps: the output of a layer, weighted by how much it raises the score.
 
-All of them use the output of one layer, with one spatial map per channel. The result is resized to
-the size of the input by linear interpolation between the centres of the layer's positions. Only
-positive evidence for the class is kept. The cost is about one forward pass, since the backward pass
-is short. Products and sums use double precision, so that maps are exact to float32 precision even
-for gradients of 1e-30 or 1e+30.
+All of them use the output of one layer, with one spatial map per channel; within a
+`TimeDistributed` layer, with one map per channel and step. The result is resized to the size of the
+input by linear interpolation between the centres of the layer's positions. Only positive evidence
+for the class is kept. The cost is about one forward pass, since the backward pass is short.
+Products and sums use double precision, so that maps are exact to float32 precision even for
+gradients of 1e-30 or 1e+30.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def grad_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) -> 
     Reference:
         Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM. arXiv:1610.02391.
     """
-    activations, gradients = _at_layer(score_fn, inputs, layer)
-    weights = tf.reduce_mean(gradients, _spatial(gradients), keepdims=True)
+    activations, gradients, axes = _at_layer(score_fn, inputs, layer)
+    weights = tf.reduce_mean(gradients, axes, keepdims=True)
     return _enlarged(weights * activations, inputs)
 
 
@@ -98,11 +99,11 @@ def grad_cam_plus_plus(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None =
     Reference:
         Chattopadhyay, Sarkar, Howlader, Balasubramanian: Grad-CAM++. arXiv:1710.11063.
     """
-    activations, gradients = _at_layer(score_fn, inputs, layer)
-    total = tf.reduce_sum(activations, _spatial(activations), keepdims=True)
+    activations, gradients, axes = _at_layer(score_fn, inputs, layer)
+    total = tf.reduce_sum(activations, axes, keepdims=True)
     positive = tf.nn.relu(gradients)
     alphas = 1 / (2 + tf.nn.relu(total) * positive)  # the paper's fraction, divided by g**2
-    weights = tf.reduce_sum(alphas * positive, _spatial(gradients), keepdims=True)
+    weights = tf.reduce_sum(alphas * positive, axes, keepdims=True)
     return _enlarged(weights * activations, inputs)
 
 
@@ -129,7 +130,7 @@ def layer_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) ->
         Jiang, Zhang, Hou, Cheng, Wei: LayerCAM: Exploring Hierarchical Class Activation Maps for
         Localization. IEEE Transactions on Image Processing 30 (2021).
     """
-    activations, gradients = _at_layer(score_fn, inputs, layer)
+    activations, gradients, _ = _at_layer(score_fn, inputs, layer)
     return _enlarged(tf.nn.relu(gradients) * activations, inputs)
 
 
@@ -157,12 +158,14 @@ def hires_cam(score_fn: ScoreFn, inputs: Tensor, *, layer: str | None = None) ->
         Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional
         neural networks. arXiv:2011.08891.
     """
-    activations, gradients = _at_layer(score_fn, inputs, layer)
+    activations, gradients, _ = _at_layer(score_fn, inputs, layer)
     return _enlarged(gradients * activations, inputs)
 
 
-def _spatial(values: Tensor) -> list[int]:
-    return list(range(1, values.shape.rank - 1))
+def _spatial(call: LayerCall) -> list[int]:
+    """The spatial axes of an output, channels last; without steps that are treated one by one."""
+    axes = list(range(1, call.output.shape.rank - 1))
+    return axes[call.num_steps :] or axes
 
 
 def layer_call(
@@ -197,15 +200,20 @@ def _with_layers(score_fn: ScoreFn) -> ModelScore:
     return score_fn
 
 
-def _at_layer(score_fn: ScoreFn, inputs: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
-    """The output of a layer and the gradient of the score to it; float64, channels last."""
+def _at_layer(
+    score_fn: ScoreFn, inputs: Tensor, layer: str | None
+) -> tuple[Tensor, Tensor, list[int]]:
+    """The output of a layer, the gradient of the score to it, and the spatial axes.
+
+    Values are float64, channels last.
+    """
     call, gradient = layer_call(score_fn, inputs, layer)
     score_fn = _with_layers(score_fn)
     values = [tf.cast(value, tf.float64) for value in (call.output, gradient)]
     if _is_channels_first(call.output, score_fn):
         order = [0, *range(2, values[0].shape.rank), 1]
         values = [tf.transpose(value, order) for value in values]
-    return values[0], values[1]
+    return values[0], values[1], _spatial(call)
 
 
 def _sizes(call: LayerCall, score_fn: ModelScore, inputs: Tensor) -> list[int]:
@@ -214,7 +222,8 @@ def _sizes(call: LayerCall, score_fn: ModelScore, inputs: Tensor) -> list[int]:
     if shape.rank != inputs.shape.rank or shape.rank < 3:
         return []
     sizes = list(shape[2:] if _is_channels_first(call.output, score_fn) else shape[1:-1])
-    return sizes if None not in sizes and np.prod(sizes) > 1 else []
+    is_map = None not in sizes and np.prod([sizes[axis - 1] for axis in _spatial(call)]) > 1
+    return sizes if is_map else []
 
 
 def _is_channels_first(output: Tensor, score_fn: ModelScore) -> bool:
@@ -282,11 +291,12 @@ def _default(
         ValueError: No call is suitable, or its output is much coarser along one axis than along
             another. Such axes may not be spatial, for example the heads and tokens of attention.
     """
-    candidates = [pair for pair in pairs if not _is_pooled(pair[0].output.op)]
+    candidates = [pair for pair in pairs if not _is_pooled(pair[0].output)]
     if not candidates:
         raise ValueError(
             "layer: expected a model with a layer whose output has spatial axes and a gradient; "
-            f"found {_listed(pairs)}. Class activation maps need one. Choose another method."
+            f"found {_listed(pairs)}. Class activation maps need one, and do not see the layers of "
+            "a SavedModel. Choose another method."
         )
     if score_fn.is_segmentation:
         areas = [np.prod(_sizes(call, score_fn, inputs)) for call, _ in candidates]
@@ -295,7 +305,7 @@ def _default(
         ]
     call, gradient = candidates[-1]
     sizes = _sizes(call, score_fn, inputs)
-    strides = [whole / part for whole, part in zip(inputs.shape[1:-1], sizes, strict=True)]
+    strides = [inputs.shape[axis] / sizes[axis - 1] for axis in _spatial(call)]
     if max(strides) > _MAX_STRIDE_RATIO * min(strides):
         raise ValueError(
             f"layer: the output of the model's last layer, {call.path!r}, may not be a spatial "
@@ -305,11 +315,11 @@ def _default(
     return call, gradient
 
 
-def _is_pooled(operation: Any) -> bool:
+def _is_pooled(values: Tensor) -> bool:
     """Whether values come from pooling or padding, with or without a transposition after it."""
-    operation = behind(operation)
+    operation = behind(values)
     while operation.type == "Transpose":
-        operation = behind(operation.inputs[0].op)
+        operation = behind(operation.inputs[0])
     return operation.type in _POOLS | _PADS
 
 

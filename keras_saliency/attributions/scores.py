@@ -187,8 +187,8 @@ def score_name(score: ScoreFunction) -> str:
 def predict(head: Head) -> tuple[Tensor, Tensor]:
     """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1.
 
-    -1 and 0 if the logits are not finite: then no class is predicted. (There is no `nan` in the graph,
-    as `tf.debugging.enable_check_numerics` would not let it run.)
+    -1 and 0 if the logits are not finite: then no class is predicted. (A `nan` here would be an
+    error under `tf.debugging.enable_check_numerics`.)
     """
     if head.logits.shape[1] == 1:
         predictions = tf.cast(head.logits[:, 0] > 0, tf.int64)

@@ -11,7 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions import METHODS, REDUCTIONS, Method, heads, norm, scores
-from keras_saliency.attributions.differentiation import LayerCall, ModelScore, downstream
+from keras_saliency.attributions.differentiation import (
+    LayerCall,
+    ModelScore,
+    differentiated,
+    downstream,
+)
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import completeness, integrated_gradients
 from keras_saliency.data.probes import ProbeSet
@@ -195,7 +200,7 @@ class Explainer:
         held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
         explained, place, dtype = images, None, images.dtype
         if self._probes.kind == "tokens":
-            _, values, calls = self._forward.run_recorded(images, held, targets)
+            _, values, calls = self._forward.run(images, held, targets)
             place, explained = _embedding(calls, values, images)
             dtype = explained.dtype
         if dtype in (tf.float16, tf.bfloat16):  # small attributions would underflow
@@ -204,11 +209,9 @@ class Explainer:
         def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
             fed = tf.cast(inputs, dtype)
             if place is None:
-                head, values, calls = self._forward.run_recorded(fed, held, targets)
+                head, values, calls = self._forward.run(fed, held, targets)
             else:
-                head, values, calls = self._forward.run_recorded(
-                    images, held, targets, {place: fed}
-                )
+                head, values, calls = self._forward.run(images, held, targets, {place: fed})
             if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
                 self.head = head
             return values, calls
@@ -250,7 +253,7 @@ class Explainer:
 
     def _answer_chunk(self, chunk: dict[str, Any]) -> tuple[Tensor, Tensor]:
         targets = chunk["targets"]
-        head, values = self._forward.run(chunk["images"], chunk["held"], targets)
+        head, values, _ = self._forward.run(chunk["images"], chunk["held"], targets)
         if head is None or head.outputs.shape.rank != 2:
             return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
         return scores.predict(head)[0], values
@@ -329,7 +332,7 @@ def _embedding(
         and call.output.op in dependent
     ]
     outputs = [call.output for _, call in candidates]
-    gradients = tf.gradients(values, outputs) if outputs else []
+    gradients = differentiated(values, outputs, None)[0] if outputs else []
     for (index, call), gradient in zip(candidates, gradients, strict=True):
         if gradient is not None:
             nth = sum(other.path == call.path for other in calls[:index])
@@ -349,6 +352,9 @@ def _checked(attribution: Any, inputs: Tensor, name: str) -> Tensor:
             "the array would be the same for all probes and epochs. Compute it with TensorFlow."
         )
     shape = getattr(attribution, "shape", None)
+    if shape is not None and tf.is_tensor(attribution) and shape.rank and shape[0] is None:
+        attribution = tf.ensure_shape(attribution, [inputs.shape[0], *shape[1:]])
+        shape = attribution.shape
     if tf.is_tensor(attribution) and inputs.shape.rank > 2 and shape == inputs.shape[:-1]:
         attribution = attribution[..., tf.newaxis]
         shape = attribution.shape

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ from keras_saliency.attributions.scores import ScoreFunction
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.models import fed_shape, input_shapes
+from keras_saliency.engine.recording import recorded
 from keras_saliency.engine.state_guard import same_state
 
 
@@ -48,43 +48,29 @@ class ForwardPass:
         self.states: Sequence[Any] = ()
 
     def run(
-        self, images: Tensor, held: Mapping[str, Tensor], targets: Tensor
-    ) -> tuple[heads.Head | None, Tensor]:
-        """The head, if the model has one output of classes, and the scores `(batch,)`.
-
-        Args:
-            images: `(batch, ...)`, channels last.
-            held: The held inputs, `(batch, ...)` each, by name; positions are given as text.
-            targets: `(batch,)`.
-        """
-        if self._probes.data_format == "channels_first":
-            last = images.shape.rank - 1
-            images = tf.transpose(images, [0, last, *range(1, last)])
-        inputs = _fed(self.model, self._probes.input_name, images, held)
-        computed: list[Tensor] = []
-        with same_state(self.states, computed):
-            outputs = self.model(inputs, training=False)
-            computed += tf.nest.flatten(outputs)
-        return self._scored(outputs, targets)
-
-    def run_recorded(
         self,
         images: Tensor,
         held: Mapping[str, Tensor],
         targets: Tensor,
         replaced: Mapping[tuple[str, int], Tensor] | None = None,
     ) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
-        """As `run`; also returns the calls of all layers.
+        """The head, if the model has one output of classes; the scores; the calls of all layers.
 
         Args:
-            images: As in `run`.
-            held: As in `run`.
-            targets: As in `run`.
+            images: `(batch, ...)`, channels last.
+            held: The held inputs, `(batch, ...)` each, by name; positions are given as text.
+            targets: `(batch,)`.
             replaced: As in `recorded`.
         """
-        with recorded(self.model, replaced or {}) as calls:
-            head, values = self.run(images, held, targets)
-        return head, values, calls
+        if self._probes.data_format == "channels_first":
+            last = images.shape.rank - 1
+            images = tf.transpose(images, [0, last, *range(1, last)])
+        inputs = _fed(self.model, self._probes.input_name, images, held)
+        computed: list[Tensor] = []
+        with recorded(self.model, replaced or {}) as calls, same_state(self.states, computed):
+            outputs = self.model(inputs, training=False)
+            computed += tf.nest.flatten(outputs)
+        return *self._scored(outputs, targets), calls
 
     def _chosen(self, outputs: Any) -> Any:
         """The output to explain; all outputs if none is named."""
@@ -164,6 +150,8 @@ def _custom_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:
             "Is a return statement missing?"
         )
     values = tf.convert_to_tensor(values)
+    if values.shape.rank == 1 and values.shape[0] is None:
+        values = tf.ensure_shape(values, targets.shape)
     if values.shape.as_list() != targets.shape.as_list():
         raise ValueError(
             "score: expected a callable that returns one number per probe, shape "
@@ -179,68 +167,3 @@ def output_names(model: Any, outputs: Any) -> list[Any]:
     count = len(tf.nest.flatten(outputs))
     names = list(getattr(model, "output_names", None) or [])
     return names if len({*names}) == count else list(range(count))
-
-
-@contextmanager
-def recorded(model: Any, replaced: Mapping[tuple[str, int], Tensor]) -> Iterator[list[LayerCall]]:
-    """Within this context, every call of a layer is recorded. Afterwards the layers are as before.
-
-    Args:
-        model: The model.
-        replaced: Values to return in place of a layer's output, by the path of the layer and the
-            number of the call, from 0.
-
-    Yields:
-        The calls with a single tensor as output, in order.
-    """
-    calls: list[LayerCall] = []
-    seen: dict[str, int] = {}
-
-    def recording(path: str, call: Any) -> Any:
-        def recorded_call(*args: Any, **kwargs: Any) -> Any:
-            nth = seen[path] = seen.get(path, -1) + 1
-            output = replaced[path, nth] if (path, nth) in replaced else call(*args, **kwargs)
-            if tf.is_tensor(output):
-                calls.append(LayerCall(path, output))
-            return output
-
-        return recorded_call
-
-    layers = [*_layers(model, "")]
-    instance_calls = [vars(layer).get("call") for layer, _ in layers]  # usually all None
-    try:
-        for layer, path in layers:
-            object.__setattr__(layer, "call", recording(path, layer.call))
-        yield calls
-    finally:
-        for (layer, _), before in zip(layers, instance_calls, strict=True):
-            if before is None:
-                object.__delattr__(layer, "call")
-            else:
-                object.__setattr__(layer, "call", before)
-
-
-def _layers(layer: Any, path: str) -> Iterator[tuple[Any, str]]:
-    """All nested layers of a layer, each once, with its path."""
-    by_id: dict[int, tuple[Any, str]] = {}
-    waiting = [(inner, path) for inner in _inner(layer)]
-    while waiting:
-        inner, around = waiting.pop(0)
-        if id(inner) not in by_id:
-            name = f"{around}{inner.name}"
-            by_id[id(inner)] = (inner, name)
-            waiting += [(deeper, f"{name}/") for deeper in _inner(inner)]
-    yield from by_id.values()
-
-
-def _inner(layer: Any) -> list[Any]:
-    """The direct sublayers of a layer, and the operations of a functional model.
-
-    `x + y` becomes an operation, for example at the end of a residual block.
-    """
-    if not hasattr(layer, "_flatten_layers"):
-        return []
-    sublayers = list(layer._flatten_layers(include_self=False, recursive=False))
-    known = {id(sublayer) for sublayer in sublayers}
-    operations = getattr(layer, "operations", ())
-    return sublayers + [operation for operation in operations if id(operation) not in known]

@@ -507,24 +507,12 @@ def own_softmax(x):
     return exponentials / tf.reduce_sum(exponentials, axis=1, keepdims=True)
 
 
-class Compiled(Subclassed):
-    @tf.function
-    def call(self, inputs, training=False):
-        return tf.nn.softmax(self.dense(self.flatten(inputs)))
-
-
 def lambda_softmax():
     return linear_end(layers.Lambda(own_softmax))[0]
 
 
 def ensemble():
     return averaged()[0]
-
-
-def compiled_call():
-    model = Compiled(None)
-    model(IMAGES)
-    return model
 
 
 def smoothed():
@@ -557,7 +545,7 @@ ADVICE = r"(?si)score='logit'.*operation.*pass score='log_probability' or score=
 
 
 UNKNOWN_LOGITS = [
-    *(lambda_softmax, ensemble, compiled_call, smoothed, softmax_over_patches),
+    *(lambda_softmax, ensemble, smoothed, softmax_over_patches),
     *(softmax_over_half_of_the_units, noise_adaptation, hard_sigmoid),
 ]
 

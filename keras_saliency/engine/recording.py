@@ -1,0 +1,185 @@
+"""Records what a model's layers return, while the model is traced, also inside wrappers.
+
+Some wrappers run their layers in a graph of their own, where the gradients of the layers' outputs
+are out of reach: `tf.function`, `keras.RematScope`, and `TimeDistributed` one step at a time.
+Within `recorded`, they run in the graph that is being traced, with the same results.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import MethodType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_saliency.attributions.differentiation import LayerCall
+from keras_saliency.attributions.heads import Tensor
+
+_Function = tf.types.experimental.PolymorphicFunction
+_MISSING = object()
+
+
+@contextmanager
+def recorded(
+    model: Any, replaced: Mapping[tuple[str, int], Tensor], *, float8: bool = True
+) -> Iterator[list[LayerCall]]:
+    """Within this context, every call of a layer is recorded. Afterwards the layers are as before.
+
+    Args:
+        model: The model.
+        replaced: Values to return in place of a layer's output, by the path of the layer and the
+            number of the call, from 0.
+        float8: Whether layers that are quantized to float8 compute in float8; otherwise in the
+            precision that their weights have.
+
+    Yields:
+        The calls with a single tensor as output, in order.
+    """
+    calls: list[LayerCall] = []
+    seen: dict[str, int] = {}
+    steps: list[int] = []  # the numbers of steps of the TimeDistributed layers around
+
+    def recording(layer: Any, path: str) -> Callable[..., Any]:
+        call, is_wrapper = layer.call, _is_time_distributed(layer)
+        if is_wrapper:
+            call = partial(_all_steps, layer, call, steps)
+
+        def recorded_call(*args: Any, **kwargs: Any) -> Any:
+            nth = seen[path] = seen.get(path, -1) + 1
+            output = replaced.get((path, nth), _MISSING)
+            if output is _MISSING:
+                output = call(*args, **kwargs)
+                if not tf.is_tensor(output):
+                    return output
+                output = _split(output, steps)
+            calls.append(LayerCall(path, output, len(steps) + is_wrapper))
+            return _merged(output, len(steps))
+
+        return recorded_call
+
+    with ExitStack() as stack:
+        layers = [*_layers(model, "")]
+        for layer in [model, *(layer for layer, _ in layers)]:
+            for name, function in _functions(layer):
+                _set(stack, layer, name, function)
+            if getattr(layer, "_remat_mode", None) is not None:
+                _set(stack, layer, "_remat_mode", None)
+            if not float8 and is_float8(layer):
+                name = layer.dtype_policy.name.rpartition("_from_")[2]
+                _set(stack, layer, "_dtype_policy", keras.DTypePolicy(name))
+        for layer, path in layers:
+            _set(stack, layer, "call", recording(layer, path))
+        yield calls
+
+
+def is_float8(layer: Any) -> bool:
+    """Whether a layer computes in float8 (`model.quantize("float8")`)."""
+    return getattr(layer, "quantization_mode", None) == "float8"
+
+
+def _set(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
+    """Sets an attribute of an object, until the stack is closed."""
+    before = vars(owner).get(name, _MISSING)
+    object.__setattr__(owner, name, value)  # Keras' own __setattr__ would track the value
+    if before is _MISSING:
+        stack.callback(object.__delattr__, owner, name)
+    else:
+        stack.callback(object.__setattr__, owner, name, before)
+
+
+def _functions(layer: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The attributes of a layer that are `tf.function`s, as plain functions."""
+    classes = [kind for kind in type(layer).__mro__ if not kind.__module__.startswith("keras.")]
+    for name, value in ChainMap(*[dict(vars(kind)) for kind in classes]).items():
+        if isinstance(value, _Function) and name not in vars(layer):
+            yield name, MethodType(_plain(value), layer)
+    for name, value in vars(layer).items():
+        if isinstance(value, _Function):
+            yield name, _plain(value)
+
+
+def _plain(function: Any) -> Callable[..., Any]:
+    """The Python function of a `tf.function`, with its control flow converted by AutoGraph."""
+    python_function = function.python_function
+    if python_function.__module__.startswith("tensorflow."):  # of a SavedModel, without its source
+        return function  # type: ignore[no-any-return]
+    try:
+        return tf.autograph.to_graph(python_function)  # type: ignore[no-any-return]
+    except Exception:  # as in a tf.function, what cannot be converted runs as it is
+        return python_function  # type: ignore[no-any-return]
+
+
+def _is_time_distributed(layer: Any) -> bool:
+    return getattr(type(layer), "call", None) is keras.layers.TimeDistributed.call
+
+
+def _all_steps(
+    layer: Any,
+    call: Callable[..., Any],
+    steps: list[int],
+    inputs: Tensor,
+    training: bool | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """What a `TimeDistributed` layer returns, from one call on the steps of all inputs."""
+    count = inputs.shape[1]
+    if count is None:
+        return call(inputs, training=training, mask=mask)
+    options = {}
+    if layer.layer._call_has_training_arg:
+        options["training"] = training
+    if layer.layer._call_has_mask_arg and mask is not None:
+        options["mask"] = _merged(mask, 1)
+    steps.append(count)
+    try:
+        return _split(layer.layer.call(_merged(inputs, 1), **options), [count])
+    finally:
+        steps.pop()
+
+
+def _merged(values: Tensor, num_steps: int) -> Tensor:
+    """`(batch, *steps, ...)` to `(batch * steps, ...)`."""
+    if not num_steps:
+        return values
+    rest = values.shape[1 + num_steps :]
+    merged = tf.reshape(values, tf.concat([[-1], tf.shape(values)[1 + num_steps :]], 0))
+    return tf.ensure_shape(merged, [merged.shape[0], *rest])
+
+
+def _split(values: Tensor, steps: Sequence[int]) -> Tensor:
+    """`(batch * steps, ...)` to `(batch, *steps, ...)`."""
+    if not steps:
+        return values
+    split = tf.reshape(values, tf.concat([[-1, *steps], tf.shape(values)[1:]], 0))
+    return tf.ensure_shape(split, [split.shape[0], *steps, *values.shape[1:]])
+
+
+def _layers(layer: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """All nested layers of a layer, each once, with its path."""
+    by_id: dict[int, tuple[Any, str]] = {}
+    waiting = [(inner, path) for inner in _inner(layer)]
+    while waiting:
+        inner, around = waiting.pop(0)
+        if id(inner) not in by_id:
+            name = f"{around}{inner.name}"
+            by_id[id(inner)] = (inner, name)
+            waiting += [(deeper, f"{name}/") for deeper in _inner(inner)]
+    yield from by_id.values()
+
+
+def _inner(layer: Any) -> list[Any]:
+    """The direct sublayers of a layer, and the operations of a functional model.
+
+    `x + y` becomes an operation, for example at the end of a residual block.
+    """
+    if not hasattr(layer, "_flatten_layers"):
+        return []
+    sublayers = list(layer._flatten_layers(include_self=False, recursive=False))
+    known = {id(sublayer) for sublayer in sublayers}
+    operations = getattr(layer, "operations", ())
+    return sublayers + [operation for operation in operations if id(operation) not in known]
