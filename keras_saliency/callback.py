@@ -24,6 +24,7 @@ from keras_saliency.detection.state import BATCH, EPOCH
 from keras_saliency.engine.batches import BatchCounter
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
+from keras_saliency.engine.models import check_part
 from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.log import tags
 from keras_saliency.metrics.catalog import is_logged
@@ -168,9 +169,11 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
-        if not self.model.built:  # `fit` would build it in a moment
+        check_part(self.model, self.score.model)
+        explained = self.score.model or self.model
+        if not explained.built:  # `fit` would build it in a moment
             with own_seed_generator():
-                build(self.model, self.probes)
+                build(explained, self.probes)
         before = self._monitor
         if before is None or not before.explains(self.model):
             self._monitor = SaliencyMonitor(
@@ -286,7 +289,7 @@ class SaliencyCallback(keras.callbacks.Callback):
                 "reduction": monitor.reduction,
             },
             notes={
-                "model": self.model.name,
+                "model": monitor.model.name,
                 "score's place": monitor.score_source,
                 "compilation": monitor.compilation,
                 "evaluated": f"{frequency}; at most {self.compute.batch_size} probes per pass",

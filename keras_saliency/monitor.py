@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from keras_saliency.attributions import Method, heads, methods_by_name, scores
+from keras_saliency.attributions import Method, methods_by_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
 from keras_saliency.data.checks import check_step
 from keras_saliency.data.probes import ProbeSet, check_probes
@@ -18,19 +18,20 @@ from keras_saliency.detection.alerts import announce, effect_metrics, judge
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
-from keras_saliency.engine.compilation import Compute, checked_compute, compiled
-from keras_saliency.engine.explainer import Explainer
-from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.models import (
     as_seen,
     check_fit,
     check_keras,
-    declared_outputs,
-    place,
+    check_part,
     structure,
     weights,
 )
-from keras_saliency.metrics.catalog import completeness_gap, summarize
+from keras_saliency.engine.traced import TracedModel
+from keras_saliency.metrics.catalog import completeness_gap, float8_gap, summarize
+
+MOST_FLOAT8_GAP = 0.05
+"""The largest `float8_gap` without a warning."""
 
 
 class SaliencyMonitor:
@@ -60,7 +61,6 @@ class SaliencyMonitor:
     Attributes:
         probes: The probes as the model sees them: those of a keras-hub task are preprocessed.
         methods: The methods by their names; reports are about the first.
-        compilation: Whether XLA compiles, and why, in words.
 
     Raises:
         TypeError: `model` is not a Keras 3 model; the images are integers; an argument has the
@@ -96,6 +96,10 @@ class SaliencyMonitor:
         self.interventions = checked_interventions(interventions)
         self.compute = checked_compute(compute)
         check_probes(probes)
+        if self.score.model is None:
+            check_keras(model)
+        check_part(model, self.score.model)
+        model = self.score.model or model
         check_keras(model)
         probes = as_seen(model, probes)
         check_fit(model, probes)
@@ -104,7 +108,7 @@ class SaliencyMonitor:
         self.reduction = self.compute.reduction_for(probes.kind)
         self._state = RunState(targets=probes.targets)
         self._structure = structure(model)
-        self._explainer, self.compilation, self._predicts = self._traced()
+        self._traced = self._trace()
 
     def step(self, step: int, *, last: bool = False) -> SaliencyReport:
         """Explains all probes and, when it is due, tests what the model relies on.
@@ -192,8 +196,8 @@ class SaliencyMonitor:
             report.predictions,
             report.scores,
             self._answer,
-            by_score=not self._classifies,
-            chunk_size=self._explainer.batch_size,
+            by_score=not self._traced.classifies,
+            chunk_size=self._traced.batch_size,
             settings=settings,
             metrics=report.metrics,
         )
@@ -224,12 +228,13 @@ class SaliencyMonitor:
         self.state.is_restarting = True
 
     def explains(self, model: Any) -> bool:
-        """Whether `model` is the one that was traced, with the same layers and weights.
+        """Whether `model` is the one that was traced (or `Score.model`), with the same weights.
 
         The values of the weights may differ. A changed layer is noticed if the model has a
         configuration; a subclassed model without `get_config` has none.
         """
-        return model is self.model and self._structure == structure(model)
+        explained = self.score.model or model
+        return explained is self.model and self._structure == structure(explained)
 
     @property
     def state(self) -> RunState:
@@ -255,12 +260,12 @@ class SaliencyMonitor:
     @property
     def score_source(self) -> str:
         """The tensor that the score is computed from, in words."""
-        head = self._explainer.head
-        if head is None:
-            return "the model's outputs, by a callable"
-        if head.activation == heads.LINEAR:
-            return f"the outputs, {place(head.operation, self.model)!r}"
-        return f"the input of {place(head.operation, self.model)!r}"
+        return self._traced.score_source
+
+    @property
+    def compilation(self) -> str:
+        """Whether XLA compiles, and why, in words."""
+        return self._traced.compilation
 
     @property
     def described(self) -> str:
@@ -272,21 +277,18 @@ class SaliencyMonitor:
     @property
     def trace_count(self) -> int:
         """How often the model, as it is built now, has been traced: 1."""
-        return self._explainer.trace_count
+        return self._traced.trace_count
 
     def _evaluate(self, step: int, unit: str) -> tuple[SaliencyReport, bool]:
         """The report, and whether it repeats the latest evaluation."""
         step = check_step(step)
         if self._structure[0] != weights(self.model):
             self._structure = structure(self.model)
-            self._explainer, self.compilation, self._predicts = self._traced()
+            self._traced = self._trace()
         if self.state.targets is None:
-            self.state.targets = self._checked_targets(self._first_targets(), self._explainer)
+            self.state.targets = self._traced.first_targets()
         targets = self.state.targets
-        found = self._explainer.explain(targets)
-        if not self._predicts:
-            found["predictions"] = np.full_like(found["predictions"], -1)
-            found["confidences"] = np.full_like(found["confidences"], np.nan)
+        found = self._traced.explain(targets)
         first, *further = self.methods
         maps = found[f"maps/{first}"]
         report = SaliencyReport(
@@ -305,12 +307,22 @@ class SaliencyMonitor:
         is_repeat = self.state.begin(report, unit)
         previous, start = self.state.compared_with(unit, is_repeat)
         metrics = summarize(
-            report, self.probes, previous=previous, before=start, predicts=self._predicts
+            report, self.probes, previous=previous, before=start, predicts=self._traced.predicts
         )
         for name in self.methods:
             if f"completeness/{name}" in found:
                 metric = "completeness_gap" if name == first else f"completeness_gap/{name}"
                 metrics[metric] = completeness_gap(found[f"completeness/{name}"])
+        exact = self._traced.norms_without_float8(targets, first)
+        if exact is not None:
+            metrics["float8_gap"] = float8_gap(report.gradient_norms, exact)
+            if metrics["float8_gap"] > MOST_FLOAT8_GAP:
+                warnings.warn(
+                    f"step {step}: the norms of {first} in float8 differ by "
+                    f"{metrics['float8_gap']:.0%} from those of the same weights without float8; "
+                    "see the metric float8_gap. Compare maps with each other, not their size.",
+                    stacklevel=2,
+                )
         report = dataclasses.replace(report, metrics=metrics)
         self.state.record(report, unit, is_repeat)
         return report, is_repeat
@@ -324,96 +336,14 @@ class SaliencyMonitor:
             verdicts=tested.verdicts,
         )
 
-    def _traced(self) -> tuple[Explainer, str, bool]:
-        """The model, traced as it is built now, after a check that it can be explained.
-
-        Returns:
-            The explainer; whether XLA compiles, in words; whether the model predicts classes.
-        """
-        explainer, compilation = self._compiled()
-        activation, predicts = self._checked(explainer)
-        if predicts and explainer.head is not None and activation != explainer.head.activation:
-            explainer, compilation = self._compiled(activation)
-        return explainer, compilation, predicts
-
-    def _compiled(self, activation: str | None = None) -> tuple[Explainer, str]:
-        """An explainer, and whether XLA compiles it, in words."""
-        forward = ForwardPass(
-            self.model, self.probes, self.score.score, self.score.output, activation
+    def _trace(self) -> TracedModel:
+        """The model, traced as it is built now, after a check that it can be explained."""
+        return TracedModel(
+            self.model, self.probes, self.methods, self.score, self.compute, self.state.targets
         )
-        make = partial(
-            Explainer,
-            forward,
-            self.probes,
-            self.methods,
-            reduction=self.reduction,
-            batch_size=self.compute.batch_size,
-        )
-        return compiled(make, self.compute.jit_compile)
-
-    def _checked(self, explainer: Explainer) -> tuple[str | None, bool]:
-        """One dry run: targets against the model's classes, logits against its output.
-
-        Returns:
-            What the outputs are (see `heads.decide`), and whether they predict classes.
-        """
-        targets = self.state.targets
-        if targets is None:
-            targets = np.zeros(len(self.probes), np.int64)
-        else:
-            self._checked_targets(targets, explainer)
-        found = explainer.explain(targets[: explainer.chunk_size], with_ends=True)
-        head, name = explainer.head, scores.known_name(self.score.score)
-        if head is None:
-            return None, False
-        ends = found["outputs"], found["logits"]
-        declared = declared_outputs(self.model, self.score.output)
-        activation = heads.decide(head, *ends, name or "logit", declared=declared)
-        if name is not None:
-            heads.check_head(head, ends[0], activation, name)
-            return activation, name not in ("output", "segmentation")
-        is_number = activation in (heads.LINEAR, heads.SOFTMAX) and ends[0].shape[-1] == 1
-        return activation, activation is not None and not is_number
 
     def _answer(self, images: Array, recipients: Array) -> tuple[Array, Array]:
         """The predictions and scores of at most `batch_size` images."""
         if self.state.targets is None:
             raise RuntimeError("report: expected an evaluation before the interventions.")
-        answers = self._explainer.answers(images, recipients, self.state.targets)
-        predictions, values = answers
-        return predictions if self._predicts else np.full_like(predictions, -1), values
-
-    @property
-    def _classifies(self) -> bool:
-        """Whether one class of two or more is predicted; effects are then accuracies."""
-        head = self._explainer.head if self._predicts else None
-        return head is not None and (head.activation != heads.SIGMOID or head.outputs.shape[1] == 1)
-
-    @property
-    def _is_regression(self) -> bool:
-        return scores.known_name(self.score.score) == "output"
-
-    def _first_targets(self) -> Array:
-        """For probes without targets: the predictions, or the one number; -1 without either."""
-        none = np.zeros(len(self.probes), np.int64)
-        if not self._is_regression:
-            return self._explainer.explain(none)["predictions"]
-        head = self._explainer.head
-        return none if head is not None and head.outputs.shape[-1] == 1 else none - 1
-
-    def _checked_targets(self, targets: Array, explainer: Explainer) -> Array:
-        if (targets < 0).any():
-            raise ValueError(
-                "targets: expected a class per probe, since this model's outputs give no "
-                "prediction that could take its place. Pass targets to the ProbeSet."
-            )
-        if explainer.head is not None and scores.known(self.score.score) is not None:
-            units = explainer.head.outputs.shape[-1]
-            classes = 2 if units == 1 and not self._is_regression else units
-            if classes is not None and targets.max() >= classes:
-                raise ValueError(
-                    f"targets: expected class indices 0..{classes - 1} (the model has {units} "
-                    f"output unit{'s' if units > 1 else ''}), received {targets.max()} for probe "
-                    f"{targets.argmax()}."
-                )
-        return targets
+        return self._traced.answers(images, recipients, self.state.targets)

@@ -207,6 +207,27 @@ def _gives(head: Head, outputs: Array, logits: Array, tolerance: float) -> bool:
     return np.allclose(expected, outputs[finite].astype(np.float64), relative, tolerance)
 
 
+def no_classes(outputs: Array, activation: str | None, loss: str) -> str:
+    """Why outputs do not stand for classes, in words; `""` if nothing speaks against it.
+
+    A softmax always stands for classes, and so does a single sigmoid.
+
+    Args:
+        outputs: The values, `(num_probes, ..., units)`.
+        activation: The result of `decide`.
+        loss: The name of the loss that the model is compiled with, if it is one for numbers.
+    """
+    units = outputs.shape[-1]
+    if activation == SOFTMAX or (activation == SIGMOID and units == 1):
+        return ""
+    if loss:
+        return f"the model is compiled with the loss {loss}, so its outputs look like numbers"
+    lengths = np.linalg.norm(outputs.reshape(-1, units).astype(np.float64), axis=-1)
+    if activation == LINEAR and units > 1 and np.allclose(lengths, 1, atol=1e-3):
+        return "each of its outputs has the length 1, so they look like an embedding"
+    return ""
+
+
 def check_head(head: Head, outputs: Array, activation: str | None, score: str) -> None:
     """Checks that a built-in score can be computed from a model's outputs.
 

@@ -10,8 +10,9 @@ One unit means two classes: its logit `z` is the logit of class 1, and `-z` that
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,8 @@ from keras_saliency.data.checks import check_choice, plain_int
 
 ScoreFunction = str | Callable[..., Tensor]
 """A key of `SCORES`; a `functools.partial` of one of its functions, with settings; or a callable
-that maps a model's outputs and `(batch,)` targets to `(batch,)` scores."""
+that maps a model's outputs and `(batch,)` targets to `(batch,)` scores. If it has a third argument,
+it also gets the inputs, as the model does."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,15 @@ class Score:
 
     Args:
         score: `"logit"`, `"log_probability"`, `"probability"`, `"output"` (the model's output
-            unchanged, for regression), `"segmentation"` (the sum of the target's logits over the
-            pixels where it is predicted), or a callable that maps the model's outputs and
-            `(batch,)` targets to `(batch,)` scores.
+            unchanged, for regression), `"segmentation"` (the target's logits, summed over pixels),
+            or a callable that maps the model's outputs and `(batch,)` targets to `(batch,)` scores.
+            If it has a third argument, such as the one of a reconstruction error
+            `(outputs, targets, inputs)`, it also gets the inputs, as the model does.
         output: For a model with several outputs: the name or position of the one to explain.
+        position: For outputs `(batch, ..., classes)`, such as one class per time step: the
+            position to explain, an integer, or a tuple with one integer per axis.
+        model: The part of the trained model to explain, if its `call` is not what is of interest:
+            the discriminator of a GAN, the encoder of a VAE, the network behind a text vectorizer.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -43,11 +50,13 @@ class Score:
 
     Example:
         >>> Score("probability", output="species")
-        Score(score='probability', output='species')
+        Score(score='probability', output='species', position=None)
     """
 
     score: ScoreFunction = "logit"
     output: str | int | None = None
+    position: int | tuple[int, ...] | None = None
+    model: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.score):
@@ -60,11 +69,34 @@ class Score:
                 f"output: expected a name or a position, received {self.output!r}. It selects one "
                 "of several outputs to explain."
             )
+        position = plain_int(self.position)
+        places = position if isinstance(position, tuple) else (position,)
+        if position is not None and not all(type(plain_int(place)) is int for place in places):
+            raise TypeError(
+                f"position: expected an integer or a tuple of integers, received {position!r}. It "
+                "selects one position of outputs (batch, ..., classes)."
+            )
+        object.__setattr__(self, "position", None if position is None else places)
 
     @property
     def name(self) -> str:
         """The name of the score in pictures and logs."""
         return score_name(self.score)
+
+
+def takes_inputs(score: Callable[..., Tensor]) -> bool:
+    """Whether a custom score has a third argument, for the inputs."""
+    try:
+        arguments = list(inspect.signature(score).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    positional = [
+        each
+        for each in arguments
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.POSITIONAL_ONLY)
+    ]
+    required = [each for each in positional if each.default is each.empty]
+    return len(required) == 3 or (len(positional) > 2 and positional[2].name == "inputs")
 
 
 def checked_score(score: Any) -> Score:
@@ -101,15 +133,18 @@ def output(head: Head, targets: Tensor) -> Tensor:
     return tf.gather(head.outputs, targets, axis=1, batch_dims=1)
 
 
-def segmentation(head: Head, targets: Tensor, *, region: Any = None) -> Tensor:
+def segmentation(
+    head: Head, targets: Tensor, *, region: Any = None, masks: Tensor | None = None
+) -> Tensor:
     """The sum of the target's logits over a region of a model that labels every pixel.
 
     Args:
         head: A head with outputs `(batch, height, width, classes)`; one class means a sigmoid.
         targets: `(batch,)`.
-        region: bool `(height, width)` of the output, the same for all probes. Default: the pixels
-            of each probe in which the target is predicted now. If there are no such pixels, the
-            score and the map are 0.
+        region: bool `(height, width)` of the output, the same for all probes. Default: the mask of
+            each probe. Without a mask, all pixels count, each as much as the target is probable
+            there: also a class that is predicted nowhere yet has a score.
+        masks: bool `(batch, height, width)`, the masks of the probes, of any size.
 
     Raises:
         ValueError: The output has no spatial axes, or `region` has a different shape.
@@ -124,15 +159,14 @@ def segmentation(head: Head, targets: Tensor, *, region: Any = None) -> Tensor:
             "score='segmentation': expected a model with an output (batch, height, width, "
             f"classes), received {head.outputs.shape}."
         )
-    shape = [-1, *[1] * spatial.rank]
     if head.logits.shape[-1] == 1:
         values = head.logits[..., 0]
-        values = tf.where(tf.reshape(targets, shape) == 1, values, -values)
-        predicted = values > 0
+        values = tf.where(_per_pixel(targets, spatial.rank) == 1, values, -values)
+        weights = tf.nn.sigmoid(values)
     else:
         values = tf.gather(head.logits, targets, axis=-1, batch_dims=1)
-        winners = tf.argmax(head.logits, axis=-1, output_type=targets.dtype)
-        predicted = winners == tf.reshape(targets, shape)
+        probable = tf.nn.sigmoid if head.activation == SIGMOID else tf.nn.softmax
+        weights = tf.gather(probable(head.logits), targets, axis=-1, batch_dims=1)
     if region is not None:
         mask = np.asarray(region)
         if mask.dtype != np.bool_ or mask.shape != tuple(spatial) or not mask.any():
@@ -140,9 +174,27 @@ def segmentation(head: Head, targets: Tensor, *, region: Any = None) -> Tensor:
                 f"region: expected a bool array of shape {tuple(spatial)}, like the model's "
                 f"output, with a True pixel, received {mask.dtype} of shape {mask.shape}."
             )
-        predicted = tf.broadcast_to(tf.constant(mask), tf.shape(values))
-    kept = tf.where(predicted, values, tf.zeros_like(values))
-    return tf.reduce_sum(kept, list(range(1, spatial.rank + 1)))
+        weights = tf.broadcast_to(tf.constant(mask, values.dtype), tf.shape(values))
+    elif masks is not None:
+        masks = _resized(masks, spatial)
+        is_empty = _per_pixel(~tf.reduce_any(masks, range(1, spatial.rank + 1)), spatial.rank)
+        weights = tf.where(is_empty, weights, tf.cast(masks, values.dtype))
+    return tf.reduce_sum(tf.stop_gradient(weights) * values, list(range(1, spatial.rank + 1)))
+
+
+def _per_pixel(values: Tensor, rank: int) -> Tensor:
+    """Reshapes `(batch,)` to `(batch, 1, ...)`, with `rank` axes of length 1."""
+    return tf.reshape(values, [-1, *[1] * rank])
+
+
+def _resized(masks: Tensor, spatial: Any) -> Tensor:
+    """Masks `(batch, ...)` at the nearest positions of an output of another size."""
+    for axis, new in enumerate(spatial, start=1):
+        old = masks.shape[axis]
+        if old != new:
+            nearest = ((np.arange(new) + 0.5) * old / new).astype(np.int32)
+            masks = tf.gather(masks, nearest, axis=axis)
+    return masks
 
 
 SCORES: dict[str, Callable[..., Tensor]] = {

@@ -16,18 +16,21 @@ from keras_saliency.attributions.differentiation import (
     ModelScore,
     differentiated,
     downstream,
+    upstream,
 )
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import completeness, integrated_gradients
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.loss_scales import (
+    finite,
+    unclipped,
+    uses_float8,
+    uses_half_precision,
+)
 from keras_saliency.engine.models import fixed_batch_size
 from keras_saliency.engine.state_guard import MutatedVariables, own_seed_generator
-
-LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
-"""The loss scales for models that compute in float16, tried in order until the gradients of a
-probe are finite."""
 
 _STATEFUL_DRAWS = {
     "Multinomial",
@@ -61,6 +64,7 @@ class Explainer:
         head: The end of the model; `None` if it has no single output.
         batch_size: The maximum number of images for `answers`.
         chunk_size: The number of probes per pass of `explain`.
+        uses_targets: Whether the score depends on the targets.
     """
 
     def __init__(
@@ -80,8 +84,15 @@ class Explainer:
         num_chunks = -(-len(probes) // batch_size)
         self.batch_size = fixed or batch_size
         self.chunk_size = fixed or -(-len(probes) // num_chunks)
-        self._scales = uses_half_precision(forward_pass.model)
+        self._scaled = None
+        if uses_float8(forward_pass.model) and forward_pass.float8:
+            self._scaled = unclipped
+        elif uses_half_precision(forward_pass.model):
+            self._scaled = finite
         self._known_background: Any = None
+        is_segmentation = scores.is_segmentation(forward_pass.score.score)
+        self._masks = probes.masks if is_segmentation else None
+        self.uses_targets = True
         self._trace()
         if self._written.variables:
             forward_pass.states = self._written.variables
@@ -95,7 +106,7 @@ class Explainer:
         )
         with own_seed_generator() as self._seed_generator, _traceable(self._forward.model):
             self._explain = self._function.get_concrete_function(
-                self._specs(self.chunk_size, with_scale=self._scales)
+                self._specs(self.chunk_size, with_scale=self._scaled is not None)
             )
         self._written = MutatedVariables(self._explain)
 
@@ -133,9 +144,11 @@ class Explainer:
         found["confidences"] = np.where(found["predictions"] < 0, np.nan, found["confidences"])
         return found
 
-    def _kept(self, results: Mapping[str, Tensor], with_ends: bool) -> dict[str, Array]:
+    def _kept(self, results: Mapping[str, Any], with_ends: bool) -> dict[str, Array]:
         left_out = () if with_ends else ("outputs", "logits")
-        return {name: values.numpy() for name, values in results.items() if name not in left_out}
+        return {
+            name: np.asarray(values) for name, values in results.items() if name not in left_out
+        }
 
     def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
         """The predictions and scores of at most `batch_size` images.
@@ -169,6 +182,7 @@ class Explainer:
             "images": spec(self._probes.images),
             "held": {str(name): spec(values) for name, values in self._probes.held.items()},
             "targets": tf.TensorSpec((size,), tf.int32),
+            **({"masks": spec(self._masks)} if self._masks is not None else {}),
             **scale,
         }
 
@@ -181,26 +195,22 @@ class Explainer:
                 str(name): tf.constant(values[chosen]) for name, values in self._probes.held.items()
             },
             "targets": tf.constant(targets[chosen], tf.int32),
+            **({"masks": tf.constant(self._masks[chosen])} if self._masks is not None else {}),
         }
 
-    def _explained(self, chunk: dict[str, Any]) -> Mapping[str, Tensor]:
-        if not self._scales:
+    def _explained(self, chunk: dict[str, Any]) -> Mapping[str, Any]:
+        if self._scaled is None:
             return self._explain(chunk)  # type: ignore[no-any-return]
-        is_done, scales = np.zeros(self.chunk_size, bool), np.zeros(self.chunk_size, np.float32)
-        for scale in LOSS_SCALES:
-            scales[~is_done] = scale
-            results = self._explain(chunk | {"scale": tf.constant(scales)})
-            norms = [values for name, values in results.items() if name.startswith("norms/")]
-            is_done = np.isfinite(norms).all(axis=0) | ~np.isfinite(results["scores"])
-            if is_done.all():
-                break
-        return results  # type: ignore[no-any-return]
+        return self._scaled(
+            lambda scales: self._explain(chunk | {"scale": tf.constant(scales)}), self.chunk_size
+        )
 
     def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
         held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
+        masks = chunk.get("masks")
         explained, place, dtype = images, None, images.dtype
         if self._probes.kind == "tokens":
-            _, values, calls = self._forward.run(images, held, targets)
+            _, values, calls = self._forward.run(images, held, targets, masks)
             place, explained = _embedding(calls, values, images)
             dtype = explained.dtype
         if dtype in (tf.float16, tf.bfloat16):  # small attributions would underflow
@@ -209,11 +219,12 @@ class Explainer:
         def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
             fed = tf.cast(inputs, dtype)
             if place is None:
-                head, values, calls = self._forward.run(fed, held, targets)
+                head, values, calls = self._forward.run(fed, held, targets, masks)
             else:
                 head, values, calls = self._forward.run(images, held, targets, {place: fed})
             if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
                 self.head = head
+                self.uses_targets = targets.op in upstream(values.op)
             return values, calls
 
         score_fn = ModelScore(
@@ -221,7 +232,7 @@ class Explainer:
             background=None if place else self._background,
             loss_scale=chunk.get("scale"),
             data_format=self._probes.data_format,
-            is_segmentation=scores.is_segmentation(self._forward.score),
+            is_segmentation=scores.is_segmentation(self._forward.score.score),
         )
         results = {"scores": score_fn(explained)}
         for name, method in self._methods.items():
@@ -253,7 +264,9 @@ class Explainer:
 
     def _answer_chunk(self, chunk: dict[str, Any]) -> tuple[Tensor, Tensor]:
         targets = chunk["targets"]
-        head, values, _ = self._forward.run(chunk["images"], chunk["held"], targets)
+        head, values, _ = self._forward.run(
+            chunk["images"], chunk["held"], targets, chunk.get("masks")
+        )
         if head is None or head.outputs.shape.rank != 2:
             return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
         return scores.predict(head)[0], values
@@ -300,12 +313,6 @@ def _warn_of_draws(graph: Any) -> None:
             "keras.random with a keras.random.SeedGenerator instead.",
             stacklevel=2,
         )
-
-
-def uses_half_precision(model: Any) -> bool:
-    """Whether a layer computes in float16, in which gradients can leave the range."""
-    layers = model._flatten_layers()  # Keras has no public name for all nested layers
-    return any(getattr(layer, "compute_dtype", None) == "float16" for layer in layers)
 
 
 def _settings(function: Any) -> Mapping[str, Any]:

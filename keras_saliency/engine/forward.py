@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 from keras_saliency.attributions import heads, scores
 from keras_saliency.attributions.differentiation import LayerCall
 from keras_saliency.attributions.heads import Tensor
-from keras_saliency.attributions.scores import ScoreFunction
+from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.models import fed_shape, input_shapes
@@ -26,9 +27,8 @@ class ForwardPass:
         model: A built Keras model, channels first or last.
         probes: The probes; they define the kind and name of the input, and the held inputs.
         score: What is differentiated.
-        output: For a model with several outputs: the name (a dict key, or the name of the output)
-            or position of the output to explain.
         activation: As in `heads.find_head`.
+        float8: As in `recorded`.
 
     Attributes:
         states: The variables that the model changes at inference, such as the states of a stateful
@@ -39,12 +39,13 @@ class ForwardPass:
         self,
         model: Any,
         probes: ProbeSet,
-        score: ScoreFunction,
-        output: str | int | None,
+        score: Score,
         activation: str | None = None,
+        *,
+        float8: bool = True,
     ) -> None:
-        self.model, self.score = model, score
-        self._probes, self._output, self._activation = probes, output, activation
+        self.model, self.score, self.float8 = model, score, float8
+        self._probes, self._activation = probes, activation
         self.states: Sequence[Any] = ()
 
     def run(
@@ -52,6 +53,7 @@ class ForwardPass:
         images: Tensor,
         held: Mapping[str, Tensor],
         targets: Tensor,
+        masks: Tensor | None = None,
         replaced: Mapping[tuple[str, int], Tensor] | None = None,
     ) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
         """The head, if the model has one output of classes; the scores; the calls of all layers.
@@ -60,60 +62,110 @@ class ForwardPass:
             images: `(batch, ...)`, channels last.
             held: The held inputs, `(batch, ...)` each, by name; positions are given as text.
             targets: `(batch,)`.
+            masks: bool `(batch, ...)`, for a segmentation.
             replaced: As in `recorded`.
         """
         if self._probes.data_format == "channels_first":
             last = images.shape.rank - 1
             images = tf.transpose(images, [0, last, *range(1, last)])
+        elif self._probes.data_format == "no_channels":
+            images = images[..., 0]
         inputs = _fed(self.model, self._probes.input_name, images, held)
         computed: list[Tensor] = []
-        with recorded(self.model, replaced or {}) as calls, same_state(self.states, computed):
+        with (
+            recorded(self.model, replaced or {}, float8=self.float8) as calls,
+            same_state(self.states, computed),
+        ):
             outputs = self.model(inputs, training=False)
             computed += tf.nest.flatten(outputs)
-        return *self._scored(outputs, targets), calls
+        return *self._scored(outputs, targets, masks, inputs), calls
 
     def _chosen(self, outputs: Any) -> Any:
         """The output to explain; all outputs if none is named."""
-        if self._output is None:
+        name = self.score.output
+        if name is None:
             return outputs
         known = output_names(self.model, outputs)
-        place = known.index(self._output) if self._output in known else self._output
+        place = known.index(name) if name in known else name
         if isinstance(place, int) and 0 <= place < len(known):
             is_named = isinstance(outputs, Mapping)
             return outputs[known[place]] if is_named else tf.nest.flatten(outputs)[place]
         raise ValueError(
-            f"output: expected one of {', '.join(map(repr, known))}, received {self._output!r}."
+            f"output: expected one of {', '.join(map(repr, known))}, received {name!r}."
         )
 
-    def _scored(self, outputs: Any, targets: Tensor) -> tuple[heads.Head | None, Tensor]:
-        outputs = self._chosen(outputs)
-        flat_outputs = tf.nest.flatten(outputs)
-        head = None
-        if len(flat_outputs) == 1 and (flat_outputs[0].shape.rank or 0) >= 2:
-            head = heads.find_head(flat_outputs[0], self._activation)
-        known = scores.known(self.score)
+    def _scored(
+        self, outputs: Any, targets: Tensor, masks: Tensor | None, inputs: Any
+    ) -> tuple[heads.Head | None, Tensor]:
+        outputs, score = self._chosen(outputs), self.score.score
+        head = self._head(outputs)
+        known, name = scores.known(score), scores.known_name(score)
         if known is None:
             is_flat = head is not None and head.outputs.shape.rank == 2
-            return head if is_flat else None, _custom_score(self.score, outputs, targets)
-        is_segmentation = scores.is_segmentation(self.score)
-        if is_segmentation and self._probes.data_format == "channels_first":
+            extra = (inputs,) if callable(score) and scores.takes_inputs(score) else ()
+            return head if is_flat else None, _custom_score(score, outputs, targets, *extra)
+        if name == "segmentation" and self._probes.data_format == "channels_first":
             raise ValueError(
                 "score='segmentation': expected a model with channels-last output. End it in a "
                 "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
             )
-        is_spatial = head is not None and head.outputs.shape.rank > 2
-        if head is None or (is_spatial and not is_segmentation):
-            shapes = ", ".join(str(output.shape) for output in flat_outputs)
-            names = ", ".join(map(repr, output_names(self.model, outputs)))
-            hint = f" Choose one with output=: {names}." if len(flat_outputs) > 1 else ""
-            if is_spatial:
-                hint += " If the model labels every pixel, pass score='segmentation'."
+        if head is None or (head.outputs.shape.rank > 2 and name != "segmentation"):
+            shapes = ", ".join(str(output.shape) for output in tf.nest.flatten(outputs))
             raise ValueError(
-                f"score={scores.score_name(self.score)!r}: expected a model with one output "
-                f"(batch, classes), received {shapes}.{hint} Or pass a callable "
-                "(outputs, targets) -> (num_probes,)."
+                f"score={scores.score_name(score)!r}: expected a model with one output "
+                f"(batch, classes), received {shapes}.{self._hint(outputs, head)} Or pass a "
+                "callable (outputs, targets) -> (num_probes,)."
             )
-        return head, known(head, targets)
+        return head, known(head, targets, **({"masks": masks} if masks is not None else {}))
+
+    def _head(self, outputs: Any) -> heads.Head | None:
+        """The end of a model with one output; at the position to explain, if there is one.
+
+        Outputs `(batch,)` get one unit; from `(batch, 1, 1, classes)`, axes of 1 are dropped.
+        """
+        flat = tf.nest.flatten(outputs)
+        if len(flat) != 1 or not flat[0].shape.rank:
+            return None
+        values, position = flat[0], self.score.position
+        if isinstance(position, tuple):
+            return _at_position(heads.find_head(values, self._activation), position)
+        _, *sizes = values.shape
+        is_channels_first = self._probes.data_format == "channels_first" and len(sizes) == 3
+        if not sizes:
+            values = tf.expand_dims(values, -1)
+        elif len(sizes) > 1 and all(size == 1 for size in sizes[:-1]):
+            values = tf.reshape(values, [-1, sizes[-1]])
+        elif is_channels_first and all(size == 1 for size in sizes[1:]):
+            values = tf.reshape(values, [-1, sizes[0]])
+        return heads.find_head(values, self._activation)
+
+    def _hint(self, outputs: Any, head: heads.Head | None) -> str:
+        """What to do about outputs that are not `(batch, classes)`."""
+        if head is None:
+            names = ", ".join(map(repr, output_names(self.model, outputs)))
+            return f" Choose one with output=: {names}."
+        sizes, whole = head.outputs.shape[1:-1], self._probes.images.shape[1:-1]
+        hint = f" For one position, pass ks.Score(position=...), an index for each axis of {sizes}."
+        is_place = self._probes.kind not in ("tokens", "features") and len(sizes) == len(whole)
+        ratios = {want / have for want, have in zip(whole, sizes, strict=False) if have}
+        if is_place and len(ratios) == 1:
+            hint += " If the model labels every position of the input, pass score='segmentation'."
+        return hint
+
+
+def _at_position(head: heads.Head, position: tuple[int, ...]) -> heads.Head:
+    """A head `(batch, classes)`, of outputs `(batch, ..., classes)` at one position."""
+    sizes = tuple(head.outputs.shape[1:-1])
+    is_inside = len(position) == len(sizes) and all(
+        size is None or -size <= at < size for at, size in zip(position, sizes, strict=True)
+    )
+    if not is_inside:
+        raise ValueError(
+            f"position: expected an index for each axis of {sizes}, the axes between the batch and "
+            f"the classes, received {position}."
+        )
+    place = (slice(None), *position)
+    return replace(head, outputs=head.outputs[place], logits=head.logits[place])
 
 
 def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any]) -> Any:
@@ -142,8 +194,8 @@ def _spec(shape: Sequence[int], values: Array) -> Any:
     return keras.KerasTensor((None, *shape[1:]), dtype)
 
 
-def _custom_score(score: Any, outputs: Any, targets: Tensor) -> Tensor:
-    values = score(outputs, targets)
+def _custom_score(score: Any, outputs: Any, targets: Tensor, *inputs: Any) -> Tensor:
+    values = score(outputs, targets, *inputs)
     if values is None:
         raise TypeError(
             "score: expected a callable that returns one number per probe, received None. "

@@ -12,6 +12,17 @@ import numpy as np
 
 from keras_saliency.data.probes import ProbeSet
 
+_LOSSES_OF_NUMBERS = {
+    "cosine_similarity",
+    "huber",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+}
+
 
 def check_keras(model: Any) -> None:
     """Checks that a model is a built Keras 3 model on the TensorFlow backend.
@@ -43,20 +54,46 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
     """Checks that probes fit a model, without running it.
 
     Raises:
-        TypeError: The images are integers.
         ValueError: An input is missing or has the wrong shape.
     """
-    if probes.images.dtype.kind in "iu" and probes.kind != "tokens":
-        raise TypeError(
-            f"images: expected floating point, since gradients need it, received "
-            f"{probes.images.dtype}. Convert them like the training data, for example "
-            "images.astype('float32')."
-        )
     _check_inputs(model, probes)
 
 
+def check_part(model: Any, part: Any) -> None:
+    """Checks that a model which is explained is a part of the model that is trained.
+
+    Args:
+        model: The model that is trained.
+        part: `Score.model`; `None` to explain `model` itself.
+
+    Raises:
+        TypeError: `part` is not a Keras model.
+        ValueError: `part` shares no weights with `model`; or it is `None`, and `model` has no
+            `call`.
+    """
+    if part is not None:
+        if not isinstance(part, keras.Model):
+            raise TypeError(
+                f"model: expected a keras.Model in ks.Score(model=...), received {part!r}."
+            )
+        if model.built and model.weights and not {*weights(part)} & {*weights(model)}:
+            raise ValueError(
+                f"score: expected a model that shares weights with the one that is trained, "
+                f"received {part.name!r}. Pass ks.Score(model=...) a part of {model.name!r}."
+            )
+        return
+    if type(model).call in (keras.Model.call, keras.layers.Layer.call):
+        parts = [name for name, value in vars(model).items() if isinstance(value, keras.Model)]
+        shown = parts or ["part"]
+        raise ValueError(
+            f"model: expected a model with a call method; {type(model).__name__} has none, as its "
+            "train_step is all that it needs. Say which part is explained: "
+            f"{' or '.join(f'score=ks.Score(model=model.{name})' for name in shown)}."
+        )
+
+
 def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
-    """The probes as the model sees them in `fit` and `predict`.
+    """The probes as the model sees them in `fit` and `predict`: integers become floats.
 
     A keras-hub task preprocesses its inputs in `fit` and `predict`, but not when it is called. This
     function applies its preprocessor to the probes.
@@ -64,6 +101,8 @@ def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
     Raises:
         ValueError: The preprocessor returns something other than images of the same size.
     """
+    if probes.kind != "tokens" and probes.images.dtype.kind in "biu":
+        probes = dataclasses.replace(probes, images=probes.images.astype(keras.config.floatx()))
     preprocess = getattr(model, "preprocess_samples", None)
     if probes.kind != "image" or preprocess is None or getattr(model, "preprocessor", None) is None:
         return probes
@@ -145,14 +184,22 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
     for place, values in given.items():
         expected = known[place] if isinstance(place, str) else [*known.values()][place or 0]
         argument = "images" if place == name else f"held[{place!r}]"
-        fits = len(expected) == len(values) and all(
-            want in (None, have) for want, have in zip(expected[1:], values[1:], strict=True)
-        )
-        if not fits and not (place != name and tuple(expected[1:]) == (1,) and len(values) == 1):
+        if not _fits(tuple(expected[1:]), values[1:]):
             raise ValueError(
                 f"{argument}: expected shape {('num_probes', *expected[1:])}, like the model's "
                 f"input, received {tuple(values)}."
             )
+
+
+def _fits(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
+    """Whether Keras takes inputs of a shape, without the batch; it adds or drops an axis of 1."""
+    if len(given) == len(expected) - 1 and expected[-1] == 1:
+        given = (*given, 1)
+    elif len(given) == len(expected) + 1 and given[-1] == 1:
+        given = given[:-1]
+    return len(given) == len(expected) and all(
+        want in (None, have) for want, have in zip(expected, given, strict=True)
+    )
 
 
 def declared_outputs(model: Any, output: str | int | None = None) -> str:
@@ -165,16 +212,7 @@ def declared_outputs(model: Any, output: str | int | None = None) -> str:
     Returns:
         `"probabilities"` or `"logits"` for a cross-entropy; `""` for any other loss.
     """
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, Mapping | list | tuple):
-        names = list(getattr(model, "output_names", None) or [])
-        if isinstance(loss, Mapping):
-            loss = loss.get(names[output] if isinstance(output, int) and names else output)
-        else:
-            place = names.index(output) if output in names else output or 0
-            loss = loss[place] if isinstance(place, int) and place < len(loss) else None
-    if isinstance(loss, str):
-        loss = keras.losses.get(loss)
+    loss = _loss(model, output)
     is_logits = getattr(loss, "from_logits", None)
     if inspect.isfunction(loss):  # a function has `from_logits` as an argument
         argument = inspect.signature(loss).parameters.get("from_logits")
@@ -184,9 +222,36 @@ def declared_outputs(model: Any, output: str | int | None = None) -> str:
     return "logits" if is_logits else "probabilities"
 
 
+def loss_of_numbers(model: Any, output: str | int | None = None) -> str:
+    """The name of the loss that a model is compiled with, if it compares numbers; else `""`.
+
+    Args:
+        model: A Keras model.
+        output: As in `declared_outputs`.
+    """
+    loss = _loss(model, output)
+    name = getattr(getattr(loss, "fn", loss), "__name__", "")
+    return name if name in _LOSSES_OF_NUMBERS else ""
+
+
+def _loss(model: Any, output: str | int | None) -> Any:
+    """The loss of one output of a compiled model; `None` if there is none."""
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, Mapping | list | tuple):
+        names = list(getattr(model, "output_names", None) or [])
+        if isinstance(loss, Mapping):
+            loss = loss.get(names[output] if isinstance(output, int) and names else output)
+        else:
+            place = names.index(output) if output in names else output or 0
+            loss = loss[place] if isinstance(place, int) and place < len(loss) else None
+    return keras.losses.get(loss) if isinstance(loss, str) else loss
+
+
 def fed_shape(probes: ProbeSet) -> tuple[int, ...]:
     """The shape of the explained input, in the model's data format."""
-    shape = probes.images.shape
+    shape: tuple[int, ...] = probes.images.shape
+    if probes.data_format == "no_channels":
+        return shape[:-1]
     is_moved = probes.data_format == "channels_first"
     return (shape[0], shape[-1], *shape[1:-1]) if is_moved else shape
 

@@ -74,6 +74,7 @@ METRICS: Mapping[str, Metric] = {
     "completeness_gap": Metric(
         "error of the sum of the attributions, as a share of the score's change", "0"
     ),
+    "float8_gap": Metric("how far gradient norms are from those without float8, as a share", "0"),
     "worst_group_accuracy": Metric(
         "accuracy of the group with the lowest accuracy", "1 / classes", may_propose=True
     ),
@@ -226,6 +227,20 @@ def completeness_gap(sums_and_changes: Array) -> float:
         return NAN
     total_change = np.abs(change).sum()
     return float(np.abs(total - change).sum() / total_change) if total_change > 0 else NAN
+
+
+def float8_gap(norms: Array, exact: Array) -> float:
+    """How much the norms of attributions differ from those of the same weights without float8.
+
+    Args:
+        norms: `(num_probes,)`, of the model in float8.
+        exact: The same, without float8.
+
+    Returns:
+        The median of the absolute differences, each divided by `exact`. `nan` if all are 0.
+    """
+    valid = np.isfinite(norms) & np.isfinite(exact) & (exact > 0)
+    return float(np.median(np.abs(norms[valid] / exact[valid] - 1))) if valid.any() else NAN
 
 
 def _group_metrics(correct: Array, labels: Array, targets: Array) -> dict[str, float]:

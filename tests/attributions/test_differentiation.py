@@ -199,7 +199,7 @@ def test_the_graph_of_occlusion_does_not_grow_with_the_number_of_windows():
 )
 def test_methods_share_the_pass_at_the_point_itself(model, methods, forth, back):
     monitor = SaliencyMonitor(model, ProbeSet(IMAGES, TARGETS), method=methods)
-    found = operations(monitor._explainer._explain)
+    found = operations(monitor._traced._explainer._explain)
     assert found.count("Conv2D") == forth
     assert found.count("Conv2DBackpropInput") == back
 

@@ -12,7 +12,7 @@ from keras import layers
 import keras_saliency as ks
 from keras_saliency import ProbeSet, SaliencyMonitor
 from keras_saliency.attributions import grad_cam, scores
-from keras_saliency.engine.explainer import uses_half_precision
+from keras_saliency.engine.loss_scales import uses_half_precision
 
 RNG = np.random.default_rng(0)
 PICTURES, OTHERS, AGES = (
@@ -195,7 +195,7 @@ def test_interventions_hold_the_recipients_other_inputs():
     # With a donor of either kind the pixel's sign is that of its class times its own age: in half
     # of all pairs the ages agree, and then the donor's class is answered.
     assert abs(effect.effect) < 0.5
-    moved = monitor._explainer.answers(pictures[[0]], np.array([20]), labels)[0]
+    moved = monitor._traced._explainer.answers(pictures[[0]], np.array([20]), labels)[0]
     assert moved[0] == 1 - labels[0]  # the picture of a probe of age 1, at the age of -1
 
 
@@ -340,8 +340,8 @@ def test_the_outputs_of_a_segmentation_are_not_kept():
     monitor = SaliencyMonitor(
         segmentation_model(None), ProbeSet(PICTURES, TARGETS), score="segmentation"
     )
-    assert "outputs" in monitor._explainer.explain(TARGETS, with_ends=True)
-    assert not {"outputs", "logits"} & monitor._explainer.explain(TARGETS).keys()
+    assert "outputs" in monitor._traced._explainer.explain(TARGETS, with_ends=True)
+    assert not {"outputs", "logits"} & monitor._traced._explainer.explain(TARGETS).keys()
 
 
 def test_segmentation_of_one_class():

@@ -36,3 +36,52 @@ def test_a_hunt_for_nan_in_a_regression_finds_none(checked_numerics):
     report = ks.SaliencyMonitor(model, inputs, score="output").step(-1)
     assert np.isnan(report.confidences).all()
     assert (report.predictions == -1).all()
+
+
+# ---------------------------------------------------------------- float8
+
+
+def in_float8(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.quantize("float8")
+
+
+@pytest.mark.slow
+def test_gradients_in_float8_are_as_large_as_without():
+    """Keras clips them to the range of the loss's gradients, which are much smaller."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((64, 8, 8, 1), "float32"), np.arange(64) % 3
+
+    def make():
+        keras.utils.set_random_seed(0)
+        hidden = keras.layers.Dense(16, activation="tanh")
+        return keras.Sequential(
+            [keras.Input((8, 8, 1)), keras.layers.Flatten(), hidden, keras.layers.Dense(3)]
+        )
+
+    model, plain = make(), make()
+    in_float8(model)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss)
+    saliency = ks.SaliencyCallback(
+        ks.ProbeSet(images, labels), log_dir=None, interventions=None, verbose=0
+    )
+    model.fit(images, labels, epochs=3, verbose=0, callbacks=[saliency])
+    for ours, other in zip(model.layers[1:], plain.layers[1:], strict=True):
+        other.set_weights([ours.kernel.numpy(), ours.bias.numpy()])
+    exact = ks.SaliencyMonitor(plain, ks.ProbeSet(images, labels)).evaluate(2)
+    report = saliency.report
+    norms, expected = report.gradient_norms, exact.gradient_norms
+    assert abs(norms.mean() / expected.mean() - 1) < 0.05
+    gap = np.median(abs(norms / expected - 1))
+    assert report.metrics["float8_gap"] == pytest.approx(gap, rel=1e-3)
+    assert all(layer.quantization_mode == "float8" for layer in model.layers[1:])
+
+
+def test_a_gap_of_float8_is_said(monkeypatch):
+    model = network()
+    in_float8(model)
+    monkeypatch.setattr("keras_saliency.monitor.MOST_FLOAT8_GAP", -1)
+    with pytest.warns(UserWarning, match=r"step -1: .* in float8 differ by \d+%"):
+        ks.SaliencyMonitor(model, probes()).evaluate(-1)

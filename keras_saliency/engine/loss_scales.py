@@ -1,0 +1,83 @@
+"""Loss scales for low precision: scores are multiplied before the backward pass.
+
+In float16, small gradients vanish and large ones overflow. In float8, Keras clips gradients to the
+range of those that it saw in training, which are those of the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_saliency.data.reports import Array
+from keras_saliency.engine.recording import is_float8
+
+LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
+"""The loss scales for models that compute in float16, tried in order until the gradients of a
+probe are finite."""
+
+FLOAT8_SCALES = [2.0**power for power in range(-6, -70, -9)]
+"""The loss scales for models that compute in float8, tried in order until the gradients of no probe
+grow any more: then nothing is clipped. Their range is 2**30, so a step cannot leap over it."""
+
+Explain = Callable[[Array], Mapping[str, Any]]
+"""Maps loss scales `(chunk_size,)` to results by name, as tensors with one row per probe."""
+
+
+def uses_half_precision(model: Any) -> bool:
+    """Whether a layer computes in float16, in which gradients can leave the range."""
+    layers = model._flatten_layers()  # Keras has no public name for all nested layers
+    return any(getattr(layer, "compute_dtype", None) == "float16" for layer in layers)
+
+
+def uses_float8(model: Any) -> bool:
+    """Whether a layer computes in float8."""
+    return any(is_float8(layer) for layer in model._flatten_layers())
+
+
+def finite(explain: Explain, size: int) -> Mapping[str, Any]:
+    """Results with the largest loss scale that gives finite gradients, for each probe.
+
+    Args:
+        explain: What to run.
+        size: The number of probes of a pass.
+    """
+    is_done, scales = np.zeros(size, bool), np.zeros(size, np.float32)
+    results: Mapping[str, Any] = {}
+    for scale in LOSS_SCALES:
+        scales[~is_done] = scale
+        results = explain(scales)
+        is_done = np.isfinite(_norms(results)).all(axis=0) | ~np.isfinite(results["scores"])
+        if is_done.all():
+            break
+    return results
+
+
+def unclipped(explain: Explain, size: int) -> Mapping[str, Any]:
+    """Results with a loss scale at which no gradient is clipped, for each probe.
+
+    Args:
+        explain: What to run.
+        size: The number of probes of a pass.
+    """
+    kept: dict[str, Array] = {}
+    for scale in FLOAT8_SCALES:
+        results = {
+            name: np.array(values)
+            for name, values in explain(np.full(size, scale, np.float32)).items()
+        }
+        grows: Array = np.ones(size, bool)
+        if kept:
+            grows = np.any(_norms(results) > 1.01 * _norms(kept), axis=0)
+        if not grows.any():
+            break
+        for name, values in results.items():
+            kept.setdefault(name, values)[grows] = values[grows]
+    return kept
+
+
+def _norms(results: Mapping[str, Any]) -> Array:
+    """The norms of the attributions of all methods, `(num_methods, size)`."""
+    return np.array([values for name, values in results.items() if name.startswith("norms/")])

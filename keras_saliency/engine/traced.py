@@ -1,0 +1,196 @@
+"""`TracedModel`: a model that can be explained, after a check of what its outputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from keras_saliency.attributions import Method, heads, scores
+from keras_saliency.attributions.scores import Score
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array
+from keras_saliency.engine.compilation import Compute, compiled
+from keras_saliency.engine.explainer import Explainer
+from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.loss_scales import uses_float8
+from keras_saliency.engine.models import declared_outputs, loss_of_numbers, place
+
+
+class TracedModel:
+    """A model as it is built now, traced for a probe set.
+
+    Args:
+        model: A built Keras model.
+        probes: As the model sees them.
+        methods: The methods by name.
+        score: What is differentiated.
+        compute: How maps are computed.
+        targets: `(num_probes,)`; `None` if they are not known yet.
+
+    Attributes:
+        compilation: Whether XLA compiles, and why, in words.
+        predicts: Whether the outputs predict classes.
+
+    Raises:
+        ValueError: The model cannot be explained by this score, or the targets do not fit it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        probes: ProbeSet,
+        methods: Mapping[str, Method],
+        score: Score,
+        compute: Compute,
+        targets: Array | None,
+    ) -> None:
+        self._model, self._probes, self._methods = model, probes, methods
+        self._score, self._compute = score, compute
+        self._explainer, self.compilation = self._compiled()
+        activation, self.predicts = self._decided(targets)
+        head = self._explainer.head
+        if self.predicts and head is not None and activation != head.activation:
+            self._explainer, self.compilation = self._compiled(activation)
+        self._without_float8 = self._compiled(activation, float8=False)[0] if self._float8 else None
+
+    def explain(self, targets: Array) -> dict[str, Array]:
+        """As `Explainer.explain`; no predictions if the outputs do not predict classes."""
+        found = self._explainer.explain(targets)
+        if not self.predicts:
+            found["predictions"] = np.full_like(found["predictions"], -1)
+            found["confidences"] = np.full_like(found["confidences"], np.nan)
+        return found
+
+    def norms_without_float8(self, targets: Array, method: str) -> Array | None:
+        """The norms of a method's attributions with float8 switched off; `None` if it is not on."""
+        if self._without_float8 is None:
+            return None
+        return self._without_float8.explain(targets)[f"norms/{method}"]
+
+    def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
+        """As `Explainer.answers`; no predictions if the outputs do not predict classes."""
+        predictions, values = self._explainer.answers(images, recipients, targets)
+        return predictions if self.predicts else np.full_like(predictions, -1), values
+
+    @property
+    def batch_size(self) -> int:
+        """The maximum number of images for `answers`."""
+        return self._explainer.batch_size
+
+    @property
+    def trace_count(self) -> int:
+        """How often the model has been traced: 1."""
+        return self._explainer.trace_count
+
+    @property
+    def classifies(self) -> bool:
+        """Whether one class of two or more is predicted; effects are then accuracies."""
+        head = self._explainer.head if self.predicts else None
+        return head is not None and (head.activation != heads.SIGMOID or head.outputs.shape[1] == 1)
+
+    @property
+    def score_source(self) -> str:
+        """The tensor that the score is computed from, in words."""
+        head = self._explainer.head
+        if head is None:
+            return "the model's outputs, by a callable"
+        if head.activation == heads.LINEAR:
+            return f"the outputs, {place(head.operation, self._model)!r}"
+        return f"the input of {place(head.operation, self._model)!r}"
+
+    def first_targets(self) -> Array:
+        """For probes without targets: the predictions; 0 if the score does not depend on targets.
+
+        Raises:
+            ValueError: There are no predictions.
+        """
+        none, head = np.zeros(len(self._probes), np.int64), self._explainer.head
+        has_one_unit = self._explains_numbers and head is not None and head.outputs.shape[-1] == 1
+        if has_one_unit or not self._explainer.uses_targets:
+            return none
+        predictions = self.explain(none)["predictions"]
+        if (predictions < 0).any():
+            what = "an output unit" if self._explains_numbers else "a class"
+            raise ValueError(
+                f"targets: expected {what} per probe, since this model's outputs give no "
+                "prediction that could take its place. Pass targets to the ProbeSet."
+            )
+        return predictions
+
+    def check_targets(self, targets: Array) -> None:
+        """Checks that targets are classes of the model.
+
+        Raises:
+            ValueError: The model has fewer classes.
+        """
+        head = self._explainer.head
+        if head is None or scores.known(self._score.score) is None:
+            return
+        units = head.outputs.shape[-1]
+        classes = 2 if units == 1 and not self._explains_numbers else units
+        if classes is not None and targets.max() >= classes:
+            hint = " Leave targets out." if self._explains_numbers and units == 1 else ""
+            raise ValueError(
+                f"targets: expected class indices 0..{classes - 1} (the model has {units} "
+                f"output unit{'s' if units > 1 else ''}), received {targets.max()} for probe "
+                f"{targets.argmax()}.{hint}"
+            )
+
+    @property
+    def _explains_numbers(self) -> bool:
+        return scores.known_name(self._score.score) == "output"
+
+    @property
+    def _float8(self) -> bool:
+        return uses_float8(self._model)
+
+    def _compiled(
+        self, activation: str | None = None, *, float8: bool = True
+    ) -> tuple[Explainer, str]:
+        """An explainer, and whether XLA compiles it, in words."""
+        forward = ForwardPass(self._model, self._probes, self._score, activation, float8=float8)
+        make = partial(
+            Explainer,
+            forward,
+            self._probes,
+            self._methods,
+            reduction=self._compute.reduction_for(self._probes.kind),
+            batch_size=self._compute.batch_size,
+        )
+        return compiled(make, self._compute.jit_compile)
+
+    def _decided(self, targets: Array | None) -> tuple[str | None, bool]:
+        """One dry run: targets against the model's classes, logits against its output.
+
+        Returns:
+            What the outputs are (see `heads.decide`), and whether they predict classes.
+        """
+        if targets is None:
+            targets = np.zeros(len(self._probes), np.int64)
+        else:
+            self.check_targets(targets)
+        explainer, score = self._explainer, self._score
+        found = explainer.explain(targets[: explainer.chunk_size], with_ends=True)
+        head, name = explainer.head, scores.known_name(score.score)
+        if head is None:
+            return None, False
+        outputs, logits = found["outputs"], found["logits"]
+        declared = declared_outputs(self._model, score.output)
+        activation = heads.decide(head, outputs, logits, name or "logit", declared=declared)
+        loss = loss_of_numbers(self._model, score.output)
+        numbers = heads.no_classes(outputs, activation, loss)
+        if name is not None:
+            heads.check_head(head, outputs, activation, name)
+            if name == "logit" and numbers:
+                raise ValueError(
+                    f"score='logit': expected a model with one output per class; {numbers}. Pass "
+                    "score='output' to explain the output unit that the targets name, or a "
+                    "callable (outputs, targets) -> (num_probes,). If the outputs are classes, "
+                    "pass score='probability'."
+                )
+            return activation, name not in ("output", "segmentation")
+        is_number = activation in (heads.LINEAR, heads.SOFTMAX) and outputs.shape[-1] == 1
+        return activation, activation is not None and not is_number and not numbers

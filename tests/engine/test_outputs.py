@@ -1,0 +1,348 @@
+"""What a model's outputs stand for, which part of them is explained, and by which score."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_saliency as ks
+from keras_saliency.attributions import scores
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((6, 8, 8, 3)).astype("float32")
+TARGETS = np.arange(6) % 3
+CLOSE = {"rtol": 1e-4, "atol": 1e-7}
+
+
+def by_tape(score_of, images=IMAGES):
+    """The saliency maps of any score, by a plain tape."""
+    inputs = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        values = score_of(inputs)
+    return abs(tape.gradient(values, inputs).numpy()).max(-1)
+
+
+def chosen(outputs, targets=TARGETS):
+    return tf.gather(outputs, targets, axis=1, batch_dims=1)
+
+
+def flat(*ends):
+    return keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), *ends])
+
+
+# ---------------------------------------------------------------- no classes
+
+NUMBERS = {
+    "one number": (lambda: flat(layers.Dense(1)), "mse"),
+    "a box": (lambda: flat(layers.Dense(4, activation="sigmoid")), "huber"),
+    "an object of Keras": (lambda: flat(layers.Dense(3)), keras.losses.MeanAbsoluteError()),
+    "a function of Keras": (lambda: flat(layers.Dense(3)), keras.losses.log_cosh),
+    "an embedding": (lambda: flat(layers.Dense(5), layers.UnitNormalization()), None),
+    "a compared embedding": (lambda: flat(layers.Dense(5)), keras.losses.CosineSimilarity()),
+}
+
+
+@pytest.mark.parametrize(("make", "loss"), NUMBERS.values(), ids=NUMBERS)
+def test_outputs_that_are_no_classes_are_not_taken_for_classes(make, loss):
+    model = make()
+    if loss is not None:
+        model.compile("sgd", loss)
+    expected = "look like (numbers|an embedding).*score='output'.*callable.*score='probability'"
+    with pytest.raises(ValueError, match=expected):
+        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS % 2))
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, [0] * 6), score="output").step(-1)
+    np.testing.assert_allclose(report.maps, by_tape(lambda x: model(x)[:, 0]), **CLOSE)
+    assert report.interventions.unit == "score"  # no class is tested
+    mean = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES), score=lambda outputs, _: outputs[:, 0])
+    report = mean.step(-1)
+    assert (report.predictions == -1).all()
+    assert np.isnan(report.confidences).all()
+    assert "probe_accuracy" not in report.metrics
+
+
+CLASSES = {
+    "softmax and mse": (layers.Dense(3, activation="softmax"), "mse"),
+    "sigmoid and mse": (layers.Dense(1, activation="sigmoid"), "mse"),
+    "hinge": (layers.Dense(3), "categorical_hinge"),
+    "cross-entropy": (layers.Dense(3), keras.losses.CategoricalCrossentropy(from_logits=True)),
+    "an unknown loss": (layers.Dense(3), lambda labels, outputs: tf.reduce_sum(outputs)),
+}
+
+
+@pytest.mark.parametrize(("end", "loss"), CLASSES.values(), ids=CLASSES)
+def test_classes_trained_with_any_loss_are_classes(end, loss):
+    model = flat(end)
+    model.compile("sgd", loss)
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS % 2)).evaluate(-1)
+    outputs = model.predict(IMAGES, verbose=0)
+    one_unit = outputs.shape[1] == 1
+    expected = (outputs[:, 0] > 0.5) if one_unit else outputs.argmax(1)
+    np.testing.assert_array_equal(report.predictions, expected)
+
+
+def test_each_output_has_the_loss_that_it_is_compiled_with():
+    inputs = keras.Input((8, 8, 3))
+    values = layers.Flatten()(inputs)
+    heads = {"kind": layers.Dense(3, name="kind"), "age": layers.Dense(1, name="age")}
+    model = keras.Model(inputs, {name: head(values) for name, head in heads.items()})
+    model.compile("sgd", {"kind": "categorical_hinge", "age": "mse"})
+    probes = ks.ProbeSet(IMAGES, TARGETS % 2)
+    ks.SaliencyMonitor(model, probes, score=ks.Score(output="kind"))
+    with pytest.raises(ValueError, match="mean_squared_error"):
+        ks.SaliencyMonitor(model, probes, score=ks.Score(output="age"))
+
+
+# ---------------------------------------------------------------- shapes
+
+
+@pytest.mark.parametrize("score", ["logit", "probability", "output"])
+def test_outputs_without_an_axis_of_units_have_one_unit(score):
+    unit = layers.Dense(1, activation="sigmoid")
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.ops.squeeze(unit(layers.Flatten()(inputs)), -1))
+    targets = TARGETS % 2 if score != "output" else [0] * 6
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, targets), score=score).evaluate(-1)
+    with_axis = keras.Model(inputs, unit(layers.Flatten()(inputs)))
+    expected = ks.SaliencyMonitor(with_axis, ks.ProbeSet(IMAGES, targets), score=score).evaluate(-1)
+    np.testing.assert_allclose(report.maps, expected.maps, **CLOSE)
+    np.testing.assert_allclose(report.scores, expected.scores, rtol=1e-5)
+    np.testing.assert_array_equal(report.predictions, expected.predictions)
+
+
+def test_axes_of_length_one_before_the_classes_are_dropped():
+    inputs = keras.Input((8, 8, 3))
+    conv = layers.Conv2D(4, 8, activation="softmax")  # one position: (batch, 1, 1, 4)
+    model = keras.Model(inputs, conv(inputs))
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS)).evaluate(-1)
+    kernel = conv.kernel.numpy()  # (8, 8, 3, 4): the gradient of a logit
+    np.testing.assert_allclose(
+        report.maps, [abs(kernel[..., target]).max(-1) for target in TARGETS], **CLOSE
+    )
+    probabilities = model.predict(IMAGES, verbose=0)[:, 0, 0]
+    np.testing.assert_allclose(report.confidences, probabilities.max(1), rtol=1e-5)
+
+
+def per_step_model(end="softmax"):
+    """`(batch, 8, 3)`: three classes at each of eight columns."""
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Permute((2, 1, 3)),
+            layers.Reshape((8, 24)),
+            layers.Dense(3, activation=end),
+        ]
+    )
+
+
+@pytest.mark.parametrize("position", [5, -3, (5,)])
+def test_one_position_of_many_is_explained(position):
+    model = per_step_model()
+    score = ks.Score(position=position)
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS), score=score).evaluate(-1)
+    kernel = model.layers[-1].kernel.numpy().reshape(8, 3, 3)  # rows, channels, classes
+    expected = np.zeros((6, 8, 8))
+    expected[:, :, 5] = abs(kernel).max(1).T[TARGETS]
+    np.testing.assert_allclose(report.maps, expected, **CLOSE)
+    outputs = model.predict(IMAGES, verbose=0)[:, 5]
+    np.testing.assert_array_equal(report.predictions, outputs.argmax(1))
+    np.testing.assert_allclose(report.confidences, outputs.max(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("position", "error", "expected"),
+    [
+        (8, ValueError, r"position: expected an index for each axis of \(8,\).*received \(8,\)"),
+        ((1, 2), ValueError, r"position: expected an index for each axis of \(8,\)"),
+        (1.5, TypeError, "position: expected an integer or a tuple of integers, received 1.5"),
+        (True, TypeError, "position: expected an integer or a tuple of integers, received True"),
+    ],
+)
+def test_positions_are_checked(position, error, expected):
+    with pytest.raises(error, match=expected):
+        ks.SaliencyMonitor(
+            per_step_model(), ks.ProbeSet(IMAGES, TARGETS), score=ks.Score(position=position)
+        )
+
+
+def test_the_refusal_of_many_positions_names_what_fits():
+    with pytest.raises(ValueError, match=r"ks\.Score\(position=.*callable") as refused:
+        ks.SaliencyMonitor(per_step_model(), ks.ProbeSet(IMAGES, TARGETS))
+    assert "segmentation" not in str(refused.value)  # columns are no places of the image
+    labels = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 2, strides=2)])
+    with pytest.raises(ValueError, match="labels every position.*score='segmentation'"):
+        ks.SaliencyMonitor(labels, ks.ProbeSet(IMAGES, TARGETS))
+
+
+# ---------------------------------------------------------------- segmentation
+
+
+def labelling(activation="softmax", classes=3, strides=1):
+    conv = layers.Conv2D(4, 3, padding="same", strides=strides, activation="tanh")
+    end = layers.Conv2D(classes, 1, activation=activation)
+    return keras.Sequential([keras.Input((8, 8, 3)), conv, end])
+
+
+def test_a_class_that_is_predicted_nowhere_has_a_score():
+    """Its logits, weighted by its probability, which is not differentiated."""
+    model = labelling()
+    hidden, end = model.layers
+    end.bias.assign([0.0, 0.0, -20.0])  # class 2 is predicted nowhere
+
+    def logits(inputs):
+        return hidden(inputs) @ end.kernel[0, 0] + end.bias
+
+    probabilities = model(IMAGES).numpy()
+    assert not (probabilities.argmax(-1) == 2).any()
+
+    def score_of(inputs):
+        return tf.reduce_sum(logits(inputs)[..., 2] * probabilities[..., 2], (1, 2))
+
+    monitor = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, [2] * 6), score="segmentation")
+    report = monitor.evaluate(-1)
+    expected = by_tape(score_of)
+    assert (expected.max((1, 2)) > 0).all()
+    np.testing.assert_allclose(report.maps / expected.max(), expected / expected.max(), **CLOSE)
+    np.testing.assert_allclose(report.scores, score_of(IMAGES), rtol=1e-4)
+    assert report.metrics["dead_maps"] == 0
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_the_score_of_a_segmentation_is_that_of_the_mask(strides):
+    """Of half the size, the output's positions lie at the mask's pixels 1, 3, 5, 7."""
+    model = labelling(activation=None, strides=strides)
+    masks = RNG.random((6, 8, 8)) > 0.6
+    masks[5] = False  # as if there was none
+    outputs = model(IMAGES).numpy()
+    inside = masks if strides == 1 else masks[:, 1::2, 1::2]
+    probabilities = tf.nn.softmax(outputs).numpy()
+    weights = np.where(inside[..., None], 1.0, 0.0) * np.ones(3)
+    weights[5] = probabilities[5]
+    expected = [(weights * outputs)[row, ..., label].sum() for row, label in enumerate(TARGETS)]
+    probes = ks.ProbeSet(IMAGES, TARGETS, masks=masks)
+    report = ks.SaliencyMonitor(model, probes, score="segmentation").step(-1)
+    np.testing.assert_allclose(report.scores, expected, rtol=1e-4)
+
+
+# ---------------------------------------------------------------- callables
+
+
+def autoencoder():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.Conv2D(3, 3, padding="same", activation="sigmoid"),
+        ]
+    )
+
+
+def reconstruction_error(outputs, targets, inputs):
+    return tf.reduce_mean((outputs - inputs) ** 2, (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        reconstruction_error,
+        lambda outputs, targets, inputs=None: reconstruction_error(outputs, targets, inputs),
+        partial(lambda scale, o, t, i: scale * reconstruction_error(o, t, i), 1.0),
+    ],
+    ids=["three", "default", "partial"],
+)
+def test_a_score_may_compare_the_output_with_the_input(score):
+    model = autoencoder()
+    expected = by_tape(lambda inputs: reconstruction_error(model(inputs), None, inputs))
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES), score=score).step(-1)
+    np.testing.assert_allclose(report.maps, expected, **CLOSE)
+    np.testing.assert_allclose(
+        report.scores, ((model.predict(IMAGES, verbose=0) - IMAGES) ** 2).mean((1, 2, 3)), rtol=1e-5
+    )
+
+
+def test_a_score_that_ignores_targets_needs_none():
+    model = autoencoder()
+    found = ks.saliency_maps(model, IMAGES, score=lambda outputs, _: outputs[:, 0, 0, 0])
+    np.testing.assert_allclose(found, by_tape(lambda x: model(x)[:, 0, 0, 0]), **CLOSE)
+    with pytest.raises(ValueError, match="targets: expected a class per probe"):
+        ks.saliency_maps(model, IMAGES, score=lambda o, t: tf.gather(o[:, 0, 0], t, batch_dims=1))
+
+
+def test_a_score_with_other_arguments_gets_outputs_and_targets():
+    assert not scores.takes_inputs(lambda outputs, targets: outputs)
+    assert not scores.takes_inputs(lambda outputs, targets, scale=2.0: outputs)
+    assert not scores.takes_inputs(partial(reconstruction_error, inputs=None))
+    assert not scores.takes_inputs(lambda *ends: ends[0])
+    assert scores.takes_inputs(reconstruction_error)
+
+
+# ---------------------------------------------------------------- a part of the model
+
+
+class Discriminating(keras.Model):
+    """A model with a train_step and no call, as in Keras' example of a GAN."""
+
+    def __init__(self):
+        super().__init__()
+        self.discriminator = flat(layers.Dense(1))
+        self.generator = keras.Sequential([keras.Input((4,)), layers.Dense(192)])
+
+    def train_step(self, images):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.softplus(-self.discriminator(images)))
+        weights = self.discriminator.trainable_weights
+        gradients = tape.gradient(loss, weights)
+        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return {"loss": loss}
+
+
+def test_a_part_of_a_model_without_a_call_is_explained_while_the_model_trains():
+    model = Discriminating()
+    model.compile("sgd")
+    probes = ks.ProbeSet(IMAGES, [1] * 6)
+    with pytest.raises(ValueError, match=r"Discriminating.*ks\.Score\(model=model\.discriminator"):
+        model.fit(IMAGES, verbose=0, callbacks=[ks.SaliencyCallback(probes, log_dir=None)])
+    score = ks.Score(model=model.discriminator)
+    saliency = ks.SaliencyCallback(probes, score=score, log_dir=None, verbose=0)
+    for _ in range(2):
+        model.fit(IMAGES, epochs=2, verbose=0, callbacks=[saliency])
+    kernel = model.discriminator.layers[-1].kernel.numpy().reshape(8, 8, 3)
+    np.testing.assert_allclose(saliency.report.maps[0], abs(kernel).max(-1), **CLOSE)
+    assert saliency.history["step"] == [-1, 0, 1, 0, 1]
+    assert saliency._monitor.trace_count == 1  # the second fit goes on
+
+
+def test_a_part_has_to_be_a_part():
+    other = flat(layers.Dense(3))
+    with pytest.raises(ValueError, match="score: expected a model that shares weights with"):
+        ks.SaliencyMonitor(
+            flat(layers.Dense(3)), ks.ProbeSet(IMAGES, TARGETS), score=ks.Score(model=other)
+        )
+    with pytest.raises(TypeError, match="model: expected a keras.Model in"):
+        ks.SaliencyMonitor(
+            other, ks.ProbeSet(IMAGES, TARGETS), score=ks.Score(model=other.layers[0])
+        )
+
+
+# ---------------------------------------------------------------- what fit takes
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool"])
+def test_integer_images_are_explained_as_floats(dtype):
+    values = RNG.integers(0, 2, IMAGES.shape).astype(dtype)
+    model = flat(layers.Rescaling(1 / 255), layers.Dense(3))
+    found = ks.SaliencyMonitor(model, ks.ProbeSet(values, TARGETS))
+    floats = ks.SaliencyMonitor(model, ks.ProbeSet(values.astype("float32"), TARGETS))
+    np.testing.assert_array_equal(found.step(-1).maps, floats.step(-1).maps)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1)])
+def test_a_last_axis_of_one_is_added_and_dropped_as_keras_does(shape):
+    gray = IMAGES[..., :1]
+    model = keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(3)])
+    kernel = model.layers[-1].kernel.numpy()
+    expected = abs(kernel.T[TARGETS].reshape(6, 8, 8))
+    np.testing.assert_allclose(ks.saliency_maps(model, gray, TARGETS), expected, **CLOSE)
