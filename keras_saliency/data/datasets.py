@@ -14,6 +14,7 @@ import numpy as np
 from keras_saliency.data import pipelines
 from keras_saliency.data.inputs import (
     KINDS,
+    check_dense,
     check_numbers,
     has_channels,
     holds_objects,
@@ -177,11 +178,7 @@ class Reader:
 
     def _input_array(self, values: Any) -> Array:
         """The input to explain, as an array of numbers."""
-        if hasattr(values, "dense_shape"):
-            raise TypeError(
-                "dataset: expected dense arrays, received a sparse tensor. Convert it: "
-                "dataset.map(lambda x, y: (tf.sparse.to_dense(x), y))."
-            )
+        check_dense("dataset", values)
         if hasattr(values, "row_splits") and hasattr(values, "numpy"):
             values = values.numpy()  # a ragged tensor
         is_object = holds_objects(values) and np.ndim(values) == 1

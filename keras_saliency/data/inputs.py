@@ -73,7 +73,7 @@ def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Arr
     array = _stacked(images, kind)
     check_numbers("images", array, kind)
     axes = KINDS[kind]
-    if array.ndim == len(axes) and array.size and kind in ("features", "tokens"):
+    if array.ndim == len(axes) and kind in ("features", "tokens"):
         array = array[:, np.newaxis]
     if array.ndim == len(axes) and kind == "image" and data_format in (None, "no_channels"):
         array, data_format = array[..., np.newaxis], "no_channels"
@@ -118,6 +118,19 @@ def check_numbers(argument: str, array: Array, kind: str) -> None:
         )
     if array.dtype.kind not in "iufb" and array.dtype.name != "bfloat16":
         raise TypeError(f"{argument}: expected an array of numbers, received dtype {array.dtype}.")
+
+
+def check_dense(argument: str, values: Any) -> None:
+    """Checks that inputs are not a sparse matrix (of SciPy) or tensor (of TensorFlow).
+
+    Raises:
+        TypeError: They are.
+    """
+    if hasattr(values, "toarray") or hasattr(values, "dense_shape"):
+        raise TypeError(
+            f"{argument}: expected a dense array, received {type(values).__name__}. Convert it "
+            "with .toarray() (SciPy) or tf.sparse.to_dense (TensorFlow)."
+        )
 
 
 def sizes_error(argument: str, first: Any, other: Any, kind: str) -> ValueError:
@@ -169,6 +182,7 @@ def _shape(row: Any) -> tuple[int, ...]:
 
 def _stacked(images: Any, kind: str) -> Array:
     """A copy as one array, if all rows have one shape."""
+    check_dense("images", images)
     if hasattr(images, "row_splits") and hasattr(images, "numpy"):
         images = images.numpy()  # a ragged tensor: an array of arrays
     is_object = holds_objects(images) and np.ndim(images) == 1
