@@ -182,6 +182,11 @@ def _shape(row: Any) -> tuple[int, ...]:
 
 def _stacked(images: Any, kind: str) -> Array:
     """A copy as one array, if all rows have one shape."""
+    if hasattr(images, "element_spec"):
+        raise TypeError(
+            "images: expected an array, received a data set. Draw probes from it with "
+            "ProbeSet.from_dataset(dataset)."
+        )
     check_dense("images", images)
     if hasattr(images, "row_splits") and hasattr(images, "numpy"):
         images = images.numpy()  # a ragged tensor: an array of arrays

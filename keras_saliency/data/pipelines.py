@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_saliency.data.inputs import sizes_error
+from keras_saliency.data.inputs import map_axes, sizes_error
 
 MOST_UNKNOWN = 100_000
 """The number of images that are read from a data set that does not tell its length."""
@@ -35,11 +35,14 @@ def elements(dataset: Any, kind: str) -> Iterator[Any]:
         try:
             yield from dataset.as_numpy_iterator()
         except Exception as error:
-            shapes = re.findall(r"shape \[([\d,]*)\]", str(error))
-            if "Cannot batch tensors with different shapes" not in str(error) or len(shapes) < 2:
+            shapes = [
+                tuple(map(int, numbers.split(",")))
+                for numbers in re.findall(r"\[(\d[\d,]*)\]", str(error))
+            ]
+            is_size = re.search("Cannot (batch tensors|add tensor to the batch)", str(error))
+            if not is_size or len(shapes) < 2 or len(shapes[0]) < len(map_axes(kind)):
                 raise
-            first, other = (map(int, filter(None, shape.split(","))) for shape in shapes[:2])
-            raise sizes_error("dataset", first, other, kind) from error
+            raise sizes_error("dataset", *shapes[:2], kind) from error
     elif hasattr(dataset, "__getitem__") and hasattr(dataset, "num_batches"):
         length = num_batches(dataset)
         for index in itertools.count() if length is None else range(length):

@@ -361,8 +361,8 @@ def _remarks(drawn: Drawn, per_class: int | None, max_probes: int, seed: int) ->
     if drawn.is_cut:
         yield (
             f"dataset: read {drawn.num_read:,} images and stopped, as the data set does not tell "
-            "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how much "
-            "of it to read."
+            "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how "
+            "much of it to read."
         )
     counts = {label: len(chosen) for label, chosen in drawn.examples.items()}
     if len(counts) < len(drawn.classes):

@@ -232,6 +232,15 @@ def test_images_of_several_sizes(make):
     assert len(str(refused.value)) < 200
 
 
+def test_labels_of_several_sizes_are_not_called_images():
+    data = Dataset.from_generator(
+        lambda: ((IMAGES[i], ONE_HOT[i, : 2 + i % 2]) for i in range(COUNT)),
+        output_signature=(tf.TensorSpec((8, 6, 1)), tf.TensorSpec((None,))),
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Cannot batch tensors"):
+        drawn(data.batch(4))
+
+
 def test_ragged_batches_of_one_size():
     same = unknown_shapes(IMAGES, LABELS).ragged_batch(5)
     assert drawn(same).fingerprint == EXPECTED.fingerprint

@@ -184,6 +184,7 @@ def test_fingerprint_changes_with_images_and_targets():
         (IMAGES.astype(str), TypeError, "images: .*numbers, received text.*kind='tokens'"),
         (IMAGES.astype(complex), TypeError, "images: .*numbers.*complex128"),
         ([IMAGES[0], IMAGES[1, :2]], ValueError, r"one shape, .*\(3, 2, 1\) and \(2, 2, 1\)\. Res"),
+        (tf.data.Dataset.range(2), TypeError, r"a data set.*ProbeSet\.from_dataset\(dataset\)"),
         ([[[[0]], [[1], [2]]]], ValueError, "images: .*one shape, received unequal lists"),
     ],
 )
