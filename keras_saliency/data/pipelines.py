@@ -42,7 +42,7 @@ def elements(dataset: Any, kind: str) -> Iterator[Any]:
             is_size = re.search("Cannot (batch tensors|add tensor to the batch)", str(error))
             if not is_size or len(shapes) < 2 or len(shapes[0]) < len(map_axes(kind)):
                 raise
-            raise sizes_error("dataset", *shapes[:2], kind) from error
+            raise sizes_error("dataset", shapes[0], shapes[1], kind) from error
     elif hasattr(dataset, "__getitem__") and hasattr(dataset, "num_batches"):
         length = num_batches(dataset)
         for index in itertools.count() if length is None else range(length):
