@@ -64,15 +64,20 @@ class Companions:
                 f"key: {arrays[0]}='key'."
             )
 
-    def drawn(self, examples: Sequence[Example], num_read: int) -> dict[str, Any]:
+    def drawn(
+        self, examples: Sequence[Example], targets: Sequence[int], num_read: int
+    ) -> dict[str, Any]:
         """The values of the examples, as arguments of `ProbeSet`.
 
         Args:
-            examples: The examples that were drawn.
+            examples: The examples that were drawn. If they have masks, from label images, one image
+                may be several examples; its name then gets the class.
+            targets: The class of each example.
             num_read: The number of images in the data set.
 
         Raises:
-            ValueError: An array does not have one row per image of the data set.
+            ValueError: An array does not have one row per image of the data set; or there are masks
+                beside those of the examples.
         """
         values: dict[str, Any] = {}
         positions = [example.position for example in examples]
@@ -90,6 +95,16 @@ class Companions:
             values[name] = np.stack([example.extras[key] for example in examples])
         for name in values.keys() & {"groups", "names"}:
             values[name] = _text(values[name])
+        masks = [example.mask for example in examples if example.mask is not None]
+        if masks and "masks" in values:
+            raise ValueError(
+                "masks: expected None, as the labels are images, which give the masks."
+            )
+        if masks:
+            values["masks"] = np.stack(masks)
+        if masks and "names" in values:
+            pairs = zip(values["names"], targets, strict=True)
+            values["names"] = [f"{name} class {target}" for name, target in pairs]
         regions = {
             self._region_names[name]: values.pop(name)
             for name in [*self._region_names]

@@ -309,22 +309,9 @@ class ProbeSet:
         for remark in _remarks(drawn, per_class, max_probes, seed):
             warnings.warn(remark, stacklevel=2)
         examples = [example for chosen in drawn.examples.values() for example in chosen]
-        more = companions.drawn(examples, drawn.num_read)
         targets = [label for label, chosen in drawn.examples.items() for _ in chosen]
         if class_names is None:
             class_names = pipelines.class_names(dataset, drawn.classes)
-        found = [example.mask for example in examples if example.mask is not None]
-        if found and masks is not None:
-            raise ValueError(
-                "masks: expected None, as the labels are images, which give the masks."
-            )
-        if found:
-            more["masks"] = np.stack(found)
-        if found and "names" in more:  # an image may be drawn for several classes
-            more["names"] = [
-                f"{name} {class_names[label] if class_names else f'class {label}'}"
-                for name, label in zip(more["names"], targets, strict=True)
-            ]
         return cls(
             np.stack([example.image for example in examples]),
             targets,
@@ -338,7 +325,7 @@ class ProbeSet:
             input_name=drawn.input_name,
             vocabulary=vocabulary,
             indices=[example.position for example in examples],
-            **more,
+            **companions.drawn(examples, targets, drawn.num_read),
         )
 
 
