@@ -86,6 +86,21 @@ def test_images_with_channels_are_not_batches_of_gray_ones(images, classes):
         assert probes.fingerprint == expected.fingerprint
 
 
+@pytest.mark.parametrize("width", [4, 6])
+def test_batches_whose_labels_look_like_one_row(width):
+    """The classes of each batch sum to 1, like a one-hot row, and are as many as rows."""
+    images, labels = GRAY[..., :width], (np.arange(COUNT) % 8 == 1).astype(int)
+    expected = drawn((images, labels)).fingerprint
+    assert drawn(stream(images, labels).batch(8)).fingerprint == expected
+    if width > 4:  # as many columns cannot be channels
+        static = stream(images, labels).batch(8, drop_remainder=True)
+        assert drawn(static).fingerprint == expected
+    values = np.arange(COUNT)
+    batches = stream(values, labels).batch(8)
+    features = drawn((values, labels), kind="features")
+    assert drawn(batches, kind="features").fingerprint == features.fingerprint
+
+
 def test_the_format_decides_what_the_axes_are():
     many = np.repeat(IMAGES, 8, axis=-1)
     for data in (stream(many, np.eye(8)[LABELS]), stream(many, LABELS).batch(8)):

@@ -111,6 +111,18 @@ def test_no_more_images_are_kept_than_will_be_drawn():
     assert peak < 3e6
 
 
+def test_arrays_are_read_piece_by_piece():
+    """As class indices, the label images alone are 33 MB."""
+    images, labels = np.zeros((4000, 32, 32, 1), np.uint8), np.zeros((4000, 32, 32), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(4000), 256)
+    tracemalloc.start()
+    probes = ProbeSet.from_dataset((images, labels), per_class=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert probes.masks.all()
+    assert peak < 10e6
+
+
 def test_a_line_every_ten_seconds(capsys):
     times = iter([0, 4, 11, 12, 20.9, 21, 30])
     progress = Progress(clock=lambda: next(times))
