@@ -13,8 +13,8 @@ from typing import Any
 
 from keras_saliency.data.inputs import map_axes, sizes_error
 
-MOST_UNKNOWN = 100_000
-"""The number of images that are read from a data set that does not tell its length."""
+MOST_IMAGES, MOST_ELEMENTS = 100_000, 20_000
+"""Reading a data set that does not tell its length stops at that many images, or elements."""
 
 
 def elements(dataset: Any, kind: str) -> Iterator[Any]:

@@ -237,8 +237,8 @@ class ProbeSet:
                 are `(images, labels)`, `(images, labels, weights)` or dicts with keys such as
                 `"image"` and `"label"`; weights and other keys are ignored. Labels are class
                 indices (integers, bools or whole floats, also as a column) or one-hot rows, as they
-                are or after label smoothing. If the data set does not tell its length, the first
-                100,000 images are read, with a warning if there are more.
+                are or after label smoothing. If the data set does not tell its length, reading
+                stops at 100,000 images or 20,000 elements, with a warning.
             per_class: The number of probes per class. If a class has fewer images, all of them are
                 used, with a warning. Default: about 128 probes in total, from 4 to 32 per class.
                 With fewer than 8 per class, intervention tests detect little.
@@ -294,15 +294,15 @@ class ProbeSet:
         checked_vocabulary(vocabulary, kind)
         companions = Companions(kind, masks=masks, groups=groups, names=names, regions=regions)
         companions.check_order(dataset)
-        most = None if pipelines.has_known_end(dataset) else pipelines.MOST_UNKNOWN
+        may_be_endless = not pipelines.has_known_end(dataset)
         drawn = draw(
             Reader(kind, data_format, input_name, companions.keys).batches(dataset),
             per_class=per_class,
             max_probes=max_probes,
             seed=seed,
             kind=kind,
-            progress=Progress("" if most is None else f"; stops at {most:,} (unknown length)"),
-            most=most,
+            progress=Progress(" (of unknown length)" if may_be_endless else ""),
+            may_be_endless=may_be_endless,
         )
         if not drawn.examples:
             raise ValueError("dataset: expected at least one batch, received an empty data set.")

@@ -14,6 +14,7 @@ import numpy as np
 from keras_saliency.data.datasets import Batch, Name
 from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.labels import VOID, LabelReader, is_void, may_have_void
+from keras_saliency.data.pipelines import MOST_ELEMENTS, MOST_IMAGES
 from keras_saliency.data.reports import Array
 
 MIN_PER_CLASS = 4
@@ -183,7 +184,7 @@ def draw(
     seed: int,
     kind: str,
     progress: Progress,
-    most: int | None = None,
+    may_be_endless: bool = False,
 ) -> Drawn:
     """The images of each class with the smallest keyed hash: a draw that ignores the order.
 
@@ -198,7 +199,7 @@ def draw(
         seed: The key of the hash, of images and of classes.
         kind: The kind of input, a key of `KINDS`.
         progress: Is told how many images were read.
-        most: Stop after that many images.
+        may_be_endless: Whether to stop at `MOST_IMAGES` or `MOST_ELEMENTS`.
 
     Raises:
         TypeError: The labels are not numbers.
@@ -208,7 +209,7 @@ def draw(
     heaps, void = _Heaps(key, per_class, max_probes), _Heaps(key, per_class, max_probes)
     num_read, input_name, is_cut = 0, None, False
     labels = LabelReader("dataset")
-    for batch in batches:
+    for number, batch in enumerate(batches, 1):
         input_name = batch.input_name
         for index, classes in enumerate(_classes(batch, labels, kind)):
             image = batch.images[index]
@@ -226,7 +227,7 @@ def draw(
                 (void if is_doubtful else heaps).add(label, rank, example)
             num_read += 1
             progress.update(num_read)
-        if most is not None and num_read >= most:
+        if may_be_endless and (num_read >= MOST_IMAGES or number >= MOST_ELEMENTS):
             is_cut = True
             break
     if void.classes and not is_void(heaps.classes):

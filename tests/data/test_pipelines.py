@@ -134,11 +134,22 @@ def test_reading_stops_where_no_end_is_told(make):
     assert probes.indices.max() < 100_000
 
 
-@pytest.mark.slow
-def test_reading_stops_in_a_pipeline_without_an_end():
-    with pytest.warns(UserWarning, match="read 100,000 images and stopped"):
-        probes = ProbeSet.from_dataset(endless_pipeline(), per_class=2)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: endless_pipeline().unbatch(), marks=pytest.mark.slow),
+        lambda: single_images(),
+    ],
+)
+def test_reading_stops_after_fewer_images_if_they_come_one_by_one(make):
+    with pytest.warns(UserWarning, match="read 20,000 images and stopped"):
+        probes = ProbeSet.from_dataset(make(), per_class=2)
     assert len(probes) == 6
+
+
+def single_images():
+    for images, labels in endless():
+        yield from zip(images, labels, strict=True)
 
 
 @pytest.mark.parametrize(
