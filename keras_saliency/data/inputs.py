@@ -7,12 +7,12 @@ channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from keras_saliency.data.checks import plain_int
+from keras_saliency.data.checks import check_choice, plain_int
 from keras_saliency.data.reports import Array
 
 KINDS = {
@@ -23,6 +23,9 @@ KINDS = {
     "tokens": ("tokens",),
 }
 """The axes of one input, by the name of its kind. Tokens are integers."""
+
+DATA_FORMATS = ("channels_last", "channels_first", "no_channels")
+"""The layouts of a model's input. `"no_channels"`: gray images `(height, width)`."""
 
 
 def map_axes(kind: str) -> tuple[str, ...]:
@@ -40,40 +43,50 @@ def has_channels(kind: str) -> bool:
     return KINDS[kind][-1] == "channels"
 
 
-def checked_images(images: Any, kind: str) -> Array:
-    """A copy of the inputs, after a check of their rank and dtype.
+def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Array, str]:
+    """A copy of the inputs with all axes of their kind, and the layout of the model's input.
 
     Args:
-        images: `(num_probes, *axes)`, finite numbers.
+        images: `(num_probes, *axes)`, finite numbers. Gray images may lack the channel axis. So may
+            features and tokens lack their only axis, if there is one per probe.
         kind: A key of `KINDS`.
+        data_format: One of `DATA_FORMATS`. `None`: `"no_channels"` for gray images without a
+            channel axis, otherwise `"channels_last"`.
 
     Raises:
         TypeError: The values are not numbers, or the tokens are not integers.
-        ValueError: The rank is wrong, there are no probes, or a value is not finite.
+        ValueError: The rank is wrong, the images have different sizes, there are no probes, a value
+            is not finite, or the images do not fit `data_format`.
+
+    Example:
+        >>> gray, data_format = checked_images(np.zeros((5, 4, 3)), "image", None)
+        >>> gray.shape, data_format
+        ((5, 4, 3, 1), 'no_channels')
     """
-    try:
-        array = np.array(images)
-    except ValueError as error:
-        raise ValueError(f"images: expected images of one shape, received: {error}.") from error
-    if kind == "tokens" and array.dtype.kind not in "iu":
-        raise TypeError(f"images: expected integers as tokens, received dtype {array.dtype}.")
-    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
-        raise TypeError(f"images: expected an array of numbers, received dtype {array.dtype}.")
+    if data_format is not None:
+        check_choice("data_format", data_format, DATA_FORMATS)
+    if data_format == "no_channels" and kind != "image":
+        raise ValueError(
+            f"data_format: expected 'channels_last' or 'channels_first' for kind={kind!r}, "
+            "received 'no_channels', which is for gray images."
+        )
+    array = _stacked(images, kind)
+    check_numbers("images", array, kind)
     axes = KINDS[kind]
+    if array.ndim == len(axes) and kind in ("features", "tokens"):
+        array = array[:, np.newaxis]
+    if array.ndim == len(axes) and kind == "image" and data_format in (None, "no_channels"):
+        array, data_format = array[..., np.newaxis], "no_channels"
     if array.ndim != len(axes) + 1:
-        others = [name for name, known in KINDS.items() if len(known) + 1 == array.ndim]
-        hint = ""
-        if kind == "image":
-            hint = (
-                " Add an axis with images[np.newaxis] for a single image, or with "
-                "images[..., np.newaxis] for gray images."
-            )
-        if others:
-            kinds = " or ".join(map(repr, others))
-            hint += f" For other inputs of rank {array.ndim}, pass kind={kinds}."
         raise ValueError(
             f"images: expected rank {len(axes) + 1}, (num_probes, {', '.join(axes)}), received "
-            f"shape {array.shape}.{hint}"
+            f"shape {array.shape}.{_rank_hint(array.ndim, kind, data_format)}"
+        )
+    if data_format == "no_channels" and array.shape[-1] != 1:
+        raise ValueError(
+            "images: expected gray images, (num_probes, height, width) or (num_probes, height, "
+            f"width, 1), for data_format='no_channels', received shape {array.shape}. For images "
+            "with channels, pass data_format='channels_last'."
         )
     if 0 in array.shape:
         raise ValueError(f"images: expected at least one probe, received shape {array.shape}.")
@@ -83,7 +96,140 @@ def checked_images(images: Any, kind: str) -> Array:
             f"images: expected finite numbers, received nan or infinity in probe {broken[0]} "
             f"({broken.size} of {len(array)} probes). Remove these images."
         )
-    return array
+    return array, data_format or "channels_last"
+
+
+def check_numbers(argument: str, array: Array, kind: str) -> None:
+    """Checks that inputs of a kind are numbers, and tokens integers.
+
+    Raises:
+        TypeError: They are not.
+    """
+    if array.dtype.kind in "SU" or (array.dtype == object and array.size and _is_text(array)):
+        raise TypeError(
+            f"{argument}: expected numbers, received text. A saliency map needs the tokens: apply "
+            "the model's TextVectorization to the data, dataset.map(lambda x, y: (vectorize(x), "
+            "y)), pass kind='tokens', and explain the part of the model behind that layer."
+        )
+    if kind == "tokens" and array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{argument}: expected integers as tokens, received dtype {array.dtype}. Convert them: "
+            "tokens.astype('int32')."
+        )
+    if array.dtype.kind not in "iufb" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{argument}: expected an array of numbers, received dtype {array.dtype}.")
+
+
+def check_dense(argument: str, values: Any) -> None:
+    """Checks that inputs are not a sparse matrix (of SciPy) or tensor (of TensorFlow).
+
+    Raises:
+        TypeError: They are.
+    """
+    if hasattr(values, "toarray") or hasattr(values, "dense_shape"):
+        raise TypeError(
+            f"{argument}: expected a dense array, received {type(values).__name__}. Convert it "
+            "with .toarray() (SciPy) or tf.sparse.to_dense (TensorFlow)."
+        )
+
+
+def sizes_error(argument: str, first: Any, other: Any, kind: str) -> ValueError:
+    """The error for inputs of two shapes, which says how to make them equal."""
+    if kind in ("image", "volume"):
+        remedy = "Resize them: dataset.map(lambda x, y: (tf.image.resize(x, (height, width)), y))."
+        if argument == "images":
+            remedy = "Resize them, for example with tf.image.resize(image, (height, width))."
+    else:
+        remedy = (
+            "Cut or pad them, for example with keras.utils.pad_sequences(x, maxlen=...), or a "
+            "ragged tensor with x.to_tensor(shape=(None, length))."
+        )
+    noun = "images" if kind == "image" else "inputs"
+    return ValueError(
+        f"{argument}: expected {noun} of one shape, received shapes {tuple(first)} and "
+        f"{tuple(other)}. {remedy}"
+    )
+
+
+def two_shapes(rows: Iterable[Any]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The first two different shapes among rows; `None` if all rows have the same.
+
+    Example:
+        >>> two_shapes([np.zeros((4, 3)), np.zeros((4, 3)), np.zeros((5, 3))])
+        ((4, 3), (5, 3))
+    """
+    first = None
+    for row in rows:
+        shape = _shape(row)
+        if first is None:
+            first = shape
+        elif shape != first:
+            return first, shape
+    return None
+
+
+def holds_objects(values: Any) -> bool:
+    """Whether it is a NumPy array or pandas column of Python objects."""
+    return bool(getattr(values, "dtype", None) == np.dtype(object))
+
+
+def _shape(row: Any) -> tuple[int, ...]:
+    """The shape of an array, of nested lists, or of nested object arrays, by their first items."""
+    if isinstance(row, list | tuple) or holds_objects(row):
+        return (len(row), *(_shape(row[0]) if len(row) else ()))
+    return tuple(map(int, np.shape(row)))
+
+
+def _stacked(images: Any, kind: str) -> Array:
+    """A copy as one array, if all rows have one shape."""
+    if hasattr(images, "element_spec"):
+        raise TypeError(
+            "images: expected an array, received a data set. Draw probes from it with "
+            "ProbeSet.from_dataset(dataset)."
+        )
+    check_dense("images", images)
+    if hasattr(images, "row_splits") and hasattr(images, "numpy"):
+        images = images.numpy()  # a ragged tensor: an array of arrays
+    is_object = holds_objects(images) and np.ndim(images) == 1
+    rows = [*images] if is_object or isinstance(images, list | tuple) else []
+    are_arrays = bool(rows) and all(hasattr(row, "shape") for row in rows)
+    if are_arrays and not is_object and not has_channels(kind) and len(_shape(rows[0])) == 1:
+        raise ValueError(
+            f"images: expected one array, received a list of {len(rows)} one-dimensional arrays, "
+            "which are several inputs, as in fit. Explain one and hold the others: "
+            "ProbeSet(first, held={1: second}, input_name=0). If each of them is a probe, pass "
+            "np.stack(images)."
+        )
+    different = two_shapes(rows)
+    if different is not None:
+        raise sizes_error("images", *different, kind)
+    try:
+        return np.array(rows if is_object and are_arrays else images)
+    except ValueError as error:
+        raise ValueError("images: expected images of one shape, received unequal lists.") from error
+
+
+def _rank_hint(rank: int, kind: str, data_format: str | None) -> str:
+    others = [name for name, known in KINDS.items() if len(known) + 1 == rank]
+    hint = ""
+    if kind == "image" and data_format in ("channels_last", "channels_first") and rank == 3:
+        hint = (
+            f" Gray images without a channel axis need data_format='no_channels', not "
+            f"{data_format!r}; a single image images[np.newaxis]."
+        )
+    elif kind == "image":
+        hint = (
+            " Add an axis with images[np.newaxis] for a single image. Gray images may also be "
+            "(num_probes, height, width)."
+        )
+    if others:
+        kinds = " or ".join(map(repr, others))
+        hint += f" For other inputs of rank {rank}, pass kind={kinds}."
+    return hint
+
+
+def _is_text(array: Array) -> bool:
+    return all(isinstance(value, str | bytes) for value in array.flat)
 
 
 def checked_held(

@@ -11,21 +11,37 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_saliency.data import pipelines
+from keras_saliency.data.annotations import (
+    checked_class_names,
+    checked_groups,
+    checked_indices,
+    checked_mask,
+    checked_names,
+    checked_regions,
+    checked_targets,
+    checked_vocabulary,
+)
 from keras_saliency.data.checks import check_choice, check_positive_int, check_seed, plain_int
-from keras_saliency.data.inputs import KINDS, checked_held, checked_images, map_axes
+from keras_saliency.data.companions import Companions
+from keras_saliency.data.datasets import Reader
+from keras_saliency.data.inputs import (
+    DATA_FORMATS,
+    KINDS,
+    checked_held,
+    checked_images,
+    map_axes,
+)
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
-from keras_saliency.data.sampling import draw
-
-MIN_PER_CLASS = 4
-"""`from_dataset` without `per_class` warns if a class yields fewer probes than this."""
+from keras_saliency.data.sampling import MIN_PER_CLASS, Drawn, Progress, draw
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -38,10 +54,13 @@ class ProbeSet:
     To add masks or regions later, use `dataclasses.replace(probes, regions=...)`.
 
     Args:
-        images: `(num_probes, height, width, channels)`, finite numbers, preprocessed as in
-            training. Other kinds of input have the axes of their `kind`.
-        targets: `(num_probes,)` integers, the class to explain for each probe, usually its label.
-            `None`: the model's predictions at the first evaluation, which are then kept.
+        images: `(num_probes, height, width, channels)`, finite numbers of any dtype, preprocessed
+            as for `fit`. Gray images may lack the channel axis; they are stored with one. Other
+            kinds of input have the axes of their `kind`.
+        targets: `(num_probes,)` class indices, the class to explain for each probe, usually its
+            label: integers, whole floats or bools, also as a column `(num_probes, 1)`, or one-hot
+            rows. Stored as int64. `None`: the model's predictions at the first evaluation, which
+            are then kept.
         masks: `(num_probes, height, width)` bool, where the object is.
         regions: Named places, such as a suspect tag or a border. Each is bool, `(height, width)`
             (the same for all probes) or `(num_probes, height, width)`. Stored with one mask per
@@ -52,8 +71,10 @@ class ProbeSet:
         names: A unique name for every probe, used in TensorBoard tags. Default: the index, and the
             class if it is known.
         kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`.
-        data_format: The layout of the model's input: `"channels_last"` or `"channels_first"`.
-            `images` are channels last in both cases.
+        data_format: The layout of the model's input: `"channels_last"`, `"channels_first"`, or
+            `"no_channels"` for a model of gray images `(height, width)`. `images` are channels
+            last in all cases. Default: `"no_channels"` for images without a channel axis,
+            otherwise `"channels_last"`.
         held: For a model with several inputs: the inputs that are not explained and keep their
             values. A dict of `(num_probes, ...)` arrays. The keys are the model's names for these
             inputs (the dict keys if the model takes a dict), or positions if the model takes a
@@ -61,6 +82,8 @@ class ProbeSet:
         input_name: For a model with several inputs: the name or position of the input that
             `images` contains.
         vocabulary: For tokens: the text of each token, in the order of the token ids.
+        indices: `(num_probes,)` positions of the probes in the data set that they come from, set by
+            `from_dataset`. They are kept for the user and have no effect.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -86,6 +109,7 @@ class ProbeSet:
     held: Mapping[str | int, Array]
     input_name: str | int | None
     vocabulary: tuple[str, ...] | None
+    indices: Array | None
 
     def __init__(
         self,
@@ -98,31 +122,32 @@ class ProbeSet:
         class_names: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
         kind: str = "image",
-        data_format: str = "channels_last",
+        data_format: str | None = None,
         held: Mapping[Any, ArrayLike] | None = None,
         input_name: str | int | None = None,
         vocabulary: Sequence[str] | None = None,
+        indices: ArrayLike | None = None,
     ) -> None:
         input_name = plain_int(input_name)
         check_choice("kind", kind, KINDS)
-        check_choice("data_format", data_format, ("channels_last", "channels_first"))
-        pixels = checked_images(images, kind)
+        pixels, data_format = checked_images(images, kind, data_format)
         shape = pixels.shape[: len(map_axes(kind)) + 1]
-        classes = _checked_class_names(class_names)
-        labels = _checked_targets(targets, len(pixels), classes)
+        classes = checked_class_names(class_names)
+        labels = checked_targets(targets, len(pixels), classes)
         checked = {
             "images": pixels,
             "targets": labels,
-            "masks": None if masks is None else _checked_mask("masks", masks, [shape]),
-            "regions": _checked_regions({} if regions is None else regions, shape),
-            "groups": _checked_groups(groups, len(pixels)),
+            "masks": None if masks is None else checked_mask("masks", masks, [shape]),
+            "regions": checked_regions({} if regions is None else regions, shape),
+            "groups": checked_groups(groups, len(pixels)),
             "class_names": classes,
-            "names": _checked_names(names, labels, classes, len(pixels)),
+            "names": checked_names(names, labels, classes, len(pixels)),
             "kind": kind,
             "data_format": data_format,
             "held": checked_held(held, input_name, len(pixels)),
             "input_name": input_name,
-            "vocabulary": _checked_vocabulary(vocabulary, kind),
+            "vocabulary": checked_vocabulary(vocabulary, kind),
+            "indices": checked_indices(indices, len(pixels)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -181,87 +206,126 @@ class ProbeSet:
         dataset: Any,
         *,
         per_class: int | None = None,
+        max_probes: int = 512,
         seed: int = 0,
+        masks: str | ArrayLike | None = None,
+        regions: Mapping[str, str | ArrayLike] | None = None,
+        groups: str | ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
+        names: str | Sequence[str] | None = None,
         kind: str = "image",
-        data_format: str = "channels_last",
+        data_format: str | None = None,
         input_name: str | int | None = None,
+        vocabulary: Sequence[str] | None = None,
     ) -> ProbeSet:
         """Draws the same number of probes of every class from a data set.
 
         The draw depends only on `seed` and on the images, not on their order. A data set that is
         shuffled anew in each pass gives the same probes. (One that augments at random does not:
-        draw before the augmentation.) An image that occurs twice in a class is drawn once.
-        The data set is read once.
+        draw before the augmentation.) An image that occurs twice in a class is drawn once, where it
+        occurs first. The data set is read once, a batch at a time. If that takes long, a line about
+        it is printed to stderr every ten seconds.
+
+        Labels may be images, as for segmentation: `(height, width)` or `(height, width, 1)` class
+        indices, or one-hot in the last axis. Then the images of a class are those that contain it,
+        its pixels are their `masks`, and an image may serve for several classes. The value 255 in
+        uint8 labels marks pixels without a class, unless there are other values above 199.
 
         Args:
-            dataset: A finite `tf.data.Dataset` of `(images, labels)`, batched or not; a tuple of
-                arrays `(images, labels)`; or a `keras.utils.PyDataset`. Sample weights are
-                ignored. Labels are class indices (whole-numbered floats and a trailing axis of
-                length 1 are accepted) or one-hot rows.
+            dataset: A `tf.data.Dataset`, batched or not; a tuple of arrays; a
+                `keras.utils.PyDataset`; or a generator of batches, which is used up. Its elements
+                are `(images, labels)`, `(images, labels, weights)` or dicts with keys such as
+                `"image"` and `"label"`; weights and other keys are ignored. Labels are class
+                indices (integers, bools or whole floats, also as a column) or one-hot rows, as they
+                are or after label smoothing. If the data set does not tell its length, reading
+                stops at 100,000 images or 20,000 elements, with a warning.
             per_class: The number of probes per class. If a class has fewer images, all of them are
                 used, with a warning. Default: about 128 probes in total, from 4 to 32 per class.
                 With fewer than 8 per class, intervention tests detect little.
+            max_probes: The largest number of probes in total, and of images kept while reading. If
+                the classes have more, fewer of each are drawn, down to 4, and then only some of the
+                classes, which are chosen by the seed; with a warning.
             seed: The seed of the draw, from 0 to 2**31 - 1.
-            class_names: As in `ProbeSet`. Default: the data set's `class_names`, if it has them.
+            masks: As in `ProbeSet`, but one for each image of the data set, in the order in which
+                the data set is read; or, if the elements are dicts, the key of the values.
+            regions: As `masks`, by name. An array `(height, width)` holds for all images.
+            groups: As `masks`.
+            class_names: As in `ProbeSet`. Default: the data set's `class_names`, if it has them, or
+                one of the data sets that it was made from with `map`, `prefetch` and so on.
+            names: As `masks`.
             kind: As in `ProbeSet`.
             data_format: As in `ProbeSet`; the images of the data set have the same format.
-            input_name: The input to explain, if the data set yields several inputs in a dict or a
-                tuple. The other inputs are held.
+            input_name: The input to explain, if the data set yields several inputs in a dict, tuple
+                or list. The other inputs are held. If the elements are dicts of images and labels:
+                the key of the images.
+            vocabulary: As in `ProbeSet`.
 
         Returns:
-            Probes sorted by class.
+            Probes sorted by class. Their `indices` are their positions in the data set.
 
         Raises:
             TypeError: The data set or its elements have an unsupported type.
-            ValueError: The data set is empty or endless, or the labels are not classes.
+            ValueError: The data set is empty or endless, the labels are not classes, the images
+                have several sizes, or an array does not have one row for each image.
 
         Example:
             >>> import numpy as np
             >>> images = np.random.default_rng(0).random((20, 8, 8, 1))
             >>> labels = np.arange(20) % 2
-            >>> ProbeSet.from_dataset((images, labels), per_class=3).targets.tolist()
+            >>> probes = ProbeSet.from_dataset(
+            ...     (images, labels), per_class=3, groups=np.arange(20) // 10
+            ... )
+            >>> probes.targets.tolist()
             [0, 0, 0, 1, 1, 1]
+            >>> bool((probes.groups == probes.indices // 10).all())
+            True
         """
         if per_class is not None:
             per_class = check_positive_int(
                 "per_class", per_class, hint="Pass the number of probes per class."
             )
-        seed, input_name = check_seed("seed", seed), plain_int(input_name)
-        if class_names is None:
-            class_names = getattr(dataset, "class_names", None)
-        check_choice("kind", kind, KINDS)
-        drawn = draw(
-            dataset,
-            lambda classes: per_class or _per_class(classes),
-            seed,
-            input_name=input_name,
-            kind=kind,
+        max_probes = check_positive_int(
+            "max_probes", max_probes, hint="Pass the largest number of probes in total."
         )
-        if not drawn:
+        seed, input_name = check_seed("seed", seed), plain_int(input_name)
+        check_choice("kind", kind, KINDS)
+        if data_format is not None:
+            check_choice("data_format", data_format, DATA_FORMATS)
+        checked_vocabulary(vocabulary, kind)
+        companions = Companions(kind, masks=masks, groups=groups, names=names, regions=regions)
+        companions.check_order(dataset)
+        may_be_endless = not pipelines.has_known_end(dataset)
+        drawn = draw(
+            Reader(kind, data_format, input_name, companions.keys).batches(dataset),
+            per_class=per_class,
+            max_probes=max_probes,
+            seed=seed,
+            kind=kind,
+            progress=Progress(" (of unknown length)" if may_be_endless else ""),
+            may_be_endless=may_be_endless,
+        )
+        if not drawn.examples:
             raise ValueError("dataset: expected at least one batch, received an empty data set.")
-        wanted = per_class or MIN_PER_CLASS
-        short = {label: len(kept) for label, kept in sorted(drawn.items()) if len(kept) < wanted}
-        if short:
-            warnings.warn(
-                f"per_class={wanted}: found fewer different images for "
-                f"{', '.join(f'class {label} ({count})' for label, count in short.items())}.",
-                stacklevel=2,
-            )
-        rows = [row for label in sorted(drawn) for row in drawn[label]]
-        targets = [label for label in sorted(drawn) for _ in drawn[label]]
-        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        images = inputs.pop(input_name)
-        if data_format == "channels_first":
-            images = np.moveaxis(images, 1, -1)
+        for remark in _remarks(drawn, per_class, max_probes, seed):
+            warnings.warn(remark, stacklevel=2)
+        examples = [example for chosen in drawn.examples.values() for example in chosen]
+        targets = [label for label, chosen in drawn.examples.items() for _ in chosen]
+        if class_names is None:
+            class_names = pipelines.class_names(dataset, drawn.classes)
         return cls(
-            images,
-            np.asarray(targets),
+            np.stack([example.image for example in examples]),
+            targets,
             class_names=class_names,
             kind=kind,
             data_format=data_format,
-            held={name: values for name, values in inputs.items() if name is not None},
-            input_name=input_name,
+            held={
+                name: np.stack([example.held[name] for example in examples])
+                for name in examples[0].held
+            },
+            input_name=drawn.input_name,
+            vocabulary=vocabulary,
+            indices=[example.position for example in examples],
+            **companions.drawn(examples, targets, drawn.num_read),
         )
 
 
@@ -279,139 +343,29 @@ def check_probes(probes: object) -> ProbeSet:
     return probes
 
 
-def _per_class(classes: int) -> int:
-    """The number of probes per class that makes about 128 in total."""
-    return max(MIN_PER_CLASS, min(32, 128 // classes))
-
-
-class _DefaultNames(tuple[str, ...]):
-    """Default names: `dataclasses.replace` makes new ones, to match new targets."""
-
-
-def _checked_targets(
-    targets: Any, num_probes: int, class_names: tuple[str, ...] | None
-) -> Array | None:
-    if targets is None:
-        return None
-    array = np.array(targets)
-    if array.ndim == 2 and array.shape[1] > 1:
-        raise ValueError(
-            f"targets: expected class indices of shape ({num_probes},), received shape "
-            f"{array.shape}. For one-hot rows, pass np.argmax(targets, axis=-1)."
+def _remarks(drawn: Drawn, per_class: int | None, max_probes: int, seed: int) -> Iterator[str]:
+    """What the user of a draw should know, one line each."""
+    if drawn.is_cut:
+        yield (
+            f"dataset: read {drawn.num_read:,} images and stopped, as the data set does not tell "
+            "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how "
+            "much of it to read."
         )
-    if array.shape != (num_probes,):
-        raise ValueError(
-            f"targets: expected one class index per probe, shape ({num_probes},), received shape "
-            f"{array.shape}."
+    counts = {label: len(chosen) for label, chosen in drawn.examples.items()}
+    if len(counts) < len(drawn.classes):
+        yield (
+            f"{len(drawn.classes)} classes: {len(counts)} of them were drawn by seed {seed}; pass "
+            f"max_probes= for more (now {max_probes})."
         )
-    if array.dtype.kind not in "iu":
-        raise TypeError(
-            f"targets: expected integers, received dtype {array.dtype}. Class indices stored as "
-            "floats can be passed as targets.astype(int)."
+    if per_class is not None and max(counts.values()) == drawn.per_class < per_class:
+        yield (
+            f"per_class={per_class}: {drawn.per_class} of each class were drawn, as "
+            f"{len(drawn.classes)} classes would be more than max_probes={max_probes}."
         )
-    array = array.astype(np.int64)
-    highest = None if class_names is None else len(class_names) - 1
-    outside = (array < 0) | (array > (np.iinfo(np.int32).max if highest is None else highest))
-    if outside.any():
-        probe = int(np.flatnonzero(outside)[0])
-        expected = (
-            "0 or more"
-            if highest is None
-            else f"0..{highest} (there are {highest + 1} class_names)"
+    wanted = min(per_class or MIN_PER_CLASS, drawn.per_class)
+    short = [f"class {label} ({count})" for label, count in counts.items() if count < wanted]
+    if short:
+        more = f" and {len(short) - 10} more" if len(short) > 10 else ""
+        yield (
+            f"per_class={wanted}: found fewer different images for {', '.join(short[:10])}{more}."
         )
-        raise ValueError(
-            f"targets: expected class indices {expected}, received {array[probe]} for probe "
-            f"{probe}."
-        )
-    return array
-
-
-def _checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) -> Array:
-    array = np.array(mask)
-    if array.dtype != np.bool_:
-        raise TypeError(
-            f"{argument}: expected dtype bool (True inside), received {array.dtype}. For "
-            "example, pass mask > 0."
-        )
-    if array.shape not in shapes:
-        expected = " or ".join(str(shape) for shape in shapes)
-        raise ValueError(f"{argument}: expected shape {expected}, received {array.shape}.")
-    return array
-
-
-def _checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array]:
-    if not isinstance(regions, Mapping):
-        raise TypeError(
-            f"regions: expected a dict that maps names to masks, received {type(regions).__name__}."
-        )
-    checked = {}
-    for name, mask in regions.items():
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"regions: expected non-empty strings as names, received {name!r}.")
-        array = _checked_mask(f"regions[{name!r}]", mask, [shape[1:], shape])
-        if not array.any():
-            raise ValueError(f"regions[{name!r}]: expected at least one pixel to be True.")
-        array.setflags(write=False)
-        checked[name] = np.broadcast_to(array, shape)
-    return checked
-
-
-def _checked_groups(groups: Any, num_probes: int) -> Array | None:
-    if groups is None:
-        return None
-    array = np.array(groups)
-    if array.dtype.kind not in "iuU":
-        raise TypeError(f"groups: expected integers or strings, received dtype {array.dtype}.")
-    if array.shape != (num_probes,):
-        raise ValueError(
-            f"groups: expected one label per probe, shape ({num_probes},), received {array.shape}."
-        )
-    return array
-
-
-def _checked_class_names(class_names: Any) -> tuple[str, ...] | None:
-    if class_names is None:
-        return None
-    names = _strings("class_names", class_names)
-    if not names:
-        raise ValueError("class_names: expected at least one name, received none.")
-    return names
-
-
-def _checked_names(
-    names: Any, targets: Array | None, class_names: tuple[str, ...] | None, num_probes: int
-) -> tuple[str, ...]:
-    if names is None or isinstance(names, _DefaultNames):
-        labels = [""] * num_probes
-        if targets is not None:
-            labels = [f" {class_names[t] if class_names else f'class {t}'}" for t in targets]
-        return _DefaultNames(f"{index:03d}{label}" for index, label in enumerate(labels))
-    checked = _strings("names", names)
-    if len(checked) != num_probes:
-        raise ValueError(f"names: expected {num_probes} names, received {len(checked)}.")
-    duplicates = sorted({name for name in checked if checked.count(name) > 1})
-    if duplicates:
-        raise ValueError(
-            f"names: expected a different name for every probe, received {duplicates[0]!r} "
-            "more than once (TensorBoard would keep only one picture per name)."
-        )
-    return checked
-
-
-def _checked_vocabulary(vocabulary: Any, kind: str) -> tuple[str, ...] | None:
-    if vocabulary is None:
-        return None
-    if kind != "tokens":
-        raise ValueError(
-            f"vocabulary: expected None for kind={kind!r}. Only kind='tokens' has one."
-        )
-    return _strings("vocabulary", vocabulary, may_be_empty=True)  # Keras uses "" for padding
-
-
-def _strings(argument: str, values: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
-    is_sequence = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
-    if not is_sequence or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{argument}: expected a list of strings, received {values!r}.")
-    if not may_be_empty and not all(values):
-        raise ValueError(f"{argument}: expected non-empty strings, received {list(values)!r}.")
-    return tuple(str(value) for value in values)

@@ -4,170 +4,264 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from keras_saliency.data.inputs import KINDS
+from keras_saliency.data.datasets import Batch, Name
+from keras_saliency.data.inputs import map_axes
+from keras_saliency.data.labels import VOID, LabelReader, is_void, may_have_void
+from keras_saliency.data.pipelines import MOST_ELEMENTS, MOST_IMAGES
 from keras_saliency.data.reports import Array
 
-Row = dict[str | int | None, Array]
-"""The inputs of one probe, by their names; the name is `None` if there is only one input."""
+MIN_PER_CLASS = 4
+"""At least as many probes are drawn of a class, if it has them, unless fewer were asked for."""
+
+_ABOUT = 128
+_MOST_BY_DEFAULT = 32
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Example(NamedTuple):
+    """One image that was drawn.
+
+    Attributes:
+        position: Its position in the pass over the data set.
+        image: The input to explain.
+        held: The other inputs.
+        extras: The values of the keys that were asked for.
+        mask: For label images: where the pixels of the class are.
+    """
+
+    position: int
+    image: Array
+    held: dict[str | int, Array]
+    extras: dict[str, Array]
+    mask: Array | None
+
+    def copied(self) -> Example:
+        """A copy that does not keep the batch in memory."""
+        held = {name: np.array(values) for name, values in self.held.items()}
+        extras = {key: np.array(values) for key, values in self.extras.items()}
+        mask = None if self.mask is None else np.array(self.mask)
+        return Example(self.position, np.array(self.image), held, extras, mask)
+
+
+class Drawn(NamedTuple):
+    """What a draw returns.
+
+    Attributes:
+        examples: The examples that were drawn, by class.
+        classes: All classes that occur, also those that were not drawn.
+        num_read: The number of images that were read.
+        per_class: The largest number of examples of a class.
+        input_name: The name of the explained input, if the data set names it.
+        is_cut: Whether reading stopped before the end of the data set.
+    """
+
+    examples: dict[int, list[Example]]
+    classes: set[int]
+    num_read: int
+    per_class: int
+    input_name: Name
+    is_cut: bool
+
+
+class Plan(NamedTuple):
+    """How many images to draw: `per_class` of each of `num_classes` classes."""
+
+    per_class: int
+    num_classes: int
+
+
+def plan(num_classes: int, per_class: int | None, max_probes: int) -> Plan:
+    """How many images of how many classes to draw, not more than `max_probes` in total.
+
+    If there would be more, fewer of each class are drawn, down to `MIN_PER_CLASS`, and then fewer
+    classes. With more classes, `per_class` never becomes larger.
+
+    Args:
+        num_classes: The number of classes that occur.
+        per_class: The number of images per class that was asked for. `None`: about 128 in total,
+            from 4 to 32 per class.
+        max_probes: The largest number of images in total.
+
+    Example:
+        >>> plan(2, None, 512), plan(1000, None, 512)
+        (Plan(per_class=32, num_classes=2), Plan(per_class=4, num_classes=128))
+        >>> plan(20, 32, 512)
+        Plan(per_class=25, num_classes=20)
+    """
+    wanted = per_class or max(MIN_PER_CLASS, min(_MOST_BY_DEFAULT, _ABOUT // num_classes))
+    if wanted * num_classes > max_probes:
+        wanted = min(wanted, max(MIN_PER_CLASS, max_probes // num_classes), max_probes)
+    return Plan(wanted, min(num_classes, max_probes // wanted))
+
+
+class Progress:
+    """Prints a line to stderr when reading takes long: every ten seconds.
+
+    Args:
+        ending: What to add to each line.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, ending: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._ending = ending
+        self._clock = clock
+        self._last = clock()
+
+    def update(self, num_read: int) -> None:
+        """Prints the number of images that were read, unless that was done a short time ago."""
+        now = self._clock()
+        if now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = now
+            print(
+                f"saliency: reading the data set for probes: {num_read:,} images so far"
+                f"{self._ending}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class _Heaps:
+    """The examples of each class with the smallest hashes, of the classes with the smallest."""
+
+    def __init__(self, key: bytes, per_class: int | None, max_probes: int) -> None:
+        self.classes: set[int] = set()
+        self.plan = plan(1, per_class, max_probes)
+        self._key = key
+        self._per_class = per_class
+        self._max_probes = max_probes
+        self._heaps: dict[int, list[tuple[int, Example]]] = {}
+
+    def add(self, label: int, rank: int, example: Example) -> None:
+        """Adds an example, if its rank is among the largest of the class."""
+        if label not in self.classes:
+            self.adopt(label, [])
+        heap = self._heaps.get(label)
+        if heap is None or any(rank == other for other, _ in heap):
+            return
+        if len(heap) < self.plan.per_class:
+            heapq.heappush(heap, (rank, example.copied()))
+        elif rank > heap[0][0]:
+            heapq.heapreplace(heap, (rank, example.copied()))
+
+    def adopt(self, label: int, heap: list[tuple[int, Example]]) -> None:
+        """Adds a new class. More classes mean fewer examples of each, and at last fewer classes."""
+        self.classes.add(label)
+        self._heaps[label] = heap
+        self.plan = plan(len(self.classes), self._per_class, self._max_probes)
+        while len(self._heaps) > self.plan.num_classes:
+            del self._heaps[max(self._heaps, key=self._class_rank)]
+        for other in self._heaps.values():
+            while len(other) > self.plan.per_class:
+                heapq.heappop(other)
+
+    def heap(self, label: int) -> list[tuple[int, Example]]:
+        return self._heaps.get(label, [])
+
+    def examples(self) -> dict[int, list[Example]]:
+        """By class, in the order of the hashes."""
+        return {
+            label: [example for _, example in sorted(heap, key=lambda item: -item[0])]
+            for label, heap in sorted(self._heaps.items())
+        }
+
+    def _class_rank(self, label: int) -> bytes:
+        text = f"class {label}".encode()
+        return hashlib.blake2b(text, digest_size=8, key=self._key).digest()
 
 
 def draw(
-    dataset: Any,
-    per_class: Callable[[int], int],
-    seed: int,
+    batches: Iterable[Batch],
     *,
-    input_name: str | int | None = None,
-    kind: str = "image",
-) -> dict[int, list[Row]]:
+    per_class: int | None,
+    max_probes: int,
+    seed: int,
+    kind: str,
+    progress: Progress,
+    may_be_endless: bool = False,
+) -> Drawn:
     """The images of each class with the smallest keyed hash: a draw that ignores the order.
 
-    Args:
-        dataset: As in `ProbeSet.from_dataset`; it is read once.
-        per_class: Maps the number of classes to the maximum number of images per class. It must
-            not increase. Equal images count once.
-        seed: The key of the hash.
-        input_name: The input to explain, if there are several. Of rows in which it is equal, one is
-            drawn.
-        kind: The kind of input, a key of `KINDS`.
+    Equal images of a class count once; the first is drawn. Of a label image, each class that occurs
+    may draw the image. At no time are more than `max_probes` images kept (and as many of one class
+    more, until it is known whether 255 is a class of label images).
 
-    Returns:
-        Rows by class index.
+    Args:
+        batches: What a `Reader` reads.
+        per_class: The number of images per class; `None` for about 128 in total.
+        max_probes: The largest number of images in total.
+        seed: The key of the hash, of images and of classes.
+        kind: The kind of input, a key of `KINDS`.
+        progress: Is told how many images were read.
+        may_be_endless: Whether to stop at `MOST_IMAGES` or `MOST_ELEMENTS`.
 
     Raises:
-        TypeError: The data set or its elements have an unsupported type.
-        ValueError: The data set is endless, or the labels are not classes.
+        TypeError: The labels are not numbers.
+        ValueError: The labels are not classes.
     """
     key = seed.to_bytes(16, "little", signed=True)
-    kept: dict[int, list[tuple[int, Row]]] = {}
-    max_rows = 0
-    for inputs, labels in _batches(dataset, input_name, kind):
-        for position, label in enumerate(labels):
-            row = {name: values[position] for name, values in inputs.items()}
-            digest = hashlib.blake2b(row[input_name].tobytes(), digest_size=8, key=key).digest()
+    heaps, void = _Heaps(key, per_class, max_probes), _Heaps(key, per_class, max_probes)
+    num_read, input_name, is_cut = 0, None, False
+    labels = LabelReader("dataset")
+    for number, batch in enumerate(batches, 1):
+        input_name = batch.input_name
+        for index, classes in enumerate(_classes(batch, labels, kind)):
+            image = batch.images[index]
+            digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
             rank = -int.from_bytes(digest, "big")
-            if int(label) not in kept:
-                kept[int(label)] = []
-                max_rows = per_class(len(kept))
-                for heap in kept.values():
-                    while len(heap) > max_rows:
-                        heapq.heappop(heap)
-            heap = kept[int(label)]
-            if any(rank == other for other, _ in heap):
-                continue
-            if len(heap) < max_rows:
-                heapq.heappush(heap, (rank, _copied(row)))
-            elif rank > heap[0][0]:
-                heapq.heapreplace(heap, (rank, _copied(row)))
-    return {
-        label: [row for _, row in sorted(heap, key=lambda item: -item[0])]
-        for label, heap in kept.items()
-    }
-
-
-def _copied(row: Row) -> Row:
-    return {name: np.array(values) for name, values in row.items()}
-
-
-def _batches(
-    dataset: Any, input_name: str | int | None, kind: str
-) -> Iterator[tuple[dict[str | int | None, Array], Array]]:
-    """Yields inputs by name, and labels, from any data set that Keras can train on."""
-    if isinstance(dataset, tuple):
-        elements: Any = iter([dataset])
-    elif hasattr(dataset, "element_spec"):
-        if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-            raise ValueError(
-                "dataset: expected a finite data set, received an endless one. Use .take(n)."
-            )
-        elements = dataset.as_numpy_iterator()
-    elif hasattr(dataset, "__getitem__") and hasattr(dataset, "num_batches"):
-        if dataset.num_batches is None:
-            raise ValueError(
-                "dataset: expected a PyDataset with a length, received an endless one."
-            )
-        elements = (dataset[index] for index in range(dataset.num_batches))
-    else:
-        raise TypeError(
-            "dataset: expected a tf.data.Dataset, a tuple (images, labels) or a "
-            f"keras.utils.PyDataset, received {type(dataset).__name__}."
-        )
-    for element in elements:
-        if not isinstance(element, tuple) or len(element) not in (2, 3):
-            raise TypeError(
-                "dataset: expected elements (images, labels) or (images, labels, weights), "
-                f"received {type(element).__name__}."
-            )
-        if isinstance(element[1], Mapping | tuple | list) and not _is_array(element[1]):
-            raise TypeError(
-                "dataset: expected one array of labels, received several. Select one first, for "
-                "example with dataset.map."
-            )
-        inputs, labels = _named(element[0], input_name), np.asarray(element[1])
-        images, axes = inputs[input_name], KINDS[kind]
-        is_single = labels.shape in ((), (1,)) or (labels.ndim == 1 and _is_one_hot(labels))
-        if images.ndim == len(axes) and is_single and hasattr(dataset, "element_spec"):
-            inputs = {name: values[np.newaxis] for name, values in inputs.items()}
-            images, labels = inputs[input_name], labels[np.newaxis]
-        if images.ndim != len(axes) + 1:
-            hint = ""
-            others = [name for name, known in KINDS.items() if len(known) + 1 == images.ndim]
-            expected = f"{kind.removesuffix('s')}s (batch, {', '.join(axes)})"
-            if kind == "image":
-                hint = " Gray images need a channel axis: images[..., np.newaxis]."
-            hint += f" Other kinds: {', '.join(others)}." if others else ""
-            raise ValueError(f"dataset: expected {expected}, received shape {images.shape}.{hint}")
-        yield inputs, _classes(labels, len(images))
-
-
-def _is_array(values: Any) -> bool:
-    """Whether a list holds the rows of one array, not several arrays."""
-    return isinstance(values, list) and np.ndim(values[0]) <= 1
-
-
-def _named(inputs: Any, name: str | int | None) -> dict[str | int | None, Array]:
-    """A model's inputs by name, or by position in a list; by `None` if there is only one."""
-    several: dict[Any, Any] = {None: inputs}
-    if isinstance(inputs, Mapping):
-        several = dict(inputs)
-    elif isinstance(inputs, tuple) or (isinstance(inputs, list) and not _is_array(inputs)):
-        several = dict(enumerate(inputs))
-    if name not in several:
-        received, hint = ", ".join(map(repr, several)), ""
-        if None in several:
-            received = "a single input"
-        elif not isinstance(inputs, Mapping):
-            received = f"a {type(inputs).__name__} of {len(several)} inputs"
-            if isinstance(inputs, list):
-                hint = " If these are the images, pass np.stack(images)."
-        raise (TypeError if name is None else ValueError)(
-            "dataset: expected one array of images, or input_name= to select one of several "
-            f"inputs; received input_name={name!r} and {received}.{hint}"
-        )
-    return {key: np.asarray(values) for key, values in several.items()}
-
-
-def _is_one_hot(labels: Array) -> bool:
-    is_binary = labels.dtype.kind in "iufb" and bool(np.isin(labels, (0, 1)).all())
-    return is_binary and bool((labels.sum(axis=-1) == 1).all())
-
-
-def _classes(labels: Array, batch: int) -> Array:
-    """Class indices `(batch,)` from indices, whole-numbered floats, a column or one-hot rows."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        if not _is_one_hot(labels):
-            raise ValueError("dataset: expected class indices or one-hot rows as labels.")
-        labels = labels.argmax(axis=1)
-    labels = labels[:, 0] if labels.shape == (batch, 1) else labels
-    is_whole = labels.dtype.kind in "iufb" and bool((np.abs(labels) < 2**31).all())
-    is_whole = is_whole and np.array_equal(labels, labels.astype(np.int64))
-    if labels.shape != (batch,) or not is_whole:
+            for label, mask in classes:
+                example = Example(
+                    num_read,
+                    image,
+                    {name: values[index] for name, values in batch.held.items()},
+                    {name: values[index] for name, values in batch.extras.items()},
+                    mask,
+                )
+                is_doubtful = label == VOID and mask is not None and may_have_void(batch.labels)
+                (void if is_doubtful else heaps).add(label, rank, example)
+            num_read += 1
+            progress.update(num_read)
+        if may_be_endless and (num_read >= MOST_IMAGES or number >= MOST_ELEMENTS):
+            is_cut = True
+            break
+    if void.classes and not is_void(heaps.classes):
+        heaps.adopt(VOID, void.heap(VOID))
+    elif void.classes and heaps.classes <= {0}:
         raise ValueError(
-            f"dataset: expected class indices of shape ({batch},) as labels, received shape "
-            f"{labels.shape}, dtype {labels.dtype}."
+            "dataset: expected label images of class indices, received the values 0 and 255 only. "
+            "255 marks pixels without a class. If it is the class 1, map it to 1: "
+            "dataset.map(lambda x, y: (x, y // 255))."
         )
-    return labels.astype(np.int64)
+    return Drawn(
+        heaps.examples(), heaps.classes, num_read, heaps.plan.per_class, input_name, is_cut
+    )
+
+
+def _classes(
+    batch: Batch, reader: LabelReader, kind: str
+) -> Iterator[list[tuple[int, Array | None]]]:
+    """For each image, its classes; for label images with a mask each."""
+    shape = batch.images.shape[: 1 + len(map_axes(kind))]
+    if not _has_label_images(batch, shape):
+        for label in reader.classes(batch.labels, len(batch.images)):
+            yield [(int(label), None)]
+        return
+    if np.array_equal(batch.labels, batch.images):
+        raise ValueError(
+            "dataset: expected class indices as labels, received the images themselves (an "
+            "autoencoder). There are no classes to draw: pass ProbeSet(images), and "
+            "score='output' or a function to the callback."
+        )
+    for label_image in reader.label_images(batch.labels, shape):
+        yield [(int(label), label_image == label) for label in np.unique(label_image)]
+
+
+def _has_label_images(batch: Batch, shape: tuple[int, ...]) -> bool:
+    """Whether the labels have the places of an image as axes: two at least."""
+    return len(shape) > 2 and batch.labels.ndim >= len(shape)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -45,7 +46,6 @@ def test_masks_have_the_shape_of_a_map(kind):
 @pytest.mark.parametrize(
     ("kind", "given", "says"),
     [
-        ("image", "series", r"rank 4.*\(3, 4, 2\).*pass kind='series'\."),
         ("image", "volume", r"rank 4.*pass kind='volume'\."),
         ("image", "features", r"rank 4.*pass kind='features' or 'tokens'\."),
         ("series", "image", r"rank 3, \(num_probes, steps, channels\).*pass kind='image'\."),
@@ -133,11 +133,93 @@ def test_other_kinds_are_drawn_from_data_sets(kind, batched):
 
 def test_data_sets_of_another_kind():
     given = values("series"), np.array([0, 1, 0])
-    with pytest.raises(ValueError, match=r"dataset: expected images .*Other kinds: series\."):
-        ProbeSet.from_dataset(given)
+    with pytest.raises(ValueError, match=r"dataset: expected images .*pass kind='series'\."):
+        ProbeSet.from_dataset(given, data_format="channels_last")
     with pytest.raises(ValueError, match=r"dataset: expected features .*\(3, 4, 2\)"):
         ProbeSet.from_dataset(given, kind="features")
     with pytest.raises(ValueError, match="input_name='age' and a single input"):
         ProbeSet.from_dataset(given, kind="series", input_name="age")
     with pytest.raises(TypeError, match=r"input_name=None and a tuple of 2 inputs\.$"):
         ProbeSet.from_dataset((given, given[1]), kind="series")
+
+
+# ---------------------------------------------------------------- what fit takes, too
+
+
+def test_gray_images_are_stored_with_a_channel_axis():
+    gray = np.arange(24.0).reshape(2, 3, 4)
+    masks = gray > 3
+    for images in (gray, gray.tolist(), [*gray]):
+        given = ProbeSet(images, [0, 1], masks=masks, regions={"all": masks[1]})
+        np.testing.assert_array_equal(given.images, gray[..., None])
+        assert given.data_format == "no_channels"
+        assert given.map_shape == (2, 3, 4)
+    assert ProbeSet(gray[..., None]).data_format == "channels_last"
+    asked = ProbeSet(gray[..., None], data_format="no_channels")
+    assert asked.data_format == "no_channels"
+    for other in (
+        dataclasses.replace(given, targets=[1, 1]),
+        dataclasses.replace(given, images=gray + 1),
+        pickle.loads(pickle.dumps(given)),
+    ):
+        assert other.data_format == "no_channels"
+        assert other.images.shape == (2, 3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "says"),
+    [
+        (
+            (2, 3, 4, 3),
+            {"data_format": "no_channels"},
+            r"gray images.*\(2, 3, 4, 3\).*channels_last",
+        ),
+        (
+            (2, 3, 4),
+            {"data_format": "channels_last"},
+            r"rank 4.*'no_channels', not 'channels_last'",
+        ),
+        ((2, 3, 4), {"data_format": "channels_first"}, "'no_channels', not 'channels_first'"),
+        ((2, 3, 4), {"data_format": "no_channels", "kind": "series"}, "for kind='series'"),
+        ((0, 3, 4), {}, r"at least one probe, received shape \(0, 3, 4, 1\)"),
+    ],
+)
+def test_gray_images_refused(shape, settings, says):
+    with pytest.raises(ValueError, match=says):
+        ProbeSet(np.zeros(shape), **settings)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16"])
+def test_images_of_any_dtype(dtype):
+    images = (np.arange(24).reshape(2, 3, 4, 1) % 3).astype(dtype)
+    given = ProbeSet(images)
+    assert given.images.dtype == dtype
+    np.testing.assert_array_equal(given.images, images)
+
+
+@pytest.mark.parametrize("kind", ["features", "tokens"])
+def test_one_value_per_probe_is_a_column(kind):
+    given = ProbeSet([3, 1, 2], [[0], [1], [0]], kind=kind, held={1: [7, 8, 9]}, input_name=0)
+    assert given.images.tolist() == [[3], [1], [2]]
+    assert given.targets.tolist() == [0, 1, 0]
+    assert given.held[1].tolist() == [7, 8, 9]
+    with pytest.raises(ValueError, match=r"at least one probe, received shape \(0, 1\)"):
+        ProbeSet(np.zeros(0, int), kind=kind)
+
+
+def test_a_list_of_columns_is_not_stacked():
+    columns = [np.arange(4), np.arange(4)]
+    for kind in ("features", "tokens"):
+        with pytest.raises(ValueError, match=r"a list of 2 one-dim.*held={1: second}.*np\.stack"):
+            ProbeSet(columns, kind=kind)
+    assert ProbeSet([[0, 1, 2, 3], [4, 5, 6, 7]], kind="tokens").images.shape == (2, 4)
+
+
+def test_a_long_list_of_images_of_several_sizes_gets_a_short_message():
+    images = [np.zeros((4, 4, 3))] * 5000 + [np.zeros((5, 4, 3))] * 5000
+    with pytest.raises(ValueError, match=r"\(4, 4, 3\) and \(5, 4, 3\)\. Resize") as refused:
+        ProbeSet(images)
+    assert len(str(refused.value)) < 200
+    objects = np.empty(2, object)
+    objects[:] = [np.ones((4, 4, 3)), np.zeros((4, 4, 3))]
+    assert ProbeSet(objects).images.mean((1, 2, 3)).tolist() == [1, 0]

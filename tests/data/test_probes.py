@@ -173,8 +173,7 @@ def test_fingerprint_changes_with_images_and_targets():
 @pytest.mark.parametrize(
     ("images", "error", "says"),
     [
-        (IMAGES[0], ValueError, r"images: .*rank 4.*\(3, 2, 1\).*images\[np.newaxis\]"),
-        (IMAGES[..., 0], ValueError, r"images: .*rank 4.*\(4, 3, 2\)"),
+        (IMAGES[0, 0], ValueError, r"images: .*rank 4.*\(2, 1\).*images\[np.newaxis\]"),
         (IMAGES[None], ValueError, r"images: .*rank 4.*\(1, 4, 3, 2, 1\)"),
         (7.0, ValueError, r"images: .*rank 4.*\(\)"),
         (IMAGES[:0], ValueError, r"images: .*at least one probe.*\(0, 3, 2, 1\)"),
@@ -182,10 +181,11 @@ def test_fingerprint_changes_with_images_and_targets():
         (WITH_NAN, ValueError, r"images: .*nan or infinity in probe 2 \(1 of 4 probes\)"),
         (WITH_INF, ValueError, r"images: .*nan or infinity in probe 1 \(2 of 4 probes\)"),
         (IMAGES.astype(object), TypeError, "images: .*numbers.*object"),
-        (IMAGES.astype(str), TypeError, "images: .*numbers.*<U"),
+        (IMAGES.astype(str), TypeError, "images: .*numbers, received text.*kind='tokens'"),
         (IMAGES.astype(complex), TypeError, "images: .*numbers.*complex128"),
-        (IMAGES > 0, TypeError, "images: .*numbers.*bool"),
-        ([IMAGES[0], IMAGES[1, :2]], ValueError, "images: .*one shape"),
+        ([IMAGES[0], IMAGES[1, :2]], ValueError, r"one shape, .*\(3, 2, 1\) and \(2, 2, 1\)\. Res"),
+        (tf.data.Dataset.range(2), TypeError, r"a data set.*ProbeSet\.from_dataset\(dataset\)"),
+        ([[[[0]], [[1], [2]]]], ValueError, "images: .*one shape, received unequal lists"),
     ],
 )
 def test_images_refused(images, error, says):
@@ -198,11 +198,10 @@ def test_images_refused(images, error, says):
     [
         ([0, 1, 0], ValueError, r"targets: .*\(4,\).*\(3,\)"),
         (0, ValueError, r"targets: .*\(4,\).*\(\)"),
-        (np.eye(4, 3), ValueError, r"targets: .*\(4, 3\).*np.argmax\(targets, axis=-1\)"),
-        ([[0], [1], [0], [1]], ValueError, r"targets: .*\(4,\).*\(4, 1\)"),
-        ([0.0, 1.0, 0.0, 1.0], TypeError, r"targets: .*integers.*float64.*astype\(int\)"),
-        ([True, False, True, False], TypeError, "targets: .*integers.*bool"),
-        (["a", "b", "a", "b"], TypeError, "targets: .*integers.*<U1"),
+        (np.ones((4, 3)), ValueError, "targets: .*several ones or none"),
+        (np.eye(3), ValueError, r"targets: .*\(4,\), received shape \(3, 3\)"),
+        ([0.0, 1.5, 0.0, 1.0], ValueError, r"targets: .*received 1\.5.*score='output'"),
+        (["a", "b", "a", "b"], TypeError, "targets: .*integers.*<U1.*np.unique"),
         ([0, 1, -1, 0], ValueError, "targets: .*0 or more, received -1 for probe 2"),
         ([0, 2**31, 0, 0], ValueError, "targets: .*received 2147483648 for probe 1"),
     ],
@@ -217,8 +216,6 @@ def test_targets_beyond_class_names_refused():
         ValueError, match=r"targets: .*0\.\.1 .*2 class_names.*received 2 .*probe 3"
     ):
         ProbeSet(IMAGES, [0, 1, 0, 2], class_names=["x", "y"])
-    with pytest.raises(ValueError, match=r"targets: .*0\.\.1 .*received -1 for probe 0"):
-        ProbeSet(IMAGES, [-1, 1, 0, 0], class_names=["x", "y"])
     assert ProbeSet(IMAGES, [0, 1, 0, 1], class_names=["x", "y"]).targets.max() == 1
 
 
@@ -260,7 +257,7 @@ def test_regions_refused(regions, error, says):
     ("groups", "error", "says"),
     [
         ([1, 2, 3], ValueError, r"groups: .*\(4,\).*\(3,\)"),
-        ([[1], [2], [3], [4]], ValueError, r"groups: .*\(4,\).*\(4, 1\)"),
+        ([[1, 1], [2, 1], [3, 1], [4, 1]], ValueError, r"groups: .*\(4,\).*\(4, 2\)"),
         ([1.0, 2.0, 3.0, 4.0], TypeError, "groups: .*integers or strings.*float64"),
         ([None, 1, 2, 3], TypeError, "groups: .*integers or strings.*object"),
     ],
@@ -474,16 +471,6 @@ def test_drawing_leaves_the_global_generators_alone():
     assert np.random.random() == expected
 
 
-def test_endless_data_sets_are_refused():
-    class Endless(Batches):
-        num_batches = None
-
-    with pytest.raises(ValueError, match=r"dataset: .*finite.*endless.*take\(n\)"):
-        ProbeSet.from_dataset(stream(numbered(COUNT), LABELS).batch(8).repeat())
-    with pytest.raises(ValueError, match="dataset: .*length.*endless"):
-        ProbeSet.from_dataset(Endless(numbered(COUNT), LABELS))
-
-
 def test_empty_data_sets_are_refused():
     says = "dataset: .*at least one batch.*empty"
     with pytest.raises(ValueError, match=says):
@@ -502,22 +489,19 @@ X = numbered(COUNT)
     [
         (X, TypeError, "dataset: .*received ndarray"),
         ([X, LABELS], TypeError, "dataset: .*received list"),
-        (iter([(X, LABELS)]), TypeError, "dataset: .*received list_iterator"),
         ((X,), TypeError, "dataset: .*elements"),
         ((X, LABELS, WEIGHTS, WEIGHTS), TypeError, "dataset: .*elements"),
         (stream(X).map(lambda x: x).batch(8), TypeError, "dataset: .*elements"),
         (stream({"x": X}).batch(8), TypeError, "dataset: .*elements"),
-        (stream({"x": X}, LABELS).batch(8), TypeError, "dataset: .*input_name=None and 'x'"),
+        (stream({"x": X, "z": X}, LABELS).batch(8), TypeError, "input_name=None and 'x', 'z'"),
         (stream(X, {"y": LABELS}), TypeError, "dataset: .*labels, received several"),
-        (stream(X[..., 0], LABELS).batch(8), ValueError, r"dataset: .*images .*\(8, 3, 2\)"),
-        (stream(X[..., 0], ONE_HOT).batch(8), ValueError, r"dataset: .*images .*\(8, 3, 2\)"),
-        ((X[..., 0], LABELS), ValueError, r"dataset: .*images .*\(60, 3, 2\)"),
-        ((X[0], 0), ValueError, r"dataset: .*images .*\(3, 2, 1\)"),
+        ((X[0, 0], 0), ValueError, r"dataset: .*images .*\(2, 1\)"),
+        ((X[0], 0), ValueError, r"dataset: .*each of 3 images, .*received shape \(\)"),
         ((X, LABELS[:50]), ValueError, r"dataset: .*\(60,\).*\(50,\)"),
         ((X, LABELS + 0.5), ValueError, "dataset: .*class indices.*float64"),
         ((X, np.ones((COUNT, 3))), ValueError, "dataset: .*one-hot"),
-        ((X, np.full((COUNT, 4), 0.25)), ValueError, "dataset: .*one-hot"),
-        ((X, np.full((COUNT, 2), [2, -1])), ValueError, "dataset: .*one-hot"),
+        ((X, np.full((COUNT, 4), 0.25)), ValueError, "dataset: .*one-hot.*mixed labels"),
+        ((X, np.full((COUNT, 2), [2, -1])), ValueError, r"dataset: .*one class index.*\(60, 2\)"),
         ((X, np.where(LABELS, np.nan, 0)), ValueError, "dataset: .*labels"),
         ((X, np.array(list("abc"))[LABELS]), (TypeError, ValueError), "dataset: .*labels"),
         ((X, LABELS - 1), ValueError, "received -1"),

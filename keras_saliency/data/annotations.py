@@ -1,0 +1,188 @@
+"""Checks of what is known of probes beside their inputs: targets, masks, regions, groups, names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_saliency.data.labels import LabelReader
+from keras_saliency.data.reports import Array
+
+
+class DefaultNames(tuple[str, ...]):
+    """Default names: `dataclasses.replace` makes new ones, to match new targets."""
+
+
+def checked_targets(
+    targets: Any, num_probes: int, class_names: tuple[str, ...] | None
+) -> Array | None:
+    """Class indices `(num_probes,)`, int64; see `LabelReader` for what is accepted.
+
+    Raises:
+        TypeError: The targets are not numbers.
+        ValueError: The targets are not one class per probe, or there is no name for a class.
+    """
+    if targets is None:
+        return None
+    classes = LabelReader("targets", "probes").classes(targets, num_probes)
+    highest = None if class_names is None else len(class_names) - 1
+    if highest is not None and classes.max() > highest:
+        probe = int(np.flatnonzero(classes > highest)[0])
+        raise ValueError(
+            f"targets: expected class indices 0..{highest} (there are {highest + 1} class_names), "
+            f"received {classes[probe]} for probe {probe}."
+        )
+    return classes
+
+
+def checked_indices(indices: Any, num_probes: int) -> Array | None:
+    """Positions `(num_probes,)` in a data set, int64.
+
+    Raises:
+        TypeError: The positions are not integers.
+        ValueError: There is not one position per probe, or one is negative.
+    """
+    if indices is None:
+        return None
+    array = np.array(indices)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"indices: expected integers, received dtype {array.dtype}.")
+    if array.shape != (num_probes,):
+        raise ValueError(
+            f"indices: expected one position per probe, shape ({num_probes},), received shape "
+            f"{array.shape}. Pass indices=None for other images."
+        )
+    if (array < 0).any():
+        raise ValueError(f"indices: expected positions 0 or more, received {array.min()}.")
+    return array.astype(np.int64)
+
+
+def checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) -> Array:
+    """A copy of a bool array that has one of the shapes.
+
+    Raises:
+        TypeError: The array is not bool.
+        ValueError: It has another shape.
+    """
+    array = np.array(mask)
+    if array.dtype != np.bool_:
+        raise TypeError(
+            f"{argument}: expected dtype bool (True inside), received {array.dtype}. For "
+            "example, pass mask > 0."
+        )
+    if array.shape not in shapes:
+        expected = " or ".join(str(shape) for shape in shapes)
+        raise ValueError(f"{argument}: expected shape {expected}, received {array.shape}.")
+    return array
+
+
+def checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array]:
+    """One read-only mask per probe, of that shape, for each region.
+
+    Raises:
+        TypeError: `regions` is not a dict from names to bool arrays.
+        ValueError: A region has another shape, or no pixel.
+    """
+    if not isinstance(regions, Mapping):
+        raise TypeError(
+            f"regions: expected a dict that maps names to masks, received {type(regions).__name__}."
+        )
+    checked = {}
+    for name, mask in regions.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"regions: expected non-empty strings as names, received {name!r}.")
+        array = checked_mask(f"regions[{name!r}]", mask, [shape[1:], shape])
+        if not array.any():
+            raise ValueError(f"regions[{name!r}]: expected at least one pixel to be True.")
+        array.setflags(write=False)
+        checked[name] = np.broadcast_to(array, shape)
+    return checked
+
+
+def checked_groups(groups: Any, num_probes: int) -> Array | None:
+    """Group labels `(num_probes,)`, integers or strings; a column `(num_probes, 1)` is one, too.
+
+    Raises:
+        TypeError: The labels are neither integers nor strings.
+        ValueError: There is not one label per probe.
+    """
+    if groups is None:
+        return None
+    array = np.array(groups)
+    if array.dtype.kind not in "iuU":
+        raise TypeError(f"groups: expected integers or strings, received dtype {array.dtype}.")
+    if array.shape == (num_probes, 1):
+        array = array[:, 0]
+    if array.shape != (num_probes,):
+        raise ValueError(
+            f"groups: expected one label per probe, shape ({num_probes},), received {array.shape}."
+        )
+    return array
+
+
+def checked_class_names(class_names: Any) -> tuple[str, ...] | None:
+    """The names of the classes.
+
+    Raises:
+        TypeError: `class_names` is not a list of strings.
+        ValueError: There are no names, or one is empty.
+    """
+    if class_names is None:
+        return None
+    names = _strings("class_names", class_names)
+    if not names:
+        raise ValueError("class_names: expected at least one name, received none.")
+    return names
+
+
+def checked_names(
+    names: Any, targets: Array | None, class_names: tuple[str, ...] | None, num_probes: int
+) -> tuple[str, ...]:
+    """A unique name for each probe; by default its index and its class.
+
+    Raises:
+        TypeError: `names` is not a list of strings.
+        ValueError: There is not one name per probe, or a name is empty or occurs twice.
+    """
+    if names is None or isinstance(names, DefaultNames):
+        labels = [""] * num_probes
+        if targets is not None:
+            labels = [f" {class_names[t] if class_names else f'class {t}'}" for t in targets]
+        return DefaultNames(f"{index:03d}{label}" for index, label in enumerate(labels))
+    checked = _strings("names", names)
+    if len(checked) != num_probes:
+        raise ValueError(f"names: expected {num_probes} names, received {len(checked)}.")
+    duplicates = sorted({name for name in checked if checked.count(name) > 1})
+    if duplicates:
+        raise ValueError(
+            f"names: expected a different name for every probe, received {duplicates[0]!r} "
+            "more than once (TensorBoard would keep only one picture per name)."
+        )
+    return checked
+
+
+def checked_vocabulary(vocabulary: Any, kind: str) -> tuple[str, ...] | None:
+    """The text of each token.
+
+    Raises:
+        TypeError: `vocabulary` is not a list of strings.
+        ValueError: The inputs are not tokens.
+    """
+    if vocabulary is None:
+        return None
+    if kind != "tokens":
+        raise ValueError(
+            f"vocabulary: expected None for kind={kind!r}. Only kind='tokens' has one."
+        )
+    return _strings("vocabulary", vocabulary, may_be_empty=True)  # Keras uses "" for padding
+
+
+def _strings(argument: str, values: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
+    is_sequence = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    if not is_sequence or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{argument}: expected a list of strings, received {values!r}.")
+    if not may_be_empty and not all(values):
+        raise ValueError(f"{argument}: expected non-empty strings, received {list(values)!r}.")
+    return tuple(str(value) for value in values)

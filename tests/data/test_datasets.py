@@ -1,0 +1,302 @@
+"""Elements of data sets as people have them: gray images, dicts, several inputs, ragged batches."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import scipy.sparse
+import tensorflow as tf
+
+from keras_saliency import ProbeSet
+
+Dataset = tf.data.Dataset
+COUNT = 24
+LABELS = np.arange(COUNT) % 3
+GRAY = np.random.default_rng(0).random((COUNT, 8, 6)).astype(np.float32)
+IMAGES = GRAY[..., None]
+COLOR = np.repeat(IMAGES, 3, axis=-1)
+ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
+
+
+def stream(*parts):
+    return Dataset.from_tensor_slices(parts)
+
+
+def drawn(dataset, **settings):
+    return ProbeSet.from_dataset(dataset, per_class=2, **settings)
+
+
+EXPECTED = drawn((IMAGES, LABELS))
+
+
+def unknown_shapes(images, labels):
+    """Unbatched images whose shape is only known when they are read."""
+    signature = (tf.TensorSpec([None] * (images.ndim - 1)), tf.TensorSpec((), tf.int64))
+    return Dataset.from_generator(
+        lambda: zip(images, labels, strict=True), output_signature=signature
+    )
+
+
+# ---------------------------------------------------------------- with and without a batch axis
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (GRAY, LABELS),
+        (GRAY, ONE_HOT),
+        stream(GRAY, LABELS),
+        stream(GRAY, LABELS[:, None]),
+        stream(GRAY, ONE_HOT),
+        stream(GRAY, LABELS).batch(5),
+        stream(GRAY, LABELS[:, None]).batch(5),
+        stream(GRAY, LABELS).batch(8, drop_remainder=True),  # as many as rows of an image
+        stream(GRAY, LABELS).batch(3, drop_remainder=True),
+        stream(GRAY, ONE_HOT).batch(3, drop_remainder=True),
+        stream(GRAY, ONE_HOT).batch(5),
+        stream(GRAY, LABELS).batch(1),
+        unknown_shapes(GRAY, LABELS),
+        unknown_shapes(GRAY, LABELS).batch(5),
+    ],
+)
+def test_gray_images_without_a_channel_axis(data):
+    probes = drawn(data)
+    assert probes.data_format == "no_channels"
+    np.testing.assert_array_equal(probes.images, EXPECTED.images)
+    np.testing.assert_array_equal(probes.targets, EXPECTED.targets)
+    np.testing.assert_array_equal(probes.indices, EXPECTED.indices)
+
+
+@pytest.mark.parametrize("images", [IMAGES, COLOR])
+@pytest.mark.parametrize("classes", [3, 8])
+def test_images_with_channels_are_not_batches_of_gray_ones(images, classes):
+    """Images have eight rows, as many as there may be classes."""
+    one_hot = np.eye(classes)[LABELS]
+    expected = drawn((images, LABELS))
+    for data in (
+        stream(images, LABELS),
+        stream(images, one_hot),
+        stream(images, 0.9 * one_hot + 0.1 / classes),
+        stream(images, one_hot).batch(8),
+        stream(images, one_hot).batch(8, drop_remainder=True),
+        unknown_shapes(images, LABELS),
+    ):
+        probes = drawn(data)
+        assert probes.data_format == "channels_last"
+        assert probes.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("width", [4, 6])
+def test_batches_whose_labels_look_like_one_row(width):
+    """The classes of each batch sum to 1, like a one-hot row, and are as many as rows."""
+    images, labels = GRAY[..., :width], (np.arange(COUNT) % 8 == 1).astype(int)
+    expected = drawn((images, labels)).fingerprint
+    assert drawn(stream(images, labels).batch(8)).fingerprint == expected
+    if width > 4:  # as many columns cannot be channels
+        static = stream(images, labels).batch(8, drop_remainder=True)
+        assert drawn(static).fingerprint == expected
+    values = np.arange(COUNT)
+    batches = stream(values, labels).batch(8)
+    features = drawn((values, labels), kind="features")
+    assert drawn(batches, kind="features").fingerprint == features.fingerprint
+
+
+def test_the_format_decides_what_the_axes_are():
+    many = np.repeat(IMAGES, 8, axis=-1)
+    for data in (stream(many, np.eye(8)[LABELS]), stream(many, LABELS).batch(8)):
+        assert drawn(data, data_format="channels_last").images.shape == (6, 8, 6, 8)
+    moved = np.moveaxis(COLOR, -1, 1)
+    for data in ((moved, LABELS), stream(moved, LABELS), stream(moved, LABELS).batch(5)):
+        probes = drawn(data, data_format="channels_first")
+        assert probes.data_format == "channels_first"
+        assert probes.fingerprint == drawn((COLOR, LABELS)).fingerprint
+    assert drawn((GRAY, LABELS), data_format="no_channels").data_format == "no_channels"
+    with pytest.raises(
+        ValueError, match=r"gray images \(batch, height, width\), .*\(24, 8, 6, 1\)"
+    ):
+        drawn((IMAGES, LABELS), data_format="no_channels")
+    with pytest.raises(ValueError, match=r"\(batch, channels, height, width\).*\(24, 8, 6\)"):
+        drawn((GRAY, LABELS), data_format="channels_first")
+    with pytest.raises(ValueError, match="data_format: expected one of .*'no_channels'"):
+        drawn((GRAY, LABELS), data_format="gray")
+
+
+@pytest.mark.parametrize("kind", ["features", "tokens"])
+def test_one_value_per_example_is_a_column(kind):
+    values = np.arange(COUNT) * (1 if kind == "tokens" else 0.5)
+    values = values.astype(int) if kind == "tokens" else values
+    expected = drawn((values[:, None], LABELS), kind=kind)
+    assert expected.images.shape == (6, 1)
+    for data in (
+        (values, LABELS),
+        stream(values, LABELS),
+        stream(values, LABELS).batch(5),
+        stream(values, ONE_HOT).batch(5),
+        stream(values[:, None], ONE_HOT),
+    ):
+        assert drawn(data, kind=kind).fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "float16"])
+def test_any_dtype_is_kept(dtype):
+    images = (IMAGES * 200).astype(dtype)
+    with pytest.warns(UserWarning, match="fewer") if dtype == "bool" else nullcontext():
+        assert drawn((images, LABELS)).images.dtype == dtype
+
+
+# ---------------------------------------------------------------- dicts
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [("image", "label"), ("images", "labels"), ("x", "y"), ("inputs", "targets"), ("x", "target")],
+)
+def test_elements_that_are_dicts(image, label):
+    values = {image: IMAGES, label: LABELS, "id": np.arange(COUNT)}
+    for data in (values, Dataset.from_tensor_slices(values), iter([values])):
+        probes = drawn(data)
+        assert probes.fingerprint == EXPECTED.fingerprint
+        assert probes.input_name is None
+        assert dict(probes.held) == {}
+
+
+def test_dicts_with_other_keys():
+    data = Dataset.from_tensor_slices({"image": IMAGES, "x": IMAGES + 1, "label": LABELS})
+    with pytest.raises(ValueError, match=r"received several: 'image', 'x'\. Choose .*dataset\.map"):
+        drawn(data)
+    assert drawn(data, input_name="image").fingerprint == EXPECTED.fingerprint
+    with pytest.raises(TypeError, match=r"'image', .* for the inputs; received the keys 'scan'"):
+        drawn({"scan": IMAGES, "label": LABELS})
+    assert drawn({"scan": IMAGES, "label": LABELS}, input_name="scan").input_name is None
+    with pytest.raises(TypeError, match="for the labels; received the keys 'kind'"):
+        drawn({"image": IMAGES, "kind": LABELS})
+    with pytest.raises(ValueError, match="received several: 'label', 'y'"):
+        drawn({"image": IMAGES, "label": LABELS, "y": LABELS})
+
+
+def test_a_dict_of_inputs_in_a_dict():
+    inputs = {"picture": IMAGES, "age": np.arange(COUNT)}
+    probes = drawn({"inputs": inputs, "label": LABELS}, input_name="picture")
+    assert probes.input_name == "picture"
+    np.testing.assert_array_equal(probes.held["age"], probes.indices)
+
+
+def test_lists_are_tuples_as_for_keras():
+    assert drawn(iter([[IMAGES, LABELS]])).fingerprint == EXPECTED.fingerprint
+
+
+# ---------------------------------------------------------------- several inputs
+
+
+def test_a_list_of_arrays_is_several_inputs():
+    users, items = np.arange(COUNT) // 3, np.arange(COUNT) // 3 + 100
+    probes = drawn(([users, items], LABELS), kind="tokens", input_name=0)
+    assert probes.images.shape == (6, 1)
+    np.testing.assert_array_equal(probes.images[:, 0], probes.indices // 3)
+    np.testing.assert_array_equal(probes.held[1], probes.indices // 3 + 100)  # stays (n,)
+    with pytest.raises(TypeError, match="input_name=None and a list of 2 inputs"):
+        drawn(([users, items], LABELS), kind="tokens")
+    with pytest.raises(TypeError, match="one array of labels, received several"):
+        drawn((users, [LABELS, LABELS]), kind="tokens")
+
+
+def test_a_single_input_in_a_dict_needs_no_name():
+    for data in (stream({"scan": IMAGES}, LABELS).batch(5), ((IMAGES,), LABELS)):
+        probes = drawn(data)
+        assert probes.fingerprint == EXPECTED.fingerprint
+        assert probes.input_name is None
+    assert drawn(stream({"scan": IMAGES}, LABELS), input_name="scan").input_name == "scan"
+
+
+def test_held_inputs_of_several_lengths():
+    data = Dataset.from_generator(
+        lambda: ((IMAGES[i], np.zeros(i % 2 + 1), LABELS[i]) for i in range(COUNT)),
+        output_signature=(tf.TensorSpec((8, 6, 1)), tf.TensorSpec((None,)), tf.TensorSpec(())),
+    ).map(lambda image, more, label: ({"a": image, "b": more}, label))
+    with pytest.raises(ValueError, match=r"dataset, input 'b': .*\(1,\) and \(2,\)"):
+        drawn(data, input_name="a")
+    with pytest.raises(ValueError, match=r"one row of 'b' for each of 24 images, .*\(5, 1\)"):
+        drawn(({"a": IMAGES, "b": np.zeros((5, 1))}, LABELS), input_name="a")
+
+
+# ---------------------------------------------------------------- several sizes
+
+
+def sizes():
+    return Dataset.from_generator(
+        lambda: ((IMAGES[i, : 4 + i % 3], LABELS[i]) for i in range(COUNT)),
+        output_signature=(tf.TensorSpec((None, 6, 1)), tf.TensorSpec((), tf.int64)),
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        sizes,
+        lambda: sizes().batch(4),
+        lambda: sizes().ragged_batch(4),
+        lambda: ([IMAGES[0, :4], IMAGES[1, :5]], [0, 1]),
+        lambda: iter([(IMAGES[:, :4], LABELS), (IMAGES[:, :5], LABELS)]),
+        lambda: (np.array([IMAGES[0, :4], IMAGES[1, :5], None], object)[:2], [0, 1]),
+    ],
+)
+def test_images_of_several_sizes(make):
+    with pytest.raises(ValueError, match=r"^dataset: .*\(4, 6, 1\) and \(5, 6, 1\)") as refused:
+        drawn(make())
+    assert "Resize them: dataset.map(lambda x, y: (tf.image.resize(x, (height" in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+def test_labels_of_several_sizes_are_not_called_images():
+    data = Dataset.from_generator(
+        lambda: ((IMAGES[i], ONE_HOT[i, : 2 + i % 2]) for i in range(COUNT)),
+        output_signature=(tf.TensorSpec((8, 6, 1)), tf.TensorSpec((None,))),
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Cannot batch tensors"):
+        drawn(data.batch(4))
+
+
+def test_ragged_batches_of_one_size():
+    same = unknown_shapes(IMAGES, LABELS).ragged_batch(5)
+    assert drawn(same).fingerprint == EXPECTED.fingerprint
+
+
+def test_tokens_of_several_lengths():
+    texts = tf.ragged.constant([[1, 2], [3]])
+    with pytest.raises(ValueError, match=r"\(2,\) and \(1,\)\. Cut or pad .*to_tensor"):
+        drawn(stream(texts, [0, 1]).batch(2), kind="tokens")
+    with pytest.raises(ValueError, match=r"images: .*\(2,\) and \(1,\)\. Cut or pad"):
+        ProbeSet(texts, kind="tokens")
+
+
+def test_sparse_inputs():
+    tensor = tf.sparse.from_dense(np.eye(4))
+    batches = stream(tensor, [0, 1, 0, 1]).batch(2)  # which TensorFlow makes dense
+    assert drawn(batches, kind="features").images.sum(0).tolist() == [1] * 4
+    for inputs in (tensor, scipy.sparse.csr_matrix(np.eye(4))):
+        with pytest.raises(TypeError, match=r"dataset: .*dense.*\.toarray.*tf\.sparse\.to_dense"):
+            drawn((inputs, [0, 1, 0, 1]), kind="features")
+        with pytest.raises(TypeError, match="images: .*dense"):
+            ProbeSet(inputs, kind="features")
+
+
+@pytest.mark.parametrize("kind", ["tokens", "image"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text: (np.array(text), LABELS),
+        lambda text: (np.array(text, object), LABELS),
+        lambda text: (text, LABELS),
+        lambda text: stream(text, LABELS),
+        lambda text: stream(text, LABELS).batch(5),
+        lambda text: stream([[one] for one in text], LABELS).batch(5),
+    ],
+)
+def test_text(kind, make):
+    with pytest.raises(TypeError, match=r"dataset: .*text.*vectorize\(x\), y.*kind='tokens'"):
+        drawn(make(["a b", "c"] * (COUNT // 2)), kind=kind)
+
+
+def test_arrays_of_unequal_length():
+    with pytest.raises(ValueError, match=r"dataset: .*shape \(24,\), received shape \(23,\)"):
+        drawn((IMAGES, LABELS[1:]))

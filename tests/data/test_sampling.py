@@ -1,0 +1,251 @@
+"""How many probes are drawn, of which classes; the memory that it takes; what is printed."""
+
+import itertools
+import tracemalloc
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_saliency import ProbeSet
+from keras_saliency.data.datasets import Batch
+from keras_saliency.data.sampling import Plan, Progress, draw, plan
+
+
+def numbered(count):
+    return np.broadcast_to(
+        np.arange(count, dtype=np.float32)[:, None, None, None], (count, 2, 2, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((1, None, 512), Plan(32, 1)),
+        ((10, None, 512), Plan(12, 10)),
+        ((128, None, 512), Plan(4, 128)),
+        ((129, None, 512), Plan(4, 128)),
+        ((1000, None, 4000), Plan(4, 1000)),
+        ((20, 32, 512), Plan(25, 20)),  # 512 / 20 = 25.6
+        ((1000, 32, 512), Plan(4, 128)),
+        ((1000, 2, 512), Plan(2, 256)),
+        ((3, None, 10), Plan(4, 2)),
+        ((3, None, 2), Plan(2, 1)),
+    ],
+)
+def test_plan(arguments, expected):
+    assert plan(*arguments) == expected
+
+
+@pytest.mark.parametrize("per_class", [None, 1, 3, 7, 50])
+@pytest.mark.parametrize("max_probes", [1, 5, 64, 512])
+def test_plans_are_bounded_and_shrink(per_class, max_probes):
+    plans = [plan(classes, per_class, max_probes) for classes in range(1, 700)]
+    assert max(each * classes for each, classes in plans) <= max_probes
+    sizes = [each for each, _ in plans]
+    assert sizes == sorted(sizes, reverse=True)
+    numbers = [classes for _, classes in plans]
+    assert numbers == sorted(numbers)  # so a class that was left out need not come back
+
+
+LABELS = np.arange(1200) % 300
+
+
+def test_many_classes():
+    with pytest.warns(UserWarning, match=r"300 classes: 128 .*seed 0; pass max_probes= .*512\)"):
+        probes = ProbeSet.from_dataset((numbered(1200), LABELS))
+    classes, counts = np.unique(probes.targets, return_counts=True)
+    assert counts.tolist() == [4] * 128
+    assert len(classes) == 128
+    np.testing.assert_array_equal(probes.targets, probes.images[:, 0, 0, 0] % 300)
+    everything = ProbeSet.from_dataset((numbered(1200), LABELS), max_probes=1200)
+    assert len(everything) == 1200
+
+
+def test_the_classes_that_are_drawn_depend_on_the_seed_and_not_on_the_order():
+    order = np.random.default_rng(0).permutation(1200)
+    draws = []
+    for images, labels, seed in (
+        (numbered(1200), LABELS, 0),
+        (numbered(1200)[order], LABELS[order], 0),
+        (numbered(1200), LABELS, 1),
+    ):
+        with pytest.warns(UserWarning, match=f"300 classes: 16 of them were drawn by seed {seed}"):
+            draws.append(ProbeSet.from_dataset((images, labels), max_probes=64, seed=seed))
+    assert draws[0].fingerprint == draws[1].fingerprint
+    assert len({*draws[0].targets} & {*draws[2].targets}) < 8  # 16 * 16 / 300 = 0.85 by chance
+    np.testing.assert_array_equal(order[draws[1].indices], draws[0].indices)
+
+
+def test_fewer_of_each_class_than_asked_for():
+    with pytest.warns(UserWarning, match=r"per_class=32: 25 of each class .*max_probes=512"):
+        probes = ProbeSet.from_dataset((numbered(1200), LABELS % 20), per_class=32)
+    assert np.bincount(probes.targets).tolist() == [25] * 20
+    # Nothing is said if the classes have no more.
+    assert len(ProbeSet.from_dataset((numbered(40), LABELS[:40] % 20), per_class=2)) == 40
+
+
+def test_a_long_list_of_small_classes_is_cut():
+    with pytest.warns(UserWarning, match=r"class 9 \(1\) and 90 more\.$"):
+        ProbeSet.from_dataset((numbered(100), np.arange(100)), per_class=2)
+
+
+def test_no_more_images_are_kept_than_will_be_drawn():
+    """All four of each class would be 26 MB; 40 in total are 0.7 MB."""
+
+    def batches():  # each has one image of 40 classes
+        for copy, first in itertools.product(range(4), range(0, 400, 40)):
+            labels = np.arange(first, first + 40)
+            images = np.zeros((40, 64, 64, 1), np.float32)
+            images[:] = (labels + copy / 8)[:, None, None, None]
+            yield Batch(images, labels, {}, {}, None)
+
+    tracemalloc.start()
+    drawn = draw(
+        batches(), per_class=None, max_probes=40, seed=0, kind="image", progress=Progress()
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [len(chosen) for chosen in drawn.examples.values()] == [4] * 10
+    assert drawn.classes == {*range(400)}
+    assert peak < 3e6
+
+
+def test_arrays_are_read_piece_by_piece():
+    """As class indices, the label images alone are 33 MB."""
+    images, labels = np.zeros((4000, 32, 32, 1), np.uint8), np.zeros((4000, 32, 32), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(4000), 256)
+    tracemalloc.start()
+    probes = ProbeSet.from_dataset((images, labels), per_class=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert probes.masks.all()
+    assert peak < 10e6
+
+
+def test_a_line_every_ten_seconds(capsys):
+    times = iter([0, 4, 11, 12, 20.9, 21, 30])
+    progress = Progress(clock=lambda: next(times))
+    for count in (1, 2000, 2001, 2002, 3000, 3001):
+        progress.update(count)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "saliency: reading the data set for probes: 2,000 images so far",
+        "saliency: reading the data set for probes: 3,000 images so far",
+    ]
+
+
+def test_progress_counts_images_that_were_read():
+    counts = []
+
+    class Counting(Progress):
+        def update(self, num_read):
+            counts.append(num_read)
+
+    draw(
+        [Batch(numbered(3), np.zeros(3), {}, {}, None)] * 2,
+        per_class=1,
+        max_probes=9,
+        seed=0,
+        kind="image",
+        progress=Counting(),
+    )
+    assert counts == [1, 2, 3, 4, 5, 6]
+
+
+# ---------------------------------------------------------------- label images
+
+IMAGES = numbered(6)
+CORNERS = np.zeros((6, 2, 2), np.uint8)
+CORNERS[0:3, 0, 0] = 1
+CORNERS[2:4, 1, 1] = 4
+"""Class 1 is the first corner of images 0, 1 and 2, class 4 the last corner of 2 and 3."""
+
+
+def places(probes):
+    """Image number, class and the True places of each probe's mask."""
+    return {
+        (int(image[0, 0, 0]), int(target)): [tuple(map(int, place)) for place in np.argwhere(mask)]
+        for image, target, mask in zip(probes.images, probes.targets, probes.masks, strict=True)
+    }
+
+
+EXPECTED = {
+    **{(image, 1): [(0, 0)] for image in (0, 1, 2)},
+    **{(image, 4): [(1, 1)] for image in (2, 3)},
+    **{(image, 0): [(0, 1), (1, 0), (1, 1)] for image in (0, 1)},
+    (2, 0): [(0, 1), (1, 0)],
+    (3, 0): [(0, 0), (0, 1), (1, 0)],
+    **{(image, 0): [(0, 0), (0, 1), (1, 0), (1, 1)] for image in (4, 5)},
+}
+
+
+def stream(*parts):
+    return tf.data.Dataset.from_tensor_slices(parts)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (IMAGES, CORNERS),
+        (IMAGES, CORNERS[..., None].astype("float32")),
+        (IMAGES, np.eye(5)[CORNERS]),
+        (IMAGES[..., 0], CORNERS),
+        stream(IMAGES, CORNERS).batch(4),
+        stream(IMAGES, CORNERS),
+        stream(IMAGES, CORNERS[..., None]),
+        stream(IMAGES[..., 0], CORNERS),
+        stream(IMAGES, np.eye(5)[CORNERS]),
+    ],
+)
+def test_label_images_give_classes_and_masks(data):
+    with pytest.warns(UserWarning, match=r"class 1 \(3\), class 4 \(2\)"):
+        probes = ProbeSet.from_dataset(data, per_class=6)
+    assert places(probes) == EXPECTED
+    np.testing.assert_array_equal(probes.indices, probes.images[:, 0, 0, 0])
+
+
+def test_label_images_of_channels_first():
+    images, labels = np.moveaxis(IMAGES, -1, 1), np.moveaxis(np.eye(5)[CORNERS], -1, 1)
+    probes = ProbeSet.from_dataset((images, labels), data_format="channels_first", per_class=2)
+    assert len(probes) == 6
+    assert places(probes).items() <= EXPECTED.items()
+
+
+def test_void_pixels():
+    labels = CORNERS.copy()
+    labels[:, 0, 1] = 255
+    void = ProbeSet.from_dataset((IMAGES, labels), per_class=2)
+    assert {*void.targets} == {0, 1, 4}
+    assert not void.masks[:, 0, 1].any()
+    with pytest.warns(UserWarning, match="fewer"):  # as other dtypes have no void
+        assert {*ProbeSet.from_dataset((IMAGES, labels.astype(int)), per_class=6).targets} == {
+            *(0, 1, 4, 255)
+        }
+    labels[5, 1, 1] = 200  # there are that many classes
+    with pytest.warns(UserWarning, match="fewer"):
+        many = ProbeSet.from_dataset((IMAGES, labels), per_class=6)
+    assert np.unique(many.targets, return_counts=True)[1].tolist() == [6, 3, 2, 1, 6]
+    assert many.masks[many.targets == 255].sum(0).tolist() == [[0, 6], [0, 0]]
+
+
+def test_black_and_white_label_images_are_ambiguous():
+    with pytest.raises(ValueError, match=r"0 and 255 only.*y // 255"):
+        ProbeSet.from_dataset((IMAGES, np.where(CORNERS, 255, 0).astype(np.uint8)))
+
+
+def test_images_as_their_own_labels_are_no_label_images():
+    for images in (IMAGES, IMAGES.astype(np.uint8), IMAGES[..., 0]):
+        with pytest.raises(ValueError, match=r"themselves .*ProbeSet\(images\)"):
+            ProbeSet.from_dataset((images, images))
+
+
+def test_masks_beside_label_images_are_refused():
+    with pytest.raises(ValueError, match="masks: expected None, as the labels are images"):
+        ProbeSet.from_dataset((IMAGES, CORNERS), per_class=1, masks=CORNERS > 0)
+
+
+def test_an_image_of_several_classes_has_several_names():
+    probes = ProbeSet.from_dataset((IMAGES[:1], CORNERS[:1]), per_class=1, names=["a"])
+    assert probes.names == ("a class 0", "a class 1")
