@@ -146,7 +146,9 @@ def test_without_targets_one_unit():
 def test_without_targets_and_without_classes():
     model = keras.Sequential([keras.Input(SHAPE), layers.Conv2D(1, 1)])
     monitor = SaliencyMonitor(
-        model, ProbeSet(IMAGES), score=lambda outputs, targets: outputs[:, 0, 0, 0]
+        model,
+        ProbeSet(IMAGES),
+        score=lambda outputs, targets: outputs[:, 0, 0, 0] * keras.ops.cast(targets, "float32"),
     )
     with pytest.raises(ValueError, match="targets: .*Pass targets to the ProbeSet"):
         monitor.evaluate(step=0)

@@ -221,7 +221,7 @@ class Explainer:
             if place is None:
                 head, values, calls = self._forward.run(fed, held, targets, masks)
             else:
-                head, values, calls = self._forward.run(images, held, targets, {place: fed})
+                head, values, calls = self._forward.run(images, held, targets, masks, {place: fed})
             if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
                 self.head = head
                 self.uses_targets = targets.op in upstream(values.op)

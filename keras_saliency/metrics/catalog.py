@@ -74,7 +74,9 @@ METRICS: Mapping[str, Metric] = {
     "completeness_gap": Metric(
         "error of the sum of the attributions, as a share of the score's change", "0"
     ),
-    "float8_gap": Metric("how far gradient norms are from those without float8, as a share", "0"),
+    "precision_gap": Metric(
+        "how far gradient norms are from those without float8, as a share", "0"
+    ),
     "worst_group_accuracy": Metric(
         "accuracy of the group with the lowest accuracy", "1 / classes", may_propose=True
     ),
@@ -229,7 +231,7 @@ def completeness_gap(sums_and_changes: Array) -> float:
     return float(np.abs(total - change).sum() / total_change) if total_change > 0 else NAN
 
 
-def float8_gap(norms: Array, exact: Array) -> float:
+def precision_gap(norms: Array, exact: Array) -> float:
     """How much the norms of attributions differ from those of the same weights without float8.
 
     Args:

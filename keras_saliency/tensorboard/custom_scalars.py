@@ -57,7 +57,9 @@ _CATEGORIES = {
             "(map_similarity|similarity_to_start)"
         ),
         "Spread: gini, entropy": "(gini|entropy)",
-        "Dead maps, completeness gap: 0 is good": "(dead_maps|completeness_gap)",
+        "Dead maps, completeness gap, precision gap: 0 is good": (
+            "(dead_maps|completeness_gap|precision_gap)"
+        ),
     },
 }
 """The charts of metrics: regular expressions of their names by title, by category."""

@@ -301,12 +301,6 @@ def test_saliency_maps_by_score_and_batch_size():
 # ---------------------------------------------------------------- what is refused
 
 
-def test_integer_images():
-    probes = ProbeSet(np.zeros((2, *SHAPE), np.uint8), [0, 1])
-    with pytest.raises(TypeError, match=r"images: .*floating point.*uint8.*astype\('float32'\)"):
-        SaliencyMonitor(linear_net(), probes)
-
-
 def test_a_model_that_was_never_built():
     model = keras.Sequential([layers.Flatten(), layers.Dense(3)])
     with pytest.raises(ValueError, match=r"model: .*built model.*keras\.Input.*call the model"):

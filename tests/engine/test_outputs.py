@@ -311,7 +311,7 @@ def test_a_part_of_a_model_without_a_call_is_explained_while_the_model_trains():
         model.fit(IMAGES, epochs=2, verbose=0, callbacks=[saliency])
     kernel = model.discriminator.layers[-1].kernel.numpy().reshape(8, 8, 3)
     np.testing.assert_allclose(saliency.report.maps[0], abs(kernel).max(-1), **CLOSE)
-    assert saliency.history["step"] == [-1, 0, 1, 0, 1]
+    assert saliency.history["step"] == [-1, 0, 1, -1, 0, 1]
     assert saliency._monitor.trace_count == 1  # the second fit goes on
 
 
@@ -346,3 +346,44 @@ def test_a_last_axis_of_one_is_added_and_dropped_as_keras_does(shape):
     kernel = model.layers[-1].kernel.numpy()
     expected = abs(kernel.T[TARGETS].reshape(6, 8, 8))
     np.testing.assert_allclose(ks.saliency_maps(model, gray, TARGETS), expected, **CLOSE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "integrated_gradients", "occlusion"])
+def test_gray_images_without_a_channel_axis_are_explained(method):
+    """The first model of everyone: (N, 8, 8) images, and the axis added inside."""
+    gray = IMAGES[..., 0]
+    inputs = keras.Input((8, 8))
+    conv = layers.Conv2D(4, 3, activation="relu")
+    seen = conv(layers.Reshape((8, 8, 1))(inputs))
+    end = layers.Dense(3)
+    model = keras.Model(inputs, end(layers.GlobalAveragePooling2D()(seen)))
+    channels = keras.Input((8, 8, 1))
+    plain = keras.Model(channels, end(layers.GlobalAveragePooling2D()(conv(channels))))
+    found = ks.saliency_maps(model, gray, TARGETS, method=method)
+    expected = ks.saliency_maps(plain, gray[..., None], TARGETS, method=method)
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+class AddsChannels(keras.Model):
+    """Of TensorFlow's tutorial for experts: `x[..., None]` in the call."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolve = layers.Conv2D(4, 3, activation="relu")
+        self.flatten, self.end = layers.Flatten(), layers.Dense(3)
+
+    def call(self, inputs):
+        return self.end(self.flatten(self.convolve(inputs[..., None])))
+
+
+def test_a_subclassed_model_gets_gray_images_as_in_fit():
+    gray = IMAGES[..., 0]
+    model = AddsChannels()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    probes = ks.ProbeSet.from_dataset((gray, TARGETS), per_class=2)
+    saliency = ks.SaliencyCallback(probes, log_dir=None, verbose=0)
+    model.fit(gray, TARGETS, verbose=0, callbacks=[saliency])  # unbuilt before
+    images, targets = probes.images[..., 0], probes.targets
+    expected = by_tape(lambda x: chosen(model(x[..., 0]), targets), images[..., None])
+    np.testing.assert_allclose(saliency.report.maps, expected, **CLOSE)

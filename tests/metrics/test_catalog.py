@@ -126,7 +126,8 @@ def test_a_description_is_as_short_as_trackers_need_it():
 
 def test_health_lines_propose_nothing():
     health = {name for name, kind in METRICS.items() if not kind.may_propose}
-    assert health == ALWAYS - {"border_enrichment"} | {"probe_accuracy", "completeness_gap"}
+    others = {"probe_accuracy", "completeness_gap", "precision_gap"}
+    assert health == ALWAYS - {"border_enrichment"} | others
 
 
 def test_what_goes_to_the_logs():

@@ -66,7 +66,9 @@ def test_a_category_that_would_stay_empty_is_left_out():
                 "saliency/(map_similarity|similarity_to_start)$"
             ],
             "Spread: gini, entropy": ["saliency/(gini|entropy)$"],
-            "Dead maps, completeness gap: 0 is good": ["saliency/(dead_maps|completeness_gap)$"],
+            "Dead maps, completeness gap, precision gap: 0 is good": [
+                "saliency/(dead_maps|completeness_gap|precision_gap)$"
+            ],
         },
     }
 

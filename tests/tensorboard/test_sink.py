@@ -206,7 +206,7 @@ def test_the_text_tells_the_configuration_and_the_probes(tmp_path):
         [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2, name="end")],
         name="net",
     )
-    model.compile("sgd", "mse")
+    model.compile("sgd", "categorical_hinge")
     callback = ks.SaliencyCallback(chosen, log_dir=tmp_path, saliency_freq=2, verbose=0)
     model.fit(chosen.images, np.eye(2), verbose=0, callbacks=[callback])
     (tensor,) = events(tmp_path / "saliency")["saliency/configuration"][-1]
