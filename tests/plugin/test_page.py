@@ -537,7 +537,7 @@ def difference(expected, method, left, right, scale="epoch"):
     """The colours of the left map minus the right one, each `(step, probe)` as shares."""
 
     def shares(step, probe):
-        ratio = expected.ratio(method, step, probe, scale)
+        ratio = expected.ratio(method, step, probe, scale, clips=False)
         return np.float32(expected.codes(method, step, probe) / 252 * ratio).astype(float)
 
     index = np.floor(126 + (shares(*left) - shares(*right)) * 126 + 0.5).astype(int)
