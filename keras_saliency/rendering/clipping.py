@@ -52,7 +52,7 @@ def end_of_colors(limit: float, peak: float, scale: str, clip_percentile: float)
         return ""
     reason = percentile_name(100 if limit == peak else clip_percentile)
     if scale != "epoch":
-        reason = f"largest {percentile_name(clip_percentile)} so far"
+        reason = f"largest {percentile_name(clip_percentile)}"
     return f"colours end at {limit:.3g} ({reason})"
 
 

@@ -36,7 +36,7 @@ integer factor."""
 MIN_STRIP_CELL = 32
 """The smallest width of the filmstrip's frames in pixels."""
 
-CAPTION_WIDTH = 200
+CAPTION_WIDTH = 240
 """The smallest width of a probe's picture in pixels, so that its caption fits."""
 
 MAX_ROWS = MAX_COLUMNS = 16

@@ -26,7 +26,7 @@ def test_names_of_percentiles():
 def test_captions_name_the_end_of_colours():
     assert end_of_colors(0.2123, 0.83, "epoch", 99) == "colours end at 0.212 (99th percentile)"
     assert end_of_colors(0.83, 0.83, "epoch", 99) == "colours end at 0.83 (maximum)"
-    ends = "colours end at 2e-07 (largest 95th percentile so far)"
+    ends = "colours end at 2e-07 (largest 95th percentile)"
     assert end_of_colors(2e-7, 1e-7, "probe", 95) == end_of_colors(2e-7, 2e-7, "shared", 95) == ends
     assert end_of_colors(0.83, 0.83, "epoch", 100) == ""
 
