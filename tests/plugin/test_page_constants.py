@@ -12,7 +12,7 @@ from keras_saliency.log import tags
 from keras_saliency.log.blobs import packed, unpacked
 from keras_saliency.log.reader import read_blobs
 from keras_saliency.rendering.heatmaps import SCALES
-from support.browser import opened
+from support.browser import eventually, matrix_cell, opened
 from support.events import write_blobs
 from support.page_logs import report
 
@@ -208,3 +208,40 @@ def test_logs_without_a_percentile_show_the_maximum(is_older, show, tmp_path):
         assert tab.get("legend").text_content() == "0each map's peak"
         for cell in tab.cells(0):
             np.testing.assert_array_equal(cell["pixels"][..., :3], wanted)
+
+
+def test_a_clipped_map_is_not_more_than_opaque(show, tmp_path):
+    """On a black picture: colour times the root of the share, which is at most 1."""
+    shares = (np.rint(CLIPPED / 2000 * 252) / 252 * 2000 / 396).clip(0, 1)
+    table = matplotlib.colormaps["viridis"].resampled(253)
+    colors = table(np.floor(shares * 252 + 0.5).astype(int), bytes=True)[..., :3]
+    with show(write_clipped(tmp_path), view="step", show="overlay", colormap="viridis") as tab:
+        found = tab.cells(0)[0]["pixels"][..., :3].astype(float)
+        np.testing.assert_allclose(found, colors * np.sqrt(shares)[..., np.newaxis], atol=1)
+
+
+def test_all_views_are_painted_anew(show, tmp_path):
+    """The matrix and the filmstrip, which keep what they painted."""
+    codes = np.rint(CLIPPED / 2000 * 252)
+    table = matplotlib.colormaps["hot"].resampled(253)
+
+    def wanted(end):
+        index = np.floor(codes * 2000 / end + 0.5).clip(0, 252).astype(int)
+        return table(index, bytes=True)[..., :3]
+
+    def assert_matrix(tab, end):
+        where, pixels = tab.matrix()
+        times = where["cellHeight"] // 20
+        expected = wanted(end).repeat(times, 0).repeat(times, 1)[1:-1, 1:-1]
+        np.testing.assert_array_equal(matrix_cell(where, pixels, 0, 0), expected)
+
+    def assert_filmstrip(tab, end):
+        (found,) = tab.pixels('[data-testid="filmstrip-cell"] canvas')
+        np.testing.assert_array_equal(found[..., :3], wanted(end))
+
+    with show(write_clipped(tmp_path), view="matrix", show="map") as tab:
+        for view, check in (("matrix", assert_matrix), ("probe", assert_filmstrip)):
+            tab.get(f"tab-{view}").click()
+            for clips, end in ((False, 2000), (True, 396)):
+                tab.choose("clips", clips)
+                eventually(check, tab, end)
