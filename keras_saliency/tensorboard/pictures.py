@@ -141,17 +141,15 @@ class PictureWriter:
 
     def description(self, tag: str) -> str:
         """Describes the picture of a tag, in Markdown."""
-        scale = f"scale `{self._scale}` ({percentile_name(self._percentile)})"
-        colors = f"Colormap `{self._colormap}`, {scale}."
-        if self._signed:
-            colors = (
-                f"`{diverging(self._colormap)}`, {scale}: 0 in the middle; the end is for the "
-                "target."
-            )
+        scale = f"`{self._scale}` ({percentile_name(self._percentile)})"
+        colors = f"Colormap `{self._colormap}`, scale {scale}."
+        if self._signed:  # as short as trackers need it
+            colormap = diverging(self._colormap)
+            colors = f"`{colormap}`, {scale}, 0 in the middle; the end is for the target."
         if tag.startswith(tags.CONTACT_SHEET):
             return f"All probes; first, the mean map. {colors}"
         if tag == tags.CLUSTERS:
-            return f"Clusters of maps, never an alert. {colors}"
+            return f"Clusters: exploration, never an alert. {colors}"
         if tag.startswith(tags.FILMSTRIP):
             return f"All maps so far; first, the mean map. {colors}"
         return f"Probe, overlay and map. {colors}"

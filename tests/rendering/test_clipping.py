@@ -119,3 +119,15 @@ def test_a_filmstrip_is_clipped_in_all_rows():
         ]
         for frame, share in zip(frames, (1, 1, *shares), strict=True):
             np.testing.assert_array_equal(frame, gray(share * maps[0], 396))
+
+
+def test_descriptions_are_as_short_as_trackers_need_them():
+    """At most 127 bytes, also with the longest names."""
+    maps = RAMP.reshape(1, 20, 20)
+    probes = ProbeSet(np.zeros((1, 20, 20, 1)), [0])
+    writer = PictureWriter(probes, Pictures("shared", "coolwarm_r", clip_percentile=99.9))
+    drawn = writer.draw(report(maps, signed_maps=-maps))
+    for tag in (*drawn, "saliency/clusters"):
+        text = writer.description(tag)
+        assert len(text.encode()) <= 127
+        assert "`coolwarm_r`, `shared` (99.9th percentile), 0 in the middle" in text
