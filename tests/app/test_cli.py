@@ -331,6 +331,10 @@ def test_report_writes_a_film_and_a_filmstrip_of_one_run(log_dir, tmp_path, caps
         np.testing.assert_array_equal(frames.convert("RGB"), last)
     expected = film.filmstrip(log, log.probes.names, colormap="viridis")
     np.testing.assert_array_equal(Image.open(strip).convert("RGB"), expected)
+    assert main([*of_one, "--out", str(strip), "--filmstrip", "--clip-percentile", "50"]) == 0
+    clipped = film.filmstrip(log, log.probes.names, clip_percentile=50)
+    np.testing.assert_array_equal(Image.open(strip).convert("RGB"), clipped)
+    assert (clipped != film.filmstrip(log, log.probes.names)).any()
 
 
 def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsys):
@@ -346,6 +350,9 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
         capsys, *common, whole, "--run", "one/saliency"
     )
     assert "--method: this option needs" in failed(capsys, *common, whole, "--method", "gradient")
+    assert "--clip-percentile: this option needs" in failed(
+        capsys, *common, whole, "--clip-percentile", "50"
+    )
     assert "--probe: this option needs" in failed(
         capsys, *common, *animate, "--probe", "000 class 0"
     )
@@ -365,6 +372,8 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
         line = failed(capsys, *of_one, *drawing)
         assert line.startswith(f"keras-saliency: {option}: expected "), line
         assert line.count("zzz") == 1
+    line = failed(capsys, *of_one, "--filmstrip", "--clip-percentile", "0")
+    assert line.startswith("keras-saliency: --clip-percentile: expected a number above 0"), line
     assert list(tmp_path.iterdir()) == [log_dir]
 
 
