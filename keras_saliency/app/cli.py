@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import os
 import shutil
 import socket
 import subprocess
@@ -14,13 +13,13 @@ import textwrap
 import time
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from itertools import takewhile
 from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency.app.options import build_parser, in_options
+from keras_saliency.app.quiet import import_keras
 
 if TYPE_CHECKING:
     from keras_saliency.app.demo import Outcome
@@ -34,7 +33,6 @@ _VIEWS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, 2 for an error, or 130 if interrupted."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; before TensorFlow loads
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     own = list(takewhile(lambda argument: argument != "--", arguments))
     commands = {"demo": _demo, "tensorboard": _serve, "report": _report, "explain": _explain}
@@ -70,6 +68,7 @@ def _demo(options: argparse.Namespace) -> None:
             "demo: scikit-learn is required, which contains the digits; install it with: "
             "pip install 'keras-saliency[demo]'"
         )
+    import_keras()
     start_time = time.monotonic()
     print("Training the same network twice, with SaliencyCallback in model.fit:", flush=True)
     from keras_saliency.app.demo import TAG, train
@@ -194,11 +193,13 @@ def _report(options: argparse.Namespace) -> None:
     if out.suffix.lower() not in suffixes:
         hint = "" if draws else " For a picture, add --animate PROBE or --filmstrip."
         raise ValueError(f"--out: expected a {' or '.join(suffixes)} file, received {out}.{hint}")
-    settings = {name: getattr(options, name) for name in ("method", "scale", "colormap")}
+    of_drawings = ("method", "scale", "colormap", "clip_percentile")
+    settings = {name: getattr(options, name) for name in of_drawings}
     settings = {name: value for name, value in settings.items() if value is not None}
     unused = [] if draws else [*settings, *["run"] * (options.name is not None)]
     if unused:
-        raise ValueError(f"--{unused[0]}: this option needs --animate PROBE or --filmstrip.")
+        option = unused[0].replace("_", "-")
+        raise ValueError(f"--{option}: this option needs --animate PROBE or --filmstrip.")
     if options.probe and not options.filmstrip:
         raise ValueError("--probe: this option needs --filmstrip.")
     if not out.absolute().parent.is_dir():
@@ -235,75 +236,7 @@ def _one_of(logs: dict[str, Any], run: str | None) -> Any:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    import numpy as np
+    import_keras()
+    from keras_saliency.app.explain_command import run
 
-    from keras_saliency.app.explain import (
-        PIXEL_RANGES,
-        explain,
-        load_application,
-        load_saved,
-        read_image,
-    )
-    from keras_saliency.attributions import METHODS, check_method
-    from keras_saliency.data.checks import check_choice
-    from keras_saliency.data.reports import Array
-    from keras_saliency.rendering import layouts
-    from keras_saliency.rendering.heatmaps import check_colormap
-
-    check_colormap(options.colormap)
-    check_method(options.method)
-    method: Any = options.method
-    if options.layer is not None:
-        if "cam" not in options.method:
-            raise ValueError(
-                f"--layer: expected a class activation method such as --method grad_cam, received "
-                f"--method {options.method}."
-            )
-        method = partial(METHODS[options.method], layer=options.layer)
-    missing = [path for path in options.image if not path.is_file()]
-    if missing:
-        raise ValueError(f"--image: {missing[0]} is not a file.")
-    if not options.out.absolute().parent.is_dir():
-        raise ValueError(f"--out: the directory {options.out.parent} does not exist.")
-    if options.out.resolve() in [path.resolve() for path in options.image]:
-        raise ValueError(f"--out: {options.out} is one of the images and would be overwritten.")
-    if options.target is not None and options.target < 0:
-        raise ValueError(f"--target: expected a class index, 0 or more, received {options.target}.")
-    if options.class_names and not options.class_names.is_file():
-        raise ValueError(f"--class-names: {options.class_names} is not a file.")
-    if options.out.suffix.lower() != ".png":
-        raise ValueError(f"--out: expected a .png file, received {options.out}.")
-    if Path(options.model).exists() or options.model.endswith((".keras", ".h5")):
-        if options.weights is not None:
-            raise ValueError("--weights: a saved model has its own weights; remove this option.")
-        if options.pixels is not None:
-            check_choice("--pixels", options.pixels, PIXEL_RANGES)
-        names = options.class_names and options.class_names.read_text("utf-8").splitlines()
-        subject = load_saved(Path(options.model), options.pixels, names)
-    else:
-        if options.pixels or options.class_names:
-            raise ValueError(
-                "--pixels, --class-names: a keras.applications model has its own preprocessing "
-                "and class names; remove these options."
-            )
-        weights = None if options.weights == "none" else options.weights or "imagenet"
-        subject = load_application(options.model, weights)
-    images = [read_image(path, subject.model.input_shape) for path in options.image]
-    pictures: dict[int, Array] = {}
-    for shape in dict.fromkeys(image.shape for image in images):
-        indices = [index for index, image in enumerate(images) if image.shape == shape]
-        explained = explain(
-            subject,
-            np.stack([images[index] for index in indices]),
-            target=options.target,
-            method=method,
-            score=options.score,
-            reduction=options.reduction,
-            colormap=options.colormap,
-        )
-        for index, (picture, words) in zip(indices, explained, strict=True):
-            pictures[index] = picture
-            print(f"{options.image[index]}: {words}")
-    sheet = layouts.stacked([pictures[index] for index in range(len(images))])
-    options.out.write_bytes(layouts.encoded(sheet, lossless=True))
-    print(f"image | saliency map | overlay: {options.out}")
+    run(options)

@@ -12,16 +12,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from keras_saliency.app.images import first_line
 from keras_saliency.attributions import Method, method_name
-from keras_saliency.attributions.scores import Score, ScoreFunction
+from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.compilation import Compute
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering import layouts
+from keras_saliency.rendering.clipping import end_of_colors
 from keras_saliency.rendering.heatmaps import (
+    CLIP_PERCENTILE,
     colorize,
     diverging,
     enlarged,
@@ -29,6 +31,7 @@ from keras_saliency.rendering.heatmaps import (
     limits,
     map_defect,
     overlay,
+    peaks,
 )
 from keras_saliency.rendering.layouts import Line
 
@@ -37,8 +40,6 @@ PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)
 
 MIN_PICTURE_SIDE = 224
 """The longer side of a panel in pixels; smaller pictures are enlarged by an integer factor."""
-
-_MODES = {1: "L", 3: "RGB"}
 
 
 def saliency_maps(
@@ -64,7 +65,8 @@ def saliency_maps(
     Returns:
         `(num_images, height, width)`, non-negative except with `reduction="signed"`. The unit is
         score per unit of input for gradients, and score for other methods. To display the maps,
-        divide each by its maximum, or use `keras_saliency.rendering.heatmaps`.
+        use `keras_saliency.rendering.heatmaps`, or clip each at its 99th percentile: divided by its
+        maximum, a map with one hot pixel would be black.
 
     Raises:
         TypeError: As in `SaliencyMonitor` and `ProbeSet`.
@@ -154,7 +156,7 @@ def load_application(name: str, weights: str | None) -> ImageModel:
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ValueError(
             f"weights: the weights {weights!r} of {names[name.lower()]} could not be loaded: "
-            f"{_first_line(error)} Pass the file of the weights, or none."
+            f"{first_line(error)} Pass the file of the weights, or none."
         ) from error
     knows_imagenet = weights is not None and model.output_shape[-1] == 1000
     class_names = _imagenet_names(model, module) if knows_imagenet else []
@@ -168,7 +170,7 @@ def _imagenet_names(model: Any, module: Any) -> list[str]:
     except Exception as error:  # the names are downloaded, too; Keras raises a bare Exception
         warnings.warn(
             "The class names of ImageNet could not be loaded; class indices are shown instead: "
-            f"{_first_line(error)}",
+            f"{first_line(error)}",
             stacklevel=2,
         )
         return []
@@ -179,13 +181,19 @@ def _class_name(names: Sequence[str]) -> Callable[[int], str]:
     return lambda index: names[index] if 0 <= index < len(names) else f"class {index}"
 
 
-def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None) -> ImageModel:
+def load_saved(
+    path: Path,
+    pixels: str | None,
+    class_names: Sequence[str] | None,
+    output: str | int | None = None,
+) -> ImageModel:
     """Loads a model saved as `.keras` or `.h5`.
 
     Args:
         path: The file.
         pixels: A key of `PIXEL_RANGES`; `None` if the model itself rescales pixels from 0..255.
         class_names: A name for every class; default: the indices.
+        output: The name or position of the output whose classes these are, if there are several.
 
     Raises:
         ValueError: The file is not a Keras model, the number of class names is wrong, or `pixels`
@@ -194,14 +202,14 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
             reason = "it is damaged: a .keras file is a zip archive, but this file is not."
         raise ValueError(f"path: {path} could not be loaded: {reason}") from error
-    if class_names is not None and len(class_names) != model.output_shape[-1]:
+    count = _num_classes(model, output)
+    if class_names is not None and count is not None and len(class_names) != count:
         raise ValueError(
-            f"class_names: expected {model.output_shape[-1]} names, one per class, received "
-            f"{len(class_names)}."
+            f"class_names: expected {count} names, one per class, received {len(class_names)}."
         )
     if pixels is None:
         if not _rescales(model):
@@ -218,57 +226,21 @@ def load_saved(path: Path, pixels: str | None, class_names: Sequence[str] | None
     )
 
 
+def _num_classes(model: Any, output: str | int | None) -> int | None:
+    """The number of values of an output; `None` if it is not clear which output is meant."""
+    shapes = model.output_shape
+    if isinstance(shapes, list):
+        shapes = dict(enumerate(shapes)) | dict(zip(model.output_names, shapes, strict=True))
+    if isinstance(shapes, dict):
+        shapes = shapes.get(output, [None])
+    number: int | None = shapes[-1]
+    return number
+
+
 def _rescales(layer: Any) -> bool:
     if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
         return True
     return any(_rescales(inner) for inner in getattr(layer, "layers", []))
-
-
-def read_image(image_path: Path, shape: Sequence[int | None]) -> Array:
-    """Reads an image file for a model with this input shape.
-
-    Args:
-        image_path: A file in any format that Pillow reads. The image is rotated by its EXIF
-            orientation.
-        shape: `(None, height, width, channels)`. If height and width are given, the whole image is
-            resized to them (bilinear, antialiased).
-
-    Returns:
-        float32 `(height, width, channels)` in 0..255.
-
-    Raises:
-        ValueError: The file does not exist or is not an image, or the shape is not the shape of an
-            image.
-    """
-    if len(shape) != 4 or shape[3] not in _MODES:
-        raise ValueError(
-            "shape: expected a model with an image input (height, width, channels) of 1 or 3 "
-            f"channels, received a model with input shape {tuple(shape)}."
-        )
-    try:
-        with Image.open(image_path) as file:
-            image = _on_8_bits(ImageOps.exif_transpose(file)).convert(_MODES[shape[3]])
-    except FileNotFoundError as error:
-        raise ValueError(f"image_path: {image_path} does not exist.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f"image_path: {image_path} is not a readable image: {_first_line(error)}"
-        ) from error
-    if shape[1] and shape[2]:
-        image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.float32).reshape(image.height, image.width, shape[3])
-
-
-def _on_8_bits(image: Image.Image) -> Image.Image:
-    """Converts 16 bits to 8 and puts transparent images on white; raises for other wide modes."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise OSError(f"pixels of mode {image.mode!r} have no fixed range; convert it to 8 bits")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA"))
-    return image
 
 
 def explain(
@@ -277,9 +249,10 @@ def explain(
     *,
     target: int | None = None,
     method: Method = "gradient",
-    score: str = "logit",
+    score: str | Score = "logit",
     reduction: str | None = None,
     colormap: str = "hot",
+    clip_percentile: float = CLIP_PERCENTILE,
 ) -> list[tuple[Array, str]]:
     """Draws image, saliency map and overlay, with the predicted class and its probability.
 
@@ -290,9 +263,10 @@ def explain(
         images: float32 `(num_images, height, width, channels)` in 0..255.
         target: The class to explain; default: the predicted class of each image.
         method: As in `SaliencyMonitor`, but only one method.
-        score: A key of `keras_saliency.attributions.scores.SCORES`.
+        score: A key of `keras_saliency.attributions.scores.SCORES`, or a `Score`.
         reduction: As in `SaliencyMonitor`; `"signed"` maps are shown in two colours.
         colormap: The name of a matplotlib colormap.
+        clip_percentile: The percentile of each map at which colours end; 100 for its maximum.
 
     Returns:
         For each image, its picture, uint8 `(height, width, 3)`, and a line of text about it.
@@ -311,30 +285,29 @@ def explain(
     signed = report.signed_maps is not None
     maps = report.maps if report.signed_maps is None else report.signed_maps
     pictures = images.repeat(3 if images.shape[-1] == 1 else 1, axis=-1).astype(np.uint8)
-    peaks, colormap = limits(maps, "epoch"), diverging(colormap) if signed else colormap
+    ends = limits(maps, "epoch", clip_percentile=clip_percentile)
+    colormap = diverging(colormap) if signed else colormap
     panels = [
         pictures,
-        colorize(maps, limits=peaks, colormap=colormap, signed=signed),
-        overlay(pictures, maps, limits=peaks, colormap=colormap, signed=signed),
+        colorize(maps, limits=ends, colormap=colormap, signed=signed),
+        overlay(pictures, maps, limits=ends, colormap=colormap, signed=signed),
     ]
     factor = factor_for(max(images.shape[1:3]), MIN_PICTURE_SIDE)
     explained = []
-    for index in range(len(images)):
+    for index, peak in enumerate(peaks(maps)):
         defect = map_defect(report.maps[index])
         prediction = report.predictions[index]
         target_name = subject.class_name(report.targets[index])
         predicts = f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}"
         lines = [
             predicts if prediction >= 0 else f"scores {report.scores[index]:.3g}",
-            f"{method_name(method)} of the {score} of {target_name}",
+            f"{method_name(method)} of the {checked_score(score).name} of {target_name}",
         ]
+        end = end_of_colors(ends[index], peak, "epoch", clip_percentile)
+        scale = f"map peak {peak:.3g}, {end}" if end else f"map peak {peak:.3g}"
         picture = layouts.captioned(
             layouts.beside([enlarged(panel[index], factor) for panel in panels]),
-            [*map(Line, lines), *([Line(defect, wrong=True)] if defect else [])],
+            [*map(Line, [*lines, scale]), *([Line(defect, wrong=True)] if defect else [])],
         )
         explained.append((picture, f"{lines[0]}; {lines[1]}{f' ({defect})' if defect else ''}"))
     return explained
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -12,8 +12,10 @@ from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.log.reader import Log
 from keras_saliency.rendering import layouts
+from keras_saliency.rendering.clipping import check_percentile, percentile_for
 from keras_saliency.rendering.drawings import PAPER, inked
 from keras_saliency.rendering.heatmaps import (
+    CLIP_PERCENTILE,
     SCALES,
     check_colormap,
     diverging,
@@ -40,6 +42,7 @@ def animation(
     method: str | None = None,
     scale: str = "probe",
     colormap: str = "hot",
+    clip_percentile: float = CLIP_PERCENTILE,
 ) -> list[Array]:
     """Draws the overlay of a probe at every evaluation of a run.
 
@@ -47,18 +50,20 @@ def animation(
         log: A run, from `keras_saliency.read_log`.
         probe: The name of the probe.
         method: The name of a method; default: the first.
-        scale: One of `keras_saliency.rendering.heatmaps.SCALES`. Maxima are taken over all
-            evaluations.
+        scale: One of `keras_saliency.rendering.heatmaps.SCALES`, over all evaluations.
         colormap: The name of a matplotlib colormap.
+        clip_percentile: As in `Pictures`, of the logged maps.
 
     Returns:
         Pictures of the same size, uint8 `(height, width, 3)`, with captions.
 
     Raises:
-        ValueError: An unknown probe, method, scale or colormap.
+        TypeError: An argument has the wrong type.
+        ValueError: An unknown probe, method, scale or colormap, or a wrong percentile.
     """
     index = _index(log, "probe", probe)
-    pictures = _overlays(log, [index], method, scale, colormap)[:, 0]
+    ends = _ends(log, method, scale, clip_percentile)
+    pictures = _overlays(log, [index], method, ends, colormap)[:, 0]
     factor = factor_for(max(pictures.shape[1:3]), MIN_FILM_SIDE)
     return [
         layouts.captioned(enlarged(picture, factor), caption(log, report, index), min_width=200)
@@ -73,6 +78,7 @@ def filmstrip(
     method: str | None = None,
     scale: str = "epoch",
     colormap: str = "hot",
+    clip_percentile: float = CLIP_PERCENTILE,
 ) -> Array:
     """Draws the overlays of some probes at all evaluations of a run; the first column has no maps.
 
@@ -82,15 +88,18 @@ def filmstrip(
         method: As in `animation`.
         scale: As in `animation`.
         colormap: As in `animation`.
+        clip_percentile: As in `animation`.
 
     Returns:
         uint8 `(height, width, 3)`.
 
     Raises:
-        ValueError: An unknown probe, method, scale or colormap.
+        TypeError: An argument has the wrong type.
+        ValueError: An unknown probe, method, scale or colormap, or a wrong percentile.
     """
     rows = [_index(log, "probes", probe) for probe in probes]
-    columns = _overlays(log, rows, method, scale, colormap)
+    ends = _ends(log, method, scale, clip_percentile)
+    columns = _overlays(log, rows, method, ends, colormap)
     factor = factor_for(max(columns.shape[2:4]), MIN_FILMSTRIP_SIDE)
     first = log.probes.pictures[rows]
     cells = [enlarged(frame, factor) for frame in (first, *columns)]
@@ -124,29 +133,34 @@ def _index(log: Log, argument: str, probe: str) -> int:
     return names.index(probe)
 
 
-def _overlays(log: Log, probes: list[int], method: str | None, scale: str, colormap: str) -> Array:
-    """uint8 `(evaluations, probes, height, width, 3)`."""
+def _ends(log: Log, method: str | None, scale: str, clip_percentile: float) -> Array:
+    """The values at which colours end, `(evaluations, probes)`."""
     check_choice("scale", scale, SCALES)
-    check_colormap(colormap)
-    histories = [_maps(report, method) for report in log.reports]
-    if not histories:
+    percentile = percentile_for(log.probes.kind, check_percentile(clip_percentile))
+    if not log.reports:
         raise ValueError(f"log: expected at least one evaluation in the run {log.run!r}.")
-    is_signed = log.reports[0].signed_maps is not None
-    peaks = np.stack([limits(maps, "epoch") for maps in histories])
+    ends = np.stack(
+        [limits(_maps(r, method), "epoch", clip_percentile=percentile) for r in log.reports]
+    )
     if scale != "epoch":
-        peaks = np.broadcast_to(peaks.max(axis=0), peaks.shape)
-    if scale == "shared":
-        peaks = np.full_like(peaks, peaks.max())
+        ends = np.broadcast_to(ends.max(axis=0), ends.shape)
+    return np.full_like(ends, ends.max()) if scale == "shared" else ends
+
+
+def _overlays(log: Log, probes: list[int], method: str | None, ends: Array, colormap: str) -> Array:
+    """uint8 `(evaluations, probes, height, width, 3)`."""
+    check_colormap(colormap)
+    is_signed = log.reports[0].signed_maps is not None
     pictures, ink = log.probes.pictures[probes], None
     if log.probes.ink is not None:  # text and lines are drawn on top, so that they can be read
         ink = log.probes.ink[probes]
         pictures = np.where(ink[..., np.newaxis] > 0, np.uint8(PAPER), pictures)
     frames = []
-    for maps, map_peaks in zip(histories, peaks, strict=True):
+    for report, map_ends in zip(log.reports, ends, strict=True):
         frame = overlay(
             pictures,
-            _as_pictures(log, maps, probes),
-            limits=map_peaks[probes],
+            _as_pictures(log, _maps(report, method), probes),
+            limits=map_ends[probes],
             colormap=diverging(colormap) if is_signed else colormap,
             signed=is_signed,
         )

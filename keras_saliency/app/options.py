@@ -11,7 +11,9 @@ from typing import Any
 from keras_saliency import __version__
 
 _OPTIONS = {
+    "baseline": "--baseline",
     "class_names": "--class-names",
+    "clip_percentile": "--clip-percentile",
     "colormap": "--colormap",
     "image_path": "--image",
     "images": "--image",
@@ -22,6 +24,8 @@ _OPTIONS = {
     "method": "--method",
     "model": "--model",
     "name": "--model",
+    "out": "--out",
+    "output": "--model-output",
     "path": "--model",
     "pixels": "--pixels",
     "probe": "--animate",
@@ -129,6 +133,7 @@ def _add_report(commands: Any) -> argparse.ArgumentParser:
         "--scale", help="epoch, probe or shared; default: probe with --animate, otherwise epoch"
     )
     drawing.add_argument("--colormap", help="default: hot, or RdBu_r for signed maps")
+    _add_clip_percentile(drawing)
     drawing.add_argument(
         "--probe",
         action="append",
@@ -145,9 +150,18 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
         "--model", required=True, help="a .keras or .h5 file, or a keras.applications name"
     )
     explain.add_argument(
-        "--image", required=True, type=Path, action="append", help="image file; can be repeated"
+        "--image",
+        required=True,
+        nargs="+",
+        action="extend",
+        help="image files, folders of images, or patterns such as 'photos/*.jpg'",
     )
-    explain.add_argument("--out", required=True, type=Path, help="the PNG file to write")
+    explain.add_argument(
+        "--out",
+        type=Path,
+        help="the .png, .jpg, .pdf or .svg file to write, with a row for each image; default: "
+        "<image>_saliency.png, or saliency.png for several images",
+    )
     explain.add_argument("--target", type=int, help="class index; default: the predicted class")
     explain.add_argument(
         "--weights", help="for a keras.applications model: imagenet (default), none, or a file"
@@ -168,6 +182,23 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
     explain.add_argument(
         "--layer", help="layer for a class activation map; default: the last spatial layer"
     )
+    explain.add_argument(
+        "--baseline",
+        help="for integrated_gradients and occlusion: zero, flat, blurred, mean (of the images), "
+        "or a number on the scale of the model's input",
+    )
     explain.add_argument("--score", default="logit", help="default: %(default)s")
+    explain.add_argument(
+        "--model-output", help="for a model with several outputs: the name or position of one"
+    )
     explain.add_argument("--colormap", default="hot", help="default: %(default)s")
+    _add_clip_percentile(explain)
     return explain
+
+
+def _add_clip_percentile(parser: Any) -> None:
+    parser.add_argument(
+        "--clip-percentile",
+        type=float,
+        help="percentile of a map at which colours end; 100 for its maximum; default: 99",
+    )

@@ -16,6 +16,7 @@ from keras_saliency.detection.alerts import effect_metrics
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import codes, packed
 from keras_saliency.metrics.catalog import descriptions
+from keras_saliency.rendering.clipping import percentile_for, percentile_name
 from keras_saliency.rendering.drawings import DARK_INK, LIGHT_INK, PAPER
 from keras_saliency.rendering.heatmaps import (
     NOT_A_NUMBER,
@@ -24,6 +25,7 @@ from keras_saliency.rendering.heatmaps import (
     diverging,
     limits,
     map_defect,
+    peaks,
     value_range,
 )
 from keras_saliency.rendering.renderers import PANEL, renderer
@@ -50,12 +52,14 @@ class Encoder:
 
     Args:
         probes: The probes of the reports.
-        pictures: The initial scale and colormap of the tab, and the size of the maps.
+        pictures: The initial scale and colormap of the tab, the size of the maps, and the
+            percentile at which the tab can clip them. The logged maps are not clipped.
     """
 
     def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
         self._probes, self._map_size = probes, pictures.map_size or 1
         self._scale, self._colormap = pictures.scale, pictures.colormap
+        self._percentile = percentile_for(probes.kind, pictures.clip_percentile)
         indices = np.arange(len(probes))
         self._renderer = None if probes.kind == "image" else renderer(probes, indices, PANEL)
 
@@ -80,6 +84,7 @@ class Encoder:
             "regions": list(probes.regions),
             "shape": probes.images.shape[1 : 1 + len(map_axes(probes.kind))],
             "scale": self._scale,
+            "clip": None if self._percentile == 100 else percentile_name(self._percentile),
             "colormap": self._colormap,
             "colormaps": {n: colors(n, tags.LEVELS + 1).tobytes().hex() for n in shown},
             "diverging": diverging(self._colormap),
@@ -108,7 +113,7 @@ class Encoder:
         records, method_headers = [], {}
         for name, full_maps in methods.items():
             maps = self._smaller(full_maps)
-            map_limits = limits(maps, "epoch")
+            map_limits = peaks(maps)
             small = None
             if self._renderer is None and max(maps.shape[1:]) > MAX_THUMBNAIL:
                 small = codes(thumbnails(maps, MAX_THUMBNAIL), limits=map_limits, signed=is_signed)
@@ -118,7 +123,8 @@ class Encoder:
             method_headers[name] = {
                 "signed": is_signed,
                 "limits": map_limits,
-                "peaks": limits(full_maps, "epoch"),
+                "clip_limits": limits(maps, "epoch", clip_percentile=self._percentile),
+                "peaks": peaks(full_maps),
                 "defects": [map_defect(one) for one in full_maps],
             }
         header = {

@@ -20,9 +20,13 @@ from keras_saliency.data.blocks import rounded
 from keras_saliency.data.reports import Array
 
 SCALES = ("epoch", "probe", "shared")
-"""`"epoch"`: scale each map by its own maximum. `"probe"`: scale each probe by its maximum over all
-evaluations so far. `"shared"`: scale all probes by their common maximum over all evaluations so
-far."""
+"""`"epoch"`: scale each map by its own percentile. `"probe"`: scale each probe by the largest
+percentile of its maps over all evaluations so far. `"shared"`: scale all probes by the largest
+percentile of all maps over all evaluations so far."""
+
+CLIP_PERCENTILE = 99
+"""The percentile of a map at which colours end by default. Scaled by its maximum, a map with one
+hot pixel would be black."""
 
 _DIVERGING = (
     *("PiYG", "PRGn", "BrBG", "PuOr", "RdGy", "RdBu", "RdYlBu", "RdYlGn", "Spectral"),
@@ -59,25 +63,59 @@ def diverging(colormap: str) -> str:
     return colormap if colormap.removesuffix("_r") in _DIVERGING else "RdBu_r"
 
 
-def limits(maps: Array, scale: str, before: Array | None = None) -> Array:
-    """The value of each map that is shown as the end of the colormap.
+def peaks(maps: Array) -> Array:
+    """The largest absolute value of each map.
+
+    Args:
+        maps: `(num_probes, height, width)`, also signed.
+
+    Returns:
+        `(num_probes,)`, finite; 0 for a map that has no finite value other than 0.
+    """
+    sizes = np.abs(np.where(np.isfinite(maps), maps, 0))
+    result: Array = sizes.max(axis=tuple(range(1, maps.ndim)))
+    return result
+
+
+def limits(
+    maps: Array,
+    scale: str,
+    before: Array | None = None,
+    *,
+    clip_percentile: float = CLIP_PERCENTILE,
+) -> Array:
+    """The value of each map that is shown as the end of the colormap; larger ones are clipped.
 
     Args:
         maps: `(num_probes, height, width)`. For signed maps, the absolute values are used.
         scale: One of `SCALES`.
         before: `(num_probes,)`, the result of this function at the previous evaluation, for
             `"probe"` and `"shared"`; `None` at the first evaluation.
+        clip_percentile: The percentile of all finite values of a map, a value of the map that at
+            least so many percent do not exceed; 100 for its maximum, which is also used if the
+            percentile is 0, as in maps that are mostly 0. Maps of up to 100 values end at their
+            maximum with the default.
 
     Returns:
         `(num_probes,)`, finite; 0 for a map that has no finite value other than 0.
+
+    Example:
+        >>> one_hot_pixel = np.array([[*range(100), 1000]])
+        >>> limits(one_hot_pixel, "epoch"), limits(one_hot_pixel, "epoch", clip_percentile=100)
+        (array([99]), array([1000]))
     """
-    sizes = np.abs(np.where(np.isfinite(maps), maps, 0))
-    peaks: Array = sizes.max(axis=tuple(range(1, maps.ndim)))
+    ends = peaks(maps)
+    if clip_percentile < 100:
+        for index, one_map in enumerate(maps):
+            sizes = np.abs(one_map[np.isfinite(one_map)])
+            if ends[index]:
+                percentile = np.percentile(sizes, clip_percentile, method="higher")
+                ends[index] = percentile or ends[index]
     if scale == "epoch":
-        return peaks
+        return ends
     if before is not None:
-        peaks = np.maximum(peaks, before)
-    return np.full_like(peaks, peaks.max()) if scale == "shared" else peaks
+        ends = np.maximum(ends, before)
+    return np.full_like(ends, ends.max()) if scale == "shared" else ends
 
 
 def map_defect(saliency_map: Array) -> str:
@@ -198,23 +236,55 @@ def overlay(
     return blend
 
 
+_USUAL_RANGES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)
+
+_BRIGHT = 64  # values of up to this are only taken for 0..255 if they are whole numbers
+
+_MIN_USED = 0.1  # the share of a range of pixel values that images have to use
+
+_ROBUST = 0.1, 99.9  # percentiles: what lies outside are outliers, such as dead pixels
+
+_MAX_SAMPLED = 1_000_003  # pixel values, for the percentiles of more of them; a prime number
+
+
 def value_range(images: Array) -> tuple[float, float]:
-    """The pixel values that are shown as black and white: the usual range that contains all images.
+    """The pixel values that are shown as black and white.
 
     This is the first of 0..1, -1..1 and 0..255 that contains every value, otherwise the smallest
-    and the largest value. 0..255 is only used if a value is above 5, since images would be black
-    otherwise. All images have the same range, so that they can be compared.
+    and the largest value. 0..255 is only used if all values are whole numbers or one is above 64:
+    a depth of 0 to 10 metres would be black. Images that use less than a tenth of such a range are
+    shown from their smallest to their largest value, or, if a few outliers are far away, without
+    the outliers: from the 0.1th to the 99.9th percentile. All images have the same range, so that
+    they can be compared.
 
     Example:
-        >>> value_range(np.array([0.0, 17.0])), value_range(np.array([-2.5, 2.0]))
-        ((0.0, 255.0), (-2.5, 2.0))
+        >>> value_range(np.array([0.0, 170.0])), value_range(np.array([0.0, 0.02]))
+        ((0.0, 255.0), (0.0, 0.02))
     """
     low, high = float(images.min()), float(images.max())
-    byte_range = [(0.0, 255.0)] if high > 5 else []
-    for black, white in [(0.0, 1.0), (-1.0, 1.0), *byte_range]:
-        if black <= low and high <= white:
+    candidates = [
+        (black, white)
+        for black, white in _USUAL_RANGES
+        if black <= low and high <= white and (white == 1 or high > _BRIGHT or _is_whole(images))
+    ]
+    candidates.append((low, high))
+    darkest, brightest = _robust_range(images)
+    for black, white in candidates:
+        if brightest == darkest or brightest - darkest >= _MIN_USED * (white - black):
             return black, white
-    return low, high
+    return darkest, brightest
+
+
+def _is_whole(images: Array) -> bool:
+    return images.dtype.kind in "iub" or bool((np.rint(images) == images).all())
+
+
+def _robust_range(images: Array) -> tuple[float, float]:
+    values = images.reshape(-1)
+    if values.size > _MAX_SAMPLED:
+        values = values[np.linspace(0, values.size - 1, _MAX_SAMPLED).astype(np.int64)]
+    low, high = np.percentile(values, _ROBUST, method="nearest")
+    return float(low), float(high)
 
 
 def displayed(images: Array, black: float | None = None, white: float | None = None) -> Array:
@@ -223,15 +293,16 @@ def displayed(images: Array, black: float | None = None, white: float | None = N
     Args:
         images: `(num_probes, height, width, channels)`. Three channels are shown as red, green and
             blue; for any other number, the mean is shown in gray.
-        black: The pixel value that is shown black. No value may be below it.
-        white: The pixel value that is shown white. No value may be above it. By default, both
-            values are the `value_range` of these images.
+        black: The pixel value that is shown black, as all smaller ones.
+        white: The pixel value that is shown white, as all larger ones. By default, both values are
+            the `value_range` of these images.
 
     Returns:
         uint8 `(num_probes, height, width, 3)`; black if all values are equal.
     """
     low, high = value_range(images) if black is None or white is None else (black, white)
     values = (images.astype(np.float64) - low) * (255 / ((high - low) or 1))
+    np.clip(values, 0, 255, out=values)
     if values.shape[-1] != 3:
         values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)
     return rounded(values)

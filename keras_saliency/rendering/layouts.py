@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
+import matplotlib.image
 import numpy as np
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
@@ -222,4 +222,11 @@ def encoded(picture: Array, *, lossless: bool) -> bytes:
         image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_FIXED)  # the fastest
     else:
         image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def embedded(picture: Array, file_format: str) -> bytes:
+    """Encodes a picture as a document of one page: `"pdf"` or `"svg"`."""
+    buffer = io.BytesIO()
+    matplotlib.image.imsave(buffer, picture, format=file_format)
     return buffer.getvalue()

@@ -13,7 +13,15 @@ from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
 from keras_saliency.metrics.maps import mean_map
 from keras_saliency.rendering import layouts
-from keras_saliency.rendering.heatmaps import diverging, enlarged, factor_for, limits, map_defect
+from keras_saliency.rendering.clipping import end_of_colors, percentile_for, percentile_name
+from keras_saliency.rendering.heatmaps import (
+    diverging,
+    enlarged,
+    factor_for,
+    limits,
+    map_defect,
+    peaks,
+)
 from keras_saliency.rendering.layouts import Line
 from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
 from keras_saliency.rendering.settings import Pictures
@@ -28,7 +36,7 @@ integer factor."""
 MIN_STRIP_CELL = 32
 """The smallest width of the filmstrip's frames in pixels."""
 
-CAPTION_WIDTH = 200
+CAPTION_WIDTH = 240
 """The smallest width of a probe's picture in pixels, so that its caption fits."""
 
 MAX_ROWS = MAX_COLUMNS = 16
@@ -50,11 +58,12 @@ class PictureWriter:
 
     Args:
         probes: The probes of the reports.
-        pictures: The scale and the colormap.
+        pictures: The scale, its percentile, and the colormap.
     """
 
     def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
         self._probes, self._scale, self._colormap = probes, pictures.scale, pictures.colormap
+        self._percentile = percentile_for(probes.kind, pictures.clip_percentile)
         self._chosen = evenly(len(probes), MAX_PROBES)
         self._rows = evenly(len(probes), MAX_ROWS)
         self._renderer = renderer(probes, self._chosen, PANEL)
@@ -71,7 +80,7 @@ class PictureWriter:
         """Draws the pictures of a report: uint8 `(height, width, 3)` by TensorBoard tag."""
         self._signed = report.signed_maps is not None
         maps = report.maps if report.signed_maps is None else report.signed_maps
-        over, heat = self._panels("", maps, self._signed)
+        over, heat, ends = self._panels("", maps, self._signed)
         mean = _mean(report.maps)
         cells = self._cells(report, maps, over, mean)
         drawn = {
@@ -87,7 +96,7 @@ class PictureWriter:
                 drawn[tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
         for method, others in report.others.items():
             mean = _mean(np.abs(others))
-            over_others, _ = self._panels(method, others, self._signed)
+            over_others, _, _ = self._panels(method, others, self._signed)
             sheet = layouts.contact_sheet(self._cells(report, others, over_others, mean))
             drawn[tags.contact_sheet_tag(method)] = sheet
             strip = self._film(method).add(
@@ -98,41 +107,49 @@ class PictureWriter:
             panels = (self._renderer.originals[position], over[position], heat[position])
             drawn[tags.probe_tag(self._probes.names[probe])] = layouts.captioned(
                 layouts.beside([enlarged(panel, self._renderer.factor) for panel in panels]),
-                self._caption(report, maps, probe),
+                self._caption(report, maps, probe, ends[position]),
                 min_width=CAPTION_WIDTH,
             )
         return drawn
 
-    def _panels(self, method: str, maps: Array, signed: bool) -> tuple[Array, Array]:
-        """The map with the input, and the map alone, of every chosen probe."""
+    def _panels(self, method: str, maps: Array, signed: bool) -> tuple[Array, Array, list[str]]:
+        """Of every chosen probe: the map with the input, the map alone, and where colours end."""
         reduced = self._renderer.reduced(maps[self._chosen])
-        shown = limits(reduced, self._scale, self._limits.get(method))
+        shown = limits(
+            reduced, self._scale, self._limits.get(method), clip_percentile=self._percentile
+        )
         self._limits[method] = shown
         colormap = diverging(self._colormap) if signed else self._colormap
+        ends = [
+            end_of_colors(limit, peak, self._scale, self._percentile)
+            for limit, peak in zip(shown, peaks(reduced), strict=True)
+        ]
         return (
             self._renderer.over(reduced, limits=shown, colormap=colormap, signed=signed),
             self._renderer.heat(reduced, limits=shown, colormap=colormap, signed=signed),
+            ends,
         )
 
     def _film(self, method: str) -> Filmstrip:
         if method not in self._films:
             names = [self._probes.names[row] for row in self._rows]
             names = [name if layouts.is_drawable(name) else name[:3] for name in names]
-            self._films[method] = Filmstrip(names, self._frames, self._scale, self._colormap)
+            self._films[method] = Filmstrip(
+                names, self._frames, self._scale, self._colormap, clip_percentile=self._percentile
+            )
         return self._films[method]
 
     def description(self, tag: str) -> str:
         """Describes the picture of a tag, in Markdown."""
-        colors = f"Colormap `{self._colormap}`, scale `{self._scale}`."
-        if self._signed:
-            colors = (
-                f"`{diverging(self._colormap)}`, scale `{self._scale}`: 0 in the middle; "
-                "the end is for the target."
-            )
+        scale = f"`{self._scale}` ({percentile_name(self._percentile)})"
+        colors = f"Colormap `{self._colormap}`, scale {scale}."
+        if self._signed:  # as short as trackers need it
+            colormap = diverging(self._colormap)
+            colors = f"`{colormap}`, {scale}, 0 in the middle; the end is for the target."
         if tag.startswith(tags.CONTACT_SHEET):
-            return f"All probes with their maps; first, the mean map. {colors}"
+            return f"All probes; first, the mean map. {colors}"
         if tag == tags.CLUSTERS:
-            return f"Probes, clustered by map: for exploration, never an alert. {colors}"
+            return f"Clusters: exploration, never an alert. {colors}"
         if tag.startswith(tags.FILMSTRIP):
             return f"All maps so far; first, the mean map. {colors}"
         return f"Probe, overlay and map. {colors}"
@@ -140,7 +157,7 @@ class PictureWriter:
     def configuration(self) -> dict[str, str]:
         """Describes the pictures, for the Text tab."""
         colormap = diverging(self._colormap) if self._signed else self._colormap
-        colors = f"{colormap}, {self._scale}"
+        colors = f"{colormap}, {self._scale} ({percentile_name(self._percentile)})"
         if self._signed:
             colors += f"; unsigned means: {self._colormap}"
         return self._renderer.configuration() | {"colormap, scale": colors}
@@ -153,14 +170,15 @@ class PictureWriter:
         name = self._probes.class_name(index)
         return name if layouts.is_drawable(name) else f"class {index}"
 
-    def _caption(self, report: SaliencyReport, maps: Array, probe: int) -> list[Line]:
+    def _caption(self, report: SaliencyReport, maps: Array, probe: int, end: str) -> list[Line]:
         defect = map_defect(maps[probe])
-        peak = "" if defect == "not a number" else f"map peak {report.maps[probe].max():.2e}"
-        return [
+        peak = "" if defect == "not a number" else f"map peak {report.maps[probe].max():.3g}"
+        lines = [
             Line(f"target {self._class(report.targets[probe])}"),
             self._prediction(report, probe, "predicts"),
             Line(" · ".join(part for part in (peak, defect) if part), wrong=bool(defect)),
         ]
+        return [*lines, Line(end)] if end else lines
 
     def _prediction(self, report: SaliencyReport, probe: int, verb: str) -> Line:
         prediction, score = report.predictions[probe], report.scores[probe]
@@ -172,7 +190,7 @@ class PictureWriter:
 
     def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
         """Small pictures of the mean map and of every probe, with captions; all of one size."""
-        first = _heat(self._renderer, mean, self._colormap)
+        first = _heat(self._renderer, mean, self._colormap, self._percentile)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
         cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
         defects = [map_defect(maps[probe]) for probe in self._chosen]
@@ -214,7 +232,7 @@ class PictureWriter:
 class Filmstrip:
     """Rows of maps over the evaluations of a run: at most `MAX_COLUMNS`, and the newest one.
 
-    The first row is the mean of all maps, always scaled by its own maximum. The first column shows
+    The first row is the mean of all maps, always with a scale of its own. The first column shows
     the images.
 
     Args:
@@ -222,10 +240,20 @@ class Filmstrip:
         renderer: A renderer for these probes.
         scale: As in `Pictures`.
         colormap: As in `Pictures`.
+        clip_percentile: As in `Pictures`.
     """
 
-    def __init__(self, names: list[str], renderer: Renderer, scale: str, colormap: str) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        renderer: Renderer,
+        scale: str,
+        colormap: str,
+        *,
+        clip_percentile: float,
+    ) -> None:
         self._names, self._scale, self._colormap = [ALL, *names], scale, colormap
+        self._percentile = clip_percentile
         self._renderer, self._signed = renderer, False
         self._images = [layouts.blank(*renderer.originals.shape[1:3]), *renderer.originals]
         self._kept: list[tuple[int, Array, list[Array]]] = []
@@ -243,9 +271,11 @@ class Filmstrip:
         """
         self._signed = signed
         small = self._renderer.reduced(maps)
-        running = self._limits = limits(small, self._scale, self._limits)
+        running = self._limits = limits(
+            small, self._scale, self._limits, clip_percentile=self._percentile
+        )
         first = self._framed(
-            _heat(self._renderer, mean, self._colormap),
+            _heat(self._renderer, mean, self._colormap, self._percentile),
             [map_defect(self._renderer.reduced(mean[None]))],
         )
         columns = [*self._kept, (step, small, first + self._shown(small, running))]
@@ -292,8 +322,8 @@ def _mean(maps: Array) -> Array:
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])
 
 
-def _heat(renderer: Renderer, one_map: Array, colormap: str) -> Array:
-    """Draws a map alone, scaled by its own maximum."""
+def _heat(renderer: Renderer, one_map: Array, colormap: str, clip_percentile: float) -> Array:
+    """Draws a map alone, with a scale of its own."""
     reduced = renderer.reduced(one_map[np.newaxis])
-    peak = limits(reduced, "epoch")
-    return renderer.heat(reduced, limits=peak, colormap=colormap, signed=False)
+    end = limits(reduced, "epoch", clip_percentile=clip_percentile)
+    return renderer.heat(reduced, limits=end, colormap=colormap, signed=False)

@@ -11,8 +11,9 @@ from PIL import Image
 import keras_saliency as ks
 from keras_saliency.app import film
 from keras_saliency.app.cli import main
-from keras_saliency.app.explain import applications, load_application, read_image
+from keras_saliency.app.explain import applications, load_application
 from keras_saliency.app.html_report import page
+from keras_saliency.app.images import read_image
 from support.logs import images, report
 
 COLORS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -55,7 +56,9 @@ def test_explain_shows_image_map_and_overlay(name, tmp_path, image, capsys):
     found = np.abs(model.layers[-1].kernel.numpy()[:, 2]).reshape(16, 16, 3).max(axis=-1)
     import matplotlib
 
-    heat = matplotlib.colormaps["hot"](np.rint(found / found.max() * 255).astype(int), bytes=True)
+    end = np.sort(found.ravel())[253]  # the 99th percentile: the third largest of 256
+    shares = found.clip(0, end) / end
+    heat = matplotlib.colormaps["hot"](np.rint(shares * 255).astype(int), bytes=True)
     np.testing.assert_array_equal(picture[:224, 228:452], np.kron(heat[..., :3], block))
     probabilities = model(COLORS[np.newaxis] / np.float32(255)).numpy()[0]
     predicted = probabilities.argmax()
@@ -104,7 +107,7 @@ def test_explain_by_the_name_of_an_application(tmp_path, image, capsys):
     assert main([*arguments, "--out", str(out)]) == 0
     assert "predicts class " in capsys.readouterr().out
     with Image.open(out) as picture:
-        assert picture.size == (3 * 224 + 8, 224 + 2 * 15 + 2)
+        assert picture.size == (3 * 224 + 8, 224 + 3 * 15 + 2)
 
 
 def test_an_application_is_fed_by_its_own_preprocessing():
@@ -154,7 +157,7 @@ def test_images_of_any_size_are_stacked(tmp_path):
         arguments += ["--image", str(tmp_path / f"{name}.png")]
     assert main([*arguments, "--out", str(tmp_path / "out.png")]) == 0
     with Image.open(tmp_path / "out.png") as picture:
-        assert picture.size == (3 * 300 + 8, 2 * (224 + 32) + (20 + 32) + 2 * 4)
+        assert picture.size == (3 * 300 + 8, 2 * (224 + 47) + (20 + 47) + 2 * 4)
 
 
 def test_16_bits_and_transparency_are_shown_as_they_look(tmp_path):
@@ -218,7 +221,9 @@ def test_a_bad_model_is_one_clear_line(tmp_path, image, capsys):
 def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
     path, _ = saved(tmp_path)
     common = ["explain", "--model", path, "--image", image, "--pixels=0..1", "--out"]
-    assert "expected a .png file" in failed(capsys, *common, tmp_path / "out.jpg")
+    assert "expected a .png, .jpg, .jpeg, .pdf or .svg file, received" in failed(
+        capsys, *common, tmp_path / "out.bmp"
+    )
     assert "does not exist" in failed(capsys, *common, tmp_path / "no" / "out.png")
     out = tmp_path / "out.png"
     for option, value in (
@@ -326,6 +331,10 @@ def test_report_writes_a_film_and_a_filmstrip_of_one_run(log_dir, tmp_path, caps
         np.testing.assert_array_equal(frames.convert("RGB"), last)
     expected = film.filmstrip(log, log.probes.names, colormap="viridis")
     np.testing.assert_array_equal(Image.open(strip).convert("RGB"), expected)
+    assert main([*of_one, "--out", str(strip), "--filmstrip", "--clip-percentile", "50"]) == 0
+    clipped = film.filmstrip(log, log.probes.names, clip_percentile=50)
+    np.testing.assert_array_equal(Image.open(strip).convert("RGB"), clipped)
+    assert (clipped != film.filmstrip(log, log.probes.names)).any()
 
 
 def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsys):
@@ -341,6 +350,9 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
         capsys, *common, whole, "--run", "one/saliency"
     )
     assert "--method: this option needs" in failed(capsys, *common, whole, "--method", "gradient")
+    assert "--clip-percentile: this option needs" in failed(
+        capsys, *common, whole, "--clip-percentile", "50"
+    )
     assert "--probe: this option needs" in failed(
         capsys, *common, *animate, "--probe", "000 class 0"
     )
@@ -360,6 +372,8 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
         line = failed(capsys, *of_one, *drawing)
         assert line.startswith(f"keras-saliency: {option}: expected "), line
         assert line.count("zzz") == 1
+    line = failed(capsys, *of_one, "--filmstrip", "--clip-percentile", "0")
+    assert line.startswith("keras-saliency: --clip-percentile: expected a number above 0"), line
     assert list(tmp_path.iterdir()) == [log_dir]
 
 

@@ -187,7 +187,31 @@ def test_without_labels_no_prediction_is_wrong(tmp_path):
         assert predicted.wrong == (targets is not None)
         (line,) = (
             line
-            for line in PictureWriter(probes, Pictures("epoch", "hot"))._caption(moved, maps, 0)
+            for line in PictureWriter(probes, Pictures("epoch", "hot"))._caption(moved, maps, 0, "")
             if "dog" in line.text
         )
         assert line.wrong == (targets is not None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "ends"),
+    [
+        ({"scale": "epoch"}, (198, 99)),
+        ({"scale": "probe"}, (198, 198)),
+        ({"scale": "epoch", "clip_percentile": 100}, (252, 126)),
+        ({"scale": "shared", "clip_percentile": 50}, (100, 100)),
+    ],
+)
+def test_films_and_filmstrips_are_clipped(settings, ends, tmp_path):
+    """Of the values 0, 0, 1, 1, ... 199 and 252, and of half of them, as codes exactly."""
+    values = np.random.default_rng(0).permutation(np.append(np.arange(399) // 2, 252))
+    maps = np.float32([values, values / 2]).reshape(2, 1, 20, 20)
+    probes = ks.ProbeSet(images(1, 20, 20), [0], names=["a"])
+    log = written(tmp_path, probes, *(report(one, step) for step, one in enumerate(maps)))
+    frames = animation(log, "a", **settings)
+    strip = filmstrip(log, ["a"], **settings)
+    for step, end in enumerate(ends):
+        expected = shown(probes, maps[step], [end])[0]
+        np.testing.assert_array_equal(frames[step][:240:12, :240:12], expected)
+        cell = strip[19:, strip.shape[1] + (step - 2) * 84 + 4 :][:80:4, :80:4]
+        np.testing.assert_array_equal(cell, expected)

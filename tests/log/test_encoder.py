@@ -38,3 +38,37 @@ def test_the_header_says_how_ink_is_drawn(tmp_path):
     ink, picture = arrays["ink"][0], arrays["pictures"][0]
     assert set(np.unique(picture[ink == 255])) == {levels["light"]}
     assert levels["ground"] in picture[ink == 0]
+
+
+def test_codes_are_not_clipped_but_the_header_has_the_percentile(tmp_path):
+    """Of 400 values, the largest is 1000 and the 99th percentile 396; of 3 above 0, it is 0."""
+    ramp = np.random.default_rng(0).permutation(np.append(np.arange(399), 1000))
+    sparse = np.append(np.zeros(397), [1, 2, 3])
+    maps = np.stack([ramp, sparse]).reshape(2, 20, 20).astype(np.float32)
+    for percentile, clip, ends in (
+        (99, "99th percentile", [396, 3]),
+        (50, "50th percentile", [200, 3]),
+        (100, None, [1000, 3]),
+    ):
+        probes = ks.ProbeSet(images(2, 20, 20), [0, 1])
+        settings = ks.Pictures(clip_percentile=percentile)
+        path = tmp_path / str(percentile)
+        written(path, probes, report(maps), pictures=settings)
+        kept = read_blobs(path)["saliency"]
+        header = json.loads(kept[tags.PROBES][0][1][0])
+        assert header["clip"] == clip
+        method = json.loads(kept[tags.REPORTS][0][1][0])["methods"]["saliency"]
+        assert method["limits"] == method["peaks"] == [1000, 3]
+        assert method["clip_limits"] == ends
+        _, arrays = unpacked(kept[tags.maps_tag("saliency")][0][1])
+        np.testing.assert_array_equal(arrays["maps"][0].ravel(), np.rint(ramp * 252 / 1000))
+
+
+def test_series_have_no_percentile(tmp_path):
+    maps = np.append(np.arange(399), 1000).reshape(1, 400).astype(np.float32)
+    probes = ks.ProbeSet(np.zeros((1, 400, 1)), [0], kind="series")
+    written(tmp_path, probes, report(maps))
+    kept = read_blobs(tmp_path)["saliency"]
+    assert json.loads(kept[tags.PROBES][0][1][0])["clip"] is None
+    method = json.loads(kept[tags.REPORTS][0][1][0])["methods"]["saliency"]
+    assert method["clip_limits"] == method["limits"]

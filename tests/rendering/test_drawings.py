@@ -358,7 +358,10 @@ def test_a_signed_scale_of_a_run_holds_the_largest_size():
     color = found["saliency_probe/000 class 0"][5, -96]
     assert color.tolist() == pytest.approx([255, 191, 191], abs=2)  # a quarter to red
     assert "`bwr`" in pictures.description(tags.FILMSTRIP)
-    assert pictures.configuration()["colormap, scale"] == "bwr, probe; unsigned means: bwr"
+    assert (
+        pictures.configuration()["colormap, scale"]
+        == "bwr, probe (99th percentile); unsigned means: bwr"
+    )
 
 
 def test_a_negative_constant_map_is_said_to_be_constant():
@@ -368,7 +371,7 @@ def test_a_negative_constant_map_is_said_to_be_constant():
         found = drawn(np.zeros((1, 4)), np.abs(signed), "features", signed=signed)
         picture = found["saliency_probe/000 class 0"]
         expected = layouts.blank(LINE, picture.shape[1])
-        size = f"map peak {np.abs(signed).max():.2e}"
+        size = f"map peak {np.abs(signed).max():.3g}"
         said = {}
         for word in ("constant map", "zero map"):
             layouts.draw_line(
@@ -512,7 +515,7 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
         "custom_scalars__config__",
     }
     (text,) = found["saliency/configuration"]
-    assert "| colormap, scale | RdBu_r, epoch; unsigned means: hot |" in text.decode()
+    assert "| colormap, scale | RdBu_r, epoch (maximum); unsigned means: hot |" in text.decode()
     assert "| maps | 3 steps, enlarged 64 times |" in text.decode()
     content = found["saliency_probe/000 class 0"][2]
     picture = np.asarray(Image.open(io.BytesIO(content)))

@@ -229,6 +229,95 @@ def test_statements():
         assert map_defect(np.float32([[1, value]])) == "not a number"
 
 
+# ---------------------------------------------------------------- percentiles
+
+
+def shuffled(values, side, seed=0):
+    return np.random.default_rng(seed).permutation(values).reshape(1, side, side)
+
+
+def test_colours_end_at_the_99th_percentile_of_each_map():
+    """1 to 400: 99% of these values are up to 396. One hot pixel changes nothing."""
+    maps = shuffled(np.arange(1.0, 401), 20)
+    hot = np.where(maps == 400, 1e6, maps)
+    assert limits(maps, "epoch").tolist() == [np.percentile(maps, 99, method="higher")] == [397]
+    assert limits(hot, "epoch").tolist() == [397]
+    assert limits(np.concatenate([2 * maps, hot]), "epoch").tolist() == [794, 397]
+    assert limits(hot, "epoch", clip_percentile=100).tolist() == [1e6]
+    assert limits(maps, "epoch", clip_percentile=50).tolist() == [201]
+    assert heatmaps.peaks(np.concatenate([-maps, hot])).tolist() == [400, 1e6]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_percentiles_are_close_to_those_that_pair_saliency_and_captum_take(dtype):
+    """NumPy's, which are interpolated between two values of the map."""
+    maps = RNG.gamma(0.3, size=(3, 224, 224)).astype(dtype)
+    found = limits(maps, "epoch")
+    np.testing.assert_allclose(found, np.percentile(maps, 99, axis=(1, 2)), rtol=1e-3)
+    assert found.dtype == dtype
+    assert found.tobytes() == limits(maps, "epoch").tobytes()
+
+
+def test_percentiles_over_a_run_by_hand():
+    """Of maps whose 99th percentiles are 397 times 1 and 8, then 4 and 2; peaks are far above."""
+    ramp = shuffled(np.append(np.arange(1.0, 400), 1e9), 20)
+    run = [np.concatenate([first * ramp, second * ramp]) for first, second in ((1, 8), (4, 2))]
+    expected = {
+        "epoch": [[1, 8], [4, 2]],
+        "probe": [[1, 8], [4, 8]],
+        "shared": [[8, 8], [8, 8]],
+    }
+    for scale, rows in expected.items():
+        before = None
+        for maps, row in zip(run, rows, strict=True):
+            before = limits(maps, scale, before)
+            assert before.tolist() == [397 * share for share in row], scale
+
+
+def test_signed_maps_have_the_percentile_of_their_absolute_values():
+    signs = np.where(np.arange(400) % 2, 1, -1)
+    maps = shuffled(signs * np.arange(1.0, 401), 20)
+    assert limits(maps, "epoch").tolist() == [397]
+    assert limits(-maps, "epoch").tolist() == [397]
+
+
+def test_percentiles_ignore_what_is_not_finite():
+    """300 values are left of 400: 1 to 300, whose 99th percentile is 298."""
+    values = np.arange(1.0, 401)
+    values[300:350], values[350:] = NAN, INF
+    assert limits(shuffled(values, 20), "epoch").tolist() == [298]
+    assert limits(np.full((1, 20, 20), NAN), "epoch").tolist() == [0]
+
+
+def test_maps_that_are_mostly_0_end_at_their_maximum():
+    """With 3 of 400 values above 0, the 99th percentile is 0; with 5, it is one of them."""
+    values = np.zeros(400)
+    values[:3] = 1, 2, 3
+    sparse = shuffled(values, 20)
+    end = limits(sparse, "epoch")
+    assert end.tolist() == [3]
+    found = colorize(sparse, limits=end, colormap="gray")[..., 0]
+    assert sorted(found[found > 0].tolist()) == [85, 170, 255]
+    values[:5] = 1, 2, 3, 4, 5
+    assert limits(shuffled(values, 20), "epoch").tolist() == [2]
+    assert limits(np.zeros((1, 20, 20)), "epoch").tolist() == [0]
+    assert limits(np.concatenate([sparse, 9 * sparse]), "shared").tolist() == [27, 27]
+
+
+def test_maps_of_up_to_100_values_end_at_their_maximum():
+    assert limits(shuffled(np.arange(100.0), 10), "epoch").tolist() == [99]
+    assert limits(shuffled(np.arange(121.0), 11), "epoch").tolist() == [119]
+
+
+def test_a_clipped_map_is_brighter_and_its_hot_pixel_the_end():
+    maps = shuffled(np.append(np.arange(0.0, 399), 39700), 20)
+    unclipped = colorize(maps, limits=heatmaps.peaks(maps), colormap="gray")
+    assert np.sort(unclipped[..., 0].ravel())[-2] == 3  # 398 / 39700 * 255, rounded
+    clipped = colorize(maps, limits=limits(maps, "epoch"), colormap="gray")
+    index = np.floor(maps.clip(0, 396) / 396 * 255 + 0.5).astype(int)
+    np.testing.assert_array_equal(clipped, colors("gray", index))
+
+
 # ---------------------------------------------------------------- overlay
 
 
@@ -377,7 +466,16 @@ def test_diverging_colormaps_are_kept():
         ([-1.0, 0.5], (-1, 1)),
         ([-0.1, 1.0], (-1, 1)),
         ([0.0, 1.5], (0, 1.5)),  # on 0..255 it would be black
-        ([0.0, 5.5], (0, 255)),
+        ([0.0, 5.5], (0, 5.5)),
+        ([0.0, 64.0], (0, 255)),  # whole numbers
+        ([0.5, 64.0], (0.5, 64)),
+        ([0.5, 64.5], (0, 255)),
+        ([0.0, 16.0], (0, 16)),  # less than a tenth of 0..255
+        ([0.0, 26.0], (0, 255)),
+        ([0.0, 0.09], (0, 0.09)),
+        ([0.0, 0.11], (0, 1)),
+        ([-0.05, 0.1], (-0.05, 0.1)),
+        ([-0.05, 0.2], (-1, 1)),
         ([3.0, 255.0], (0, 255)),
         ([0.0, 256.0], (0, 256)),
         ([-0.5, 2.0], (-0.5, 2)),
@@ -424,6 +522,67 @@ def test_channels():
     assert displayed(five)[0, 0, 0].tolist() == [102] * 3
     two = np.array([[[[0.2, 1.0]]]])
     assert displayed(two)[0, 0, 0].tolist() == [153] * 3
+
+
+RAMP = np.random.default_rng(1).permutation(np.linspace(0, 1, 2 * 24 * 24)).reshape(2, 24, 24, 1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (0, 1),
+        (-1, 1),
+        (0, 255),
+        (0, 4095),
+        (0, 65535),
+        (0, 10),  # depth in metres
+        (0, 8),  # log-mel, log1p
+        (0, 0.05),
+        (0, 1e-4),
+        (-80, 0),  # dB
+        (-3, 3),  # z-scores
+        (270, 310),  # Kelvin
+        (-1000, 2000),  # Hounsfield
+        (1e30, 3e30),
+    ],
+)
+@pytest.mark.parametrize("outlier", [None, "low", "high"])
+def test_images_on_any_scale_can_be_seen(low, high, outlier):
+    """The middle 90% of a ramp cover 90% of the gray levels, also beside one dead pixel."""
+    images = (low + (high - low) * RAMP).astype(np.float32)
+    if outlier is not None:
+        far = 30 * (high - low)
+        images[0, 0, 0] = low - far if outlier == "low" else high + far
+    shown = displayed(images)[..., 0]
+    dark, light = np.percentile(shown, [5, 95])
+    assert light - dark == pytest.approx(0.9 * 255, abs=3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_dark_photographs_stay_dark(dtype):
+    """A night: whole numbers of which 99% are up to 20. Its lamps must not become white areas."""
+    night = np.rint(20 * RAMP).astype(dtype)
+    night[:, :3, :4] = 200
+    assert value_range(night) == (0, 255)
+    np.testing.assert_array_equal(displayed(night), night.repeat(3, axis=-1))
+    assert value_range(night / np.float32(255)) == (0, 1)
+
+
+def test_values_out_of_the_range_are_black_and_white():
+    found = displayed(np.array([-9.0, 0.0, 1.0, 2.0, 9.0]).reshape(1, 1, 5, 1), 0, 2)
+    assert found[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_large_sets_are_sampled_in_all_channels():
+    """A million values and more: those of a channel are still an outlier, or are not."""
+    images = np.zeros((3, 700, 700, 3), np.float32)
+    images[..., 1] = np.linspace(0, 0.02, 700)
+    images[0, 0, 0, 2] = 1
+    low, high = value_range(images)
+    assert low == 0
+    assert high == pytest.approx(0.02, rel=0.01)
+    images[:, :70, :, 2] = 1
+    assert value_range(images) == (0, 1)
 
 
 def test_one_range_for_all_images():

@@ -190,16 +190,22 @@ class Expected:
         _, arrays = unpacked(self._blobs[tags.maps_tag(method)][step][1])
         return arrays.get("thumbnails", arrays["maps"])[probe].astype(int)
 
-    def limit(self, method, step, probe, scale):
+    def limit(self, method, step, probe, scale, *, clips=False):
+        if scale == "epoch" and clips:
+            header, _ = unpacked(self._blobs[tags.REPORTS][step][1])
+            return header["methods"][method]["clip_limits"][probe]
         if scale == "epoch":
             values = np.abs(self.maps(method, step)[probe])
             found = values[np.isfinite(values)].max(initial=0)
             return float(str(np.float32(found)))  # as the log has it
         probes = range(len(self.probes.names)) if scale == "shared" else [probe]
-        return max(self.limit(method, s, p, "epoch") for s in self.steps for p in probes)
+        return max(
+            self.limit(method, s, p, "epoch", clips=clips) for s in self.steps for p in probes
+        )
 
-    def ratio(self, method, step, probe, scale):
-        own, limit = (self.limit(method, step, probe, name) for name in ("epoch", scale))
+    def ratio(self, method, step, probe, scale, *, clips=True):
+        own = self.limit(method, step, probe, "epoch")
+        limit = self.limit(method, step, probe, scale, clips=clips)
         return own / limit if limit else 1.0
 
     def heat(self, codes, ratio, colormap):
@@ -207,14 +213,14 @@ class Expected:
         zero = 126 if self.is_signed else 0
         index = np.floor((np.minimum(codes, 252) - zero) * ratio + 0.5).astype(int) + zero
         table = matplotlib.colormaps["RdBu_r" if self.is_signed else colormap].resampled(253)
-        found = table(index, bytes=True)[..., :3].astype(int)
+        found = table(index.clip(0, 252), bytes=True)[..., :3].astype(int)
         found[codes == 255] = NOT_A_NUMBER
         return found
 
     def shares(self, codes, ratio):
         """How far values are from 0 to the limit, without their signs."""
         found = np.abs(codes - 126) / 126 if self.is_signed else codes / 252
-        return np.where(codes == 255, 1, np.minimum(found, 1) * ratio)
+        return np.where(codes == 255, 1, np.minimum(np.minimum(found, 1) * ratio, 1))
 
     def pixels(
         self,
@@ -227,9 +233,10 @@ class Expected:
         show="map",
         opacity=1.0,
         codes=None,
+        clips=True,
     ):
         """A cell, in float where it is blended."""
-        ratio = self.ratio(method, step, probe, scale)
+        ratio = self.ratio(method, step, probe, scale, clips=clips)
         codes = self.codes(method, step, probe) if codes is None else codes
         if show == "map" and opacity == 1:
             return self.heat(codes, ratio, colormap)

@@ -13,6 +13,7 @@ export const DEFAULTS = {
   step: null, // the newest
   probe: 0,
   scale: null,
+  clips: true, // whether colors end at a percentile
   colormap: null,
   opacity: 1,
   show: "overlay",
@@ -79,6 +80,11 @@ export class Context {
     return this.state.get("scale") ?? this.log.header.scale;
   }
 
+  /** Whether colors end at the percentile that the log has; `false` if it has none. */
+  get clips() {
+    return this.state.get("clips") && Boolean(this.log.header.clip);
+  }
+
   /** The indices of the probes to show, filtered and sorted. */
   get selected() {
     const order = { by: this.state.get("sortBy"), descending: this.state.get("sort") === "descending" };
@@ -98,7 +104,7 @@ export class Context {
   /** The style in which `paintCell` paints a probe's map, by the state. */
   style(log, method, step, probe) {
     const signed = log.signed(method);
-    const ratio = log.ratio(method, step, probe, this.scale);
+    const ratio = log.ratio(method, step, probe, this.scale, this.clips);
     const colors = codeColors(log.header, this.colors(log, method), ratio, signed);
     const opacities = codeOpacities(log.header, ratio, signed);
     return { show: this.state.get("show"), opacity: this.state.get("opacity"), colors, opacities };

@@ -18,13 +18,13 @@ export function pairUp(left, right) {
 }
 
 /**
- * One side of a pair: a map as shares of its scale's limit, by code; `NaN` for what is not finite.
+ * One side of a pair: a map as shares of its scale's largest value, by code; `NaN` for what is not finite.
  *
  * @param isAbsolute whether the shares are without their signs.
  * @returns `{map, shape, shares}`: the codes, the shape of a map, and 256 shares.
  */
 export function sideOf(log, method, step, probe, maps, scale, isAbsolute) {
-  const ratio = log.ratio(method, step, probe, scale);
+  const ratio = log.ratio(method, step, probe, scale, false);
   const ownShares = codeShares(log.header, log.signed(method));
   const shares = Float32Array.from(ownShares, (share) => ratio * (isAbsolute ? Math.abs(share) : share));
   return { map: item(maps, probe), shape: maps.shape.slice(1), shares };

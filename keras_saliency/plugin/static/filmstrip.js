@@ -25,13 +25,13 @@ export class Filmstrip {
 
   /** Brings the row up to date with the log and the state. */
   update() {
-    const { log, method, probe, scale, state, step } = this.#context;
+    const { clips, log, method, probe, scale, state, step } = this.#context;
     const steps = log.steps.join();
     if (this.element.dataset.steps !== steps) this.#list(log.steps);
     this.element.dataset.steps = steps;
     const style = ["colormap", "opacity", "show"].map((key) => state.get(key));
-    const limits = log.steps.map((at) => log.limit(method, at, probe, scale));
-    const styleKey = JSON.stringify([log.run, log.header.fingerprint, method, probe, scale, style, limits]);
+    const limits = log.steps.map((at) => log.limit(method, at, probe, scale, clips));
+    const styleKey = JSON.stringify([log.run, log.header.fingerprint, method, probe, scale, clips, style, limits]);
     if (styleKey !== this.#styleKey) {
       this.#styleKey = styleKey;
       for (const cell of this.#cells.values()) cell.painted = false;

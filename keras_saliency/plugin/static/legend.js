@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { number } from "./format.js";
 
-const PEAKS = { epoch: "each map's peak", probe: "each probe's peak" };
+const OWNERS = { epoch: "each map's", probe: "each probe's" };
 
 /** The legend of the maps that are shown; `update()`. */
 export function createLegend(context) {
@@ -12,10 +12,12 @@ export function createLegend(context) {
   return {
     element: el("span", { class: "legend", "data-testid": "legend" }, least, canvas, most),
     update() {
-      const { log, method, scale } = context;
-      const peak = PEAKS[scale] ?? number(log.limit(method, context.step, 0, scale));
+      const { clips, log, method, scale } = context;
+      const name = clips ? log.header.clip : "peak";
+      const owner = OWNERS[scale];
+      const end = owner ? `${owner} ${name}` : number(log.limit(method, context.step, 0, scale, clips));
       least.textContent = log.signed(method) ? "−" : "0";
-      most.textContent = log.signed(method) ? `+ ${peak}` : peak;
+      most.textContent = log.signed(method) ? `+ ${end}` : end;
       paintColors(canvas, context.colors(log, method));
     },
   };

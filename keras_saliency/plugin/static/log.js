@@ -130,19 +130,23 @@ export class RunLog {
     };
   }
 
-  /** The limit that a map is scaled to: its own (`epoch`), that of the `probe`, or that of all (`shared`). */
-  limit(method, step, probe, scale) {
-    const maxima = this.#maxima.get(method);
+  /**
+   * The limit that a map is scaled to: its own (`epoch`), that of the `probe`, or that of all (`shared`).
+   *
+   * @param clips whether it is a percentile, as in the log; else the largest value.
+   */
+  limit(method, step, probe, scale, clips) {
+    const maxima = this.#maxima.get(method)?.[clips ? "clipped" : "whole"];
     if (scale === "shared") return maxima?.all ?? null;
     if (scale === "probe") return maxima?.probes[probe] ?? null;
-    return this.report(step)?.methods[method]?.limits[probe] ?? null;
+    return limitsOf(this.report(step)?.methods[method], clips)?.[probe] ?? null;
   }
 
-  /** A map's own limit as a share of the scale's, 0..1; 1 where either is unknown or 0. */
-  ratio(method, step, probe, scale) {
-    const own = this.limit(method, step, probe, "epoch");
-    const limit = this.limit(method, step, probe, scale);
-    return own !== null && limit > 0 ? Math.min(1, own / limit) : 1;
+  /** A map's largest value as a share of the scale's limit: above 1 if the map is clipped; 1 where either is unknown or 0. */
+  ratio(method, step, probe, scale, clips) {
+    const own = this.limit(method, step, probe, "epoch", false);
+    const limit = this.limit(method, step, probe, scale, clips);
+    return own !== null && limit > 0 ? own / limit : 1;
   }
 
   /** Whether a method has maps at a step. */
@@ -278,16 +282,22 @@ export class RunLog {
     this.classifies = this.steps.some((step) => this.report(step).predictions.some((prediction) => prediction >= 0));
     this.methods = [...new Set(methods.map(([name]) => name))];
     this.#signedMethods = new Set(methods.filter(([, { signed }]) => signed).map(([name]) => name));
-    this.#maxima = new Map(this.methods.map((method) => [method, this.#maximaOf(method)]));
+    const maximaOf = (method) => ({ whole: this.#maximaOf(method, false), clipped: this.#maximaOf(method, true) });
+    this.#maxima = new Map(this.methods.map((method) => [method, maximaOf(method)]));
   }
 
-  #maximaOf(method) {
+  #maximaOf(method, clips) {
     const probes = [];
     for (const step of this.steps) {
-      this.report(step).methods[method]?.limits.forEach((limit, probe) => {
+      limitsOf(this.report(step).methods[method], clips)?.forEach((limit, probe) => {
         probes[probe] = Math.max(probes[probe] ?? 0, limit ?? 0);
       });
     }
     return { probes, all: probes.reduce((most, limit) => Math.max(most, limit), 0) };
   }
+}
+
+/** The limits of a report's maps, by probe; older logs have no percentiles. */
+function limitsOf(maps, clips) {
+  return clips && Array.isArray(maps?.clip_limits) ? maps.clip_limits : maps?.limits;
 }

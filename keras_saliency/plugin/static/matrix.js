@@ -102,10 +102,10 @@ class MatrixView {
 
   /** Everything that the pixels of a strip depend on. */
   #styleKey(log, method) {
-    const { scale, state } = this.#context;
+    const { clips, scale, state } = this.#context;
     const style = ["colormap", "opacity", "show"].map((key) => state.get(key));
-    const limits = scale === "epoch" ? null : this.#probes.map((probe) => log.limit(method, log.steps[0], probe, scale));
-    return JSON.stringify([method, scale, style, limits, this.#probes, this.#cell, this.#usesThumbnails]);
+    const limits = scale === "epoch" ? null : this.#probes.map((probe) => log.limit(method, log.steps[0], probe, scale, clips));
+    return JSON.stringify([method, scale, clips, style, limits, this.#probes, this.#cell, this.#usesThumbnails]);
   }
 
   /** Fits the scrolled area, the frame and the canvas to the log and the window. */

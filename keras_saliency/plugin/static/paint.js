@@ -16,12 +16,12 @@ export function colorTable(header, name) {
   return bytesOf(header.colormaps[name]);
 }
 
-/** The color of each code, 256 times RGBA, of a map whose limit is `ratio` (0..1) of the scale's. */
+/** The color of each code, 256 times RGBA, of a map whose limit is `ratio` of the scale's; above 1, it is clipped. */
 export function codeColors(header, table, ratio, signed) {
   const zero = signed ? header.levels / 2 : 0;
   const result = new Uint8ClampedArray(4 * CODES).fill(255);
   for (let code = 0; code < CODES; code++) {
-    const index = zero + Math.round((Math.min(code, header.levels) - zero) * ratio);
+    const index = clamp(zero + Math.round((Math.min(code, header.levels) - zero) * ratio), 0, header.levels);
     result.set(table.subarray(3 * index, 3 * index + 3), 4 * code);
   }
   result.set(bytesOf(header.not_finite_color), 4 * header.not_finite);
@@ -39,7 +39,7 @@ export function codeShares(header, signed) {
 
 /** The opacity of each code on a picture, 0..1: the root of its share of the scale; 1 if not finite. */
 export function codeOpacities(header, ratio, signed) {
-  return codeShares(header, signed).map((share) => (Number.isNaN(share) ? 1 : Math.sqrt(Math.abs(share) * ratio)));
+  return codeShares(header, signed).map((share) => (Number.isNaN(share) ? 1 : Math.sqrt(Math.min(1, Math.abs(share) * ratio))));
 }
 
 /** One probe of decoded maps with its picture; `log` has `header`, `pictures`, `places` and `ink`. */
@@ -136,6 +136,10 @@ export function regionMasks(log, name) {
 function planeOf(shape) {
   const width = shape.at(-1) ?? 1;
   return [shape.reduce((product, size) => product * size, 1) / width, width];
+}
+
+function clamp(value, least, most) {
+  return Math.min(Math.max(value, least), most);
 }
 
 function nearest(size, of) {

@@ -38,6 +38,7 @@ export function createToolbar(context) {
   const colormap = dropDown("Colormap", "colormap", choose("colormap"));
   const legend = createLegend(context);
   const scale = dropDown("Scale", "scale", choose("scale"));
+  const clips = dropDown("Colors end at", "clips", choose("clips"));
   const outlines = checkBox("Outlines", "outlines", "Solid: object masks. Dashed: regions.", choose("outlines"));
   const region = el(
     "button",
@@ -60,7 +61,7 @@ export function createToolbar(context) {
   const settings = el(
     "div",
     { class: "settings", "data-testid": "settings", hidden: matchMedia(NARROW).matches },
-    group("Display", show, opacity, colormap, scale, legend, outlines, { element: region }),
+    group("Display", show, opacity, colormap, scale, clips, legend, outlines, { element: region }),
     group("Filter", text, target, wrong, { element: sorting }),
   );
   const toggle = () => setOpen(settings.hidden);
@@ -83,6 +84,8 @@ export function createToolbar(context) {
     show.update(SHOWS, state.get("show"));
     opacity.update(state.get("opacity"));
     scale.update(SCALES, context.scale);
+    const ends = [[true, header.clip], [false, "maximum"]];
+    clips.update(header.clip ? ends : ends.slice(1), context.clips);
     outlines.update(state.get("outlines"));
     outlines.element.hidden = !log.masks && !log.regions;
     region.hidden = state.get("region") === null;

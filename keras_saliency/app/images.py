@@ -1,0 +1,142 @@
+"""Images on the command line: which files are meant, and how they are read and written."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from keras_saliency.data.reports import Array
+from keras_saliency.rendering import layouts
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""The files in a folder that are taken for images."""
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+"""The formats in which a sheet can be written."""
+
+MAX_SIDE = 65_500
+"""The largest side of a sheet in formats other than PNG, in pixels: JPEG's limit."""
+
+_MODES = {1: "L", 3: "RGB"}
+
+
+def image_files(arguments: Iterable[str], out: Path | None = None) -> list[Path]:
+    """The image files that are meant by arguments of the command line.
+
+    Args:
+        arguments: Files, folders (their images, sorted by name) and patterns such as
+            `photos/*.jpg`, which a shell expands only if they are not quoted.
+        out: A file in a folder or of a pattern that is left out: where the result is written.
+
+    Raises:
+        ValueError: A URL, a file that does not exist, a folder without images, or a pattern that
+            no file matches.
+    """
+    return [path for argument in arguments for path in _files(argument, out)]
+
+
+def _files(argument: str, out: Path | None) -> list[Path]:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", argument):
+        raise ValueError(
+            f"images: expected a file, received the URL {argument}. Download it first, then pass "
+            "the file."
+        )
+    path = Path(argument).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        hint = f"the folder {path} has no images ({', '.join(SUFFIXES)})."
+        listed = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES]
+    elif glob.has_magic(argument):
+        hint = f"no file matches {argument}."
+        root = Path(path.anchor)
+        listed = list(root.glob(str(path.relative_to(root))))
+    else:
+        raise ValueError(f"images: {path} is not a file.")
+    files = sorted(
+        entry
+        for entry in listed
+        if entry.is_file()
+        and not entry.name.startswith(".")
+        and (out is None or entry.resolve() != out.resolve())
+    )
+    if not files:
+        raise ValueError(f"images: {hint}")
+    return files
+
+
+def read_image(image_path: Path, shape: Sequence[int | None]) -> Array:
+    """Reads an image file for a model with this input shape.
+
+    Args:
+        image_path: A file in any format that Pillow reads. The image is rotated by its EXIF
+            orientation.
+        shape: `(None, height, width, channels)`. If height and width are given, the whole image is
+            resized to them (bilinear, antialiased).
+
+    Returns:
+        float32 `(height, width, channels)` in 0..255.
+
+    Raises:
+        ValueError: The file does not exist or is not an image, or the shape is not the shape of an
+            image.
+    """
+    if len(shape) != 4 or shape[3] not in _MODES:
+        raise ValueError(
+            "shape: expected a model with an image input (height, width, channels) of 1 or 3 "
+            f"channels, received a model with input shape {tuple(shape)}."
+        )
+    try:
+        with Image.open(image_path) as file:
+            image = _on_8_bits(ImageOps.exif_transpose(file)).convert(_MODES[shape[3]])
+    except FileNotFoundError as error:
+        raise ValueError(f"image_path: {image_path} does not exist.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(
+            f"image_path: {image_path} is not a readable image: {first_line(error)}"
+        ) from error
+    if shape[1] and shape[2]:
+        image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.float32).reshape(image.height, image.width, shape[3])
+
+
+def _on_8_bits(image: Image.Image) -> Image.Image:
+    """Converts 16 bits to 8 and puts transparent images on white; raises for other wide modes."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise OSError(f"pixels of mode {image.mode!r} have no fixed range; convert it to 8 bits")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA"))
+    return image
+
+
+def write_picture(picture: Array, path: Path) -> None:
+    """Writes a picture in the format that the file name ends in, one of `PICTURE_SUFFIXES`.
+
+    Raises:
+        ValueError: The picture is too large for the format.
+        OSError: The file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix != ".png" and max(picture.shape[:2]) > MAX_SIDE:
+        height, width = picture.shape[:2]
+        raise ValueError(
+            f"out: {path.suffix} files can have {MAX_SIDE} pixels per side, but the picture has "
+            f"{height} x {width}. Use a .png file, or fewer images."
+        )
+    if suffix in (".pdf", ".svg"):
+        path.write_bytes(layouts.embedded(picture, suffix[1:]))
+    else:
+        path.write_bytes(layouts.encoded(picture, lossless=suffix == ".png"))
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error message."""
+    return str(error).strip().split("\n")[0]
