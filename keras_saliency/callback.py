@@ -72,7 +72,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             the training after the epoch. A function: is called with each alert, which is also
             printed; if it returns `"stop"`, training ends after the epoch, and what it raises ends
             it at once. `None`: alerts are only in the list.
-        pictures: How maps become pictures: `"auto"` or `ks.Pictures(scale, colormap, map_size)`;
+        pictures: How maps become pictures: `"auto"` or
+            `ks.Pictures(scale, colormap, map_size, clip_percentile)`;
             `None`: no pictures in the stock tabs.
         compute: How maps are computed: `"auto"` or
             `ks.Compute(batch_size, jit_compile, reduction)`.
