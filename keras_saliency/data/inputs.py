@@ -109,7 +109,8 @@ def check_numbers(argument: str, array: Array, kind: str) -> None:
         raise TypeError(
             f"{argument}: expected numbers, received text. A saliency map needs the tokens: apply "
             "the model's TextVectorization to the data, dataset.map(lambda x, y: (vectorize(x), "
-            "y)), pass kind='tokens', and explain the part of the model behind that layer."
+            "y)), pass kind='tokens', and explain the part of the model behind that layer, "
+            "score=ks.Score(model=part)."
         )
     if kind == "tokens" and array.dtype.kind not in "iu":
         raise TypeError(

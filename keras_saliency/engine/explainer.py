@@ -208,16 +208,18 @@ class Explainer:
     def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
         held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
         masks = chunk.get("masks")
-        explained, place, dtype = images, None, images.dtype
+        explained, place, dtype, is_single = images, None, images.dtype, False
         if self._probes.kind == "tokens":
             _, values, calls = self._forward.run(images, held, targets, masks)
             place, explained = _embedding(calls, values, images)
-            dtype = explained.dtype
+            dtype, is_single = explained.dtype, explained.shape.rank == 2
+            if is_single:
+                explained = tf.expand_dims(explained, 1)
         if dtype in (tf.float16, tf.bfloat16):  # small attributions would underflow
             explained = tf.cast(explained, tf.float32)
 
         def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
-            fed = tf.cast(inputs, dtype)
+            fed = tf.cast(inputs[:, 0] if is_single else inputs, dtype)
             if place is None:
                 head, values, calls = self._forward.run(fed, held, targets, masks)
             else:
@@ -334,8 +336,10 @@ def _embedding(
         (index, call)
         for index, call in enumerate(calls)
         if call.output.dtype.is_floating
-        and call.output.shape.rank == 3
-        and call.output.shape[1] == length
+        and (
+            (call.output.shape.rank == 3 and call.output.shape[1] == length)
+            or (call.output.shape.rank == 2 and length == 1)
+        )
         and call.output.op in dependent
     ]
     outputs = [call.output for _, call in candidates]
@@ -346,8 +350,10 @@ def _embedding(
             return (call.path, nth), call.output
     raise ValueError(
         f"model: expected a layer that returns a vector for each of the {length} tokens, such as "
-        "an Embedding, and a score that depends on it; found none. If the inputs are not tokens, "
-        "choose another kind in ProbeSet(kind=...)."
+        "an Embedding, and a score that depends on it; found none. If each column has an embedding "
+        "of its own, give the model one keras.Input per column, and explain one of them: "
+        "ProbeSet(input_name=..., held={...}). If the inputs are not tokens, choose another kind in "
+        "ProbeSet(kind=...)."
     )
 
 

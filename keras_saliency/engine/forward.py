@@ -15,7 +15,7 @@ from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
-from keras_saliency.engine.models import fed_shape, input_shapes
+from keras_saliency.engine.models import fed_shape, input_shapes, optional_inputs
 from keras_saliency.engine.recording import recorded
 from keras_saliency.engine.state_guard import same_state
 
@@ -175,7 +175,8 @@ def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any
     if isinstance(name, int):
         others = [held[str(position)] for position in range(len(held) + 1) if position != name]
         return [*others[:name], images, *others[name:]]
-    inputs, struct = {name: images, **held}, getattr(model, "_inputs_struct", None)
+    left_out = dict.fromkeys(optional_inputs(model) - {name, *held})
+    inputs, struct = {name: images, **held, **left_out}, getattr(model, "_inputs_struct", None)
     if struct is None or isinstance(struct, Mapping):
         return inputs
     several = [inputs[known] for known in input_shapes(model)]

@@ -147,6 +147,17 @@ def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
     return {name: tensor.shape for name, tensor in zip(names, inputs, strict=True)}
 
 
+def optional_inputs(model: Any) -> set[str]:
+    """The names of the inputs that a model works without (`keras.Input(optional=True)`)."""
+    layers = {layer.name for layer in getattr(model, "layers", []) if _is_optional(layer)}
+    tensors = dict(zip(input_shapes(model), getattr(model, "inputs", None) or [], strict=False))
+    return {name for name, tensor in tensors.items() if tensor.name in layers}
+
+
+def _is_optional(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.InputLayer) and getattr(layer, "optional", False)
+
+
 def fixed_batch_size(model: Any) -> int | None:
     """The batch size that a model is built for; `None` if it takes any number of inputs.
 
@@ -172,6 +183,8 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
         )
     given: dict[Any, tuple[int, ...]] = {name: fed_shape(probes)}
     given |= {other: values.shape for other, values in probes.held.items()}
+    for other in optional_inputs(model) - {*given}:
+        del known[other]
     if isinstance(name, str) and {*given} != {*known}:
         raise ValueError(
             f"input_name, held: expected the model's inputs {listed}, received "

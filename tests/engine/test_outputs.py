@@ -387,3 +387,56 @@ def test_a_subclassed_model_gets_gray_images_as_in_fit():
     images, targets = probes.images[..., 0], probes.targets
     expected = by_tape(lambda x: chosen(model(x[..., 0]), targets), images[..., None])
     np.testing.assert_allclose(saliency.report.maps, expected, **CLOSE)
+
+
+class Sums(layers.Layer):
+    """The sum over all pixels; plus the numbers of an optional input."""
+
+    def call(self, images, numbers=None):
+        total = keras.ops.sum(images, axis=(1, 2))
+        return total if numbers is None else total + numbers
+
+    def compute_output_spec(self, images, numbers=None):
+        return keras.KerasTensor((images.shape[0], 3))
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_an_optional_input_may_be_left_out(as_dict):
+    images, numbers = keras.Input((8, 8, 3), name="a"), keras.Input((3,), name="b", optional=True)
+    inputs = {"a": images, "b": numbers} if as_dict else [images, numbers]
+    model = keras.Model(inputs, Sums()(images, numbers))
+    sums = IMAGES.sum((1, 2))[np.arange(6), TARGETS]
+    without = ks.ProbeSet(IMAGES, TARGETS, input_name="a")
+    report = ks.SaliencyMonitor(model, without).evaluate(-1)
+    np.testing.assert_allclose(report.scores, sums, rtol=1e-5)
+    given = ks.ProbeSet(IMAGES, TARGETS, input_name="a", held={"b": np.ones((6, 3), "float32")})
+    report = ks.SaliencyMonitor(model, given).evaluate(-1)
+    np.testing.assert_allclose(report.scores, sums + 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_one_token_per_input_is_explained_at_its_vector(shape):
+    """A recommender: the logit is the product of two vectors."""
+    users = keras.Input(shape, dtype="int32", name="user")
+    items = keras.Input(shape, dtype="int32", name="item")
+    of_users, of_items = layers.Embedding(5, 8), layers.Embedding(7, 8)
+    vectors = [
+        layers.Reshape((8,))(of(each)) for of, each in ((of_users, users), (of_items, items))
+    ]
+    model = keras.Model({"user": users, "item": items}, layers.Dot(1)(vectors))
+    ids = np.arange(6)
+    probes = ks.ProbeSet(
+        ids % 5, ids % 2, kind="tokens", input_name="user", held={"item": ids.astype("int32")}
+    )
+    found = ks.saliency_maps(model, probes)
+    expected = np.linalg.norm(of_items.embeddings.numpy()[ids], axis=1)  # of the other vector
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
+
+
+def test_columns_with_embeddings_of_their_own_are_told_a_way():
+    ids = keras.Input((2,), dtype="int32")
+    vectors = [layers.Embedding(20, 8)(ids[:, place]) for place in (0, 1)]
+    model = keras.Model(ids, layers.Dot(1)(vectors))
+    probes = ks.ProbeSet([[1, 2], [3, 4]], [0, 1], kind="tokens")
+    with pytest.raises(ValueError, match=r"one keras\.Input per column.*input_name=\.\.\., held="):
+        ks.SaliencyMonitor(model, probes)
