@@ -350,10 +350,10 @@ def _embedding(
             return (call.path, nth), call.output
     raise ValueError(
         f"model: expected a layer that returns a vector for each of the {length} tokens, such as "
-        "an Embedding, and a score that depends on it; found none. If each column has an embedding "
-        "of its own, give the model one keras.Input per column, and explain one of them: "
-        "ProbeSet(input_name=..., held={...}). If the inputs are not tokens, choose another kind in "
-        "ProbeSet(kind=...)."
+        "an Embedding, and a score that depends on it; found none. If each column has its own "
+        "embedding, give the model one keras.Input per column, and explain one of them: "
+        "ProbeSet(input_name=..., held={...}). If the inputs are not tokens, choose another "
+        "kind in ProbeSet(kind=...)."
     )
 
 
