@@ -15,7 +15,12 @@ from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
-from keras_saliency.engine.models import fed_shape, input_shapes, optional_inputs
+from keras_saliency.engine.models import (
+    fed_shape,
+    input_shapes,
+    loss_of_numbers,
+    optional_inputs,
+)
 from keras_saliency.engine.recording import recorded
 from keras_saliency.engine.state_guard import same_state
 
@@ -114,7 +119,7 @@ class ForwardPass:
             raise ValueError(
                 f"score={scores.score_name(score)!r}: expected a model with one output "
                 f"(batch, classes), received {shapes}.{self._hint(outputs, head)} Or pass a "
-                "callable (outputs, targets) -> (num_probes,)."
+                "callable (outputs, targets, inputs) -> (num_probes,)."
             )
         return head, known(head, targets, **({"masks": masks} if masks is not None else {}))
 
@@ -148,7 +153,8 @@ class ForwardPass:
         hint = f" For one position, pass ks.Score(position=...), an index for each axis of {sizes}."
         is_place = self._probes.kind not in ("tokens", "features") and len(sizes) == len(whole)
         ratios = {want / have for want, have in zip(whole, sizes, strict=False) if have}
-        if is_place and len(ratios) == 1:
+        is_number = bool(loss_of_numbers(self.model, self.score.output))
+        if is_place and len(ratios) == 1 and not is_number:
             hint += " If the model labels every position of the input, pass score='segmentation'."
         return hint
 

@@ -172,6 +172,11 @@ def test_the_refusal_of_many_positions_names_what_fits():
     with pytest.raises(ValueError, match=r"ks\.Score\(position=.*callable") as refused:
         ks.SaliencyMonitor(per_step_model(), ks.ProbeSet(IMAGES, TARGETS))
     assert "segmentation" not in str(refused.value)  # columns are no places of the image
+    painter = autoencoder()
+    painter.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"callable \(outputs, targets, inputs\)") as refused:
+        ks.SaliencyMonitor(painter, ks.ProbeSet(IMAGES, TARGETS))
+    assert "segmentation" not in str(refused.value)
     labels = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 2, strides=2)])
     with pytest.raises(ValueError, match="labels every position.*score='segmentation'"):
         ks.SaliencyMonitor(labels, ks.ProbeSet(IMAGES, TARGETS))

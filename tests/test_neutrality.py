@@ -1,0 +1,97 @@
+"""Training is bit for bit the same with the callback, for models that explanations look into."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_saliency as ks
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((24, 8, 8, 1)).astype("float32")
+LABELS = np.arange(24) % 3
+
+
+def convolutional():
+    return [
+        layers.Conv2D(4, 3, activation="relu"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dropout(0.3),
+        layers.Dense(3, activation="softmax"),
+    ]
+
+
+def in_steps():
+    cnn = keras.Sequential([keras.Input((8, 8, 1)), *convolutional()[:2]])
+    parts = [layers.TimeDistributed(cnn), layers.LSTM(4), layers.Dense(3, activation="softmax")]
+    return keras.Sequential([keras.Input((2, 8, 8, 1)), *parts])
+
+
+def rematerialized():
+    with keras.RematScope(mode="activations"):
+        return keras.Sequential([keras.Input((8, 8, 1)), *convolutional()])
+
+
+class Compiled(keras.Sequential):
+    @tf.function
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=training)
+
+
+def in_a_function():
+    return Compiled([keras.Input((8, 8, 1)), *convolutional()])
+
+
+def in_float8():
+    ends = [layers.Flatten(), layers.Dense(8, activation="tanh"), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *ends, layers.Softmax()])
+    for layer in ends[1:]:
+        layer.quantize("float8")
+    return model
+
+
+def of_integers():
+    return keras.Sequential([keras.Input((8, 8)), layers.Reshape((8, 8, 1)), *convolutional()])
+
+
+CASES = {
+    "TimeDistributed": (in_steps, np.stack([IMAGES, IMAGES[::-1]], 1), {}, "volume"),
+    "RematScope": (rematerialized, IMAGES, {}, "image"),
+    "tf.function": (in_a_function, IMAGES, {}, "image"),
+    "float8": (in_float8, IMAGES, {}, "image"),
+    "gray integers": (of_integers, (255 * IMAGES[..., 0]).astype("uint8"), {}, "image"),
+    "several batches": (rematerialized, IMAGES, {"steps_per_execution": 2}, "image"),
+}
+
+
+def trained(make, inputs, options, kind, callbacks):
+    """What a fit leaves behind: weights, the optimizer's variables, the losses."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(1)
+    model = make()
+    model.compile("adam", "sparse_categorical_crossentropy", **options)
+    history = model.fit(inputs, LABELS, batch_size=5, epochs=2, verbose=0, callbacks=callbacks)
+    values = [*model.get_weights(), *(each.numpy() for each in model.optimizer.variables)]
+    return values, history.history["loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the norms of gradient in float8")
+@pytest.mark.parametrize("case", CASES)
+def test_training_is_bit_for_bit_the_same_with_the_callback(case):
+    make, inputs, options, kind = CASES[case]
+    probes = ks.ProbeSet.from_dataset((inputs, LABELS), per_class=4, kind=kind)
+    saliency = ks.SaliencyCallback(
+        probes,
+        method=["gradient", "grad_cam"][: 1 + (case != "float8")],
+        update_freq=2,
+        log_dir=None,
+        verbose=0,
+    )
+    values, losses = trained(make, inputs, options, kind, [saliency])
+    expected, losses_without = trained(make, inputs, options, kind, [])
+    assert losses == losses_without
+    for value, other in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+    assert len(saliency.history["step"]) > 3
