@@ -109,6 +109,9 @@ def _plain(function: Any) -> Callable[..., Any]:
     if python_function.__module__.startswith("tensorflow."):  # of a SavedModel, without its source
         return function  # type: ignore[no-any-return]
     try:
+        if isinstance(python_function, MethodType):
+            converted = tf.autograph.to_graph(python_function.__func__)
+            return MethodType(converted, python_function.__self__)
         return tf.autograph.to_graph(python_function)  # type: ignore[no-any-return]
     except Exception:  # as in a tf.function, what cannot be converted runs as it is
         return python_function  # type: ignore[no-any-return]

@@ -142,7 +142,10 @@ class Block(layers.Layer):
     def __init__(self, is_compiled):
         super().__init__()
         self.convolve = layers.Conv2D(4, 3, activation="relu", name="inner")
-        self.scale = tf.function(lambda x: 2 * x) if is_compiled else lambda x: 2 * x
+        self.scale = tf.function(self.doubled) if is_compiled else self.doubled
+
+    def doubled(self, inputs):
+        return 2 * inputs
 
     def call(self, inputs):
         return self.helped(inputs)
