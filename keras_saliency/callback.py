@@ -60,7 +60,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         method: The attribution method, as in `SaliencyMonitor`: a name, a function with settings,
             or a list.
         score: What is differentiated: `"logit"`, another name, a callable, or
-            `ks.Score(score, output=)`.
+            `ks.Score(score, output, position, model)`.
         saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
         update_freq: `"epoch"`: at epoch ends only. An integer, or `"batch"` for 1: also after
             every n batches.

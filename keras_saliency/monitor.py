@@ -19,6 +19,7 @@ from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
 from keras_saliency.engine.compilation import Compute, checked_compute
+from keras_saliency.engine.forward import as_floats
 from keras_saliency.engine.models import (
     as_seen,
     check_fit,
@@ -59,12 +60,12 @@ class SaliencyMonitor:
         compute: `"auto"` or a `Compute`.
 
     Attributes:
-        probes: The probes as the model sees them: those of a keras-hub task are preprocessed.
+        probes: The probes as the model sees them: integers are floats, and the images of a
+            keras-hub task are preprocessed.
         methods: The methods by their names; reports are about the first.
 
     Raises:
-        TypeError: `model` is not a Keras 3 model; the images are integers; an argument has the
-            wrong type.
+        TypeError: `model` is not a Keras 3 model; an argument has the wrong type.
         ValueError: The model is not built or does not fit the probes; an argument has a wrong
             value.
         RuntimeError: Keras runs on another backend than TensorFlow.
@@ -101,7 +102,7 @@ class SaliencyMonitor:
         check_part(model, self.score.model)
         model = self.score.model or model
         check_keras(model)
-        probes = as_seen(model, probes)
+        probes = as_seen(model, as_floats(model, probes))
         check_fit(model, probes)
         self.model = model
         self.probes = probes
@@ -316,8 +317,7 @@ class SaliencyMonitor:
         exact = self._traced.norms_without_float8(targets, first)
         if exact is not None:
             metrics["precision_gap"] = precision_gap(report.gradient_norms, exact)
-            # Before the first batch, float8 has no scales yet.
-            if metrics["precision_gap"] > MOST_PRECISION_GAP and step >= 0:
+            if metrics["precision_gap"] > MOST_PRECISION_GAP:
                 warnings.warn(
                     f"the norms of {first} in float8 differ by more than {MOST_PRECISION_GAP:.0%} "
                     "from those of the same weights without float8. The metric precision_gap says "

@@ -46,15 +46,14 @@ class LayerCall:
 class _Pass:
     """One forward pass, and its gradients with respect to the inputs and the layers' outputs.
 
-    `blocking` is an operation without a gradient between the inputs and the scores, if there is
-    one.
+    `blocking` are operations without a gradient between the inputs and the scores.
     """
 
     inputs: Tensor
     scores: Tensor
     calls: Sequence[LayerCall]
     gradients: tuple[Tensor | None, list[Tensor | None]] | None = None
-    blocking: Any = None
+    blocking: Sequence[Any] = ()
 
 
 class ModelScore:
@@ -115,16 +114,22 @@ class ModelScore:
         Raises:
             ValueError: An operation between the inputs and the scores has no gradient.
         """
-        gradient, blocking = self._gradients(inputs)[0], self._pass(inputs).blocking
-        if blocking is not None:
+        gradient, blocking = self._gradients(inputs)[0], self.blocking(inputs)
+        if blocking:
             raise ValueError(
                 f"model: expected operations with a gradient between the input and the score; "
-                f"{blocking.name!r} ({blocking.type}) has none in TensorFlow. Replace it in the "
+                f"{blocking} has none in TensorFlow. Replace it in the "
                 "model, for example an area resize by a bilinear one; move it in front of the "
                 "model; or choose a method that needs no gradient of the input: 'occlusion', or "
                 "'grad_cam' at a layer behind it."
             )
         return gradient
+
+    def blocking(self, inputs: Tensor) -> str:
+        """The operations without a gradient between the inputs and the scores, in words."""
+        self._gradients(inputs)
+        found = self._pass(inputs).blocking
+        return ", ".join(f"{operation.name!r} ({operation.type})" for operation in found)
 
     def cutting(self, inputs: Tensor) -> Any:
         """The first operation that lets no gradient through to the inputs; `None` if unknown."""
@@ -213,12 +218,12 @@ def derivative(score_fn: ScoreFn, inputs: Tensor) -> Tensor | None:
 
 def differentiated(
     scores: Tensor, sources: Sequence[Tensor], loss_scale: Tensor | None
-) -> tuple[list[Tensor | None], Any]:
+) -> tuple[list[Tensor | None], list[Any]]:
     """The gradients of scores with respect to tensors they were computed from, in a graph.
 
     Returns:
-        The gradients; and an operation without a gradient between the first source and the scores,
-        `None` if there is none. Sources before such operations have no gradient.
+        The gradients; and the operations without a gradient between the first source and the
+        scores. Sources before such operations have no gradient.
     """
     scale = None if loss_scale is None else tf.cast(loss_scale, scores.dtype)
     blocking: list[Any] = []
@@ -228,7 +233,13 @@ def differentiated(
             gradients = tf.gradients(scores, list(sources), scale, stop_gradients=stops)
             break
         except LookupError as error:
-            blocking.append(_named_operation(scores.graph, error))
+            found = [each for each in _blocking(scores.graph, error) if each not in blocking]
+            if not found:
+                raise ValueError(
+                    "model: expected operations with a gradient between the input and the score; "
+                    f"TensorFlow says: {str(error).partition('. In general')[0]}."
+                ) from error
+            blocking += found
     before = {operation: upstream(operation) for operation in blocking}
     dense = [None if grad is None else tf.convert_to_tensor(grad) for grad in gradients]
     for place, source in enumerate(sources):
@@ -236,20 +247,37 @@ def differentiated(
             dense[place] = None
     if loss_scale is not None:
         dense = [None if grad is None else _unscaled(grad, loss_scale) for grad in dense]
-    first = (operation for operation in blocking if sources[0].op in before[operation])
-    return dense, next(first, None)
+    return dense, [operation for operation in blocking if sources[0].op in before[operation]]
 
 
-def _named_operation(graph: Any, error: LookupError) -> Any:
-    """The operation that an error of TensorFlow names, as it has no gradient."""
-    found = re.search(r"operation\s*'([^']+)'", str(error))
-    try:
-        return graph.get_operation_by_name(found[1] if found else "")
-    except (KeyError, ValueError):  # it is inside a loop or a branch
-        raise ValueError(
-            "model: expected operations with a gradient between the input and the score; "
-            f"TensorFlow says: {str(error).partition('. In general')[0]}."
-        ) from error
+def _blocking(graph: Any, error: LookupError) -> list[Any]:
+    """The operations of a graph that an error of TensorFlow is about: they have no gradient.
+
+    If the operation that it names is inside a loop, a branch or a function, these are all that run
+    one with such an operation.
+    """
+    name = re.search(r"operation\s*'([^']+)'", str(error))
+    kind = re.search(r"op type: (\w+)", str(error))
+    found = [each for each in graph.get_operations() if name and each.name == name[1]]
+    if not found and kind:
+        library = graph.as_graph_def().library.function
+        inside = {each.signature.name for each in library if _runs(each.node_def, kind[1], set())}
+        while True:
+            more = {each.signature.name for each in library if _runs(each.node_def, "", inside)}
+            if more <= inside:
+                break
+            inside |= more
+        nodes = [each for each in graph.get_operations() if _runs([each.node_def], "", inside)]
+        found = [each for each in nodes if each.outputs]
+    return found
+
+
+def _runs(nodes: Any, kind: str, functions: set[str]) -> bool:
+    """Whether one of these nodes is of a kind, or calls one of these functions."""
+    return any(
+        node.op == kind or any(value.func.name in functions for value in node.attr.values())
+        for node in nodes
+    )
 
 
 def _unscaled(gradient: Tensor, scale: Tensor) -> Tensor:

@@ -52,12 +52,14 @@ class Head:
         activation: `"softmax"`, `"sigmoid"`, `"log_softmax"`, or `"linear"` if the outputs
             are the logits.
         operation: The `tf.Operation` that was inspected.
+        is_found: Whether `operation` is the activation.
     """
 
     outputs: Tensor
     logits: Tensor
     activation: str
     operation: Any
+    is_found: bool = False
 
 
 def find_head(outputs: Tensor, activation: str | None = None) -> Head:
@@ -82,7 +84,7 @@ def find_head(outputs: Tensor, activation: str | None = None) -> Head:
         values = tf.cast(values, tf.float32)
     logits = tf.ensure_shape(tf.reshape(values, tf.shape(outputs)), outputs.shape)
     if is_found:
-        return Head(outputs, logits, found, operation)
+        return Head(outputs, logits, found, operation, is_found=True)
     if activation == SOFTMAX:
         logits = _log(logits)
     elif activation == SIGMOID:
@@ -180,10 +182,17 @@ def decide(
     finite = np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))
     values = outputs[finite].astype(np.float64)
     in_range = bool((abs(values - 0.5) <= 0.5 + tolerance).all())
-    is_normalized = values.shape[-1] > 1 and np.allclose(values.sum(axis=-1), 1, atol=1e-3)
+    sums_tolerance = 1e-2 if is_half else 1e-3
+    is_normalized = values.shape[-1] > 1 and np.allclose(
+        values.sum(axis=-1), 1, atol=sums_tolerance
+    )
     activation = SOFTMAX if is_normalized else SIGMOID
     if mixes and declared == "probabilities":
         return activation
+    if mixes and not in_range and values.min(initial=0) >= 0 and declared != "logits":
+        return None  # multiples of probabilities, such as percentages
+    if head.activation == LINEAR and _is_log_probability(head):
+        return None
     if not values.any() or not in_range:
         is_logit = is_product or declared == "logits" or score not in PROBABILITY_SCORES
         return LINEAR if is_logit and head.activation == LINEAR else None
@@ -194,6 +203,17 @@ def decide(
     if declared == "probabilities" or score in PROBABILITY_SCORES:
         return SIGMOID
     return None
+
+
+def _is_log_probability(head: Head) -> bool:
+    """Whether a single unit ends in a logarithm of a probability, such as a log-sigmoid."""
+    if head.outputs.shape[-1] != 1:
+        return False
+    operation = head.operation
+    if operation.type == "Neg":  # a log-sigmoid is minus a softplus of minus the logit
+        operation = behind(operation.inputs[0])
+        return bool(operation.type == "Softplus")
+    return bool(operation.type == "Log")
 
 
 def _gives(head: Head, outputs: Array, logits: Array, tolerance: float) -> bool:
@@ -207,18 +227,19 @@ def _gives(head: Head, outputs: Array, logits: Array, tolerance: float) -> bool:
     return np.allclose(expected, outputs[finite].astype(np.float64), relative, tolerance)
 
 
-def no_classes(outputs: Array, activation: str | None, loss: str) -> str:
+def no_classes(outputs: Array, activation: str | None, loss: str, is_labelled: bool) -> str:
     """Why outputs do not stand for classes, in words; `""` if nothing speaks against it.
 
-    A softmax always stands for classes, and so does a single sigmoid.
+    A softmax always stands for classes; a single sigmoid does if the probes have labels.
 
     Args:
         outputs: The values, `(num_probes, ..., units)`.
         activation: The result of `decide`.
         loss: The name of the loss that the model is compiled with, if it is one for numbers.
+        is_labelled: Whether the probes have targets.
     """
     units = outputs.shape[-1]
-    if activation == SOFTMAX or (activation == SIGMOID and units == 1):
+    if activation == SOFTMAX or (activation == SIGMOID and units == 1 and is_labelled):
         return ""
     if loss:
         return f"the model is compiled with the loss {loss}, so its outputs look like numbers"
@@ -241,11 +262,12 @@ def check_head(head: Head, outputs: Array, activation: str | None, score: str) -
         ValueError: The message says what was found, and what to do.
     """
     name = head.operation.name
-    if activation == SOFTMAX and outputs.shape[-1] == 1 and np.allclose(outputs, 1):
+    is_softmax = activation == SOFTMAX or head.activation == LOG_SOFTMAX
+    if is_softmax and outputs.shape[-1] == 1 and np.ptp(outputs) < 1e-6:
         raise ValueError(
             f"model: expected an output that depends on the input; {name!r} is a softmax of a "
-            "single unit, which is always 1. Use activation='sigmoid' for one unit, or a softmax "
-            "over one unit per class."
+            "single unit, which is always the same. Use activation='sigmoid' for one unit, or a "
+            "softmax over one unit per class."
         )
     if score == "output":
         return
@@ -261,12 +283,18 @@ def check_head(head: Head, outputs: Array, activation: str | None, score: str) -
             "in logits, or in a Keras softmax or sigmoid."
         )
     if activation is None:
-        values = "probabilities" if score in PROBABILITY_SCORES else "logits"
+        is_asked = score in PROBABILITY_SCORES
+        values = "probabilities" if is_asked else "logits"
+        choices = (
+            "end the model in a Keras softmax or sigmoid"
+            if is_asked
+            else "if the outputs are probabilities, pass score='log_probability' or "
+            "score='probability'; if they are logits, compile the model with a loss with "
+            "from_logits=True"
+        )
         raise ValueError(
             f"score={score!r}: expected a model that ends in a softmax, a sigmoid or "
             f"in {values}; {received} the operation {name!r} ({head.activation}), so the {values} "
-            "cannot be determined. Choose one: if the outputs are probabilities, pass "
-            "score='log_probability' or score='probability'; if they are logits, compile the model "
-            "with a loss with from_logits=True; pass score='output' to explain them unchanged; or "
-            "pass a callable (outputs, targets) -> (num_probes,)."
+            f"cannot be determined. Choose one: {choices}; pass score='output' to explain them "
+            "unchanged; or pass a callable (outputs, targets) -> (num_probes,)."
         )

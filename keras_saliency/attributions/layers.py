@@ -293,10 +293,16 @@ def _default(
     """
     candidates = [pair for pair in pairs if not _is_pooled(pair[0].output)]
     if not candidates:
+        blocking = score_fn.blocking(inputs)
+        cause = (
+            f"No gradient reaches layers before {blocking}, which has none in TensorFlow."
+            if blocking
+            else "The layers of a SavedModel or a compiled helper function are not seen."
+        )
         raise ValueError(
             "layer: expected a model with a layer whose output has spatial axes and a gradient; "
-            f"found {_listed(pairs)}. Class activation maps need one, and do not see the layers of "
-            "a SavedModel. Choose another method."
+            f"found {_listed(pairs)}. Class activation maps need one. {cause} Choose another "
+            "method."
         )
     if score_fn.is_segmentation:
         areas = [np.prod(_sizes(call, score_fn, inputs)) for call, _ in candidates]

@@ -59,7 +59,9 @@ class Score:
     model: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not callable(self.score):
+        if callable(self.score):
+            known_name(self.score) or takes_inputs(self.score)
+        else:
             check_choice("score", self.score, SCORES, alternatives="a callable, or ks.Score(...)")
         object.__setattr__(self, "output", plain_int(self.output))
         if isinstance(self.output, bool) or not (
@@ -78,6 +80,18 @@ class Score:
             )
         object.__setattr__(self, "position", None if position is None else places)
 
+        if self.position is not None and is_segmentation(self.score):
+            raise ValueError(
+                "position: expected None with score='segmentation', which is about all positions, "
+                f"received {position!r}."
+            )
+        if self.model is not None and not hasattr(self.model, "weights"):
+            raise TypeError(f"model: expected a keras.Model, received {self.model!r}.")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Score:
+        """Returns the object itself: a copied model would not be the one that is trained."""
+        return self
+
     @property
     def name(self) -> str:
         """The name of the score in pictures and logs."""
@@ -85,18 +99,32 @@ class Score:
 
 
 def takes_inputs(score: Callable[..., Tensor]) -> bool:
-    """Whether a custom score has a third argument, for the inputs."""
+    """Whether a custom score has a third argument, for the inputs.
+
+    Raises:
+        TypeError: It can be called neither with outputs and targets nor with inputs, too.
+    """
     try:
-        arguments = list(inspect.signature(score).parameters.values())
+        signature = inspect.signature(score)
     except (TypeError, ValueError):
         return False
-    positional = [
-        each
-        for each in arguments
-        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.POSITIONAL_ONLY)
-    ]
-    required = [each for each in positional if each.default is each.empty]
-    return len(required) == 3 or (len(positional) > 2 and positional[2].name == "inputs")
+    third = [*signature.parameters.values()][2:3]
+    is_named = bool(third) and third[0].name == "inputs" and third[0].kind != third[0].KEYWORD_ONLY
+    fits = [_takes(signature, count) for count in (2, 3)]
+    if not any(fits):
+        raise TypeError(
+            "score: expected a callable of (outputs, targets) or (outputs, targets, inputs), "
+            f"received one with the arguments {signature}."
+        )
+    return fits == [False, True] or (fits[1] and is_named)
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def checked_score(score: Any) -> Score:
@@ -188,7 +216,19 @@ def _per_pixel(values: Tensor, rank: int) -> Tensor:
 
 
 def _resized(masks: Tensor, spatial: Any) -> Tensor:
-    """Masks `(batch, ...)` at the nearest positions of an output of another size."""
+    """Masks `(batch, ...)` at the nearest positions of an output of another size.
+
+    Raises:
+        ValueError: The output has other axes than the masks, and another number of positions.
+    """
+    if masks.shape.rank - 1 != spatial.rank:
+        if masks.shape[1:].num_elements() != spatial.num_elements():
+            raise ValueError(
+                f"masks: expected masks like the model's output, whose positions are {spatial}, "
+                f"received masks of shape {masks.shape[1:]}. Pass probes without masks, or "
+                "functools.partial(keras_saliency.attributions.scores.segmentation, region=...)."
+            )
+        return tf.reshape(masks, [-1, *spatial])
     for axis, new in enumerate(spatial, start=1):
         old = masks.shape[axis]
         if old != new:

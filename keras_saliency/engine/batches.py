@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -45,8 +46,8 @@ class BatchCounter:
         size = self._model.steps_per_execution
         most, counted = self._executions * size, _iterations(self._model) - self._iterations_before
         expected = min(most, batches_per_epoch or most)
-        if hasattr(self._model.optimizer, "inner_optimizer"):  # it skips batches that overflow
-            counted = max(counted, expected)
+        if batches_per_epoch and hasattr(self._model.optimizer, "inner_optimizer"):
+            counted = max(counted, expected)  # of skipped batches, some may be missing
         elif not most - size < counted <= most:  # no optimizer, or several steps per batch
             counted = expected
         self.count = self._before + counted
@@ -54,7 +55,15 @@ class BatchCounter:
 
 
 def _iterations(model: Any) -> int:
-    """The number of batches that the optimizer got; `iterations` counts accumulated ones once."""
+    """The number of batches that the optimizer got.
+
+    Its `iterations` count accumulated batches once, and do not count those that a
+    `LossScaleOptimizer` skips; but it halves its scale at each of these.
+    """
     optimizer = getattr(model, "optimizer", None)
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return int(getattr(optimizer, "_iterations", 0))
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if optimizer is None or inner is None:
+        return int(getattr(optimizer, "_iterations", 0))
+    first = getattr(optimizer, "initial_scale", 1.0)
+    scale = float(optimizer.dynamic_scale) if optimizer.built else first
+    return int(inner._iterations) + max(0, round(math.log2(first / scale)))

@@ -56,8 +56,8 @@ class Explainer:
         probes: The inputs to explain.
         methods: The methods by name.
         reduction: A key of `REDUCTIONS`.
-        batch_size: The maximum number of probes per pass. A model with a fixed batch size has its
-            own.
+        batch_size: The maximum number of probes per pass, or the only one if the model takes no
+            other. A model that shows its fixed batch size has its own.
         jit_compile: Whether XLA compiles the functions.
 
     Attributes:
@@ -93,7 +93,13 @@ class Explainer:
         is_segmentation = scores.is_segmentation(forward_pass.score.score)
         self._masks = probes.masks if is_segmentation else None
         self.uses_targets = True
-        self._trace()
+        try:
+            self._trace()
+        except (ValueError, TypeError, tf.errors.OpError):
+            if self.chunk_size == self.batch_size:
+                raise
+            self.chunk_size = self.batch_size  # the model may take no other
+            self._trace()
         if self._written.variables:
             forward_pass.states = self._written.variables
             self._trace()

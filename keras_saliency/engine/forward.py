@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions import heads, scores
@@ -21,8 +22,8 @@ from keras_saliency.engine.models import (
     loss_of_numbers,
     optional_inputs,
 )
-from keras_saliency.engine.recording import recorded
-from keras_saliency.engine.state_guard import same_state
+from keras_saliency.engine.recording import plain, recorded
+from keras_saliency.engine.state_guard import own_seed_generator, same_state
 
 
 class ForwardPass:
@@ -70,11 +71,7 @@ class ForwardPass:
             masks: bool `(batch, ...)`, for a segmentation.
             replaced: As in `recorded`.
         """
-        if self._probes.data_format == "channels_first":
-            last = images.shape.rank - 1
-            images = tf.transpose(images, [0, last, *range(1, last)])
-        elif self._probes.data_format == "no_channels":
-            images = images[..., 0]
+        images = _arranged(images, self._probes.data_format)
         inputs = _fed(self.model, self._probes.input_name, images, held)
         computed: list[Tensor] = []
         with (
@@ -107,6 +104,8 @@ class ForwardPass:
         known, name = scores.known(score), scores.known_name(score)
         if known is None:
             is_flat = head is not None and head.outputs.shape.rank == 2
+            if self.score.position is not None and head is not None:
+                outputs = head.outputs
             extra = (inputs,) if callable(score) and scores.takes_inputs(score) else ()
             return head if is_flat else None, _custom_score(score, outputs, targets, *extra)
         if name == "segmentation" and self._probes.data_format == "channels_first":
@@ -162,6 +161,11 @@ class ForwardPass:
 def _at_position(head: heads.Head, position: tuple[int, ...]) -> heads.Head:
     """A head `(batch, classes)`, of outputs `(batch, ..., classes)` at one position."""
     sizes = tuple(head.outputs.shape[1:-1])
+    if not sizes:
+        raise ValueError(
+            f"position: expected outputs (batch, ..., classes) with positions, received a model "
+            f"with outputs {head.outputs.shape}. Leave position out."
+        )
     is_inside = len(position) == len(sizes) and all(
         size is None or -size <= at < size for at, size in zip(position, sizes, strict=True)
     )
@@ -189,6 +193,54 @@ def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any
     return several if isinstance(struct, list | tuple) else several[0]
 
 
+def as_floats(model: Any, probes: ProbeSet) -> ProbeSet:
+    """The probes with integer images as floats, as Keras casts them to the dtype of an input.
+
+    Raises:
+        TypeError: The model has no `inputs` that say so, and does something else with integers
+            than with the same numbers as floats.
+    """
+    if probes.kind == "tokens" or probes.images.dtype.kind not in "biu":
+        return probes
+    floats = replace(probes, images=probes.images.astype(keras.config.floatx()))
+    if not getattr(model, "inputs", None) and not _answers_alike(model, probes, floats):
+        raise TypeError(
+            f"images: expected floating point, since gradients need it, received "
+            f"{probes.images.dtype}; this model's call treats integers otherwise than the same "
+            "numbers as floats. Give it floats in fit and in the ProbeSet, or explain the part of "
+            "it that takes floats: score=ks.Score(model=part)."
+        )
+    return floats
+
+
+def _answers_alike(model: Any, *probe_sets: ProbeSet) -> bool:
+    """Whether a model gives the same outputs for the first two probes of several sets."""
+    variables = [(each, each.numpy()) for each in model.non_trainable_variables]
+    answers = []
+    try:
+        with own_seed_generator():
+            for probes in probe_sets:
+                held = {str(name): tf.constant(each[:2]) for name, each in probes.held.items()}
+                images = _arranged(tf.constant(probes.images[:2]), probes.data_format)
+                outputs = model(_fed(model, probes.input_name, images, held), training=False)
+                answers.append([np.asarray(output) for output in tf.nest.flatten(outputs)])
+    except (TypeError, ValueError, NotImplementedError, tf.errors.OpError):
+        return False
+    finally:
+        for variable, value in variables:
+            variable.assign(value)
+    pairs = zip(*answers, strict=True)
+    return all(np.allclose(one, other, 1e-3, 1e-5, equal_nan=True) for one, other in pairs)
+
+
+def _arranged(images: Tensor, data_format: str) -> Tensor:
+    """Images `(batch, ..., channels)` in a model's data format."""
+    if data_format == "channels_first":
+        last = images.shape.rank - 1
+        return tf.transpose(images, [0, last, *range(1, last)])
+    return images[..., 0] if data_format == "no_channels" else images
+
+
 def build(model: Any, probes: ProbeSet) -> None:
     """Builds a model that has not seen any input, from the shapes of the probes."""
     specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
@@ -202,6 +254,8 @@ def _spec(shape: Sequence[int], values: Array) -> Any:
 
 
 def _custom_score(score: Any, outputs: Any, targets: Tensor, *inputs: Any) -> Tensor:
+    if isinstance(score, tf.types.experimental.PolymorphicFunction):
+        score = plain(score)  # to see whether it depends on the targets
     values = score(outputs, targets, *inputs)
     if values is None:
         raise TypeError(

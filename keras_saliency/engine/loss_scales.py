@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.recording import is_float8
@@ -18,9 +19,12 @@ LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
 """The loss scales for models that compute in float16, tried in order until the gradients of a
 probe are finite."""
 
-FLOAT8_SCALES = [2.0**power for power in range(-6, -70, -9)]
+FLOAT8_SCALES = [2.0**power for power in range(0, -68, -4)]
 """The loss scales for models that compute in float8, tried in order until the gradients of no probe
-grow any more: then nothing is clipped. Their range is 2**30, so a step cannot leap over it."""
+grow any more: then nothing is clipped. Smaller ones would underflow."""
+
+GROWTH = 1.05
+"""From this factor on, a norm has grown; rounding alone changes it by less."""
 
 Explain = Callable[[Array], Mapping[str, Any]]
 """Maps loss scales `(chunk_size,)` to results by name, as tensors with one row per probe."""
@@ -48,7 +52,12 @@ def finite(explain: Explain, size: int) -> Mapping[str, Any]:
     results: Mapping[str, Any] = {}
     for scale in LOSS_SCALES:
         scales[~is_done] = scale
-        results = explain(scales)
+        try:
+            results = explain(scales)
+        except tf.errors.InvalidArgumentError:  # tf.debugging.enable_check_numerics found overflow
+            if scale == LOSS_SCALES[-1]:
+                raise
+            continue
         is_done = np.isfinite(_norms(results)).all(axis=0) | ~np.isfinite(results["scores"])
         if is_done.all():
             break
@@ -70,7 +79,7 @@ def unclipped(explain: Explain, size: int) -> Mapping[str, Any]:
         }
         grows: Array = np.ones(size, bool)
         if kept:
-            grows = np.any(_norms(results) > 1.01 * _norms(kept), axis=0)
+            grows = np.any(_norms(results) > GROWTH * _norms(kept), axis=0)
         if not grows.any():
             break
         for name, values in results.items():

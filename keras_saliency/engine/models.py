@@ -93,7 +93,7 @@ def check_part(model: Any, part: Any) -> None:
 
 
 def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
-    """The probes as the model sees them in `fit` and `predict`: integers become floats.
+    """The probes as the model sees them in `fit` and `predict`.
 
     A keras-hub task preprocesses its inputs in `fit` and `predict`, but not when it is called. This
     function applies its preprocessor to the probes.
@@ -101,8 +101,6 @@ def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
     Raises:
         ValueError: The preprocessor returns something other than images of the same size.
     """
-    if probes.kind != "tokens" and probes.images.dtype.kind in "biu":
-        probes = dataclasses.replace(probes, images=probes.images.astype(keras.config.floatx()))
     preprocess = getattr(model, "preprocess_samples", None)
     if probes.kind != "image" or preprocess is None or getattr(model, "preprocessor", None) is None:
         return probes

@@ -22,6 +22,7 @@ from keras_saliency.attributions.heads import Tensor
 
 _Function = tf.types.experimental.PolymorphicFunction
 _MISSING = object()
+_KERAS_FUNCTIONS = {"train_function", "test_function", "predict_function"}
 
 
 @contextmanager
@@ -44,10 +45,22 @@ def recorded(
     seen: dict[str, int] = {}
     steps: list[int] = []  # the numbers of steps of the TimeDistributed layers around
 
+    def all_steps(layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """All steps in one call, if the layer allows it; otherwise one by one."""
+        before, seen_before = len(calls), dict(seen)
+        if not any(getattr(inner, "stateful", False) for inner in layer._flatten_layers()):
+            try:
+                return _all_steps(layer, call, steps, *args, **kwargs)
+            except (ValueError, TypeError, tf.errors.OpError):  # of a fixed batch size
+                del calls[before:]
+                seen.clear()
+                seen.update(seen_before)
+        return call(*args, **kwargs)
+
     def recording(layer: Any, path: str) -> Callable[..., Any]:
         call, is_wrapper = layer.call, _is_time_distributed(layer)
         if is_wrapper:
-            call = partial(_all_steps, layer, call, steps)
+            call = partial(all_steps, layer, call)
 
         def recorded_call(*args: Any, **kwargs: Any) -> Any:
             nth = seen[path] = seen.get(path, -1) + 1
@@ -97,24 +110,26 @@ def _functions(layer: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
     classes = [kind for kind in type(layer).__mro__ if not kind.__module__.startswith("keras.")]
     for name, value in ChainMap(*[dict(vars(kind)) for kind in classes]).items():
         if isinstance(value, _Function) and name not in vars(layer):
-            yield name, MethodType(_plain(value), layer)
+            yield name, MethodType(plain(value), layer)
     for name, value in vars(layer).items():
-        if isinstance(value, _Function):
-            yield name, _plain(value)
+        if isinstance(value, _Function) and name not in _KERAS_FUNCTIONS:
+            yield name, plain(value)
 
 
-def _plain(function: Any) -> Callable[..., Any]:
+def plain(function: Any) -> Callable[..., Any]:
     """The Python function of a `tf.function`, with its control flow converted by AutoGraph."""
-    python_function = function.python_function
-    if python_function.__module__.startswith("tensorflow."):  # of a SavedModel, without its source
+    inner = function.python_function
+    room = (getattr(inner, "__module__", None) or "").partition(".")[0]
+    if room == "tensorflow":  # of a SavedModel, without its source
         return function  # type: ignore[no-any-return]
+    if room == "keras":
+        return inner  # type: ignore[no-any-return]
     try:
-        if isinstance(python_function, MethodType):
-            converted = tf.autograph.to_graph(python_function.__func__)
-            return MethodType(converted, python_function.__self__)
-        return tf.autograph.to_graph(python_function)  # type: ignore[no-any-return]
+        if isinstance(inner, MethodType):
+            return MethodType(tf.autograph.to_graph(inner.__func__), inner.__self__)
+        return tf.autograph.to_graph(inner)  # type: ignore[no-any-return]
     except Exception:  # as in a tf.function, what cannot be converted runs as it is
-        return python_function  # type: ignore[no-any-return]
+        return inner  # type: ignore[no-any-return]
 
 
 def _is_time_distributed(layer: Any) -> bool:

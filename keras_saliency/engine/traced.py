@@ -97,7 +97,7 @@ class TracedModel:
         head = self._explainer.head
         if head is None:
             return "the model's outputs, by a callable"
-        if head.activation == heads.LINEAR:
+        if head.activation == heads.LINEAR or self._explains_numbers or not head.is_found:
             return f"the outputs, {place(head.operation, self._model)!r}"
         return f"the input of {place(head.operation, self._model)!r}"
 
@@ -181,7 +181,9 @@ class TracedModel:
         declared = declared_outputs(self._model, score.output)
         activation = heads.decide(head, outputs, logits, name or "logit", declared=declared)
         loss = loss_of_numbers(self._model, score.output)
-        numbers = heads.no_classes(outputs, activation, loss)
+        numbers = heads.no_classes(
+            outputs, activation, loss, is_labelled=self._probes.targets is not None
+        )
         if name is not None:
             heads.check_head(head, outputs, activation, name)
             if name == "logit" and numbers:

@@ -1,5 +1,7 @@
 """Explanations under TensorFlow's hunt for nan, and of models in float8."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -28,6 +30,22 @@ def test_a_hunt_for_nan_finds_none_in_explanations(method, checked_numerics):
     np.testing.assert_allclose(found.maps, expected.maps, rtol=1e-5, atol=1e-8)
     np.testing.assert_array_equal(found.predictions, expected.predictions)
     assert found.interventions is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["gradient", "grad_cam"])
+def test_a_hunt_for_nan_lets_float16_overflow_where_it_has_to(method, checked_numerics):
+    """A loss scale that is too large overflows; the next one does not."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.layers[0].kernel.assign(3e3 * model.layers[0].kernel)
+    found = ks.SaliencyMonitor(model, probes(), method=method).evaluate(-1)
+    tf.debugging.disable_check_numerics()
+    expected = ks.SaliencyMonitor(model, probes(), method=method).evaluate(-1)
+    np.testing.assert_allclose(found.maps, expected.maps, rtol=2e-2, atol=1e-2 * found.maps.max())
 
 
 def test_a_hunt_for_nan_in_a_regression_finds_none(checked_numerics):
@@ -77,6 +95,25 @@ def test_gradients_in_float8_are_as_large_as_without():
     gap = np.median(abs(norms / expected - 1))
     assert report.metrics["precision_gap"] == pytest.approx(gap, rel=1e-3)
     assert all(layer.quantization_mode == "float8" for layer in model.layers[1:])
+
+
+@pytest.mark.slow
+def test_before_training_gradients_in_float8_do_not_underflow():
+    """Then float8 has no scales yet, and small gradients lie near its smallest numbers."""
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Dense(32, activation="relu") for _ in range(3)]
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), *hidden, keras.layers.Dense(3)]
+    )
+    plain = keras.models.clone_model(model)
+    plain.set_weights(model.get_weights())
+    in_float8(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = ks.SaliencyMonitor(model, probes()).evaluate(-1)
+    expected = ks.SaliencyMonitor(plain, probes()).evaluate(-1)
+    assert np.corrcoef(found.maps.ravel(), expected.maps.ravel())[0, 1] > 0.9
+    assert np.median(abs(found.gradient_norms / expected.gradient_norms - 1)) < 0.15
 
 
 def test_a_gap_of_float8_is_said(monkeypatch):

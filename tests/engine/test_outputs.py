@@ -1,5 +1,6 @@
 """What a model's outputs stand for, which part of them is explained, and by which score."""
 
+import copy
 from functools import partial
 
 import keras
@@ -445,3 +446,145 @@ def test_columns_with_embeddings_of_their_own_are_told_a_way():
     probes = ks.ProbeSet([[1, 2], [3, 4]], [0, 1], kind="tokens")
     with pytest.raises(ValueError, match=r"one keras\.Input per column.*input_name=\.\.\., held="):
         ks.SaliencyMonitor(model, probes)
+
+
+class FromBytes(keras.Model):
+    """Its call looks at the dtype: bytes are divided by 255, floats are not."""
+
+    def __init__(self):
+        super().__init__()
+        self.end = layers.Dense(3)
+
+    def call(self, inputs):
+        return self.end(
+            keras.ops.reshape(tf.image.convert_image_dtype(inputs, "float32"), (-1, 192))
+        )
+
+
+class Rescaled(FromBytes):
+    def call(self, inputs):
+        return self.end(keras.ops.reshape(tf.cast(inputs, "float32") / 255, (-1, 192)))
+
+
+def test_integers_are_cast_only_if_the_model_answers_alike():
+    pixels = (255 * IMAGES).astype("uint8")
+    probes = ks.ProbeSet(pixels, TARGETS)
+    asked, other = Rescaled(), FromBytes()
+    for model in (asked, other):
+        model(pixels)
+    report = ks.SaliencyMonitor(asked, probes).evaluate(-1)
+    np.testing.assert_allclose(report.scores, asked(pixels).numpy()[range(6), TARGETS], rtol=1e-5)
+    with pytest.raises(TypeError, match=r"images: expected floating point.*ks\.Score\(model=part"):
+        ks.SaliencyMonitor(other, probes)
+
+
+# ---------------------------------------------------------------- heads that look like others
+
+
+def test_logarithms_of_one_probability_are_no_logits():
+    for end in (
+        layers.Activation("log_sigmoid"),
+        layers.Lambda(lambda z: tf.math.log(tf.sigmoid(z))),
+    ):
+        model = flat(layers.Dense(1), end)
+        for score in ("logit", "probability"):
+            with pytest.raises(ValueError, match=f"score='{score}': expected .*score='output'"):
+                ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS % 2), score=score)
+
+
+@pytest.mark.filterwarnings("ignore:Exception encountered")  # Keras warns of it, too
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax"])
+def test_one_unit_with_a_softmax_is_constant(activation):
+    with pytest.raises(ValueError, match="softmax of a single unit, which is always the same"):
+        ks.SaliencyMonitor(
+            flat(layers.Dense(1, activation=activation)), ks.ProbeSet(IMAGES, TARGETS % 2)
+        )
+
+
+def test_percentages_are_no_logits():
+    model = flat(layers.Dense(3, activation="softmax"), layers.Rescaling(100.0))
+    with pytest.raises(ValueError, match="score='logit': expected"):
+        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS))
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixtures_in_16_bit_are_of_exclusive_classes(dtype):
+    inputs = keras.Input((8, 8, 3))
+    values = layers.Flatten()(inputs)
+    gate = layers.Dense(2, activation="softmax", dtype=dtype)(values)
+    experts = layers.Reshape((2, 3), dtype=dtype)(layers.Dense(6, dtype=dtype)(values))
+    experts = layers.Softmax(dtype=dtype)(experts)
+    model = keras.Model(inputs, keras.ops.einsum("be,bec->bc", gate, experts))
+    monitor = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS), score="probability")
+    assert monitor.step(-1).interventions.unit == "accuracy"
+    np.testing.assert_array_equal(
+        monitor.step(-1).predictions, model.predict(IMAGES, verbose=0).argmax(1)
+    )
+
+
+def test_a_sigmoid_with_a_loss_for_numbers_is_a_class_only_with_labels():
+    model = flat(layers.Dense(1, activation="sigmoid"))
+    model.compile("sgd", "mae")
+    ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS % 2))
+    with pytest.raises(ValueError, match="mean_absolute_error, so its outputs look like numbers"):
+        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES))
+
+
+# ---------------------------------------------------------------- scores and their settings
+
+
+def test_a_flattened_segmentation_has_the_mask_of_its_positions():
+    model = keras.Sequential([labelling(activation=None), layers.Reshape((64, 3))])
+    masks = RNG.random((6, 8, 8)) > 0.6
+    outputs = model(IMAGES).numpy()
+    expected = [outputs[row, masks[row].ravel(), label].sum() for row, label in enumerate(TARGETS)]
+    probes = ks.ProbeSet(IMAGES, TARGETS, masks=masks)
+    report = ks.SaliencyMonitor(model, probes, score="segmentation").evaluate(-1)
+    np.testing.assert_allclose(report.scores, expected, rtol=1e-4)
+    fewer = keras.Sequential([model, layers.Cropping1D(1)])
+    with pytest.raises(ValueError, match=r"masks: expected masks like the model's output.*\(62,\)"):
+        ks.SaliencyMonitor(fewer, probes, score="segmentation")
+
+
+def test_a_callable_gets_the_outputs_at_the_position():
+    model = per_step_model()
+    score = ks.Score(lambda outputs, _: outputs[:, 1], position=5)
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES), score=score).evaluate(-1)
+    expected = model.predict(IMAGES, verbose=0)[:, 5, 1]
+    np.testing.assert_allclose(report.scores, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="position: expected None with score='segmentation'"):
+        ks.Score("segmentation", position=3)
+    with pytest.raises(ValueError, match=r"position: expected outputs.*Leave position out"):
+        ks.SaliencyMonitor(flat(layers.Dense(3)), ks.ProbeSet(IMAGES), score=ks.Score(position=0))
+
+
+def test_a_compiled_score_that_ignores_targets_needs_none():
+    score = tf.function(lambda outputs, targets: outputs[:, 0, 0, 0])
+    model = autoencoder()
+    found = ks.saliency_maps(model, IMAGES, score=score)
+    np.testing.assert_allclose(found, by_tape(lambda x: model(x)[:, 0, 0, 0]), **CLOSE)
+
+
+@pytest.mark.parametrize("score", [lambda outputs: outputs, lambda a, b, c, d: a])
+def test_scores_with_other_numbers_of_arguments_are_refused_at_once(score):
+    with pytest.raises(TypeError, match=r"score: expected a callable of \(outputs, targets\) or"):
+        ks.Score(score)
+
+
+def test_a_copied_score_is_about_the_same_model():
+    model = flat(layers.Dense(3))
+    score = ks.Score(model=model)
+    assert copy.deepcopy(score).model is model
+    with pytest.raises(TypeError, match=r"model: expected a keras\.Model, received 'encoder'"):
+        ks.Score(model="encoder")
+
+
+def test_the_source_of_a_score_is_said_as_it_is():
+    model = flat(layers.Dense(3, activation="softmax"))
+    probes = ks.ProbeSet(IMAGES, TARGETS)
+    sources = {
+        score: ks.SaliencyMonitor(model, probes, score=score).score_source
+        for score in ("logit", "output")
+    }
+    assert sources["logit"].startswith("the input of '")
+    assert sources["output"].startswith("the outputs, '")

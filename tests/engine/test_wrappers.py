@@ -276,3 +276,82 @@ def test_a_way_round_an_operation_without_a_gradient_is_no_gradient():
         ks.saliency_maps(model, colored, TARGETS)
     early_cam = partial(hires_cam, layer="early")  # not before the operation: its gradient is whole
     assert ks.saliency_maps(model, colored, TARGETS, method=early_cam).max() > 0
+
+
+@pytest.mark.slow
+def test_an_operation_in_a_loop_in_front_stops_no_class_activation_map():
+    def hues(images):
+        return tf.map_fn(lambda image: tf.image.adjust_hue(image, 0.1), images)
+
+    colored = RNG.random((6, 12, 12, 3)).astype("float32")
+    behind = [layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D()]
+    end = keras.Sequential([keras.Input((12, 12, 3)), *behind, layers.Dense(3)])
+    wrapped = layers.Lambda(hues, output_shape=(12, 12, 3))
+    model = keras.Sequential([keras.Input((12, 12, 3)), wrapped, end])
+    found = ks.saliency_maps(model, colored, TARGETS, method="grad_cam")
+    expected = ks.saliency_maps(end, hues(colored).numpy(), TARGETS, method="grad_cam")
+    np.testing.assert_allclose(found, expected, **CLOSE)
+    with pytest.raises(ValueError, match=r"While\) has none in TensorFlow.*'occlusion'"):
+        ks.saliency_maps(model, colored, TARGETS)
+
+
+def test_of_a_layer_before_an_operation_without_a_gradient_the_reason_is_told():
+    first = layers.Conv2D(4, 3, activation="relu")
+    area = layers.Lambda(
+        lambda images: tf.reshape(resized_by_area(images), (-1, 144)), output_shape=(144,)
+    )
+    model = keras.Sequential([keras.Input((12, 12, 1)), first, area, layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"No gradient reaches layers before .*ResizeArea"):
+        ks.saliency_maps(model, IMAGES, TARGETS, method="grad_cam")
+
+
+# ---------------------------------------------------------------- fixed batch sizes
+
+
+class OfFour(layers.Layer):
+    """Its batch size shows nowhere."""
+
+    def call(self, inputs):
+        return keras.ops.reshape(inputs, (4, 144))
+
+    def compute_output_shape(self, input_shape):
+        return None, 144
+
+
+def test_a_hidden_batch_size_can_be_given():
+    end = layers.Dense(3)
+    model = keras.Sequential([keras.Input((12, 12, 1)), OfFour(), end])
+    kernel = end.kernel.numpy().T.reshape(3, 12, 12)
+    nine = np.concatenate([IMAGES, IMAGES[:3]])  # in chunks of 3, if it were free
+    targets = np.arange(9) % 3
+    monitor = ks.SaliencyMonitor(
+        model, ks.ProbeSet(nine, targets), compute=ks.Compute(batch_size=4)
+    )
+    np.testing.assert_allclose(monitor.step(-1).maps, abs(kernel)[targets], **CLOSE)
+
+
+class InChunks(layers.Layer):
+    def call(self, inputs):
+        return keras.ops.reshape(inputs, (4, 144))
+
+    def compute_output_shape(self, input_shape):
+        return None, 144
+
+
+@pytest.mark.parametrize("kind", ["stateful", "reshape"])
+def test_what_depends_on_the_batch_size_runs_step_by_step(kind):
+    """Merged, the steps would be a batch of 8."""
+    if kind == "stateful":
+        inner, shape = layers.LSTM(5, stateful=True), (4, 2, 6, 3)
+    else:
+        inner, shape = InChunks(), (4, 2, 12, 12, 1)
+    inputs = keras.Input(batch_shape=shape)
+    values = layers.TimeDistributed(inner)(inputs)
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(values)))
+    clips = RNG.random(shape).astype("float32")
+    probes = ks.ProbeSet(clips, TARGETS[:4], kind="volume" if len(shape) == 5 else "image")
+    expected = model(clips).numpy()[range(4), TARGETS[:4]]
+    if kind == "stateful":
+        inner.reset_states()
+    report = ks.SaliencyMonitor(model, probes).evaluate(-1)
+    np.testing.assert_allclose(report.scores, expected, rtol=1e-4)
