@@ -189,9 +189,8 @@ def decide(
     activation = SOFTMAX if is_normalized else SIGMOID
     if mixes and declared == "probabilities":
         return activation
-    if mixes and not in_range and values.min(initial=0) >= 0 and declared != "logits":
-        return None  # multiples of probabilities, such as percentages
-    if head.activation == LINEAR and _is_log_probability(head):
+    is_other = _is_log_probability(head) or (not in_range and _is_multiple(head.outputs))
+    if head.activation == LINEAR and declared != "logits" and is_other:
         return None
     if not values.any() or not in_range:
         is_logit = is_product or declared == "logits" or score not in PROBABILITY_SCORES
@@ -203,6 +202,18 @@ def decide(
     if declared == "probabilities" or score in PROBABILITY_SCORES:
         return SIGMOID
     return None
+
+
+def _is_multiple(values: Tensor) -> bool:
+    """Whether values are constant multiples of a softmax or sigmoid, such as percentages."""
+    while values.op.type in _SAME_VALUES | {"Mul", "RealDiv", "AddV2", "Sub"}:
+        inputs = [before for before in values.op.inputs if behind(before).type != "Const"]
+        if values.op.type in _SAME_VALUES:
+            inputs = [_unchanged(values)]
+        if len(inputs) != 1:
+            return False
+        values = inputs[0]
+    return values.op.type in ("Softmax", "Sigmoid")
 
 
 def _is_log_probability(head: Head) -> bool:

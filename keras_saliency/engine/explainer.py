@@ -95,11 +95,14 @@ class Explainer:
         self.uses_targets = True
         try:
             self._trace()
-        except (ValueError, TypeError, tf.errors.OpError):
+        except (ValueError, TypeError, tf.errors.OpError) as error:
             if self.chunk_size == self.batch_size:
                 raise
             self.chunk_size = self.batch_size  # the model may take no other
-            self._trace()
+            try:
+                self._trace()
+            except (ValueError, TypeError, tf.errors.OpError):
+                raise error from None
         if self._written.variables:
             forward_pass.states = self._written.variables
             self._trace()

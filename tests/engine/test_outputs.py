@@ -492,7 +492,7 @@ def test_logarithms_of_one_probability_are_no_logits():
                 ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS % 2), score=score)
 
 
-@pytest.mark.filterwarnings("ignore:Exception encountered")  # Keras warns of it, too
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Keras warns of it, too
 @pytest.mark.parametrize("activation", ["softmax", "log_softmax"])
 def test_one_unit_with_a_softmax_is_constant(activation):
     with pytest.raises(ValueError, match="softmax of a single unit, which is always the same"):
