@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import json
+import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_saliency.app.images import first_line
+from keras_saliency.app.images import first_line, image_layout
 from keras_saliency.attributions import Method, method_name
-from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
+from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score, known_name
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.compilation import Compute
@@ -102,13 +105,28 @@ class ImageModel:
 
     Attributes:
         model: The Keras model.
-        preprocess: A function from float32 images in 0..255 to the input of the model.
-        class_name: A function from a class index to the name of the class.
+        preprocess: A function from float32 images in 0..255, channels last, to the scale of the
+            model's input.
+        class_names: The names of the classes, as far as they are known.
     """
 
     model: Any
     preprocess: Callable[[Array], Array]
-    class_name: Callable[[int], str]
+    class_names: Sequence[str] = ()
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, or its index as text."""
+        known = 0 <= index < len(self.class_names)
+        return self.class_names[index] if known else f"class {index}"
+
+    def explained(self, score: Score, index: int) -> str:
+        """What is explained, in words: a class, or an output unit if the score is `"output"`."""
+        if known_name(score.score) != "output":
+            return f"the {score.name} of {self.class_name(index)}"
+        if 0 <= index < len(self.class_names):
+            return f"the output of {self.class_names[index]}"
+        is_single = _num_classes(self.model, score.output) == 1
+        return "the output" if is_single else f"output {index}"
 
 
 def applications() -> dict[str, tuple[Callable[..., Any], Any]]:
@@ -160,7 +178,8 @@ def load_application(name: str, weights: str | None) -> ImageModel:
         ) from error
     knows_imagenet = weights is not None and model.output_shape[-1] == 1000
     class_names = _imagenet_names(model, module) if knows_imagenet else []
-    return ImageModel(model, module.preprocess_input, _class_name(class_names))
+    preprocess = partial(module.preprocess_input, data_format="channels_last")
+    return ImageModel(model, preprocess, class_names)
 
 
 def _imagenet_names(model: Any, module: Any) -> list[str]:
@@ -177,17 +196,16 @@ def _imagenet_names(model: Any, module: Any) -> list[str]:
     return [entry[1].replace("_", " ") for entry in reversed(ranked)]
 
 
-def _class_name(names: Sequence[str]) -> Callable[[int], str]:
-    return lambda index: names[index] if 0 <= index < len(names) else f"class {index}"
-
-
 def load_saved(
     path: Path,
     pixels: str | None,
     class_names: Sequence[str] | None,
     output: str | int | None = None,
 ) -> ImageModel:
-    """Loads a model saved as `.keras` or `.h5`.
+    """Loads a model saved as `.keras` or `.h5`, with the loss that it is compiled with.
+
+    The loss tells whether the outputs are classes or numbers. A loss that is not known here, such
+    as a function of the user's, is left out.
 
     Args:
         path: The file.
@@ -200,7 +218,7 @@ def load_saved(
             is required.
     """
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model = _loaded(path)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         reason = first_line(error)
         if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
@@ -222,8 +240,30 @@ def load_saved(
     return ImageModel(
         model,
         lambda images: images * np.float32((high - low) / 255) + np.float32(low),
-        _class_name(class_names or []),
+        class_names or (),
     )
+
+
+def _loaded(path: Path) -> Any:
+    """A saved model, compiled if possible; otherwise with its loss alone, if that is possible."""
+    messages = logging.getLogger("absl")  # Keras' remarks on optimizers and metrics
+    level = messages.level
+    try:
+        messages.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return keras.saving.load_model(path)
+    except Exception:  # whatever a custom loss, metric or optimizer raises
+        model = keras.saving.load_model(path, compile=False)
+    finally:
+        messages.setLevel(level)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            compiled = json.loads(archive.read("config.json"))["compile_config"]
+        model.compile(loss=keras.saving.deserialize_keras_object(compiled["loss"]))
+    except Exception:  # a custom loss; an .h5 file; a model that was not compiled
+        return model
+    return model
 
 
 def _num_classes(model: Any, output: str | int | None) -> int | None:
@@ -272,7 +312,11 @@ def explain(
         For each image, its picture, uint8 `(height, width, 3)`, and a line of text about it.
     """
     model_inputs = np.asarray(subject.preprocess(images.copy()), np.float32)
-    probes = ProbeSet(model_inputs, None if target is None else [target] * len(images))
+    probes = ProbeSet(
+        model_inputs,
+        None if target is None else [target] * len(images),
+        data_format=image_layout(subject.model.input_shape).data_format,
+    )
     monitor = SaliencyMonitor(
         subject.model,
         probes,
@@ -297,11 +341,11 @@ def explain(
     for index, peak in enumerate(peaks(maps)):
         defect = map_defect(report.maps[index])
         prediction = report.predictions[index]
-        target_name = subject.class_name(report.targets[index])
+        explained_unit = subject.explained(checked_score(score), report.targets[index])
         predicts = f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}"
         lines = [
             predicts if prediction >= 0 else f"scores {report.scores[index]:.3g}",
-            f"{method_name(method)} of the {checked_score(score).name} of {target_name}",
+            f"{method_name(method)} of {explained_unit}",
         ]
         end = end_of_colors(ends[index], peak, "epoch", clip_percentile)
         scale = f"map peak {peak:.3g}, {end}" if end else f"map peak {peak:.3g}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,6 +24,49 @@ MAX_SIDE = 65_500
 """The largest side of a sheet in formats other than PNG, in pixels: JPEG's limit."""
 
 _MODES = {1: "L", 3: "RGB"}
+
+
+class Layout(NamedTuple):
+    """The image input of a model.
+
+    Attributes:
+        height: In pixels; `None` if the model takes any height.
+        width: As `height`.
+        channels: 1 or 3.
+        data_format: A value of `keras_saliency.data.inputs.DATA_FORMATS`.
+    """
+
+    height: int | None
+    width: int | None
+    channels: int
+    data_format: str
+
+
+def image_layout(shape: Any) -> Layout:
+    """The layout of a model's image input.
+
+    Args:
+        shape: The input shape of a model, with the batch axis.
+
+    Raises:
+        ValueError: It is not the shape of an image.
+
+    Example:
+        >>> image_layout((None, 28, 28)).data_format, image_layout((None, 3, 32, 32)).data_format
+        ('no_channels', 'channels_first')
+    """
+    is_one_shape = isinstance(shape, tuple) and not any(isinstance(s, tuple) for s in shape)
+    if is_one_shape and len(shape) == 4 and shape[3] in _MODES:
+        return Layout(shape[1], shape[2], shape[3], "channels_last")
+    if is_one_shape and len(shape) == 4 and shape[1] in _MODES:
+        return Layout(shape[2], shape[3], shape[1], "channels_first")
+    if is_one_shape and len(shape) == 3 and shape[2] not in _MODES:
+        return Layout(shape[1], shape[2], 1, "no_channels")
+    raise ValueError(
+        "shape: expected a model with an image input, (height, width, channels) or (channels, "
+        "height, width) of 1 or 3 channels, or (height, width), received a model with input shape "
+        f"{shape}."
+    )
 
 
 def image_files(arguments: Iterable[str], out: Path | None = None) -> list[Path]:
@@ -70,39 +114,35 @@ def _files(argument: str, out: Path | None) -> list[Path]:
     return files
 
 
-def read_image(image_path: Path, shape: Sequence[int | None]) -> Array:
+def read_image(image_path: Path, shape: Any) -> Array:
     """Reads an image file for a model with this input shape.
 
     Args:
         image_path: A file in any format that Pillow reads. The image is rotated by its EXIF
             orientation.
-        shape: `(None, height, width, channels)`. If height and width are given, the whole image is
-            resized to them (bilinear, antialiased).
+        shape: As in `image_layout`. If height and width are given, the whole image is resized to
+            them (bilinear, antialiased).
 
     Returns:
-        float32 `(height, width, channels)` in 0..255.
+        float32 `(height, width, channels)` in 0..255, whatever the data format.
 
     Raises:
         ValueError: The file does not exist or is not an image, or the shape is not the shape of an
             image.
     """
-    if len(shape) != 4 or shape[3] not in _MODES:
-        raise ValueError(
-            "shape: expected a model with an image input (height, width, channels) of 1 or 3 "
-            f"channels, received a model with input shape {tuple(shape)}."
-        )
+    layout = image_layout(shape)
     try:
         with Image.open(image_path) as file:
-            image = _on_8_bits(ImageOps.exif_transpose(file)).convert(_MODES[shape[3]])
+            image = _on_8_bits(ImageOps.exif_transpose(file)).convert(_MODES[layout.channels])
     except FileNotFoundError as error:
         raise ValueError(f"image_path: {image_path} does not exist.") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(
             f"image_path: {image_path} is not a readable image: {first_line(error)}"
         ) from error
-    if shape[1] and shape[2]:
-        image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.float32).reshape(image.height, image.width, shape[3])
+    if layout.height and layout.width:
+        image = image.resize((layout.width, layout.height), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.float32).reshape(image.height, image.width, layout.channels)
 
 
 def _on_8_bits(image: Image.Image) -> Image.Image:

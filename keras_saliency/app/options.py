@@ -64,9 +64,36 @@ def build_parser(
     return parser
 
 
+_CALLABLE = r"(?:a|or a) (?:callable|function)(?: \([\w, ]+\) -> (?:\(num_probes,\)|\w+))?"
+
+_ADVICE = {
+    rf"; or pass {_CALLABLE}(?=\.)": "",
+    rf" Or pass {_CALLABLE}\.": "",
+    rf" Pass score={_CALLABLE}\. Or end the model": " End the model",
+    rf", {_CALLABLE}(?:, or ks\.\w+\(\.\.\.\))?": "",
+    r" For one position, pass ks\.Score\(position=\.\.\.\)[^.]*\.": "",
+    r"Pass targets to the ProbeSet\.": "Pass --target.",
+    r"Leave targets out\.": "Leave --target out.",
+}
+"""What messages advise that no option can do, as patterns, and what is said instead."""
+
+
 def in_options(message: str, *, demo: bool) -> str:
-    """An error message with options instead of arguments: `name:` at its start, and any `name=`."""
+    """An error message with options instead of arguments: `name:` at its start, and any `name=`.
+
+    Advice that only holds in Python, such as to pass a callable, is left out.
+
+    Example:
+        >>> in_options("score='logit': expected classes. Pass score='output'.", demo=False)
+        '--score logit: expected classes. Pass --score output.'
+    """
+    for pattern, instead in _ADVICE.items():
+        message = re.sub(pattern, instead, message)
     options = _OPTIONS | ({"log_dir": "--log-dir"} if demo else {})
+    known = "|".join(name for name, option in options.items() if option.startswith("--"))
+    message = re.sub(
+        rf"(?<![\w/.'-])({known})='([\w.]+)'", lambda m: f"{options[m[1]]} {m[2]}", message
+    )
     return re.sub(
         r"^\w+(?=[:=])|(?<![\w/.'-])\w+(?==)", lambda name: options.get(name[0], name[0]), message
     )
@@ -162,7 +189,9 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
         help="the .png, .jpg, .pdf or .svg file to write, with a row for each image; default: "
         "<image>_saliency.png, or saliency.png for several images",
     )
-    explain.add_argument("--target", type=int, help="class index; default: the predicted class")
+    explain.add_argument(
+        "--target", type=int, help="class index, or output unit; default: the predicted class"
+    )
     explain.add_argument(
         "--weights", help="for a keras.applications model: imagenet (default), none, or a file"
     )
@@ -187,7 +216,12 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
         help="for integrated_gradients and occlusion: zero, flat, blurred, mean (of the images), "
         "or a number on the scale of the model's input",
     )
-    explain.add_argument("--score", default="logit", help="default: %(default)s")
+    explain.add_argument(
+        "--score",
+        default="logit",
+        help="what is explained: logit (default), log_probability, probability, output (for a "
+        "regression; --target is the output unit) or segmentation",
+    )
     explain.add_argument(
         "--model-output", help="for a model with several outputs: the name or position of one"
     )

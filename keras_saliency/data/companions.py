@@ -19,6 +19,7 @@ class Companions:
     Args:
         kind: The kind of input, a key of `KINDS`.
         masks: An array in the order of the data set, or a key of its elements; `None`: no masks.
+            The values of a key may also be 0 and 1, or 0 and 255, and have a last axis of 1.
         groups: As `masks`.
         names: As `masks`.
         regions: As `masks`, by the name of the region. An array may also be one mask for all.
@@ -76,6 +77,7 @@ class Companions:
             num_read: The number of images in the data set.
 
         Raises:
+            TypeError: The values of a key are not masks.
             ValueError: An array does not have one row per image of the data set; or there are masks
                 beside those of the examples.
         """
@@ -93,6 +95,8 @@ class Companions:
                 values[name] = array[positions]
         for name, key in self._keys.items():
             values[name] = np.stack([example.extras[key] for example in examples])
+            if name not in ("groups", "names"):
+                values[name] = self._as_masks(name, key, values[name])
         for name in values.keys() & {"groups", "names"}:
             values[name] = _text(values[name])
         masks = [example.mask for example in examples if example.mask is not None]
@@ -114,6 +118,24 @@ class Companions:
 
     def _is_shared(self, name: str) -> bool:
         return name in self._region_names and self._arrays[name].ndim == self._map_rank
+
+    def _as_masks(self, name: str, key: str, values: Array) -> Array:
+        """The values of a key as bool arrays, which they cannot be in many stored formats."""
+        if values.ndim == self._map_rank + 2 and values.shape[-1] == 1:
+            values = values[..., 0]
+        if values.dtype.kind == "b":
+            return values
+        is_number = values.dtype.kind in "iuf"
+        if is_number and any(np.isin(values, (0, inside)).all() for inside in (1, 255)):
+            return np.asarray(values > 0)
+        received = f"dtype {values.dtype}"
+        if is_number:
+            received += f" with values from {values.min():g} to {values.max():g}"
+        raise TypeError(
+            f"{name}: expected a key of masks, bool (True inside) or with the values 0 and 1 or 0 "
+            f"and 255, received {key!r}, {received}. Say which values are inside, for example with "
+            f"dataset.map(lambda element: {{**element, {key!r}: element[{key!r}] == 1}})."
+        )
 
 
 def _text(values: Array) -> Array:

@@ -27,6 +27,8 @@ from keras_saliency.data.reports import Array
 
 INPUT_KEYS = ("image", "images", "x", "input", "inputs", "features", "tokens", "series", "volume")
 LABEL_KEYS = ("label", "labels", "y", "target", "targets")
+LABEL_IMAGE_KEYS = ("segmentation_mask",)
+"""Keys of labels in elements that have none of `LABEL_KEYS`."""
 
 _MOST_CHANNELS = 4
 """A single image of rank 3 has no more channels than that; a batch of gray images is wider."""
@@ -244,7 +246,9 @@ def _parts(element: Any, input_name: Name) -> tuple[Any, Any, Name]:
         key = input_name if input_name in element else None
         chosen = _only_key(element, INPUT_KEYS, "inputs") if key is None else key
         others = {name: value for name, value in element.items() if name != chosen}
-        label = _only_key(others, LABEL_KEYS, "labels")
+        is_class = any(name in others for name in LABEL_KEYS)
+        known = LABEL_KEYS if is_class else LABEL_KEYS + LABEL_IMAGE_KEYS
+        label = _only_key(others, known, "labels")
         return element[chosen], element[label], input_name if key is None else None
     if isinstance(element, list):  # as Keras reads what a PyDataset gives
         element = tuple(element)

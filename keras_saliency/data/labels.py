@@ -22,6 +22,12 @@ _REGRESSION = (
     "score='output' to the callback."
 )
 
+_IMAGE_REGRESSION = (
+    "If the model computes an image, there are no classes: pass ProbeSet(images) without targets, "
+    "and as score a callable (outputs, targets, inputs) -> (num_probes,) to the callback, such as "
+    "the reconstruction error of an autoencoder."
+)
+
 
 class LabelReader:
     """Reads the labels of one batch after the other.
@@ -89,7 +95,7 @@ class LabelReader:
                 raise ValueError(
                     f"{self._argument}: expected one class for each pixel, as an index or one-hot "
                     f"in the last axis, received shape {array.shape} with other values. "
-                    f"{_REGRESSION}"
+                    f"{_IMAGE_REGRESSION}"
                 )
             array = array.argmax(-1)
         if array.shape != shape:
@@ -165,7 +171,8 @@ class LabelReader:
         if not is_whole.all():
             raise ValueError(
                 f"{self._argument}: expected class indices (whole numbers) as labels, received "
-                f"{array[~is_whole].flat[0]}, dtype {array.dtype}. {_REGRESSION}"
+                f"{array[~is_whole].flat[0]}, dtype {array.dtype}. "
+                f"{_REGRESSION if array.ndim == 1 else _IMAGE_REGRESSION}"
             )
         outside = (values < 0) | (values >= _LIMIT)
         if outside.any():

@@ -81,9 +81,9 @@ def sources(dataset: Any) -> Iterator[Any]:
 def class_names(dataset: Any, classes: set[int]) -> Sequence[str] | None:
     """The names of the classes that a data set carries, or one that it was made from.
 
-    `keras.utils.image_dataset_from_directory` sets `class_names`, which `map` and `prefetch` lose.
-    A map may also change the labels. So names from before a map are used only if exactly their
-    classes occur.
+    `keras.utils.image_dataset_from_directory` sets `class_names`, which other steps lose. They are
+    found behind steps that cannot change labels, such as `batch` and `prefetch`; not behind a
+    `map`, which can.
 
     Args:
         dataset: Any data set.
@@ -95,13 +95,23 @@ def class_names(dataset: Any, classes: set[int]) -> Sequence[str] | None:
         own = sorted(by_name, key=by_name.__getitem__)
     if own is not None or not is_pipeline(dataset):
         return own
-    named = [(known, mapped) for known, mapped in _named_sources(dataset, False)]
-    if not named or any(known != named[0][0] for known, _ in named):
+    origins = [*_origins(dataset, "")]
+    names = _common_names(origins)
+    if names is None or any(step for _, step in origins) or max(classes) >= len(names):
         return None
-    names = named[0][0]
-    is_mapped = any(mapped for _, mapped in named)
-    fits = classes == {*range(len(names))} if is_mapped else max(classes) < len(names)
-    return names if fits else None
+    return names
+
+
+def step_that_lost_names(dataset: Any) -> str:
+    """The step of a pipeline behind which its class names may be wrong, such as `"map"`.
+
+    Returns:
+        The name of the step; `""` if no names were lost.
+    """
+    if not is_pipeline(dataset):
+        return ""
+    origins = [(names, step) for names, step in _origins(dataset, "") if names is not None]
+    return "" if _common_names(origins) is None else next((s for _, s in origins if s), "")
 
 
 def shuffles(dataset: Any) -> bool:
@@ -145,12 +155,48 @@ def _inputs(dataset: Any) -> list[Any]:
     return [*dataset._inputs()] if hasattr(dataset, "_inputs") else []
 
 
-def _named_sources(dataset: Any, is_mapped: bool) -> Iterator[tuple[list[str], bool]]:
-    """The nearest names on each way back, and whether a map lies between."""
+_KEEP_LABELS = frozenset(
+    {
+        "assert_cardinality",
+        "auto_shard",
+        "batch",
+        "cache",
+        "concatenate",
+        "dense_to_ragged",
+        "filter",
+    }
+    | {
+        "ignore_errors",
+        "options",
+        "padded_batch",
+        "parallel_batch",
+        "prefetch",
+        "rebatch",
+        "repeat",
+    }
+    | {"shard", "shuffle", "skip", "snapshot", "take", "take_while", "unbatch", "unique"}
+)
+"""The steps of a pipeline that cannot change labels."""
+
+
+def _origins(dataset: Any, changed_by: str) -> Iterator[tuple[list[str] | None, str]]:
+    """For each way back: the nearest names, and the last step before that may change labels."""
     names = getattr(dataset, "class_names", None)
-    if names is not None:
-        yield [*names], is_mapped
+    inputs = _inputs(dataset)
+    if names is not None or not inputs:
+        yield None if names is None else [*names], changed_by
         return
-    is_mapped = is_mapped or "Map" in type(dataset).__name__
-    for source in _inputs(dataset):
-        yield from _named_sources(source, is_mapped)
+    step = re.sub("^_|Dataset(V[12])?$", "", type(dataset).__name__)
+    step = re.sub("(?<!^)(?=[A-Z])", "_", step).lower()
+    if step == "restructured":  # TensorFlow's own map within unbatch and rebatch
+        inputs = [origin for source in inputs for origin in _inputs(source)]
+    elif not changed_by and step not in _KEEP_LABELS:
+        changed_by = step.removeprefix("parallel_")
+    for source in inputs:
+        yield from _origins(source, changed_by)
+
+
+def _common_names(origins: Sequence[tuple[list[str] | None, str]]) -> list[str] | None:
+    """The names that all origins have; `None` if one has others or none."""
+    first = origins[0][0] if origins else None
+    return first if all(names == first for names, _ in origins) else None

@@ -83,7 +83,8 @@ class ProbeSet:
             `images` contains.
         vocabulary: For tokens: the text of each token, in the order of the token ids.
         indices: `(num_probes,)` positions of the probes in the data set that they come from, set by
-            `from_dataset`. They are kept for the user and have no effect.
+            `from_dataset`. They are kept for the user and have no effect. `None` if the data set is
+            shuffled anew in each pass: another pass has other images at these positions.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -235,10 +236,11 @@ class ProbeSet:
             dataset: A `tf.data.Dataset`, batched or not; a tuple of arrays; a
                 `keras.utils.PyDataset`; or a generator of batches, which is used up. Its elements
                 are `(images, labels)`, `(images, labels, weights)` or dicts with keys such as
-                `"image"` and `"label"`; weights and other keys are ignored. Labels are class
-                indices (integers, bools or whole floats, also as a column) or one-hot rows, as they
-                are or after label smoothing. If the data set does not tell its length, reading
-                stops at 100,000 images or 20,000 elements, with a warning.
+                `"image"` and `"label"` (or `"segmentation_mask"`); weights and other keys are
+                ignored. Labels are class indices (integers, bools or whole floats, also as a
+                column) or one-hot rows, as they are or after label smoothing. If the data set does
+                not tell its length, reading stops at 100,000 images or 20,000 elements, with a
+                warning.
             per_class: The number of probes per class. If a class has fewer images, all of them are
                 used, with a warning. Default: about 128 probes in total, from 4 to 32 per class.
                 With fewer than 8 per class, intervention tests detect little.
@@ -251,7 +253,9 @@ class ProbeSet:
             regions: As `masks`, by name. An array `(height, width)` holds for all images.
             groups: As `masks`.
             class_names: As in `ProbeSet`. Default: the data set's `class_names`, if it has them, or
-                one of the data sets that it was made from with `map`, `prefetch` and so on.
+                those of the data set that it was made from with `batch`, `prefetch`, `shuffle` and
+                other steps that cannot change labels. Behind a `map`, which can, they are not used,
+                with a warning.
             names: As `masks`.
             kind: As in `ProbeSet`.
             data_format: As in `ProbeSet`; the images of the data set have the same format.
@@ -261,7 +265,8 @@ class ProbeSet:
             vocabulary: As in `ProbeSet`.
 
         Returns:
-            Probes sorted by class. Their `indices` are their positions in the data set.
+            Probes sorted by class. Their `indices` are their positions in the data set, or `None`
+            if it is shuffled anew in each pass.
 
         Raises:
             TypeError: The data set or its elements have an unsupported type.
@@ -312,6 +317,13 @@ class ProbeSet:
         targets = [label for label, chosen in drawn.examples.items() for _ in chosen]
         if class_names is None:
             class_names = pipelines.class_names(dataset, drawn.classes)
+            step = pipelines.step_that_lost_names(dataset)
+            if step:
+                warnings.warn(
+                    f"class_names: the names of the classes were lost by {step}, which may change "
+                    "labels. If they still hold, pass class_names=.",
+                    stacklevel=2,
+                )
         return cls(
             np.stack([example.image for example in examples]),
             targets,
@@ -324,7 +336,7 @@ class ProbeSet:
             },
             input_name=drawn.input_name,
             vocabulary=vocabulary,
-            indices=[example.position for example in examples],
+            indices=None if pipelines.shuffles(dataset) else [e.position for e in examples],
             **companions.drawn(examples, targets, drawn.num_read),
         )
 

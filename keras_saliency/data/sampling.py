@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_saliency.data.datasets import Batch, Name
 from keras_saliency.data.inputs import map_axes
-from keras_saliency.data.labels import VOID, LabelReader, is_void, may_have_void
+from keras_saliency.data.labels import VOID, LabelReader, is_class_row, is_void, may_have_void
 from keras_saliency.data.pipelines import MOST_ELEMENTS, MOST_IMAGES
 from keras_saliency.data.reports import Array
 
@@ -248,18 +248,32 @@ def _classes(
 ) -> Iterator[list[tuple[int, Array | None]]]:
     """For each image, its classes; for label images with a mask each."""
     shape = batch.images.shape[: 1 + len(map_axes(kind))]
+    if kind != "tokens" and _is_reconstruction(batch):
+        what = "the images themselves" if kind == "image" else "the inputs themselves"
+        if not np.array_equal(batch.labels, batch.images):
+            what = "numbers of the shape of the inputs"
+        raise ValueError(
+            f"dataset: expected class indices as labels, received {what} (an autoencoder). There "
+            "are no classes to draw: pass ProbeSet(images), and as score the reconstruction error "
+            "to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
+        )
     if not _has_label_images(batch, shape):
         for label in reader.classes(batch.labels, len(batch.images)):
             yield [(int(label), None)]
         return
-    if np.array_equal(batch.labels, batch.images):
-        raise ValueError(
-            "dataset: expected class indices as labels, received the images themselves (an "
-            "autoencoder). There are no classes to draw: pass ProbeSet(images), and "
-            "score='output' or a function to the callback."
-        )
     for label_image in reader.label_images(batch.labels, shape):
         yield [(int(label), label_image == label) for label in np.unique(label_image)]
+
+
+def _is_reconstruction(batch: Batch) -> bool:
+    """Whether the labels look like inputs: the same ones, or without their noise."""
+    labels = batch.labels
+    if labels.ndim < 2 or labels.shape != batch.images.shape or labels.dtype.kind not in "biuf":
+        return False
+    if labels.ndim == 2 and all(is_class_row(row) for row in labels):
+        return False
+    is_whole = labels.dtype.kind != "f" or bool((np.floor(labels) == labels).all())
+    return not is_whole or np.array_equal(labels, batch.images)
 
 
 def _has_label_images(batch: Batch, shape: tuple[int, ...]) -> bool:

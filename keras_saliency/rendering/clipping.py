@@ -1,4 +1,7 @@
-"""Clipping: the percentile of a map at which its colours end, for which inputs, and in words."""
+"""Clipping: the percentile of a map at which its colours end, for which inputs, and in words.
+
+It is a percentile of the map's values other than 0, see `keras_saliency.rendering.heatmaps.limits`.
+"""
 
 from __future__ import annotations
 

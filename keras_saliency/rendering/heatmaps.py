@@ -91,26 +91,26 @@ def limits(
         scale: One of `SCALES`.
         before: `(num_probes,)`, the result of this function at the previous evaluation, for
             `"probe"` and `"shared"`; `None` at the first evaluation.
-        clip_percentile: The percentile of all finite values of a map, a value of the map that at
-            least so many percent do not exceed; 100 for its maximum, which is also used if the
-            percentile is 0, as in maps that are mostly 0. Maps of up to 100 values end at their
-            maximum with the default.
+        clip_percentile: The percentile of the finite values of a map other than 0, a value of the
+            map that at least so many percent of them do not exceed; 100 for their maximum. The
+            zeros of a sparse map, as of occlusion, do not count: with them, its colours would end
+            at one of its smallest values. Maps of up to 100 such values end at their maximum with
+            the default.
 
     Returns:
         `(num_probes,)`, finite; 0 for a map that has no finite value other than 0.
 
     Example:
-        >>> one_hot_pixel = np.array([[*range(100), 1000]])
+        >>> one_hot_pixel = np.array([[*range(1, 101), 1000]])
         >>> limits(one_hot_pixel, "epoch"), limits(one_hot_pixel, "epoch", clip_percentile=100)
-        (array([99]), array([1000]))
+        (array([100]), array([1000]))
     """
     ends = peaks(maps)
     if clip_percentile < 100:
         for index, one_map in enumerate(maps):
-            sizes = np.abs(one_map[np.isfinite(one_map)])
             if ends[index]:
-                percentile = np.percentile(sizes, clip_percentile, method="higher")
-                ends[index] = percentile or ends[index]
+                sizes = np.abs(one_map[np.isfinite(one_map) & (one_map != 0)])
+                ends[index] = np.percentile(sizes, clip_percentile, method="higher")
     if scale == "epoch":
         return ends
     if before is not None:

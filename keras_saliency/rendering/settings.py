@@ -20,11 +20,10 @@ class Pictures:
         colormap: The name of a matplotlib colormap.
         map_size: The longer side of the maps in the SALIENCY tab, in pixels. Larger maps are
             averaged over blocks. `None`: the tab gets no data.
-        clip_percentile: The percentile for the end of the colormap; 100 for the maximum. Larger
-            values have the colour of the end: scaled by its maximum, a map with one hot pixel would
-            be black. It applies to images and volumes (maps of other inputs always end at their
-            maximum), and maps whose percentile is 0 end at their maximum, too. Captions have the
-            maximum and the end.
+        clip_percentile: The percentile for the end of the colormap, of the values other than 0; 100
+            for the maximum. Larger values have the colour of the end: scaled by its maximum, a map
+            with one hot pixel would be black. It applies to images and volumes (maps of other
+            inputs always end at their maximum). Captions have the maximum and the end.
 
     Raises:
         TypeError: An argument has the wrong type.

@@ -236,7 +236,7 @@ def test_a_bad_option_is_one_clear_line(tmp_path, image, capsys):
         line = failed(capsys, *common, out, f"--{option}={value}")
         assert line.startswith(f"keras-saliency: --{option}: expected"), line
     layer = failed(capsys, *common, out, "--method=grad_cam", "--layer=none")
-    assert layer.startswith("keras-saliency: --layer='none': expected a layer with"), layer
+    assert layer.startswith("keras-saliency: --layer none: expected a layer with"), layer
     assert "--weights: a saved model has its own" in failed(capsys, *common, out, "--weights=none")
     assert "--epochs: expected 1 or more" in failed(capsys, "demo", "--epochs", "0")
 

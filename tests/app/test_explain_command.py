@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 import keras_saliency as ks
 from keras_saliency.app.cli import main
 from keras_saliency.app.images import image_files, write_picture
+from keras_saliency.app.options import in_options
 from keras_saliency.attributions import integrated_gradients
 
 RNG = np.random.default_rng(0)
@@ -140,6 +142,50 @@ def test_a_gray_model_of_any_size(folder):
     np.testing.assert_array_equal(picture[:224:14, :224:14], gray[..., np.newaxis].repeat(3, -1))
 
 
+def test_a_gray_model_without_a_channel_axis(folder):
+    """The gradient of a linear model is its kernel, at the pixels of the gray image."""
+    flat = keras.Sequential([keras.Input((16, 16)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    kernel = RNG.normal(size=(256, 2)).astype("float32")
+    flat.set_weights([kernel, np.zeros(2, "float32")])
+    flat.save("model.keras")
+    common = ["--image", "photos/b.png", "--target", 1, "--clip-percentile=100"]
+    assert explained(*common, "--colormap=gray") == 0
+    expected = np.abs(kernel[:, 1]).reshape(16, 16)
+    found = heat(folder / "b_saliency.png")[..., 0]
+    np.testing.assert_allclose(found, expected / expected.max() * 255, atol=1.5)
+    picture = np.asarray(Image.open("b_saliency.png").convert("RGB"))[:224:14, :224:14, 0]
+    np.testing.assert_array_equal(picture, np.asarray(Image.fromarray(COLORS).convert("L")))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_channels_first_model(channels, folder):
+    """The picture has the image as it is; the map is the largest kernel of the channels."""
+    inputs = keras.Input((channels, 16, 12))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+    kernel = RNG.normal(size=(channels * 192, 2)).astype("float32")
+    model.set_weights([kernel, np.zeros(2, "float32")])
+    model.save("model.keras")
+    Image.fromarray(COLORS[:, :12]).save("narrow.png")
+    common = ["--image", "narrow.png", "--target", 0, "--clip-percentile=100"]
+    assert explained(*common, "--colormap=gray") == 0
+    picture = np.asarray(Image.open("narrow_saliency.png").convert("RGB"))[:224:14].astype(int)
+    expected = np.abs(kernel[:, 0]).reshape(channels, 16, 12).max(0)
+    found = picture[:, 172 : 172 + 168 : 14, 0]
+    np.testing.assert_allclose(found, expected / expected.max() * 255, atol=1.5)
+    mode = {1: "L", 3: "RGB"}[channels]
+    shown = np.asarray(Image.fromarray(COLORS[:, :12]).convert(mode).convert("RGB"))
+    np.testing.assert_array_equal(picture[:, :168:14], shown)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 4), (100, 3), (8,), (4, 32, 32)])
+def test_a_model_of_something_else_than_images(shape, folder, capsys):
+    flat = keras.layers.Flatten()
+    keras.Sequential([keras.Input(shape), flat, keras.layers.Dense(2)]).save("model.keras")
+    line = failed(capsys, "--image", "photos/b.png")
+    assert line.startswith("--model: expected a model with an image input, (height, width, ch")
+    assert line.endswith(f"received a model with input shape {(None, *shape)}.")
+
+
 # ---------------------------------------------------------------- the picture
 
 
@@ -225,6 +271,89 @@ def test_settings_that_do_not_fit_are_one_clear_line(model, capsys):
     )
     line = failed(capsys, *common, "--out", "photos")
     assert line == "--out: expected a .png, .jpg, .jpeg, .pdf or .svg file, received photos."
+
+
+def regression(units, file="model.keras", **settings):
+    layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(units)]
+    model = keras.Sequential(layers)
+    model.compile(**{"loss": "mse"} | settings)
+    model.save(file)
+    return model
+
+
+@pytest.mark.parametrize("units", [1, 4])
+def test_a_regression_is_not_explained_as_a_class(units, folder, capsys):
+    """The advice is of the command line, and works."""
+    regression(units)
+    common = ["--image", "photos/b.png"]
+    assert failed(capsys, *common) == (
+        "--score logit: expected a model with one output per class; the model is compiled with the "
+        "loss mean_squared_error, so its outputs look like numbers. Pass --score output to explain "
+        "the output unit that the targets name. If the outputs are classes, pass --score "
+        "probability."
+    )
+    if units == 4:
+        assert failed(capsys, *common, "--score=output").endswith("take its place. Pass --target.")
+        common += ["--target", 2]
+    assert explained(*common, "--score", "output") == 0
+    what = "output 2" if units == 4 else "the output"
+    assert f"; gradient of {what}\n" in capsys.readouterr().out
+
+
+def own_loss(truth, predicted):
+    return keras.ops.mean(keras.ops.square(truth - predicted), axis=-1)
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.h5"])
+def test_a_loss_that_is_not_known_is_left_out(file, folder, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        regression(4, file, loss=own_loss)
+    command = ["explain", "--model", file, "--pixels=0..1", "--image", "photos/b.png"]
+    assert main(command) == 0
+    captured = capsys.readouterr()
+    assert "; gradient of the logit of class " in captured.out
+    assert captured.err == ""
+
+
+def test_a_metric_that_is_not_known_does_not_hide_the_loss(folder, capsys):
+    regression(4, metrics=[own_loss])
+    assert "the loss mean_squared_error" in failed(capsys, "--image", "photos/b.png")
+
+
+def test_advice_for_programs_is_left_out(folder, capsys):
+    image = keras.Input((16, 16, 3))
+    keras.Model(image, keras.layers.Conv2D(3, 1)(image)).save("model.keras")
+    assert failed(capsys, "--image", "photos/b.png") == (
+        "--score logit: expected a model with one output (batch, classes), received (1, 16, 16, 3)."
+        " If the model labels every position of the input, pass --score segmentation."
+    )
+    line = failed(capsys, "--image", "photos/b.png", "--score=loss")
+    assert line == (
+        "--score: expected one of 'logit', 'log_probability', 'probability', 'output', "
+        "'segmentation', received 'loss'."
+    )
+    line = failed(capsys, "--image", "photos/b.png", "--method=lime")
+    assert line.endswith(", received 'lime'.")
+    assert "callable" not in line
+    regression(1)
+    line = failed(capsys, "--image", "photos/b.png", "--score=output", "--target=1")
+    assert line.endswith("received 1 for probe 0. Leave --target out.")
+
+
+@pytest.mark.parametrize("score", ["logit", "segmentation", "probability"])
+def test_messages_about_heads_name_no_callable(score):
+    for choices in (
+        "'log_probability' or score='probability'",
+        "a callable (outputs, targets) -> ",
+    ):
+        choices += "(num_probes,)" if choices.startswith("a") else ""
+        message = f"score={score!r}: expected logits. Pass score={choices}. Or end the model in x."
+        told = in_options(message, demo=False)
+        assert told.startswith(f"--score {score}: expected logits. ")
+        assert not re.search("callable|num_probes|score=", told)
+    message = "pass score='output' to explain them; or pass a callable (a, b) -> (num_probes,)."
+    assert in_options(message, demo=False) == "pass --score output to explain them."
 
 
 @pytest.fixture

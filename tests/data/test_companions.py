@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -88,6 +89,39 @@ def test_keys_of_the_elements(data):
     check(probes)
     assert dict(probes.held) == {}
     assert probes.input_name is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, bool])
+@pytest.mark.parametrize("inside", [1, 255])
+@pytest.mark.parametrize("axis", [(), (1,)])
+def test_masks_by_key_may_be_stored_as_numbers(dtype, inside, axis):
+    stored = (MASKS * np.float32(inside)).astype(dtype).reshape(*MASKS.shape, *axis)
+    for data in (
+        {**ELEMENTS, "where": stored},
+        tf.data.Dataset.from_tensor_slices({**ELEMENTS, "where": stored}).batch(3),
+    ):
+        check(ProbeSet.from_dataset(data, per_class=3, **KEYS))
+
+
+@pytest.mark.parametrize(
+    ("values", "received"),
+    [
+        (MASKS * 2, "dtype int64 with values from 0 to 2"),
+        (MASKS * np.float32(0.5), "dtype float32 with values from 0 to 0.5"),
+        (np.where(MASKS, 255, 1), "dtype int64 with values from 1 to 255"),
+        (MASKS.astype(str), "dtype <U5"),
+    ],
+)
+def test_masks_by_key_with_other_values(values, received):
+    data = {**ELEMENTS, "where": values}
+    with pytest.raises(TypeError) as raised:
+        ProbeSet.from_dataset(data, masks="where")
+    assert f"received 'where', {received}. Say which values are inside" in str(raised.value)
+    said = re.search(r"dataset\.map\((.*)\)\.$", str(raised.value))[1]
+    mapped = eval(said)({**data, "where": np.where(MASKS, 1, 2)})
+    check(ProbeSet.from_dataset(mapped, per_class=3, **KEYS))
+    with pytest.raises(TypeError, match="^masks: expected dtype bool .*pass mask > 0"):
+        ProbeSet.from_dataset(ELEMENTS, masks=MASKS.astype(np.uint8))
 
 
 def test_keys_go_with_images_that_are_shuffled():

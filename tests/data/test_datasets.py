@@ -300,3 +300,20 @@ def test_text(kind, make):
 def test_arrays_of_unequal_length():
     with pytest.raises(ValueError, match=r"dataset: .*shape \(24,\), received shape \(23,\)"):
         drawn((IMAGES, LABELS[1:]))
+
+
+def test_a_segmentation_mask_is_a_label_image_unless_there_are_labels():
+    """As in the Oxford pets of TensorFlow Datasets, whose masks have the values 1, 2 and 3."""
+    label_images = (np.arange(COUNT)[:, None, None, None] % 3 + np.ones((1, 8, 6, 1))).astype(
+        "uint8"
+    )
+    elements = {"image": IMAGES, "segmentation_mask": label_images, "species": LABELS}
+    for data in (elements, tf.data.Dataset.from_tensor_slices(elements).batch(5)):
+        probes = ProbeSet.from_dataset(data, per_class=2)
+        assert probes.targets.tolist() == [1, 1, 2, 2, 3, 3]
+        np.testing.assert_array_equal(probes.indices % 3 + 1, probes.targets)
+        assert probes.masks.all()
+    both = {**elements, "label": LABELS, "segmentation_mask": label_images == 1}
+    probes = ProbeSet.from_dataset(both, per_class=2, masks="segmentation_mask")
+    np.testing.assert_array_equal(probes.targets, LABELS[probes.indices])
+    np.testing.assert_array_equal(probes.masks[:, 0, 0], probes.indices % 3 == 0)

@@ -26,24 +26,67 @@ def names_of(dataset):
     return pipelines.class_names(dataset, {0, 1, 2})
 
 
-def test_class_names_are_found_behind_other_steps():
-    steps = stream().cache().map(lambda x, y: (x / 2, y)).shuffle(5).batch(4).prefetch(1)
+def test_class_names_are_found_behind_steps_that_keep_labels():
+    steps = stream().cache().shuffle(5).skip(0).repeat(1).filter(lambda x, y: y < 9).shard(1, 0)
+    steps = steps.batch(4).unbatch().padded_batch(4).rebatch(3).with_options(tf.data.Options())
+    steps = steps.take(9).prefetch(1).apply(tf.data.experimental.assert_cardinality(4))
     assert names_of(steps) == ["x", "y", "z"]
+    assert pipelines.step_that_lost_names(steps) == ""
     assert ProbeSet.from_dataset(steps).class_names == ("x", "y", "z")
     assert ProbeSet.from_dataset(steps, class_names=["a", "b", "c"]).class_names == tuple("abc")
     assert names_of(stream().concatenate(stream()).take(9)) == ["x", "y", "z"]
 
 
-def test_class_names_that_may_be_wrong_are_left_out():
-    assert names_of(stream().concatenate(stream("abc")).take(9)) is None
-    assert names_of(Dataset.from_tensor_slices((IMAGES, LABELS)).batch(2)) is None
-    merged = stream().map(lambda x, y: (x, tf.minimum(y, 1)))
-    assert pipelines.class_names(merged, {0, 1}) is None
-    assert pipelines.class_names(stream().take(2), {0, 1}) == ["x", "y", "z"]  # no map
-    assert pipelines.class_names(stream().take(9), {0, 3}) is None
-    probes = ProbeSet.from_dataset(merged)
+def named_pairs(data):
+    return data.map(lambda x, y: (x, 1 - y))
+
+
+@pytest.mark.parametrize(
+    ("step", "data"),
+    [
+        ("map", named_pairs(stream()).batch(4).prefetch(1)),
+        ("map", stream().map(lambda x, y: (x, 1 - y), num_parallel_calls=2)),
+        ("map", named_pairs(named_pairs(stream().batch(3)))),
+        ("flat_map", stream().flat_map(lambda x, y: Dataset.from_tensors((x, 1 - y)))),
+        ("zip", Dataset.zip((stream().map(lambda x, y: x), Dataset.range(12)))),
+        ("map", named_pairs(stream()).concatenate(stream())),
+    ],
+)
+def test_class_names_behind_a_step_that_may_change_labels_are_not_used(step, data):
+    """The labels 0 and 1 are swapped: the names would be wrong, though the same classes occur."""
+    assert pipelines.class_names(data, {0, 1, 2}) is None
+    assert pipelines.step_that_lost_names(data) == step
+
+
+def test_a_hint_tells_of_class_names_that_are_not_used():
+    data = named_pairs(stream().filter(lambda x, y: y < 2)).batch(4)
+    hint = "^class_names: the names of the classes were lost by map, .*pass class_names=.$"
+    with pytest.warns(UserWarning, match=hint) as caught:
+        probes = ProbeSet.from_dataset(data)
+    assert len(caught) == 1
     assert probes.class_names is None
     assert probes.names[0] == "000 class 0"
+    assert ProbeSet.from_dataset(data, class_names=["y", "x"]).names[0] == "000 y"
+
+
+def test_class_names_that_may_be_wrong_are_left_out():
+    unnamed = Dataset.from_tensor_slices((IMAGES, LABELS))
+    for data in (stream().concatenate(stream("abc")), stream().concatenate(unnamed), unnamed):
+        assert names_of(data.take(9)) is None
+        assert pipelines.step_that_lost_names(data) == ""
+    assert pipelines.step_that_lost_names(named_pairs(unnamed)) == ""
+    assert pipelines.class_names(stream().take(2), {0, 1}) == ["x", "y", "z"]
+    assert pipelines.class_names(stream().take(9), {0, 3}) is None
+
+
+def test_positions_in_a_data_set_that_is_shuffled_in_each_pass_mean_nothing():
+    fixed = stream().shuffle(12, seed=1, reshuffle_each_iteration=False).batch(4)
+    order = np.concatenate([x[:, 0, 0, 0] for x, _ in fixed.as_numpy_iterator()])
+    probes = ProbeSet.from_dataset(fixed, per_class=2)
+    np.testing.assert_array_equal(order[probes.indices], probes.images[:, 0, 0, 0])
+    again = ProbeSet.from_dataset(stream().shuffle(12).batch(4), per_class=2)
+    assert again.indices is None
+    assert again.fingerprint == probes.fingerprint
 
 
 def test_class_names_of_a_directory(tmp_path):

@@ -235,10 +235,42 @@ def test_black_and_white_label_images_are_ambiguous():
         ProbeSet.from_dataset((IMAGES, np.where(CORNERS, 255, 0).astype(np.uint8)))
 
 
+ROWS = np.random.default_rng(0).random((12, 5)).astype(np.float32)
+ADVICE = (
+    r"There are no classes to draw: pass ProbeSet\(images\), and as score the reconstruction error "
+    r"to the callback, a callable \(outputs, targets, inputs\) -> \(num_probes,\)\.$"
+)
+
+
 def test_images_as_their_own_labels_are_no_label_images():
     for images in (IMAGES, IMAGES.astype(np.uint8), IMAGES[..., 0]):
-        with pytest.raises(ValueError, match=r"themselves .*ProbeSet\(images\)"):
+        with pytest.raises(ValueError, match=f"received the images themselves .*{ADVICE}"):
             ProbeSet.from_dataset((images, images))
+    for inputs, kind in ((ROWS, "features"), (ROWS.reshape(4, 5, 3), "series")):
+        with pytest.raises(ValueError, match=f"received the inputs themselves .*{ADVICE}"):
+            ProbeSet.from_dataset((inputs, inputs), kind=kind)
+        with pytest.raises(ValueError, match=f"numbers of the shape of the inputs .*{ADVICE}"):
+            ProbeSet.from_dataset((inputs, inputs / 2), kind=kind)
+    noisy = IMAGES + np.float32(0.5)
+    with pytest.raises(ValueError, match=f"numbers of the shape of the inputs .*{ADVICE}"):
+        ProbeSet.from_dataset((IMAGES, noisy))
+
+
+def test_images_of_numbers_are_explained_by_a_callable():
+    """The score of a depth map or a larger image is not one of the model's outputs."""
+    for labels in (IMAGES + 0.5, np.concatenate([IMAGES + 0.5] * 2, axis=-1)):
+        with pytest.raises(ValueError, match=r"as score a callable \(outputs, tar") as raised:
+            ProbeSet.from_dataset((np.repeat(IMAGES, 3, axis=-1), labels))
+        assert "score='output'" not in str(raised.value)
+
+
+def test_rows_of_the_shape_of_the_inputs_may_be_classes():
+    classes = np.arange(12) % 5
+    for rows in (np.eye(5, dtype=np.float32)[classes], np.eye(5)[classes] * 0.9 + 0.02):
+        probes = ProbeSet.from_dataset((ROWS, rows), per_class=2, kind="features")
+        assert probes.targets.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    with pytest.raises(ValueError, match="do not sum to 1.*score='output'"):
+        ProbeSet.from_dataset((ROWS, ROWS[:, :3]), kind="features")
 
 
 def test_masks_beside_label_images_are_refused():

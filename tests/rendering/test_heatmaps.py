@@ -289,19 +289,22 @@ def test_percentiles_ignore_what_is_not_finite():
     assert limits(np.full((1, 20, 20), NAN), "epoch").tolist() == [0]
 
 
-def test_maps_that_are_mostly_0_end_at_their_maximum():
-    """With 3 of 400 values above 0, the 99th percentile is 0; with 5, it is one of them."""
-    values = np.zeros(400)
-    values[:3] = 1, 2, 3
-    sparse = shuffled(values, 20)
-    end = limits(sparse, "epoch")
-    assert end.tolist() == [3]
-    found = colorize(sparse, limits=end, colormap="gray")[..., 0]
-    assert sorted(found[found > 0].tolist()) == [85, 170, 255]
-    values[:5] = 1, 2, 3, 4, 5
-    assert limits(shuffled(values, 20), "epoch").tolist() == [2]
+def test_zeros_do_not_count_in_the_percentile_of_a_sparse_map():
+    """Of 1 to n among zeros, as many exceed the end as if there were no zeros."""
+    for count, end in ((1, 1), (3, 3), (99, 99), (100, 100), (101, 100), (102, 101), (200, 199)):
+        values = np.append(np.arange(1.0, count + 1), np.zeros(10_000 - count))
+        sparse = shuffled(values, 100)
+        assert limits(sparse, "epoch").tolist() == [end], count
+        assert limits(-sparse, "epoch").tolist() == [end], count
+        alone = np.arange(1.0, count + 1).reshape(1, 1, -1)
+        assert limits(alone, "epoch").tolist() == [end], count
+        assert limits(sparse, "epoch", clip_percentile=100).tolist() == [count]
+    found = colorize(sparse, limits=limits(sparse, "epoch"), colormap="gray")[..., 0]
+    assert (found == 255).sum() == 2, "a white blob"
     assert limits(np.zeros((1, 20, 20)), "epoch").tolist() == [0]
-    assert limits(np.concatenate([sparse, 9 * sparse]), "shared").tolist() == [27, 27]
+    assert limits(np.concatenate([sparse, 9 * sparse]), "shared").tolist() == [9 * 199] * 2
+    partly = shuffled([0, NAN, INF, -INF, 0, 0, 1, -2, 3], 3)
+    assert limits(partly, "epoch", clip_percentile=50).tolist() == [2]
 
 
 def test_maps_of_up_to_100_values_end_at_their_maximum():
