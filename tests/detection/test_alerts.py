@@ -13,12 +13,11 @@ from keras_saliency.detection.alerts import (
     Streak,
     announce,
     effect_metrics,
-    holm,
     judge,
 )
-from keras_saliency.detection.effects import ALPHA
 from keras_saliency.detection.sentences import in_short, sentence, subject
 from keras_saliency.detection.settings import Interventions
+from keras_saliency.detection.significance import ALPHA, holm
 from keras_saliency.detection.tests import TESTS as RULES
 from keras_saliency.detection.tests import InterventionTest, row_name
 
