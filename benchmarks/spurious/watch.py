@@ -25,8 +25,8 @@ class Watch(ks.SaliencyCallback):
 
     Attributes:
         rows: A dict for each evaluation: `"step"`, `"seconds"`, `"accuracy"` on the probes,
-            `"blocked_because"`, `"alpha"`, `"effects"` (a list of dicts, the fields of `Effect` that are not
-            at their defaults) and `"alerts"`, those that were new.
+            `"blocked_because"`, `"alpha"`, `"effects"` (a list of dicts, the fields of `Effect`
+            that are not at their defaults) and `"alerts"`, those that were new.
     """
 
     def __init__(self, probes: ks.ProbeSet, run: Run, tests: tuple[str, ...] = ()) -> None:
@@ -69,7 +69,7 @@ class Watch(ks.SaliencyCallback):
 
 
 def _kept(effect: Effect) -> dict[str, Any]:
-    """The fields of an effect that differ from their defaults, numbers to six significant digits."""
+    """The fields of an effect that differ from their defaults; numbers have six digits."""
     kept = {}
     for field in dataclasses.fields(effect):
         value = getattr(effect, field.name)

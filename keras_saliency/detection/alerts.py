@@ -29,8 +29,8 @@ SCORE_FLOORS = 2.0
 """For models without classes, whose floors no benchmark has measured, floors are this many times as
 high, and an effect has to exceed its value at the start by as much."""
 
-UNCLEAR = "the margin over the control is not significant"
-"""Why an effect is a finding that is larger than its control; it pauses a streak."""
+UNCLEAR = ", and the margin over it is not significant"
+"""How the reason of a finding ends that is larger than its control; it pauses a streak."""
 
 FINDING = 0.15
 """From this effect on, one that raises no alert is still shown as a finding."""
@@ -96,7 +96,7 @@ def judge(
             status, reason = _against_start(effect, floor, before, start is None)
         if status == "fires" and settings.ignores(effect.test):
             status, reason = "finding", "ignored, as set by ignore="
-        is_pause = status == "finding" and reason == UNCLEAR
+        is_pause = status == "finding" and reason.endswith(UNCLEAR)
         streak = after.get(effect.test, Streak())
         after[effect.test] = streak if is_pause else _next(streak, status, effect)
         active = after[effect.test].active
@@ -125,10 +125,8 @@ def _status(
         explained &= effect.control >= floor and effect.control_p_value < ALPHA
     if not explained:
         return "fires", ""
-    if outweighs:
-        return "finding", UNCLEAR
-    control = CONTROLS[test.control]
-    return "finding", f"the control, {control}, has an effect of {plain(effect.control)}"
+    control = f"the control, {CONTROLS[test.control]}, has an effect of {plain(effect.control)}"
+    return "finding", f"{control}{UNCLEAR}" if outweighs else control
 
 
 def _against_start(effect: Effect, floor: float, before: float, is_first: bool) -> tuple[str, str]:
