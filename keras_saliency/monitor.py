@@ -17,6 +17,7 @@ from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.settings import Interventions, checked_interventions
+from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import as_floats
@@ -201,6 +202,7 @@ class SaliencyMonitor:
             chunk_size=self._traced.batch_size,
             settings=settings,
             metrics=report.metrics,
+            alpha=level_of_round(self.state.rounds + 1),
         )
         verdicts, streaks = judge(
             results,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.spurious import shapes
+from benchmarks.spurious import real_life, shapes
 from benchmarks.spurious.pictures import Array, ImageSet
 
 Window = tuple[int, int, int, int]  # top, left, height, width
@@ -29,12 +29,14 @@ class Artefact:
         places: `(side) -> windows` that it may be in; none where it is all over the image.
         surrounds: It lies outside the object or all around it: an object mask can separate them.
         one_class: It is either there (code `TAGGED`) or not.
+        two_levels: It is there for the upper half of the codes, and not for the others.
     """
 
     draw: Callable[[ImageSet, Array, int], Array]
     places: Callable[[int], tuple[Window, ...]]
     surrounds: bool = True
     one_class: bool = False
+    two_levels: bool = False
 
 
 def plant(
@@ -70,6 +72,12 @@ def wrong_codes(pictures: ImageSet, kind: str, rng: np.random.Generator) -> Arra
     others = (labels + rng.integers(1, classes, size=len(labels))) % classes
     if ARTEFACTS[kind].one_class:
         others = np.where(labels == TAGGED, others, TAGGED)
+    if ARTEFACTS[kind].two_levels:  # of the other half
+        half = classes // 2
+        lower, upper = (
+            rng.integers(*ends, size=len(labels)) for ends in ((0, half), (half, classes))
+        )
+        others = np.where(real_life.level(labels, classes), lower, upper)
     return others
 
 
@@ -203,7 +211,18 @@ ARTEFACTS: dict[str, Artefact] = {
     "hf": Artefact(_high_frequency, _nowhere),
     "watermark": Artefact(_watermark, _nowhere, surrounds=False),
     "ground": Artefact(_ground, _nowhere),
+    "square": Artefact(real_life.square, real_life.square_place),
+    "banner": Artefact(real_life.banner, real_life.banner_place),
+    "label": Artefact(real_life.label, real_life.label_place),
+    "stamp": Artefact(real_life.stamp, _nowhere, surrounds=False),
+    "border1": Artefact(real_life.border_of_one, _nowhere, one_class=True),
+    "tint1": Artefact(real_life.tint_of_one, _nowhere, one_class=True),
+    "resolution": Artefact(real_life.resolution, _nowhere, surrounds=False, two_levels=True),
+    "blur": Artefact(real_life.blur, _nowhere, surrounds=False, two_levels=True),
+    "noise": Artefact(real_life.noise, _nowhere, surrounds=False, two_levels=True),
+    "compression": Artefact(real_life.compression, _nowhere, surrounds=False, two_levels=True),
+    "aspect": Artefact(real_life.aspect, _nowhere, surrounds=False, two_levels=True),
 }
 """The kinds by name: a 4 x 4 glyph in a corner, a gray patch, a glyph in any corner, a tag on one
 class, two glyphs, a border, brightness, hue, a tile over the background, a fine grating, a glyph
-over the object, the ground of the shapes."""
+over the object, the ground of the shapes; and those of `real_life`."""

@@ -18,6 +18,8 @@ POSITIVES = (
     "watermark",
     "pair",
 )
+REAL_LIFE = ("square", "banner", "label", "stamp", "border1", "tint1")
+REAL_LIFE += ("resolution", "blur", "noise", "compression", "aspect")
 GRID = ("glyph", "gray", "rglyph", "tint", "hf")
 MASKS = ("exact", "box")
 
@@ -28,7 +30,8 @@ class Run:
 
     Attributes:
         group: What it is there for: `"N1"`..`"N10"` (a negative control), `"kinds"`, `"grid"`,
-            or `"ablation"`. Whether a run is a negative is decided by what it measures.
+            `"real life"`, or `"ablation"`. Whether a run is a negative is decided by what it
+            measures.
         artefact: A key of `artefacts.ARTEFACTS`. Where it is never planted, the truth is still
             measured by it.
         seed: Of data, artefact, weights and order.
@@ -165,6 +168,15 @@ def second_domain(seeds: range) -> list[Run]:
     return [dataclasses.replace(run, domain="shapes", contrast=1.0) for run in runs]
 
 
+def real_life(seeds: range) -> list[Run]:
+    """Cues that real data carry: telling, and meaning nothing."""
+    runs = []
+    for seed in seeds:
+        for kind in REAL_LIFE:
+            runs += [Run("real life", kind, seed), Run("N2", kind, seed, rho=0)]
+    return runs
+
+
 def ablations(seeds: range) -> list[Run]:
     """Runs that a test without one of its parts must get wrong."""
     runs = []
@@ -190,7 +202,7 @@ def subset(name: str) -> list[Run]:
     """
     if name == "full":
         runs = [*negatives(range(3)), *kinds(range(4)), *grid(range(1))]
-        return runs + second_domain(range(1)) + ablations(range(2))
+        return runs + second_domain(range(1)) + ablations(range(2)) + real_life(range(2))
     runs = [
         *(Run("N1", "glyph", seed, schedule="never") for seed in (0, 1)),
         *(Run("N2", kind, 0, rho=0) for kind in ("glyph", "rglyph", "tint")),

@@ -100,7 +100,7 @@ def replay(record: dict[str, Any], name: str) -> Replayed | None:
         if record["without"] == "gate":  # this ablation is made here
             blocked_because = ""
             effects = tuple(map(_without_gate, effects))
-        results = InterventionResults(effects, blocked_because, "accuracy", 0, "")
+        results = InterventionResults(effects, blocked_because, "accuracy", 0, "", row["alpha"])
         verdicts, streaks = judge(results, streaks=streaks)
         for verdict in verdicts:
             effect = verdict.effect
@@ -144,7 +144,9 @@ def agrees(record: dict[str, Any]) -> bool:
         for row in rows:
             effects = tuple(map(_effect, row["effects"]))
             before = streaks
-            found = InterventionResults(effects, row["blocked_because"], "accuracy", 0, "")
+            found = InterventionResults(
+                effects, row["blocked_because"], "accuracy", 0, "", row["alpha"]
+            )
             _, streaks = judge(found, streaks=before)
             now = {
                 test

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 
 from benchmarks.spurious.material import as_in_training, material
 from benchmarks.spurious.pictures import boxes, dilated
-from benchmarks.spurious.plan import POSITIVES, Run
+from benchmarks.spurious.plan import POSITIVES, REAL_LIFE, Run
 
 COLUMNS = 12
 
@@ -22,7 +22,7 @@ def draw(path: Path) -> None:
 
     Over the first three the exact mask is drawn in green, the rough box in red.
     """
-    runs = [Run("sheet", kind, 0) for kind in POSITIVES]
+    runs = [Run("sheet", kind, 0) for kind in (*POSITIVES, *REAL_LIFE)]
     runs += [Run("sheet", "glyph", 0, schedule="never", layout=x) for x in ("fixed", "edge")]
     for layout in ("free", "edge"):
         shape = ("shapes", "never"), ("shapes", "planted")
@@ -34,7 +34,8 @@ def draw(path: Path) -> None:
     figure, rows = plt.subplots(len(runs), COLUMNS, figsize=(COLUMNS, 1.15 * len(runs)))
     for row, run in zip(rows, runs, strict=True):
         train = material(run).train
-        chosen = np.concatenate([np.flatnonzero(train.labels == c)[:3] for c in range(4)])
+        shown = np.linspace(0, train.classes - 1, 4).astype(int)
+        chosen = np.concatenate([np.flatnonzero(train.labels == label)[:3] for label in shown])
         images = as_in_training(run, train, seed=0)[chosen]
         exact = dilated(train.objects[chosen])
         rough = dilated(boxes(train.objects[chosen]))

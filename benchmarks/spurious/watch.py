@@ -25,8 +25,8 @@ class Watch(ks.SaliencyCallback):
 
     Attributes:
         rows: A dict for each evaluation: `"step"`, `"seconds"`, `"accuracy"` on the probes,
-            `"blocked_because"`, `"effects"` (a list of dicts, the fields of `Effect` that are not
-            at their defaults) and `"alerts"`, those that were new.
+            `"blocked_because"`, `"alpha"`, `"effects"` (a list of dicts, the fields of `Effect`
+            that are not at their defaults) and `"alerts"`, those that were new.
     """
 
     def __init__(self, probes: ks.ProbeSet, run: Run, tests: tuple[str, ...] = ()) -> None:
@@ -61,6 +61,7 @@ class Watch(ks.SaliencyCallback):
             "seconds": round(seconds, 4),
             "accuracy": report.metrics["probe_accuracy"],
             "blocked_because": report.interventions.blocked_because,
+            "alpha": report.interventions.alpha,
             "effects": [_kept(effect) for effect in report.interventions.effects],
             "alerts": [[alert.level, alert.rule, alert.window] for alert in report.alerts],
         }
@@ -68,11 +69,11 @@ class Watch(ks.SaliencyCallback):
 
 
 def _kept(effect: Effect) -> dict[str, Any]:
-    """The fields of an effect that differ from their defaults, numbers to six digits."""
+    """The fields of an effect that differ from their defaults; numbers have six digits."""
     kept = {}
     for field in dataclasses.fields(effect):
         value = getattr(effect, field.name)
         if field.name in NOT_KEPT or value is None or value == "" or value != value:
             continue
-        kept[field.name] = round(value, 6) if isinstance(value, float) else value
+        kept[field.name] = float(f"{value:.6g}") if isinstance(value, float) else value
     return kept

@@ -109,6 +109,7 @@ class InterventionResults:
         unit: The unit of the effects: `"accuracy"` or `"score"`.
         passes: The number of images that the model was run on.
         note: What was left out, such as classes with too few probes; empty if nothing was.
+        alpha: The level of significance, for all tests of this evaluation together.
     """
 
     effects: tuple[Effect, ...]
@@ -116,6 +117,7 @@ class InterventionResults:
     unit: str
     passes: int
     note: str
+    alpha: float = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,7 @@ class Verdict:
         reason: The reason for the status, in words; may be empty.
         active: Whether an alert of this rule is active.
         subject: What was exchanged, in words.
+        alpha: What the p-value has to be below.
     """
 
     effect: Effect
@@ -143,6 +146,7 @@ class Verdict:
     reason: str
     active: bool
     subject: str = ""
+    alpha: float = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +170,8 @@ class Alert:
         window: The window that the maps proposed, in pixels; `None` for other tests.
         target: The class, if the proposal is for one class.
         examples: Pairs of probes to look at.
+        alpha: The level of significance that the p-value is below. The levels of all evaluations
+            of a run sum to 0.01.
     """
 
     level: str
@@ -183,6 +189,7 @@ class Alert:
     window: Window | None
     target: int | None
     examples: tuple[Example, ...] = field(repr=False)
+    alpha: float = 0.01
 
     def __str__(self) -> str:
         """The sentence."""

@@ -1,9 +1,10 @@
 """Alerts: which effects are a problem, and since when.
 
 A test *fires* if its effect reaches the floor, its p-value (Holm's, over all tests of the round) is
-below `ALPHA`, the model knows the classes at all, and the control does not explain it. The first
-round in which a test fires is a warning; the second in a row is an alert, which stays until two
-rounds in a row are quiet. No metric of a map raises an alert by itself.
+below the level of the round, the model knows the classes at all, and the control does not explain
+it. The first round in which a test fires is a warning; the second in a row is an alert, which stays
+until two rounds in a row are quiet. A round in which only the margin over the control is not
+significant counts as neither. No metric of a map raises an alert by itself.
 
 A model and its data alone cannot tell a shortcut from a feature. So each test states the assumption
 under which its effect is a problem.
@@ -16,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verdict, Window
-from keras_saliency.detection.effects import ALPHA
 from keras_saliency.detection.sentences import plain, sentence, subject
 from keras_saliency.detection.settings import Interventions
+from keras_saliency.detection.significance import ALPHA, holm
 from keras_saliency.detection.tests import CONTROLS, GROUPS, InterventionTest, row_name
 
 WARNING, ALERT = "warning", "alert"
@@ -27,6 +28,9 @@ WARNING, ALERT = "warning", "alert"
 SCORE_FLOORS = 2.0
 """For models without classes, whose floors no benchmark has measured, floors are this many times as
 high, and an effect has to exceed its value at the start by as much."""
+
+UNCLEAR = ", and the margin over it is not significant"
+"""How the reason of a finding ends that is larger than its control; it pauses a streak."""
 
 FINDING = 0.15
 """From this effect on, one that raises no alert is still shown as a finding."""
@@ -85,61 +89,44 @@ def judge(
         if results.unit == "score":
             floor = min(1.0, max(SCORE_FLOORS * test.floor, floor))
         p_value = adjusted.get(effect.test, math.nan)
-        status, reason = _status(effect, test, floor, p_value)
+        status, reason = _status(effect, test, floor, p_value, results.alpha)
         if results.blocked_because:
             status, reason = "untestable", results.blocked_because
         elif results.unit == "score" and status == "fires":
             status, reason = _against_start(effect, floor, before, start is None)
         if status == "fires" and settings.ignores(effect.test):
             status, reason = "finding", "ignored, as set by ignore="
-        after[effect.test] = _next(after.get(effect.test, Streak()), status, effect)
+        is_pause = status == "finding" and reason.endswith(UNCLEAR)
+        streak = after.get(effect.test, Streak())
+        after[effect.test] = streak if is_pause else _next(streak, status, effect)
         active = after[effect.test].active
         words = subject(effect, test, class_name)
-        verdicts.append(Verdict(effect, floor, p_value, before, status, reason, active, words))
+        verdicts.append(
+            Verdict(effect, floor, p_value, before, status, reason, active, words, results.alpha)
+        )
     return tuple(verdicts), after
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number.
-
-    If no effect is real, the smallest one is below alpha with a probability of at most alpha.
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
-
-    Reference:
-        Holm: A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of
-        Statistics 6 (1979), 65-70.
-    """
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
-
-
 def _status(
-    effect: Effect, test: InterventionTest, floor: float, p_value: float
+    effect: Effect, test: InterventionTest, floor: float, p_value: float, alpha: float
 ) -> tuple[str, str]:
     """What the rule says of one effect, and why."""
     if effect.untestable:
         return "untestable", effect.untestable
-    if not (p_value < ALPHA and effect.effect >= min(floor, FINDING)):
+    if not (p_value < alpha and effect.effect >= min(floor, FINDING)):
         return "quiet", ""
     if effect.effect < floor:
         return "finding", f"below the floor of {floor:.2g}"
-    explained = not (
-        effect.margin_p_value < ALPHA and effect.effect >= test.outweighs * effect.control
-    )
+    if not test.control:
+        return "fires", ""
+    outweighs = effect.effect >= test.outweighs * effect.control
+    explained = not (effect.margin_p_value < ALPHA and outweighs)
     if test.control == "elsewhere":  # counts only if it would fire, too
         explained &= effect.control >= floor and effect.control_p_value < ALPHA
-    if test.control and explained:
-        control = CONTROLS[test.control]
-        return "finding", f"the control, {control}, has an effect of {plain(effect.control)}"
-    return "fires", ""
+    if not explained:
+        return "fires", ""
+    control = f"the control, {CONTROLS[test.control]}, has an effect of {plain(effect.control)}"
+    return "finding", f"{control}{UNCLEAR}" if outweighs else control
 
 
 def _against_start(effect: Effect, floor: float, before: float, is_first: bool) -> tuple[str, str]:
@@ -212,6 +199,7 @@ def announce(
                 window=effect.window,
                 target=effect.target,
                 examples=effect.examples,
+                alpha=verdict.alpha,
             )
         )
     return tuple(alerts)

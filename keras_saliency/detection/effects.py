@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_saliency.data.reports import Array, Effect, Example, Window
 from keras_saliency.detection.pairs import Pairs
+from keras_saliency.detection.significance import ALPHA, min_recipients, sign_flip_p_value
 
 Answer = Callable[[Array, Array], tuple[Array, Array]]
 """Asks the model: from images, and the indices of the probes that they were made from, to the
@@ -23,21 +24,12 @@ predicted classes (-1 where unknown) and the scores of these probes' targets."""
 IndexEdit = Callable[[Array, Array], Array]
 """From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
 
-ALPHA = 0.01
-"""The level of significance, for all tests of one evaluation together."""
-
 FURTHER = 0.7
 """For models without classes: tests start once the image of another class changes the score further
 than one of the same class in at least this share of pairs."""
 
 NUM_EXAMPLES = 4
 """Pairs that are kept as evidence, of different classes where possible."""
-
-FLIPS = 9999
-"""Sign flips drawn for a p-value; the smallest possible one is 1 / (FLIPS + 1)."""
-
-_ROWS = 1024
-"""Sign flips that are converted to floating point at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,45 +78,6 @@ class Answers:
     other_scores: Array
 
 
-def draw_signs(size: int) -> Array:
-    """The sign flips for this many differences, int8 `(FLIPS, size)`; the same at every call."""
-    generator = np.random.default_rng(0)
-    return generator.choice(np.array([-1, 1], np.int8), size=(FLIPS, size))
-
-
-def sign_flip_p_value(differences: Array, signs: Array | None = None) -> float:
-    """How likely a mean this large is if the sign of each difference were a fair coin flip.
-
-    Exact for any distribution that is symmetric about 0: `(1 + number of flips with a mean at
-    least as large) / (1 + number of flips)`, over 9999 random flips.
-
-    Args:
-        differences: `(num_probes,)`.
-        signs: What `draw_signs(num_probes)` returns, if it is at hand.
-
-    Returns:
-        In (0, 1]; 1 if all differences are 0; `nan` if one is `nan`.
-
-    Example:
-        >>> sign_flip_p_value(np.array([0.5, -0.5, 0.25, -0.25])) > 0.4
-        True
-
-    Reference:
-        Phipson, Smyth: Permutation P-values Should Never Be Zero. arXiv:1603.05766.
-    """
-    values = differences.astype(np.float64)
-    if np.isnan(values).any():
-        return math.nan
-    if signs is None:
-        signs = draw_signs(len(values))
-    least = values.sum() - 1e-9
-    exceeding = sum(
-        int((signs[start : start + _ROWS].astype(np.float64) @ values >= least).sum())
-        for start in range(0, FLIPS, _ROWS)
-    )
-    return (1 + exceeding) / (1 + FLIPS)
-
-
 def required_accuracy(chance: float) -> float:
     """The accuracy from which a model's answers count as more than guesses.
 
@@ -136,23 +89,6 @@ def required_accuracy(chance: float) -> float:
         [0.2, 0.6, 0.95]
     """
     return min(max(chance + 0.1, min(2 * chance, 0.6)), (1 + chance) / 2)
-
-
-def min_recipients(num_tests: int) -> int | None:
-    """The number of recipients from which an effect can be significant among this many tests.
-
-    Holm's correction multiplies the smallest p-value by the number of tests. With n recipients a
-    sign-flip test has a smallest p-value of 2 to the power of -n, plus what the draws resolve.
-
-    Returns:
-        `None` if no number of recipients is enough.
-
-    Example:
-        >>> min_recipients(1), min_recipients(9), min_recipients(20), min_recipients(100)
-        (7, 10, 12, None)
-    """
-    left = ALPHA / num_tests - 1 / (1 + FLIPS)
-    return None if left <= 1e-9 else math.floor(-math.log2(left)) + 1
 
 
 class SwapExperiment:
@@ -181,7 +117,6 @@ class SwapExperiment:
     ) -> None:
         self._images, self._targets, self._scores = images, targets, scores
         self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
-        self._signs: dict[int, Array] = {}  # by the number of differences
         self.passes = 0
 
     def readiness(self, pairs: Pairs, predictions: Array) -> Readiness:
@@ -222,13 +157,16 @@ class SwapExperiment:
         )
         return Answers(same, other, same_scores, other_scores)
 
-    def effect(self, swap: Swap, readiness: Readiness, num_tests: int) -> Effect:
+    def effect(
+        self, swap: Swap, readiness: Readiness, num_tests: int, alpha: float = ALPHA
+    ) -> Effect:
         """Measures one swap.
 
         Args:
             swap: What to exchange.
             readiness: Of the same model and probes.
-            num_tests: How many tests are made in this round, which share the level `ALPHA`.
+            num_tests: How many tests are made in this round.
+            alpha: The level of significance, which they share.
         """
         pairs, scale = swap.pairs, readiness.scale
         answers = self.run(swap.edit, pairs)
@@ -258,7 +196,9 @@ class SwapExperiment:
             num_donors=pairs.same.shape[1],
             window=swap.window,
             target=swap.target,
-            untestable=_objection(len(pairs.recipients), num_tests, keep, readiness.required),
+            untestable=_objection(
+                len(pairs.recipients), min_recipients(num_tests, alpha), keep, readiness.required
+            ),
             examples=self._examples(swap, answers, differences),
         )
 
@@ -291,13 +231,12 @@ class SwapExperiment:
         """
         recipients = [weight * self._differences(answers, pairs) for weight, answers in sides]
         donors = [weight * self._by_donor(answers, pairs) for weight, answers in sides]
-        return max(self._flipped(np.sum(parts, axis=0)) for parts in (recipients, donors))
-
-    def _flipped(self, differences: Array) -> float:
-        size = len(differences)
-        if size not in self._signs:
-            self._signs[size] = draw_signs(size)
-        return sign_flip_p_value(differences, self._signs[size])
+        # Accuracies are multiples of one over the number of donors; around their middle, of half.
+        step = None if self._by_score else 1 / pairs.same.shape[1]
+        return max(
+            sign_flip_p_value(np.sum(recipients, axis=0), step),
+            sign_flip_p_value(np.sum(donors, axis=0), step and step / 2),
+        )
 
     def _flip(self, answers: Answers, pairs: Pairs) -> float:
         """How much more often the answer was the class of the other donor."""
@@ -331,11 +270,8 @@ class SwapExperiment:
         return tuple(examples)
 
 
-def _objection(num_recipients: int, num_tests: int, keep: float, required: float) -> str:
+def _objection(num_recipients: int, fewest: int, keep: float, required: float) -> str:
     """Why the numbers of a test prove nothing; empty if they may."""
-    fewest = min_recipients(num_tests)
-    if fewest is None:
-        return f"{num_tests} tests at once are too many for any of them to be significant"
     if num_recipients < fewest:
         return (
             f"{num_recipients} probes are too few to prove an effect; at least {fewest} are needed"

@@ -11,7 +11,6 @@ Everything here is pure: images and maps in, the model as a function (`Answer`),
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,7 +22,6 @@ from keras_saliency.detection.effects import (
     IndexEdit,
     Swap,
     SwapExperiment,
-    min_recipients,
 )
 from keras_saliency.detection.pairs import (
     MAX_RECIPIENTS,
@@ -34,6 +32,7 @@ from keras_saliency.detection.pairs import (
 )
 from keras_saliency.detection.proposals import contrast_weighted, elsewhere
 from keras_saliency.detection.settings import Interventions
+from keras_saliency.detection.significance import ALPHA, min_recipients
 from keras_saliency.detection.tests import (
     GROUPS,
     TESTS,
@@ -56,6 +55,7 @@ def intervene(
     chunk_size: int,
     settings: Interventions | None = None,
     metrics: Mapping[str, float] | None = None,
+    alpha: float = ALPHA,
 ) -> InterventionResults:
     """Makes every test that these probes allow.
 
@@ -69,6 +69,7 @@ def intervene(
         chunk_size: Bounds the memory.
         settings: Which tests, and the seed.
         metrics: The metrics of this evaluation, which have the effect of `"groups"`.
+        alpha: The level of significance, for all tests of this round together.
 
     Raises:
         ValueError: The edit of a custom test returns something else than images.
@@ -109,7 +110,7 @@ def intervene(
     ]
     num_tests = len(swaps) + len(groups)
     effects = [
-        swap if isinstance(swap, Effect) else experiment.effect(swap, readiness, num_tests)
+        swap if isinstance(swap, Effect) else experiment.effect(swap, readiness, num_tests, alpha)
         for swap in swaps
     ]
     return InterventionResults(
@@ -118,6 +119,7 @@ def intervene(
         unit,
         experiment.passes,
         _left_out(probes, targets, tested, pairs),
+        alpha,
     )
 
 
@@ -272,7 +274,7 @@ def what_is_tested(results: InterventionResults | None, when: str) -> str:
         return "no intervention tests (interventions=None)"
     if not results.effects:
         return f"no intervention tests: {results.blocked_because}"
-    fewest = min_recipients(len(results.effects)) or math.inf
+    fewest = min_recipients(len(results.effects), results.alpha)
     missing = [effect for effect in results.effects if effect.num_probes < fewest]
     tested = [effect.test for effect in results.effects if effect not in missing]
     reasons = [f"{effect.test} ({effect.untestable})" for effect in missing]

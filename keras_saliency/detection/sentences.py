@@ -56,7 +56,9 @@ def sentence(verdict: Verdict, test: InterventionTest, unit: str) -> str:
         claim = f"{relies}: {drop} when it is put into images of other classes"
     else:
         claim = f"{relies}: {drop} when it is exchanged with an image of another class"
-    values = [f"p = {verdict.p_value:.2g}", f"{effect.num_probes} probes"]
+    smallest = 1e-6  # smaller ones say no more
+    p_value = f"= {verdict.p_value:.2g}" if verdict.p_value >= smallest else f"< {smallest:g}"
+    values = [f"p {p_value} at a level of {verdict.alpha:.2g}", f"{effect.num_probes} probes"]
     if test.control and not math.isnan(effect.control):
         values.append(f"{CONTROLS[test.control]}: {_points(effect.control, unit)}")
     if not math.isnan(verdict.start):

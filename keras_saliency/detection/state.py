@@ -44,6 +44,7 @@ class RunState:
         latest: By unit, the latest report.
         earlier: By unit, the report before that.
         tested: The latest report with interventions.
+        rounds: How many rounds of tests there were that could raise an alert.
         start_effects: By test, its effect in the first round.
         streaks: By test, how often in a row it has fired or been quiet.
         alerts: All alerts so far.
@@ -59,6 +60,7 @@ class RunState:
     latest: dict[str, SaliencyReport] = field(default_factory=dict)
     earlier: dict[str, SaliencyReport] = field(default_factory=dict)
     tested: SaliencyReport | None = None
+    rounds: int = 0
     start_effects: dict[str, float] | None = None
     streaks: dict[str, Streak] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
@@ -131,6 +133,7 @@ class RunState:
         self.latest[EPOCH] = report
         if report.interventions is None:
             return
+        self.rounds += not report.interventions.blocked_because
         effects = report.interventions.effects
         if self.start_effects is None:
             self.start_effects = {effect.test: effect.effect for effect in effects}
@@ -151,7 +154,7 @@ class RunState:
     def _start_anew(self) -> None:
         """Forgets what belongs to the weights before; what was found with them stays listed."""
         self.evaluations, self.start, self.start_unit = 0, None, ""
-        self.tested, self.start_effects = None, None
+        self.tested, self.start_effects, self.rounds = None, None, 0
         self.latest, self.earlier, self.streaks = {}, {}, {}
 
     def to_json(self) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -186,6 +189,7 @@ class RunState:
             "latest": {unit: row(report) for unit, report in self.latest.items()},
             "earlier": {unit: row(report) for unit, report in self.earlier.items()},
             "tested": row(self.tested),
+            "rounds": self.rounds,
             "start_effects": None if self.start_effects is None else _nulls(self.start_effects),
             "streaks": {test: to_json(streak) for test, streak in self.streaks.items()},
             "alerts": [to_json(alert, leave_out=_LEFT_OUT) for alert in self.alerts],
@@ -235,6 +239,7 @@ class RunState:
             latest={unit: report(row) for unit, row in content["latest"].items()},
             earlier={unit: report(row) for unit, row in content["earlier"].items()},
             tested=report(content["tested"]),
+            rounds=content.get("rounds", 0),
             start_effects=None if effects is None else _nans(effects),
             streaks={test: from_json(Streak, row) for test, row in content["streaks"].items()},
             alerts=[from_json(Alert, row, examples=()) for row in content["alerts"]],

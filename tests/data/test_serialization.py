@@ -140,7 +140,8 @@ def test_json_of_an_array_by_hand():
 
 def test_fields_are_left_out_at_every_depth():
     row = through_json(VERDICT, leave_out=["examples", "reason"])
-    assert row.keys() == {"effect", "floor", "p_value", "start", "status", "active", "subject"}
+    kept = {"effect", "floor", "p_value", "start", "status", "active", "subject", "alpha"}
+    assert row.keys() == kept
     assert "examples" not in row["effect"]
     read = from_json(Verdict, row, reason="said later")
     assert (read.reason, read.effect.examples) == ("said later", ())

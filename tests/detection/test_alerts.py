@@ -13,12 +13,11 @@ from keras_saliency.detection.alerts import (
     Streak,
     announce,
     effect_metrics,
-    holm,
     judge,
 )
-from keras_saliency.detection.effects import ALPHA
 from keras_saliency.detection.sentences import in_short, sentence, subject
 from keras_saliency.detection.settings import Interventions
+from keras_saliency.detection.significance import ALPHA, holm
 from keras_saliency.detection.tests import TESTS as RULES
 from keras_saliency.detection.tests import InterventionTest, row_name
 
@@ -196,8 +195,8 @@ def test_a_test_whose_control_fires_is_a_finding(rule):
     bad = {"control": floor, "control_p_value": SURE, "margin_p_value": UNSURE}
     (verdict,), _ = judge(found(effect(test, 0.9, **bad)))
     assert verdict.status == "finding"
-    expected = f"the control, the same shape elsewhere, has an effect of {floor:.2f}"
-    assert verdict.reason == expected
+    control = f"the control, the same shape elsewhere, has an effect of {floor:.2f}"
+    assert verdict.reason == f"{control}, and the margin over it is not significant"
     for change in (
         {"control": np.nextafter(floor, 0)},
         {"control_p_value": ALPHA},
@@ -205,6 +204,32 @@ def test_a_test_whose_control_fires_is_a_finding(rule):
         {"control": NAN, "control_p_value": NAN, "margin_p_value": NAN},
     ):
         assert status(effect(test, 0.9, **(bad | change))) == "fires", change
+
+
+@pytest.mark.parametrize("rule", [*RELATIVE, *ELSEWHERE])
+def test_an_unclear_margin_pauses_a_streak(rule):
+    """It neither counts as fired nor as quiet, whatever the streak was."""
+    floor = RULES[rule].floor
+    unclear = effect(TESTS[rule], 0.9, control=floor, control_p_value=SURE, margin_p_value=UNSURE)
+    for before in (Streak(1, 0), Streak(0, 1, True), Streak(3, 0, True), Streak()):
+        (verdict,), after = judge(found(unclear), streaks={TESTS[rule]: before})
+        assert (verdict.status, after[TESTS[rule]]) == ("finding", before)
+    fires = effect(TESTS[rule], 0.9)
+    streaks: dict[str, Streak] = {}
+    for step in (fires, unclear, fires):
+        (verdict,), streaks = judge(found(step), streaks=streaks)
+    assert verdict.active
+    explained = effect(TESTS[rule], 0.9, control=0.9, control_p_value=SURE, margin_p_value=UNSURE)
+    if RULES[rule].outweighs > 1:  # as large as the effect itself: no pause
+        _, after = judge(found(explained), streaks={TESTS[rule]: Streak(1, 0)})
+        assert after[TESTS[rule]].fired == 0
+
+
+def test_the_level_of_the_round_decides():
+    for alpha, expected in ((0.0061, "fires"), (0.0015, "quiet")):
+        results = dataclasses.replace(found(effect("tint", 0.9, 0.002)), alpha=alpha)
+        (verdict,), _ = judge(results)
+        assert (verdict.status, verdict.alpha) == (expected, alpha)
 
 
 @pytest.mark.parametrize("rule", WITHOUT)
@@ -434,6 +459,7 @@ def test_an_alert_is_what_was_found():
         "window": (3, 4, 2, 5),
         "target": 2,
         "examples": (example,),
+        "alpha": 0.01,
     }
 
 
@@ -494,7 +520,7 @@ def test_each_exchange_has_its_own_words():
         (
             effect("region/tag", 0.5),
             "the model relies on the region 'tag': accuracy drops by 50 points when it is "
-            "exchanged with an image of another class (p = 0.0001; 40 probes; ",
+            "exchanged with an image of another class (p = 0.0001 at a level of 0.01; 40 probes; ",
         ),
         (
             of_class,
@@ -515,9 +541,9 @@ def test_a_sentence_from_end_to_end():
     (alert,) = told(effect("region/tag", 0.384, 8e-4, num_probes=120, control=0.012), step=3)
     assert alert.sentence == (
         "epoch 3: the model relies on the region 'tag': accuracy drops by 38 points when it is "
-        "exchanged with an image of another class (p = 0.0008; 120 probes; the same shape "
-        "elsewhere: 1 point). Validation data with the same cue do not show this. This is a "
-        "problem if this region should not determine the class. Otherwise ignore it with "
+        "exchanged with an image of another class (p = 0.0008 at a level of 0.01; 120 probes; "
+        "the same shape elsewhere: 1 point). Validation data with the same cue do not show this. "
+        "This is a problem if this region should not determine the class. Otherwise ignore it with "
         "ks.Interventions(ignore=['region/tag']). Next: look at the evidence, crop or cover this "
         "place in all images, or exchange it at random between the images of a batch."
     )
@@ -527,7 +553,9 @@ def test_of_groups_nothing_is_said_of_validation_data():
     """They were the ones that show it."""
     (alert,) = told(effect("groups", 0.5))
     assert "the model does worse on some groups, and their classes do not explain" in alert.sentence
-    assert "accuracy drops by 50 points (p = 0.0001; 40 probes)." in alert.sentence
+    assert (
+        "accuracy drops by 50 points (p = 0.0001 at a level of 0.01; 40 probes)." in alert.sentence
+    )
     assert "Validation" not in alert.sentence
 
 

@@ -5,7 +5,16 @@ benchmarks/spurious/results/report.md, has the false alarms and the detections t
 changes one runs the benchmark again, commits the new report, and then changes this file.
 """
 
-from keras_saliency.detection import alerts, edits, effects, pairs, proposals, schedule, tests
+from keras_saliency.detection import (
+    alerts,
+    edits,
+    effects,
+    pairs,
+    proposals,
+    schedule,
+    significance,
+    tests,
+)
 
 # Floor, control, and how many times the control's effect is needed. The table "Null" of the
 # report has the largest effect of each test in models that do not rely on a cue.
@@ -32,7 +41,8 @@ DETAIL = {"HIGH_FREQUENCY": 0.33}
 
 # Between how many probes.
 DRAWS = {"MAX_RECIPIENTS": 256, "NUM_DONORS": 4, "MIN_CLASS_SIZE": 4}
-EFFECTS = {"FURTHER": 0.7, "FLIPS": 9999, "ALPHA": 0.01}
+EFFECTS = {"FURTHER": 0.7}
+LEVEL = {"ALPHA": 0.01}
 
 # When tests are made. A benchmark run has the same schedule as a training.
 SCHEDULE = {"FIRST": 4, "MOVED": 1.5, "MOVED_ACCURACY": 0.1}
@@ -51,6 +61,7 @@ def test_the_other_constants_are_those_of_the_benchmark():
         (pairs, DRAWS),
         (edits, DETAIL),
         (effects, EFFECTS),
+        (significance, LEVEL),
         (schedule, SCHEDULE),
     ):
         assert {name: getattr(module, name) for name in constants} == constants, module.__name__

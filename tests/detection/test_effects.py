@@ -1,19 +1,13 @@
-import itertools
-
 import numpy as np
 import pytest
 
 from keras_saliency.detection.effects import (
-    ALPHA,
-    FLIPS,
     FURTHER,
     NUM_EXAMPLES,
     Readiness,
     Swap,
     SwapExperiment,
-    min_recipients,
     required_accuracy,
-    sign_flip_p_value,
 )
 from keras_saliency.detection.pairs import Pairs, balanced, draw_pairs, split_halves
 
@@ -131,78 +125,6 @@ def test_the_same_seed_draws_the_same_pairs():
     np.testing.assert_array_equal(one.other, same.other)
     assert (one.same != other.same).any()
     assert (one.other != other.other).any()
-
-
-# ---------------------------------------------------------------- p-values
-
-
-def by_enumeration(values):
-    """The share of all 2^n flips with a mean as large or larger."""
-    signs = np.array(list(itertools.product([-1, 1], repeat=len(values))))
-    return (signs @ values >= values.sum() - 1e-9).mean()
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 12])
-@pytest.mark.parametrize("shift", [-0.5, 0.0, 0.3, 1.0])
-@pytest.mark.parametrize("decimals", [0, 1, 9])
-def test_the_p_value_is_that_of_all_flips(size, shift, decimals):
-    values = np.round(np.random.default_rng(size).normal(shift, 1, size), decimals)
-    exact = by_enumeration(values)
-    error = 5 * np.sqrt(exact * (1 - exact) / FLIPS)  # 5 standard deviations of a share of flips
-    assert sign_flip_p_value(values) == pytest.approx(exact, abs=error + 1.1 / FLIPS)
-
-
-def test_ties_count_though_they_are_summed_in_another_order():
-    """The exact p of equal differences is 2^-n; that of tenths is no different."""
-    for value in (0.1, 0.3, 1 / 3):
-        assert sign_flip_p_value(np.full(6, value)) == sign_flip_p_value(np.full(6, 1.0))
-
-
-def test_the_smallest_p_value_is_never_zero():
-    assert sign_flip_p_value(np.full(60, 0.25)) == 1 / (1 + FLIPS)
-
-
-def test_no_difference_no_evidence():
-    assert sign_flip_p_value(np.zeros(30)) == 1
-    assert sign_flip_p_value(np.full(60, -0.25)) == 1
-
-
-def test_of_what_is_undefined_the_p_value_is_too():
-    """A nan is at least as large as nothing, which is no evidence."""
-    assert np.isnan(sign_flip_p_value(np.array([0.5] * 20 + [np.nan])))
-
-
-def test_it_is_of_one_side():
-    values = np.random.default_rng(0).normal(0.2, 1, 40)
-    one, other = sign_flip_p_value(values), sign_flip_p_value(-values)
-    assert one < 0.5 < other
-    assert one + other == pytest.approx(1, abs=0.02)
-
-
-def test_scale_and_silent_probes_do_not_change_it():
-    values = np.random.default_rng(0).normal(0.2, 1, 40)
-    assert sign_flip_p_value(8 * values) == sign_flip_p_value(values)
-    with_zeros = sign_flip_p_value(np.concatenate([values, np.zeros(20)]))
-    assert with_zeros == pytest.approx(sign_flip_p_value(values), abs=0.02)  # by other flips
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [24, 40])
-@pytest.mark.parametrize("kind", ["continuous", "of four donors"])
-def test_under_the_null_p_values_are_as_small_as_they_say(size, kind):
-    generator = np.random.default_rng(size)
-    draws = generator.normal(size=(1000, size))
-    if kind == "of four donors":
-        keep = generator.binomial(4, generator.uniform(0.2, 1, (1000, 1, size)), (1000, 2, size))
-        draws = (keep[:, 0] - keep[:, 1]) / 4
-    p_values = np.array([sign_flip_p_value(values) for values in draws])
-    assert (p_values < 0.05).mean() <= 0.07
-    assert (p_values < 0.01).mean() <= 0.02
-    assert (p_values < 0.05).mean() >= 0.03  # it is not blind, either
-    if kind == "continuous":  # else there are ties, which count as large
-        assert np.quantile(p_values, [0.25, 0.5, 0.75]) == pytest.approx(
-            [0.25, 0.5, 0.75], abs=0.06
-        )
 
 
 # ---------------------------------------------------------------- what accuracy is needed
@@ -345,22 +267,6 @@ def readied(experiment, pairs, predictions):
     """Why the tests are blocked, and what an effect of 1 is."""
     ready = experiment.readiness(pairs, predictions)
     return ready.blocked_because, ready.scale
-
-
-@pytest.mark.parametrize("num_tests", [1, 2, 5, 9, 20, 60, 99])
-def test_the_fewest_recipients_are_those_that_can_be_significant(num_tests):
-    """All differences equal: the smallest p-value, but for the luck of the draws."""
-    fewest = min_recipients(num_tests)
-    smallest = [2.0**-count + 1 / (1 + FLIPS) for count in (fewest - 1, fewest)]
-    assert smallest[1] * num_tests < ALPHA <= smallest[0] * num_tests
-    drawn = sign_flip_p_value(np.ones(fewest))
-    assert drawn == pytest.approx(smallest[1], abs=4 * (smallest[1] / FLIPS) ** 0.5)
-
-
-def test_a_hundred_tests_at_once_can_prove_nothing():
-    assert min_recipients(100) is None
-    effect = asker().effect(Swap("border", both, None, many(PAIRS)), Readiness(""), 100)
-    assert effect.untestable == "100 tests at once are too many for any of them to be significant"
 
 
 def test_the_gate_of_accuracy():

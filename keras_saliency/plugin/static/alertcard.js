@@ -46,12 +46,13 @@ function showAlert(context, { step: alertStep, rule, window: place }) {
 }
 
 function numbersOf(log, alert) {
-  const { effect, flip, p_value: p, control, start, num_probes: probes, step, rule } = alert;
+  const { effect, flip, p_value: p, alpha, control, start, num_probes: probes, step, rule } = alert;
   const floor = verdictAt(log, step, rule)?.floor;
   const rows = [
     ["effect", number(roundedEffect(effect)), "How much worse the model does when this comes from another class instead of the same class"],
     ["floor", number(floor), "The smallest effect that counts"],
     ["p", number(p), "Probability of such an effect by chance, corrected for the number of tests"],
+    ["level", number(alpha), "What p has to be below; the levels of all evaluations sum to 0.01"],
     ["control", number(roundedEffect(control)), "Effect of the control: the same shape elsewhere, or everything else in the image"],
     ["at the start", number(roundedEffect(start)), "Effect at the first evaluation"],
     ["flip", number(roundedEffect(flip)), "How much more often the prediction changes to the donor's class"],
