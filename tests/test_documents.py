@@ -14,6 +14,7 @@ import pytest
 from keras_saliency import TESTS
 from keras_saliency.data.reports import Effect, Verdict
 from keras_saliency.detection.sentences import sentence
+from keras_saliency.detection.significance import level_of_round
 from keras_saliency.metrics.catalog import METRICS
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +78,8 @@ def test_the_alert_that_the_readme_shows_is_what_an_alert_says_of_its_numbers() 
     shown = " ".join(line.strip() for line in lines[start : lines.index("", start)])
     effect = Effect("region/top-left 4x4", effect=0.26, control=0.01, num_probes=120)
     subject = "the region 'top-left 4x4'"
-    verdict = Verdict(effect, 0.15, 0.0008, 0.0, "fires", "", active=True, subject=subject)
+    rule = {"active": True, "subject": subject, "alpha": level_of_round(3)}
+    verdict = Verdict(effect, 0.15, 1e-9, 0.0, "fires", "", **rule)
     assert shown == f"saliency: alert: epoch 2: {sentence(verdict, TESTS['region'], 'accuracy')}"
 
 
