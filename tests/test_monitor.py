@@ -13,6 +13,7 @@ import keras_saliency as ks
 from keras_saliency import Compute, Interventions, ProbeSet, SaliencyMonitor
 from keras_saliency.data.serialization import to_json
 from keras_saliency.detection.interventions import intervene
+from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import RunState
 from support.planted import linear, planted, tagged_probes, train
 from support.small_nets import (
@@ -216,6 +217,7 @@ def test_interventions_are_those_of_the_pure_function_asked_by_predict():
         by_score=False,
         chunk_size=1000,
         settings=settings,
+        alpha=level_of_round(1),
     )
     found = with_found.interventions
     assert (found.blocked_because, found.unit, found.passes) == (
