@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+
 import keras_saliency as ks
 from keras_saliency.data.reports import Window
 from keras_saliency.detection import proposals
@@ -37,7 +39,8 @@ def _uncontrolled(row: InterventionTest) -> InterventionTest:
     """The donor of the own class is the recipient itself: nothing is controlled."""
 
     def propose(round_: Round) -> list[Place]:
-        places = [Place()] if row.propose is None else row.propose(round_)
+        everywhere = Place(np.ones(round_.images.shape[1:3], bool))
+        places = [everywhere] if row.propose is None else row.propose(round_)
         return [
             dataclasses.replace(place, pairs=_with_itself(place.pairs or round_.pairs))
             for place in places
