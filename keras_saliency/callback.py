@@ -209,7 +209,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             self._print("tests", what_is_tested(report.interventions, when))
         else:
             self._print_cost()
-        self._batches.begin_epoch()
+        if self.update_freq != "epoch":
+            self._batches.begin_epoch()
         self._epoch_began = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

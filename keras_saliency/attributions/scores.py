@@ -59,10 +59,10 @@ class Score:
     model: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if callable(self.score):
-            known_name(self.score) or takes_inputs(self.score)
-        else:
+        if not callable(self.score):
             check_choice("score", self.score, SCORES, alternatives="a callable, or ks.Score(...)")
+        elif known_name(self.score) is None:
+            takes_inputs(self.score)  # checks its arguments
         object.__setattr__(self, "output", plain_int(self.output))
         if isinstance(self.output, bool) or not (
             self.output is None or isinstance(self.output, str | int)

@@ -22,7 +22,7 @@ def checked_targets(
 
     Raises:
         TypeError: The targets are not numbers.
-        ValueError: The targets are not one class per probe, or there is no name for a class.
+        ValueError: There is not exactly one class per probe, or a class has no name.
     """
     if targets is None:
         return None

@@ -198,7 +198,12 @@ def may_have_void(labels: Array) -> bool:
 
 
 def is_void(classes: set[int]) -> bool:
-    """Whether 255 is no class, given the other classes that occur: none of them is above 199.
+    """Whether the value 255 marks pixels without a class.
+
+    It does if no other value is above 199.
+
+    Args:
+        classes: All values that occur.
 
     Example:
         >>> is_void({0, 20}), is_void({0, 254})

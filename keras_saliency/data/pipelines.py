@@ -34,7 +34,7 @@ def elements(dataset: Any, kind: str) -> Iterator[Any]:
     elif hasattr(dataset, "as_numpy_iterator"):
         try:
             yield from dataset.as_numpy_iterator()
-        except Exception as error:
+        except Exception as error:  # of TensorFlow, which this room does not import
             shapes = [
                 tuple(map(int, numbers.split(",")))
                 for numbers in re.findall(r"\[(\d[\d,]*)\]", str(error))

@@ -64,6 +64,8 @@ def _iterations(model: Any) -> int:
     inner = getattr(optimizer, "inner_optimizer", None)
     if optimizer is None or inner is None:
         return int(getattr(optimizer, "_iterations", 0))
-    first = getattr(optimizer, "initial_scale", 1.0)
+    first = optimizer.initial_scale
     scale = float(optimizer.dynamic_scale) if optimizer.built else first
-    return int(inner._iterations) + max(0, round(math.log2(first / scale)))
+    is_finite = 0 < scale < math.inf  # it may have been doubled beyond the range of float32
+    skipped = max(0, round(math.log2(first / scale))) if is_finite else 0
+    return int(inner._iterations) + skipped

@@ -54,7 +54,10 @@ class TracedModel:
         head = self._explainer.head
         if self.predicts and head is not None and activation != head.activation:
             self._explainer, self.compilation = self._compiled(activation)
-        self._without_float8 = self._compiled(activation, float8=False)[0] if self._float8 else None
+        self._without_float8: Explainer | None = None
+        if uses_float8(model):
+            first = dict([*methods.items()][:1])  # of the others, nothing is compared
+            self._without_float8 = self._compiled(activation, first, float8=False)[0]
 
     def explain(self, targets: Array) -> dict[str, Array]:
         """As `Explainer.explain`; no predictions if the outputs do not predict classes."""
@@ -143,12 +146,12 @@ class TracedModel:
     def _explains_numbers(self) -> bool:
         return scores.known_name(self._score.score) == "output"
 
-    @property
-    def _float8(self) -> bool:
-        return uses_float8(self._model)
-
     def _compiled(
-        self, activation: str | None = None, *, float8: bool = True
+        self,
+        activation: str | None = None,
+        methods: Mapping[str, Method] | None = None,
+        *,
+        float8: bool = True,
     ) -> tuple[Explainer, str]:
         """An explainer, and whether XLA compiles it, in words."""
         forward = ForwardPass(self._model, self._probes, self._score, activation, float8=float8)
@@ -156,7 +159,7 @@ class TracedModel:
             Explainer,
             forward,
             self._probes,
-            self._methods,
+            methods or self._methods,
             reduction=self._compute.reduction_for(self._probes.kind),
             batch_size=self._compute.batch_size,
         )

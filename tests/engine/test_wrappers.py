@@ -65,6 +65,21 @@ def test_a_time_distributed_network_has_a_class_activation_map_for_each_frame(me
 
 
 @pytest.mark.slow
+def test_the_maps_that_a_time_distributed_layer_returns_are_one_per_frame():
+    """The convolution in one wrapper, the pooling in another: the map is the wrapper's output."""
+    cnn, over = video_parts()
+    videos = keras.Input((5, 12, 12, 1))
+    seen = layers.TimeDistributed(cnn.get_layer("seen"), name="maps")(videos)
+    pooled = layers.TimeDistributed(layers.GlobalAveragePooling2D())(seen)
+    probes = ks.ProbeSet(VIDEOS, TARGETS, kind="volume")
+    method = partial(grad_cam, layer="maps")
+    found = ks.saliency_maps(keras.Model(videos, over(pooled)), probes, method=method)
+    positions = by_hand(grad_cam).reshape(30, 5, 5, 1)
+    expected = tf.image.resize(positions, (12, 12)).numpy().reshape(found.shape)
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+@pytest.mark.slow
 def test_the_gradient_of_a_time_distributed_network_is_that_of_a_tape():
     model, videos = video_model(), tf.constant(VIDEOS)
     with tf.GradientTape() as tape:
@@ -276,6 +291,22 @@ def test_a_way_round_an_operation_without_a_gradient_is_no_gradient():
         ks.saliency_maps(model, colored, TARGETS)
     early_cam = partial(hires_cam, layer="early")  # not before the operation: its gradient is whole
     assert ks.saliency_maps(model, colored, TARGETS, method=early_cam).max() > 0
+
+
+@pytest.mark.slow
+def test_a_layer_with_half_a_gradient_has_no_class_activation_map():
+    """The score depends on `first` by two ways, and one has no gradient."""
+    inputs = keras.Input((12, 12, 3))
+    first = layers.Conv2D(3, 1, activation="sigmoid", name="first")(inputs)
+    hue = layers.Lambda(lambda x: tf.image.adjust_hue(x, 0.1), output_shape=(12, 12, 3))(first)
+    both = layers.Add(name="both")([hue, first])
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(both)))
+    colored = RNG.random((6, 12, 12, 3)).astype("float32")
+    assert (
+        ks.saliency_maps(model, colored, TARGETS, method=partial(hires_cam, layer="both")).max() > 0
+    )
+    with pytest.raises(ValueError, match="layer='first': expected a layer with a spatial map"):
+        ks.saliency_maps(model, colored, TARGETS, method=partial(hires_cam, layer="first"))
 
 
 @pytest.mark.slow

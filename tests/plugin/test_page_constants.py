@@ -130,7 +130,9 @@ def test_a_run_without_readable_steps_says_so(show, tmp_path):
     records = write_log(tmp_path)
     records[tags.REPORTS] = changed(records[tags.REPORTS], metrics=None)
     with show(records) as tab:
-        tab.get("notice").get_by_text("has no steps that this page can read").wait_for()
+        notice = tab.get("notice").get_by_text("has no steps that this page can read")
+        notice.wait_for()
+        assert notice.is_visible()
 
 
 CLIPPED = np.random.default_rng(2).permutation(np.append(np.arange(399), 2000)).reshape(20, 20)
