@@ -163,6 +163,7 @@ class Encoder:
             "content": "findings",
             "step": report.step,
             "unit": results.unit,
+            "alpha": results.alpha,
             "blocked_because": results.blocked_because,
             "note": results.note,
             "passes": results.passes,

@@ -306,13 +306,8 @@ def _findings(
         from_json(Verdict, row, effect=from_json(Effect, row | {"p_value": row["raw_p_value"]}))
         for row in header["verdicts"]
     )
-    results = InterventionResults(
-        tuple(verdict.effect for verdict in verdicts),
-        header["blocked_because"],
-        header["unit"],
-        header["passes"],
-        header["note"],
-    )
+    effects = tuple(verdict.effect for verdict in verdicts)
+    results = from_json(InterventionResults, header, effects=effects)
     alerts = tuple(from_json(Alert, row, examples=()) for row in header["alerts"])
     return results, verdicts, alerts, header["metrics"]
 

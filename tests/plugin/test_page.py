@@ -129,7 +129,7 @@ def test_the_tab_is_in_tensorboard_and_shows_the_matrix(which, request, chromium
     with opened(chromium, f"{request.getfixturevalue(which)}/#saliency") as tab:
         tab.page.locator(".mat-mdc-tab").get_by_text("Saliency", exact=True).wait_for()
         where, _ = framed(tab).matrix()
-        assert (where["rows"], where["columns"]) == (3 * page_logs.PER_CLASS, len(STEPS))
+        assert (where["rows"], where["columns"]) == (page_logs.COUNT, len(STEPS))
         tab.choose("show", "map")
         rows = [(row, row) for row in range(6)]
         eventually(assert_matrix, tab, expected, METHODS[0], rows, [*enumerate(STEPS)])
@@ -199,7 +199,7 @@ def test_large_cells_are_the_maps_of_the_log(door, chromium, expected):
             tab.choose("scale", scale)
             tab.get("step-slider").fill(str(STEPS.index(step)))
             cells = tab.cells(step)
-            assert [cell["probe"] for cell in cells] == [*range(3 * page_logs.PER_CLASS)]
+            assert [cell["probe"] for cell in cells] == [*range(page_logs.COUNT)]
             assert_cells(cells, expected, method, step, scale=scale)
 
 
@@ -275,7 +275,7 @@ def test_keys_move_through_steps_and_probes(door, chromium):
         assert field.input_value() == "dog"
         assert tab.get("play").get_attribute("aria-label") == "Play"
         assert tab.cells()[0]["step"] == STEPS[-2]
-        assert tab.probes() == [probe for probe in range(36) if probe % 3 == 1]
+        assert tab.probes() == [probe for probe in range(page_logs.COUNT) if probe % 3 == 1]
 
 
 def test_playing_goes_through_all_steps_and_stops(door, chromium):
@@ -307,12 +307,14 @@ def test_playing_goes_through_all_steps_and_stops(door, chromium):
 def sorted_probes(expected, step, by, descending):
     """The order in plain Python: by a number and then the probe's place."""
     now, first = expected.reports[step], expected.reports[STEPS[0]]
-    peak = [expected.limit(METHODS[0], step, probe, "epoch") for probe in range(36)]
-    start = [expected.limit(METHODS[0], STEPS[0], probe, "epoch") for probe in range(36)]
+    peak = [expected.limit(METHODS[0], step, probe, "epoch") for probe in range(page_logs.COUNT)]
+    start = [
+        expected.limit(METHODS[0], STEPS[0], probe, "epoch") for probe in range(page_logs.COUNT)
+    ]
     assert first.step == -1
     keys = {
-        "logged": np.arange(36),
-        "name": np.arange(36),  # they are numbered
+        "logged": np.arange(page_logs.COUNT),
+        "name": np.arange(page_logs.COUNT),  # they are numbered
         "target": now.targets,
         "confidence": now.confidences,
         "score": now.scores,
@@ -321,7 +323,7 @@ def sorted_probes(expected, step, by, descending):
         "growth": np.array(peak) / np.array(start),
     }
     sign = -1 if descending else 1
-    return sorted(range(36), key=lambda probe: (sign * float(keys[by][probe]), probe))
+    return sorted(range(page_logs.COUNT), key=lambda probe: (sign * float(keys[by][probe]), probe))
 
 
 def test_probes_are_sorted(tab, expected):
@@ -347,7 +349,7 @@ def test_probes_are_filtered(tab, expected):
     step = 0
     wrong = expected.wrong(step)
     targets = expected.reports[step].targets
-    assert 0 < wrong.sum() < 36
+    assert 0 < wrong.sum() < page_logs.COUNT
     with tab(view="step", step=step) as page:
         page.painted(step)
         assert page.options("filter-class") == [None, 0, 1, 2]
@@ -356,20 +358,20 @@ def test_probes_are_filtered(tab, expected):
             page.choose("filter-wrong", is_wrong)
             passes = [
                 probe
-                for probe in range(36)
+                for probe in range(page_logs.COUNT)
                 if target in (None, targets[probe]) and is_wrong in (None, wrong[probe])
             ]
             assert page.probes() == passes, (target, is_wrong)
-            told = f"{len(passes)} of 36 probes, {wrong[passes].sum()} misclassified"
-            if len(passes) not in (0, 36):
+            told = f"{len(passes)} of {page_logs.COUNT} probes, {wrong[passes].sum()} misclassified"
+            if len(passes) not in (0, page_logs.COUNT):
                 assert page.get("step-summary").text_content() == told
         page.choose("filter-class", None)
         page.choose("filter-wrong", None)
         page.get("filter-text").fill("01")
         names = expected.probes.names
-        assert page.probes() == [probe for probe in range(36) if "01" in names[probe]]
+        assert page.probes() == [probe for probe in range(page_logs.COUNT) if "01" in names[probe]]
         page.get("filter-text").fill("EEL")
-        assert page.probes() == [probe for probe in range(36) if "eel" in names[probe]]
+        assert page.probes() == [probe for probe in range(page_logs.COUNT) if "eel" in names[probe]]
         page.get("filter-text").fill("none of these")
         assert page.probes() == []
         assert page.get("step-summary").text_content() == "No probes match the filter."
@@ -413,7 +415,7 @@ def test_outlines_are_those_of_masks_and_regions(tab, expected):
     with tab(view="step") as page:
         page.painted()
         found = page.frame.locator(".cells figure").evaluate_all(look)
-        assert len(found) == 36
+        assert len(found) == page_logs.COUNT
         regions = expected.probes.regions
         for probe, paths in enumerate(found):
             assert [name for name, _, _ in paths] == ["object", "tag", "own corner"]
@@ -425,7 +427,7 @@ def test_outlines_are_those_of_masks_and_regions(tab, expected):
         page.get("outlines").uncheck()
         assert page.frame.locator(".cells .outlines path").count() == 0
         page.get("outlines").check()
-        assert page.frame.locator(".cells .outlines path").count() == 36 * 3 * 2
+        assert page.frame.locator(".cells .outlines path").count() == page_logs.COUNT * 3 * 2
 
 
 # ---------------------------------------------------------------- other maps
@@ -692,7 +694,7 @@ def test_an_alert_leads_to_its_place_on_the_maps(rule, tab, expected):
         card.get_by_test_id("show-alert").click()
         assert {cell["step"] for cell in page.cells(alert.step)} == {alert.step}
         chosen = page.frame.locator(".cells .outlines path.chosen")
-        assert chosen.count() == 36
+        assert chosen.count() == page_logs.COUNT
         path = chosen.first.get_attribute("d")
         if rule == "hot_window":
             top, left, height, width = alert.window

@@ -15,7 +15,8 @@ from support.events import blobs, write, writing
 
 HEIGHT, WIDTH = 48, 60  # of the images; the matrix shows their maps at half of that
 CLASS_NAMES = ["cat", "dog", "eel"]
-PER_CLASS = 12
+PER_CLASS = 20
+COUNT = 3 * PER_CLASS
 METHODS = ["gradient", "integrated_gradients"]
 TAG = (slice(2, 6), slice(4, 16))
 EPOCHS = 3
@@ -43,17 +44,16 @@ def planted(cue, count=240, seed=0):
 def tagged_probes():
     """With masks that differ, a region for all, and one of each probe's own."""
     images, labels = planted(True, seed=1)
-    count = 3 * PER_CLASS
     tag = np.zeros((HEIGHT, WIDTH), bool)
     tag[TAG] = True
-    masks = np.zeros((count, HEIGHT, WIDTH), bool)
-    own = np.zeros((count, HEIGHT, WIDTH), bool)
-    for probe in range(count):
+    masks = np.zeros((COUNT, HEIGHT, WIDTH), bool)
+    own = np.zeros((COUNT, HEIGHT, WIDTH), bool)
+    for probe in range(COUNT):
         masks[probe, 14 : 36 - probe % 5, 18:42] = True
-        own[probe, 40:46, probe : probe + 6] = True
+        own[probe, 40:46, probe % 40 : probe % 40 + 6] = True
     return ks.ProbeSet(
-        images[:count],
-        labels[:count],
+        images[:COUNT],
+        labels[:COUNT],
         masks=masks,
         regions={"tag": tag, "own corner": own},
         class_names=CLASS_NAMES,
