@@ -307,7 +307,8 @@ def test_playing_goes_through_all_steps_and_stops(door, chromium):
 def sorted_probes(expected, step, by, descending):
     """The order in plain Python: by a number and then the probe's place."""
     now, first = expected.reports[step], expected.reports[STEPS[0]]
-    peak = [expected.limit(METHODS[0], step, probe, "epoch") for probe in range(page_logs.COUNT)]
+    probes = range(page_logs.COUNT)
+    peak = [expected.limit(METHODS[0], step, probe, "epoch") for probe in probes]
     start = [
         expected.limit(METHODS[0], STEPS[0], probe, "epoch") for probe in range(page_logs.COUNT)
     ]
