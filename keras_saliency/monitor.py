@@ -15,6 +15,7 @@ from keras_saliency.data.checks import check_step
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
+from keras_saliency.detection.facts import ProbeFacts
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.significance import level_of_round
@@ -109,6 +110,7 @@ class SaliencyMonitor:
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
         self._state = RunState(targets=probes.targets)
+        self._facts = ProbeFacts(probes)
         self._structure = structure(model)
         self._traced = self._trace()
 
@@ -203,6 +205,7 @@ class SaliencyMonitor:
             settings=settings,
             metrics=report.metrics,
             alpha=level_of_round(self.state.rounds + 1),
+            facts=self._facts,
         )
         verdicts, streaks = judge(
             results,

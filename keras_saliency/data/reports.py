@@ -58,26 +58,28 @@ class Effect:
     Numbers are `nan` if they are undefined. All are `nan` if `untestable` gives a reason.
 
     Attributes:
-        test: The name of the test: `"region/<name>"`, `"background"`, `"border"`, `"thin_border"`,
-            `"tint"`, `"high_frequency"`, `"own_hot_spot"`, `"class_hot_spot"`, `"hot_window"`,
-            `"groups"`.
+        test: The name of the test, a key of `keras_saliency.TESTS`, followed by a slash and the
+            name of a place if it has several: `"region/tag"`; `"border/one_class"` for donors of
+            one class.
         effect: The region-swap effect: accuracy with content from a donor of the same class, minus
             accuracy with content from a donor of another class. In -1..1; 0 if the model does not
             use the content. For models without classes: the change of the score, as a share of the
             change that exchanging the whole image causes (1 is all of it).
-        p_value: The p-value of `effect` > 0, by a sign-flip test over the probes.
+        p_value: The p-value of `effect` > 0, by a sign-flip test over the probes, times the number
+            of places or classes that were compared to find this one.
         flip: The net flip rate: how much more often the answer changes to the donor's class than
             with a donor of the same class. In -1..1; 0 if the model does not use the content.
         keep: Accuracy with donors of the same class, in 0..1: what remains after the exchange.
-        control: The effect of the control, with the same donors. For a region or window: the same
-            shape elsewhere. For border, tint and high frequencies: everything but that. For own hot
-            spots: those away from the border. `nan` for other tests.
+        control: The effect of the control, with the same donors: what is exchanged instead says
+            `control` of the test. `nan` if there is none, or `effect` is too small to need one.
         margin_p_value: The p-value of `effect` > `control`.
         control_p_value: The p-value of `control` > 0.
         num_probes: How many probes were changed.
         num_donors: The number of donors of each kind, per probe.
         window: A proposed window, in pixels; `None` for other tests.
         target: The class, if the proposal is for one class.
+        support: What, beside the effect, speaks for an artefact at this place; empty if nothing
+            does.
         untestable: Why the test was not possible; empty if it was.
         examples: Up to four of the pairs in which the answer changed most.
     """
@@ -94,6 +96,7 @@ class Effect:
     num_donors: int = 0
     window: Window | None = None
     target: int | None = None
+    support: str = ""
     untestable: str = ""
     examples: tuple[Example, ...] = field(default=(), repr=False)
 

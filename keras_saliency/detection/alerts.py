@@ -32,6 +32,9 @@ high, and an effect has to exceed its value at the start by as much."""
 UNCLEAR = ", and the margin over it is not significant"
 """How the reason of a finding ends that is larger than its control; it pauses a streak."""
 
+UNSUPPORTED = "it may be a part of the object: does the object reach this place?"
+"""The reason of a finding at a place where nothing but the effect speaks for an artefact."""
+
 FINDING = 0.15
 """From this effect on, one that raises no alert is still shown as a finding."""
 
@@ -117,7 +120,9 @@ def _status(
         return "quiet", ""
     if effect.effect < floor:
         return "finding", f"below the floor of {floor:.2g}"
-    if not test.control:
+    if test.needs_support and not effect.support:
+        return "finding", UNSUPPORTED
+    if not test.control or effect.support:
         return "fires", ""
     outweighs = effect.effect >= test.outweighs * effect.control
     explained = not (effect.margin_p_value < ALPHA and outweighs)

@@ -2,8 +2,8 @@
 
 Every edit has the form `(recipients, donors, where) -> images`, with images `(num_pairs, height,
 width, channels)` in floating point. In each pair, the result is the recipient with the donor's
-region, tint or high frequencies. If the first two arguments are exchanged, everything else comes
-from the donor instead. Edits of the whole image ignore `where`.
+region, tint, spectrum or high frequencies. If the first two arguments are exchanged, everything
+else comes from the donor instead. Edits of the whole image ignore `where`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from keras_saliency.data.reports import Array
 
 HIGH_FREQUENCY = 0.33
 """The lowest spatial frequency that counts as high, in cycles per pixel; the largest is 0.71."""
+
+BANDS = 8
+"""The bands of spatial frequency of a spectrum, equally wide up to 0.5 cycles per pixel."""
 
 
 def swap_region(recipients: Array, donors: Array, where: Array) -> Array:
@@ -70,3 +73,41 @@ def swap_high_frequency(recipients: Array, donors: Array, where: Array | None = 
     change = np.fft.irfft2(difference, (height, width), axes=(1, 2))
     result: Array = (recipients + change).astype(recipients.dtype)
     return result
+
+
+def swap_spectrum(recipients: Array, donors: Array, where: Array | None = None) -> Array:
+    """Gives each band of spatial frequencies the share of energy that it has in the donor.
+
+    Phases stay as they are, and so do mean and contrast. So the recipient shows the same things, as
+    sharp, noisy or grainy as the donor. The result is clipped to the joint range of both images.
+
+    Example:
+        >>> rows = np.arange(16)[:, np.newaxis, np.newaxis] * np.ones((1, 16, 1))
+        >>> coarse, fine = (np.sin(2 * np.pi * rows / n)[np.newaxis] for n in (16, 4))
+        >>> made = swap_spectrum(coarse + 0.1 * fine, 0.1 * coarse + fine)
+        >>> bool(np.allclose(made, 0.1 * coarse + fine))
+        True
+    """
+    height, width = recipients.shape[1:3]
+    frequencies = np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width))
+    bands = np.ceil(frequencies * 2 * BANDS - 1e-9).astype(int).clip(max=BANDS)  # 0 is the mean
+    ours, theirs = (np.fft.rfft2(x.astype(np.float64), axes=(1, 2)) for x in (recipients, donors))
+    energy, wanted = (_band_energies(x, bands, width) for x in (ours, theirs))
+    total, their_total = (x.sum(axis=1, keepdims=True) for x in (energy, wanted))
+    wanted *= np.divide(total, their_total, out=np.ones_like(total), where=their_total > 0)
+    is_empty = energy <= 1e-12 * total
+    gains = np.sqrt(np.divide(wanted, energy, out=np.ones_like(wanted), where=~is_empty))
+    gains = np.concatenate([np.ones((len(gains), 1)), gains], axis=1)[:, bands]
+    images = np.fft.irfft2(ours * gains[..., np.newaxis], (height, width), axes=(1, 2))
+    low = np.minimum(recipients, donors).min(axis=(1, 2, 3), keepdims=True)
+    high = np.maximum(recipients, donors).max(axis=(1, 2, 3), keepdims=True)
+    result: Array = images.clip(low, high).astype(recipients.dtype)
+    return result
+
+
+def _band_energies(transforms: Array, bands: Array, width: int) -> Array:
+    """The energy of each band over all channels, `(num_pairs, BANDS)`, without the mean."""
+    twice = np.full(bands.shape, 2.0)  # columns that stand for two frequencies
+    twice[:, [0, -1] if width % 2 == 0 else [0]] = 1
+    energies = (np.abs(transforms) ** 2).sum(axis=-1) * twice
+    return np.stack([energies[:, bands == band].sum(axis=-1) for band in range(1, BANDS + 1)], 1)

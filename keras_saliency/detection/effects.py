@@ -7,14 +7,15 @@ difference. Nothing here knows what the thing is.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_saliency.data.reports import Array, Effect, Example, Window
-from keras_saliency.detection.pairs import Pairs
+from keras_saliency.detection.pairs import Pairs, balanced
 from keras_saliency.detection.significance import ALPHA, min_recipients, sign_flip_p_value
 
 Answer = Callable[[Array, Array], tuple[Array, Array]]
@@ -27,6 +28,18 @@ IndexEdit = Callable[[Array, Array], Array]
 FURTHER = 0.7
 """For models without classes: tests start once the image of another class changes the score further
 than one of the same class in at least this share of pairs."""
+
+CONTROLLED = 0.15
+"""From this effect on, a control is measured; smaller ones raise no alert."""
+
+SCREENED = 24
+"""The number of recipients on which all candidates are compared at first, with one donor each."""
+
+FINALISTS = 3
+"""The number of candidates that are then compared on all recipients, with one donor each."""
+
+NEARLY = 0.9
+"""Of candidates with nearly the largest effect, this share of it, the smallest place is tested."""
 
 NUM_EXAMPLES = 4
 """Pairs that are kept as evidence, of different classes where possible."""
@@ -43,6 +56,11 @@ class Swap:
         pairs: Recipients and donors.
         window: As in `Effect`.
         target: As in `Effect`.
+        support: As in `Effect`.
+        area: The share of the image that is exchanged, in 0..1.
+        floor: The smallest effect that is of interest.
+        outweighs: The share of the control's effect that this one has to exceed, at most 1.
+        num_candidates: From how many swaps this one was chosen by the model's answers.
     """
 
     test: str
@@ -51,6 +69,11 @@ class Swap:
     pairs: Pairs
     window: Window | None = None
     target: int | None = None
+    support: str = ""
+    area: float = 1.0
+    floor: float = CONTROLLED
+    outweighs: float = 1.0
+    num_candidates: int = 1
 
 
 @dataclass(frozen=True)
@@ -168,39 +191,91 @@ class SwapExperiment:
             num_tests: How many tests are made in this round.
             alpha: The level of significance, which they share.
         """
+        return self.effect_and_answers(swap, readiness, num_tests, alpha)[0]
+
+    def effect_and_answers(
+        self, swap: Swap, readiness: Readiness, num_tests: int, alpha: float = ALPHA
+    ) -> tuple[Effect, Answers]:
+        """Measures one swap, as `effect` does, and returns the answers as well."""
         pairs, scale = swap.pairs, readiness.scale
         answers = self.run(swap.edit, pairs)
         differences = self._differences(answers, pairs) / scale
         keep = self._keep(answers, pairs, scale)
+        p_value = swap.num_candidates * self._p_value((1 / scale, answers), pairs=pairs)
         numbers = {
             "effect": float(differences.mean()),
-            "p_value": self._p_value((1 / scale, answers), pairs=pairs),
+            "p_value": min(1.0, p_value),
             "keep": keep,
         }
         if not self._by_score:
             numbers["flip"] = self._flip(answers, pairs)
-        if swap.control is not None:
+        is_controlled = swap.control is not None and not swap.support
+        if is_controlled and numbers["effect"] >= min(swap.floor, CONTROLLED):
+            assert swap.control is not None
             control = self.run(swap.control, pairs)
             others = self._differences(control, pairs) / scale
             numbers |= {
                 "control": float(others.mean()),
                 "control_p_value": self._p_value((1 / scale, control), pairs=pairs),
                 "margin_p_value": self._p_value(
-                    (1 / scale, answers), (-1 / scale, control), pairs=pairs
+                    (1 / scale, answers), (-swap.outweighs / scale, control), pairs=pairs
                 ),
             }
-        return Effect(
+        fewest = min_recipients(num_tests * swap.num_candidates, alpha)
+        effect = Effect(
             swap.test,
             **numbers,
             num_probes=len(pairs.recipients),
             num_donors=pairs.same.shape[1],
             window=swap.window,
             target=swap.target,
-            untestable=_objection(
-                len(pairs.recipients), min_recipients(num_tests, alpha), keep, readiness.required
-            ),
+            support=swap.support,
+            untestable=_objection(len(pairs.recipients), fewest, keep, readiness.required),
             examples=self._examples(swap, answers, differences),
         )
+        return effect, answers
+
+    def most_promising(self, swaps: Sequence[Swap], readiness: Readiness) -> Swap | Effect:
+        """Chooses one of several swaps, on few donors: the one with the largest effect.
+
+        Of those with nearly the largest effect, it is the one that exchanges least.
+
+        Args:
+            swaps: Candidates, of the same test and pairs.
+            readiness: Of the same model and probes.
+
+        Returns:
+            The swap, which pays for the choice with its p-value; or, if no effect comes near the
+            floor, that effect, with a p-value of 1.
+        """
+        pairs = swaps[0].pairs
+        count = len(pairs.recipients)
+        few = balanced(self._targets[pairs.recipients], np.arange(count), SCREENED, 0)
+        left = list(range(len(swaps)))
+        for rows in (few, np.arange(count)):
+            part = Pairs(pairs.recipients[rows], pairs.same[rows, :1], pairs.other[rows, :1])
+            effects = {
+                index: float(self._differences(self.run(swaps[index].edit, part), part).mean())
+                / readiness.scale
+                for index in left
+            }
+            left = sorted(left, key=lambda index: -effects[index])[:FINALISTS]
+        largest = effects[left[0]]
+        nearly = [index for index in left if effects[index] >= NEARLY * largest]
+        chosen = swaps[min(nearly, key=lambda index: (swaps[index].area, -effects[index]))]
+        if largest >= chosen.floor / 2:
+            return dataclasses.replace(chosen, num_candidates=len(swaps))
+        return stopped(chosen, largest)
+
+    def suspect(self, answers: Answers, pairs: Pairs, readiness: Readiness) -> tuple[int, float]:
+        """The class whose donors changed most answers, and the effect of these donors."""
+        same, other = self._changes(answers, pairs)
+        lost = (same.mean(axis=1, keepdims=True) - other) / readiness.scale
+        donated = self._targets[pairs.other]
+        effects = {
+            int(target): float(lost[donated == target].mean()) for target in np.unique(donated)
+        }
+        return max(effects.items(), key=lambda item: item[1])
 
     def _changes(self, answers: Answers, pairs: Pairs) -> tuple[Array, Array]:
         """How much each pair kept, with a donor of the same class and with one of another."""
@@ -232,7 +307,8 @@ class SwapExperiment:
         recipients = [weight * self._differences(answers, pairs) for weight, answers in sides]
         donors = [weight * self._by_donor(answers, pairs) for weight, answers in sides]
         # Accuracies are multiples of one over the number of donors; around their middle, of half.
-        step = None if self._by_score else 1 / pairs.same.shape[1]
+        is_on_lattice = not self._by_score and all(abs(weight) == 1 for weight, _ in sides)
+        step = 1 / pairs.same.shape[1] if is_on_lattice else None
         return max(
             sign_flip_p_value(np.sum(recipients, axis=0), step),
             sign_flip_p_value(np.sum(donors, axis=0), step and step / 2),
@@ -268,6 +344,19 @@ class SwapExperiment:
             predictions = int(answers.other[row, column]), int(answers.same[row, column])
             examples.append(Example(int(recipient), int(donor), image, *predictions))
         return tuple(examples)
+
+
+def stopped(swap: Swap, effect: float) -> Effect:
+    """The effect of a swap that was not measured further, as few donors showed next to nothing."""
+    return Effect(
+        swap.test,
+        effect=effect,
+        p_value=1.0,
+        num_probes=len(swap.pairs.recipients),
+        num_donors=1,
+        window=swap.window,
+        target=swap.target,
+    )
 
 
 def _objection(num_recipients: int, fewest: int, keep: float, required: float) -> str:

@@ -11,6 +11,8 @@ Everything here is pure: images and maps in, the model as a function (`Answer`),
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,7 +24,9 @@ from keras_saliency.detection.effects import (
     IndexEdit,
     Swap,
     SwapExperiment,
+    stopped,
 )
+from keras_saliency.detection.facts import ProbeFacts
 from keras_saliency.detection.pairs import (
     MAX_RECIPIENTS,
     Pairs,
@@ -35,7 +39,9 @@ from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import ALPHA, min_recipients
 from keras_saliency.detection.tests import (
     GROUPS,
+    ONE_CLASS,
     TESTS,
+    Candidates,
     Edit,
     InterventionTest,
     Place,
@@ -56,6 +62,7 @@ def intervene(
     settings: Interventions | None = None,
     metrics: Mapping[str, float] | None = None,
     alpha: float = ALPHA,
+    facts: ProbeFacts | None = None,
 ) -> InterventionResults:
     """Makes every test that these probes allow.
 
@@ -70,6 +77,7 @@ def intervene(
         settings: Which tests, and the seed.
         metrics: The metrics of this evaluation, which have the effect of `"groups"`.
         alpha: The level of significance, for all tests of this round together.
+        facts: Of these probes, if they are known from an earlier round.
 
     Raises:
         ValueError: The edit of a custom test returns something else than images.
@@ -98,21 +106,36 @@ def intervene(
         maps=contrast_weighted(maps, probes.images),
         masks=probes.masks,
         regions=probes.regions,
+        facts=facts or ProbeFacts(probes),
         tested=tested,
         pairs=pairs,
         seed=settings.seed,
     )
-    swaps = [
-        _bound(test, test.edit, place, round_)
+    planned = [
+        (test, _planned(test, place, round_))
         for test in settings.table.values()
         if test.edit is not None
         for place in _places(test, round_)
     ]
-    num_tests = len(swaps) + len(groups)
-    effects = [
-        swap if isinstance(swap, Effect) else experiment.effect(swap, readiness, num_tests, alpha)
-        for swap in swaps
-    ]
+    num_classes = len(np.unique(targets[pairs.other]))
+    num_aimed = sum(test.aimed and num_classes > 2 for test, _ in planned)
+    num_tests = len(planned) + num_aimed + len(groups)
+    effects: list[Effect] = []
+    for test, plan in planned:
+        swap = experiment.most_promising(plan, readiness) if isinstance(plan, list) else plan
+        if isinstance(swap, Effect):
+            effects.append(swap)
+            continue
+        effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
+        effects.append(effect)
+        if not test.aimed or num_classes <= 2 or effect.effect >= swap.floor:
+            continue
+        target, mean = experiment.suspect(answers, swap.pairs, readiness)
+        aimed = _aimed(swap, target, num_classes, round_)
+        if mean >= swap.floor / 2:
+            effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
+        else:
+            effects.append(stopped(aimed, mean))
     return InterventionResults(
         (*effects, *groups),
         readiness.blocked_because,
@@ -130,6 +153,7 @@ def _check_names(settings: Interventions, probes: ProbeSet) -> None:
     """
     given = {"ignore": settings.ignore, "floors": settings.floors_by_test}
     known = {f"region/{name}" for name in probes.regions}
+    known |= {f"{name}/{ONE_CLASS}" for name, test in settings.table.items() if test.aimed}
     for argument, names in given.items():
         for name in names:
             row = row_name(name)
@@ -152,22 +176,44 @@ def _groups(
     return (Effect(GROUPS, effect=gap, p_value=p_value, num_probes=num_probes),)
 
 
-def _places(test: InterventionTest, round_: Round) -> Sequence[Place]:
+def _aimed(swap: Swap, target: int, num_classes: int, round_: Round) -> Swap:
+    """The same swap with donors of one class, which was chosen among all."""
+    pairs = draw_pairs(
+        round_.targets,
+        round_.tested,
+        num_donors=donors_for(round_.tested),
+        seed=round_.seed,
+        donors_of=target,
+    )
+    name = f"{swap.test}/{ONE_CLASS}"
+    return dataclasses.replace(
+        swap, test=name, pairs=pairs, target=target, num_candidates=num_classes
+    )
+
+
+def _places(test: InterventionTest, round_: Round) -> Sequence[Place | Candidates]:
     """The places that a test proposes, checked."""
     if test.propose is None:
         return [Place()]
-    places = test.propose(round_)
+    proposed = test.propose(round_)
     source = f"propose of the test {test.name!r}"
-    if not isinstance(places, Sequence) or not all(isinstance(place, Place) for place in places):
-        raise TypeError(f"{source}: expected a list of Place objects, received {places!r}.")
-    names = [place.name for place in places]
+    if not isinstance(proposed, Sequence) or not all(
+        isinstance(place, Place | Candidates) for place in proposed
+    ):
+        raise TypeError(
+            f"{source}: expected a list of Place or Candidates objects, received {proposed!r}."
+        )
+    each = [place.places if isinstance(place, Candidates) else [place] for place in proposed]
+    if not all(each):
+        raise ValueError(f"{source}: expected Candidates with at least one place, received none.")
+    names = [places[0].name for places in each]
     if len({*names}) < len(names):
         raise ValueError(
             f"{source}: expected places with different names, received {names}. Pass "
             "Place(name=...)."
         )
     image, whole = round_.images.shape[1:3], round_.images.shape[:3]
-    for place in places:
+    for place in itertools.chain(*each):
         needed = {"mask": place.mask}
         if test.control == "inside":
             needed["control"] = place.control
@@ -182,14 +228,32 @@ def _places(test: InterventionTest, round_: Round) -> Sequence[Place]:
                     f"{source}: expected a {argument} of shape {image} or {whole}, received "
                     f"{mask.shape}."
                 )
-    return places
+    return proposed
 
 
-def _bound(test: InterventionTest, edit: Edit, place: Place, round_: Round) -> Swap | Effect:
-    """A test at a place, as edits of probes; an effect without numbers if it cannot be made."""
-    name = f"{test.name}/{place.name}" if place.name else test.name
+def _planned(
+    test: InterventionTest, place: Place | Candidates, round_: Round
+) -> Swap | Effect | list[Swap]:
+    """A test at a place, as edits of probes; several swaps for candidates.
+
+    An effect without numbers if it cannot be made.
+    """
+    if isinstance(place, Candidates):
+        return [_swap(test, one, round_) for one in place.places]
     if place.untestable:
-        return Effect(name, untestable=place.untestable)
+        return Effect(_name(test, place), untestable=place.untestable)
+    return _swap(test, place, round_)
+
+
+def _name(test: InterventionTest, place: Place) -> str:
+    return f"{test.name}/{place.name}" if place.name else test.name
+
+
+def _swap(test: InterventionTest, place: Place, round_: Round) -> Swap:
+    edit, mask, support = test.edit, place.mask, place.support
+    assert edit is not None
+    if not support and mask is not None and mask.ndim == 2:
+        support = round_.facts.support(mask)
     control: IndexEdit | None = None
     if test.control == "rest":
         control = _exchange(test, edit, place.mask, place.overlap, round_.images, rest=True)
@@ -200,12 +264,17 @@ def _bound(test: InterventionTest, edit: Edit, place: Place, round_: Round) -> S
         if moved is not None:
             control = _exchange(test, edit, moved, place.overlap, round_.images)
     return Swap(
-        name,
+        _name(test, place),
         _exchange(test, edit, place.mask, place.overlap, round_.images),
         control,
         place.pairs or round_.pairs,
         place.window,
         place.target,
+        support,
+        1.0 if mask is None else float(mask.mean()),
+        test.floor,
+        min(1.0, test.outweighs),
+        place.num_candidates,
     )
 
 

@@ -68,22 +68,6 @@ def balanced(targets: Array, among: Array, at_most: int, seed: int) -> Array:
     return np.sort(shuffled[rank.argsort(kind="stable")[:at_most]])
 
 
-def split_halves(targets: Array, among: Array, seed: int) -> tuple[Array, Array]:
-    """Splits probes in two halves, class by class: one proposes places, the other tests them.
-
-    If a class has an odd number of probes, the testing half gets one more.
-    """
-    generator = np.random.default_rng(seed)
-    choosers = [
-        generator.permutation(among[targets[among] == target])[
-            : (targets[among] == target).sum() // 2
-        ]
-        for target in np.unique(targets[among])
-    ]
-    first = np.sort(np.concatenate(choosers))
-    return first, np.setdiff1d(among, first)
-
-
 def draw_pairs(
     targets: Array, among: Array, *, num_donors: int, seed: int, donors_of: int | None = None
 ) -> Pairs:

@@ -13,8 +13,17 @@ from keras_saliency.data.reports import Array, Window
 from keras_saliency.metrics.maps import mean_map, shares
 
 WINDOW_AREA = 0.026
-"""The largest share of the image that a proposed window covers. Windows are small because a small
-fixed place in images of natural objects should not have a large effect."""
+"""The share of the image that the smallest proposed window covers."""
+
+SMALLEST_SIDE = 3
+"""The smallest side of a window in pixels, if the image is not smaller."""
+
+GROWTH = 1.5, 2, 3
+"""How many times as wide and high as at first a window gets."""
+
+CORNERS, STRIPS = (0.2, 0.25, 0.35, 0.45), (0.1, 0.16, 0.25)
+"""The sides of tested squares in the corners, and the widths of tested strips along the edges, as
+shares of the image's sides."""
 
 OUTER = 0.2
 """A window is an outer window if the distance of its centre from a border is at most this share of
@@ -52,7 +61,48 @@ def window_mask(window: Window, height: int, width: int) -> Array:
 
 def window_side(height: int, width: int) -> int:
     """The side of a proposed window in pixels, for an image of this size."""
-    return max(1, min(height, width, int((WINDOW_AREA * height * width) ** 0.5)))
+    return min(height, width, max(SMALLEST_SIDE, int((WINDOW_AREA * height * width) ** 0.5)))
+
+
+def grown(window: Window, height: int, width: int) -> list[Window]:
+    """A window and larger ones around it, within the image; each size once.
+
+    Example:
+        >>> grown(Window(0, 10, 4, 4), 32, 32)[-1]
+        Window(top=0, left=6, height=12, width=12)
+    """
+    windows = [window]
+    for factor in GROWTH:
+        tall, wide = (
+            min(full, round(factor * side))
+            for full, side in zip((height, width), window[2:], strict=True)
+        )
+        top = min(max(0, window.top - (tall - window.height) // 2), height - tall)
+        left = min(max(0, window.left - (wide - window.width) // 2), width - wide)
+        windows.append(Window(top, left, tall, wide))
+    return list(dict.fromkeys(windows))
+
+
+def border_windows(height: int, width: int) -> list[Window]:
+    """Squares in the corners and strips along the edges, in several sizes.
+
+    The squares are as much wider than high as the image is.
+
+    Example:
+        >>> windows = border_windows(32, 32)
+        >>> len(windows), windows[0], windows[-1]
+        (28, Window(top=0, left=0, height=6, width=6), Window(top=0, left=24, height=32, width=8))
+    """
+    windows = []
+    for share in CORNERS:
+        tall, wide = max(1, round(share * height)), max(1, round(share * width))
+        for top in (0, height - tall):
+            windows += [Window(top, left, tall, wide) for left in (0, width - wide)]
+    for share in STRIPS:
+        tall, wide = max(1, round(share * height)), max(1, round(share * width))
+        windows += [Window(top, 0, tall, width) for top in (0, height - tall)]
+        windows += [Window(0, left, height, wide) for left in (0, width - wide)]
+    return list(dict.fromkeys(windows))
 
 
 def _window_sums(maps: Array) -> Array:

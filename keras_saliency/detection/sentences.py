@@ -61,6 +61,8 @@ def sentence(verdict: Verdict, test: InterventionTest, unit: str) -> str:
     values = [f"p {p_value} at a level of {verdict.alpha:.2g}", f"{effect.num_probes} probes"]
     if test.control and not math.isnan(effect.control):
         values.append(f"{CONTROLS[test.control]}: {_points(effect.control, unit)}")
+    if effect.support:
+        values.append(effect.support)
     if not math.isnan(verdict.start):
         values.append(f"at the start: {_points(verdict.start, unit)}")
     parts = [f"{claim} ({'; '.join(values)})."]

@@ -5,15 +5,20 @@ Arrays: images are `(num_pairs, height, width, channels)`, floating point; masks
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array, Window
 from keras_saliency.detection import edits, proposals
-from keras_saliency.detection.pairs import Pairs, donors_for, draw_pairs, split_halves
+from keras_saliency.detection.facts import ProbeFacts
+from keras_saliency.detection.pairs import Pairs, donors_for, draw_pairs
+from keras_saliency.detection.repetition import SHARE, bounding_window
 from keras_saliency.metrics.localization import border
 
 Edit = Callable[[Array, Array, Any], Array]
@@ -38,6 +43,9 @@ BORDER, THIN_BORDER = 0.12, 0.05
 THIN_AREA = 0.25
 """A border that covers a larger share of the image is not thin."""
 
+KNOWN = 0.25
+"""The share of probes whose object has to be known for a test of estimated backgrounds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Round:
@@ -49,6 +57,7 @@ class Round:
         maps: `(num_probes, height, width)`, saliency maps, weighted by the contrast of the images.
         masks: bool `(num_probes, height, width)`, the objects; `None` if they are not known.
         regions: The regions that the user named, each bool `(num_probes, height, width)`.
+        facts: What the probes alone tell about where their objects are.
         tested: Indices of the probes that are tested.
         pairs: Recipients and donors among these.
         seed: Seed of all draws.
@@ -59,6 +68,7 @@ class Round:
     maps: Array
     masks: Array | None
     regions: Mapping[str, Array]
+    facts: ProbeFacts
     tested: Array
     pairs: Pairs
     seed: int
@@ -76,8 +86,12 @@ class Place:
         overlap: If masks differ between probes: whether to exchange where both the recipient's and
             the donor's mask are `True`, instead of where either is.
         pairs: Recipients and donors; `None`: those of the round.
-        window: The place as a rectangle, if it is one that the maps proposed.
+        window: The place as a rectangle, if it is one that was proposed.
         target: The class that the place is proposed for, if it is for one.
+        support: What speaks for an artefact at this place, in words. By default it is found by
+            `ProbeFacts.support`, if the place is the same for all probes.
+        num_candidates: From how many places and classes this one was chosen with the help of the
+            targets; the p-value is multiplied by it.
         untestable: Why the test cannot be made.
     """
 
@@ -88,7 +102,29 @@ class Place:
     pairs: Pairs | None = None
     window: Window | None = None
     target: int | None = None
+    support: str = ""
+    num_candidates: int = 1
     untestable: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Several places, of which the one with the largest effect is tested.
+
+    They are compared on few donors. The p-value of the one that is chosen is multiplied by their
+    number.
+
+    Attributes:
+        places: All have the same name and pairs.
+    """
+
+    places: Sequence[Place]
+
+
+Propose = Callable[[Round], "Sequence[Place | Candidates]"]
+
+ONE_CLASS = "one_class"
+"""The name of the place of an aimed test."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +148,16 @@ class InterventionTest:
             `"elsewhere"`, the same shape in another place; `"inside"`, the place that the proposal
             gives; `""`, nothing.
         outweighs: How many times as large as the control's the effect has to be, being
-            significantly larger. With `"elsewhere"` it applies only if the control reaches the
-            floor, too.
-        propose: Where to exchange: from a `Round` to a list of `Place`s; `None`: the edit needs no
-            place.
+            significantly larger than the control's, or than that part of it. With `"elsewhere"` it
+            applies only if the control reaches the floor, too. A place with support needs no
+            control.
+        propose: Where to exchange: from a `Round` to a list of `Place`s and `Candidates`; `None`:
+            the edit needs no place.
+        needs_support: Whether an effect is a problem only if something else speaks for an artefact
+            at that place, see `Place.support`. Otherwise it is a finding.
+        aimed: Whether it is made with donors of a single class as well, if the effect is below
+            the floor: the class whose donors change most answers. It finds a cue that only one
+            class has. Its name ends in `/one_class`.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -140,7 +182,9 @@ class InterventionTest:
     floor: float = 0.25
     control: str = "rest"
     outweighs: float = 2.0
-    propose: Callable[[Round], Sequence[Place]] | None = field(default=None, repr=False)
+    propose: Propose | None = field(default=None, repr=False)
+    needs_support: bool = False
+    aimed: bool = False
 
     def __post_init__(self) -> None:
         for argument in ("name", "subject", "assumption", "remedy"):
@@ -231,43 +275,82 @@ def _own_hot_spot(round_: Round) -> list[Place]:
     return [Place(outer, control=inner)]
 
 
-def _hot_window(round_: Round) -> list[Place]:
-    """The small window with most saliency, chosen on one half of the probes, tested on the other.
+def _repeated_pattern(round_: Round) -> list[Place]:
+    """All places where the images of a class are the same pixel by pixel; none in most data."""
+    facts = round_.facts
+    mask = facts.repeated_place
+    if not mask.any():
+        return []
+    repeating = facts.classes[facts.repeated_shares[:, mask].max(axis=1) >= SHARE]
+    is_of_one = len(repeating) == 1 and len(facts.classes) > 2
+    target = int(repeating[0]) if is_of_one else None
+    pairs = _draw(round_, target)
+    return [Place(mask, pairs=pairs, window=bounding_window(mask), target=target)]
 
-    Otherwise a window would be tested on the chance that it was chosen by.
+
+def _border_patch(round_: Round) -> list[Candidates]:
+    """Corner squares and strips along the edges where something speaks for an artefact."""
+    windows = proposals.border_windows(*round_.images.shape[1:3])
+    return _supported(round_, windows)
+
+
+def _hot_window(round_: Round) -> Sequence[Place | Candidates]:
+    """The window with most saliency, and larger ones around it if something speaks for them.
+
+    The maps do not know the donors, so it costs nothing that they choose the place.
     """
-    choosers, testers = split_halves(round_.targets, round_.tested, round_.seed)
-    pairs = _draw(round_, testers)
-    if not len(pairs.recipients) or not len(choosers):
-        return [Place(untestable="two classes with three probes each are needed")]
-    window = proposals.hot_window(round_.maps[choosers])
+    window = proposals.hot_window(round_.maps[round_.tested])
     if window is None:
         return [Place(untestable="all maps are dead")]
-    mask = proposals.window_mask(window, *round_.images.shape[1:3])
-    return [Place(mask, pairs=pairs, window=window)]
+    sizes = proposals.grown(window, *round_.images.shape[1:3])
+    return _supported(round_, sizes) or [_window_place(round_, window)]
+
+
+def _supported(round_: Round, windows: Sequence[Window]) -> list[Candidates]:
+    """Those windows for which something else speaks than their effect."""
+    places = [_window_place(round_, window) for window in windows]
+    places = [place for place in places if place.support]
+    return [Candidates(places)] if places else []
 
 
 def _class_hot_spot(round_: Round) -> list[Place]:
     """The small window in which one class stands out; donors of that class for all others."""
-    choosers, testers = split_halves(round_.targets, round_.tested, round_.seed)
-    if not len(_draw(round_, testers).recipients) or not len(choosers):
-        return [Place(untestable="two classes with three probes each are needed")]
-    proposal = proposals.class_hot_window(round_.maps[choosers], round_.targets[choosers])
+    maps, targets = round_.maps[round_.tested], round_.targets[round_.tested]
+    proposal = proposals.class_hot_window(maps, targets)
     if proposal is None:
         return [Place(untestable="fewer than two classes have a map that is not dead")]
     target, window = proposal
-    pairs = _draw(round_, testers, target)
+    pairs = _draw(round_, target)
     if not len(pairs.recipients):
-        return [Place(untestable="no other class has three probes")]
+        return [Place(untestable="no other class has two probes")]
+    height, width = round_.images.shape[1:3]
+    count = (height - window.height + 1) * (width - window.width + 1) * len(np.unique(targets))
+    place = _window_place(round_, window)
+    return [dataclasses.replace(place, pairs=pairs, target=target, num_candidates=count)]
+
+
+def _estimated_background(round_: Round) -> list[Place]:
+    """All that lies outside of both objects, as far as the border of each image tells."""
+    if round_.masks is not None:
+        return []
+    masks = round_.facts.estimated_masks
+    known = round_.tested[masks[round_.tested].any(axis=(1, 2))]
+    pairs = _draw(round_, among=known)
+    if len(pairs.recipients) < KNOWN * len(round_.tested):
+        return [Place(untestable="the borders of the images do not tell where the objects are")]
+    return [Place(~masks, overlap=True, pairs=pairs)]
+
+
+def _window_place(round_: Round, window: Window) -> Place:
     mask = proposals.window_mask(window, *round_.images.shape[1:3])
-    return [Place(mask, pairs=pairs, window=window, target=target)]
+    return Place(mask, window=window, support=round_.facts.support(mask))
 
 
-def _draw(round_: Round, among: Array, donors_of: int | None = None) -> Pairs:
+def _draw(round_: Round, donors_of: int | None = None, among: Array | None = None) -> Pairs:
     return draw_pairs(
         round_.targets,
-        among,
-        num_donors=donors_for(among),
+        round_.tested if among is None else among,
+        num_donors=donors_for(round_.tested),
         seed=round_.seed,
         donors_of=donors_of,
     )
@@ -275,7 +358,7 @@ def _draw(round_: Round, among: Array, donors_of: int | None = None) -> Pairs:
 
 _BORDER_WORDS = "the border of the image (as wide as {share:.0%} of its shorter side)"
 _BORDER_ASSUMPTION = "objects do not reach the border"
-_SMALL_ASSUMPTION = "no place this small determines the class of your images"
+_PLACE_ASSUMPTION = "the object does not reach this place"
 _PLACE_REMEDY = (
     "look at the evidence, crop or cover this place in all images, or exchange it at random "
     "between the images of a batch"
@@ -303,6 +386,27 @@ _ROWS = (
         control="",
         outweighs=0.0,
         propose=_background,
+        aimed=True,
+    ),
+    InterventionTest(
+        "estimated_background",
+        edits.swap_region,
+        "the background (all that looks like the border of the image)",
+        "the objects differ from their backgrounds, so that they are found without masks",
+        "pass masks= to the ProbeSet to be sure, and balance the backgrounds over the classes",
+        outweighs=0.6,
+        propose=_estimated_background,
+    ),
+    InterventionTest(
+        "repeated_pattern",
+        edits.swap_region,
+        "a repeated pattern {window}",
+        "your objects do not repeat pixel by pixel",
+        _PLACE_REMEDY,
+        floor=0.15,
+        control="",
+        outweighs=0.0,
+        propose=_repeated_pattern,
     ),
     InterventionTest(
         "border",
@@ -311,6 +415,7 @@ _ROWS = (
         _BORDER_ASSUMPTION,
         "crop the images, or exchange borders at random between the images of a batch",
         propose=_border,
+        aimed=True,
     ),
     InterventionTest(
         "thin_border",
@@ -319,6 +424,7 @@ _ROWS = (
         _BORDER_ASSUMPTION,
         "crop the images, or exchange borders at random between the images of a batch",
         propose=_thin_border,
+        aimed=True,
     ),
     InterventionTest(
         "tint",
@@ -327,7 +433,20 @@ _ROWS = (
         "brightness, contrast and colour do not determine the class",
         "normalise each image, or change brightness, contrast and colour at random in training",
         floor=0.2,
-        outweighs=1.0,
+        control="",
+        outweighs=0.0,
+        aimed=True,
+    ),
+    InterventionTest(
+        "spectrum",
+        edits.swap_spectrum,
+        "how sharp, noisy or grainy the image is (the energy of its spatial frequencies)",
+        "sharpness, noise and grain do not determine the class",
+        "give all images the same resolution and file format, or blur and sharpen them at random "
+        "in training",
+        floor=0.15,
+        control="",
+        outweighs=0.0,
     ),
     InterventionTest(
         "high_frequency",
@@ -349,24 +468,36 @@ _ROWS = (
         propose=_own_hot_spot,
     ),
     InterventionTest(
+        "border_patch",
+        edits.swap_region,
+        "the part of the image {window}",
+        _PLACE_ASSUMPTION,
+        _PLACE_REMEDY,
+        outweighs=1.0,
+        propose=_border_patch,
+        needs_support=True,
+    ),
+    InterventionTest(
         "hot_window",
         edits.swap_region,
-        "the small window {window}",
-        _SMALL_ASSUMPTION,
+        "the window {window}",
+        _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
         control="elsewhere",
         outweighs=1.5,
         propose=_hot_window,
+        needs_support=True,
     ),
     InterventionTest(
         "class_hot_spot",
         edits.swap_region,
-        "the small window {window}",
-        _SMALL_ASSUMPTION,
+        "the window {window}",
+        _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
         control="elsewhere",
         outweighs=1.5,
         propose=_class_hot_spot,
+        needs_support=True,
     ),
     InterventionTest(
         GROUPS,

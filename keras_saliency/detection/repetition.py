@@ -1,0 +1,115 @@
+"""Repetition: where images of one class are the same pixel by pixel.
+
+A stamp, a tag or a label repeats exactly within the class that carries it. A lesion, a collar or a
+wheel does not, however small it is. So repetition tells an artefact from a part of the object. It
+is a property of the images and their classes alone, without a model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import binary_closing, binary_dilation, label, uniform_filter
+
+from keras_saliency.data.reports import Array, Window
+from keras_saliency.detection.pairs import balanced
+
+RATIO = 0.35
+"""A probe repeats its class if it is nearer to it than to the other classes by this factor."""
+
+SHARE = 0.5
+"""From this share of the images of a class on, a place counts as repeated."""
+
+NEAR_OWN, NEAR_OTHER = 0.25, 0.1
+"""The quantiles of the distances that are compared: a probe has to be near a quarter of its own
+class, and up to a tenth of the others may carry the same pattern."""
+
+DUPLICATE = 0.25
+"""Images nearer to each other than this share of the usual distance are copies of one image."""
+
+_NEGLIGIBLE = 0.004  # of the range of values: smaller distances mean nothing
+_WINDOW = 0.08  # of the shorter side: what is compared around each pixel
+_MAX_PROBES, _MAX_AREA = 128, 0.5
+
+
+def repeated_shares(images: Array, targets: Array) -> Array:
+    """For each class and pixel, how many images of the class repeat each other around it.
+
+    Around a pixel, the distance of an image to others is the root mean square difference of a small
+    window. The image counts if its distance to those of its own class (their lower quartile) is
+    less than `RATIO` of that to those of other classes (their lowest tenth). Copies of whole images
+    are left out, as they repeat each other everywhere.
+
+    Args:
+        images: `(num_probes, height, width, channels)`.
+        targets: `(num_probes,)`.
+
+    Returns:
+        `(num_classes, height, width)`, in 0..1, by the order of the classes' indices.
+
+    Example:
+        >>> noise = np.random.default_rng(0).random((8, 9, 9, 1))
+        >>> noise[:4, :3, :3] = 1  # a white square in every image of class 0
+        >>> shares = repeated_shares(noise, np.arange(8) // 4)
+        >>> shares[:, 1, 1], shares[:, 6, 6]
+        (array([1., 0.]), array([0., 0.]))
+    """
+    classes = np.unique(targets)
+    chosen = balanced(targets, np.arange(len(targets)), _MAX_PROBES, 0)
+    images, targets = images[chosen].astype(np.float32), targets[chosen]
+    side = max(3, round(_WINDOW * min(images.shape[1:3])))
+    negligible = _NEGLIGIBLE * float(np.ptp(images))
+    is_copy = _copies(images)
+    shares = np.zeros((len(classes), *images.shape[1:3]))
+    for probe, image in enumerate(images):
+        squares = ((images - image) ** 2).mean(axis=-1)
+        means = uniform_filter(squares, (0, side, side), mode="nearest")
+        distances = np.sqrt(means.clip(0)) + negligible
+        is_own = targets == targets[probe]
+        own, other = distances[is_own & ~is_copy[probe]], distances[~is_own]
+        if not len(own) or not len(other):
+            continue
+        near = np.quantile(own, NEAR_OWN, axis=0, method="lower")
+        far = np.quantile(other, NEAR_OTHER, axis=0, method="lower")
+        shares[np.searchsorted(classes, targets[probe])] += (near < RATIO * far) / is_own.sum()
+    return shares
+
+
+def _copies(images: Array) -> Array:
+    """Bool `(num_probes, num_probes)`: which probes are the same image; each is its own copy."""
+    distances = np.stack([((images - image) ** 2).mean(axis=(1, 2, 3)) ** 0.5 for image in images])
+    usual = np.median(distances[np.triu_indices(len(images), 1)]) if len(images) > 1 else 0.0
+    is_copy: Array = distances < DUPLICATE * usual
+    np.fill_diagonal(is_copy, True)
+    return is_copy
+
+
+def repeated_place(shares: Array) -> Array:
+    """Where any class repeats: bool `(height, width)`; nowhere if it is most of the image.
+
+    It has a margin of half a window, if it is not too large then.
+
+    Args:
+        shares: As returned by `repeated_shares`.
+    """
+    side = max(3, round(_WINDOW * min(shares.shape[1:])))
+    centres = (shares >= SHARE).any(axis=0)
+    for margin in (side // 2, 0):
+        padded = np.pad(centres, side)
+        if margin:
+            padded = binary_dilation(padded, iterations=margin)
+        closed = binary_closing(padded, np.ones((side, side)))
+        place: Array = closed[side:-side, side:-side]
+        if place.mean() <= _MAX_AREA:
+            return place
+    return np.zeros_like(place)
+
+
+def bounding_window(place: Array) -> Window | None:
+    """The smallest window around the largest connected part of a place; `None` if it is empty."""
+    parts, count = label(place, np.ones((3, 3)))
+    if not count:
+        return None
+    largest = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+    rows, columns = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
+    top, left = int(rows[0]), int(columns[0])
+    return Window(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
