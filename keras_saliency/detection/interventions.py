@@ -19,6 +19,7 @@ import numpy as np
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, Effect, InterventionResults
+from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.effects import (
     Answer,
     IndexEdit,
@@ -38,6 +39,7 @@ from keras_saliency.detection.proposals import contrast_weighted, elsewhere
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import ALPHA, min_recipients
 from keras_saliency.detection.tests import (
+    BORDER,
     GROUPS,
     ONE_CLASS,
     TESTS,
@@ -48,6 +50,7 @@ from keras_saliency.detection.tests import (
     Round,
     row_name,
 )
+from keras_saliency.metrics.localization import border
 
 
 def intervene(
@@ -257,6 +260,10 @@ def _swap(test: InterventionTest, place: Place, round_: Round) -> Swap:
     control: IndexEdit | None = None
     if test.control == "rest":
         control = _exchange(test, edit, place.mask, place.overlap, round_.images, rest=True)
+    elif test.control == "border":
+        _, height, width, _ = round_.images.shape
+        ring = border(height, width, BORDER)
+        control = _exchange(test, swap_region, ring, False, round_.images)
     elif test.control == "inside":
         control = _exchange(test, edit, place.control, place.overlap, round_.images)
     elif test.control == "elsewhere" and place.mask is not None:

@@ -21,6 +21,9 @@ BORDER = 0.06
 SEPARATION = 2.5
 """How many standard deviations object and background are apart at least."""
 
+OTHER_SIDES = 0.15
+"""The largest share of one side of the border that may look like an object to the other sides."""
+
 AREAS = 0.03, 0.6
 """The smallest and the largest share of the image that an estimated object covers."""
 
@@ -48,8 +51,17 @@ def estimated_mask(image: Array) -> Array | None:
         >>> bool(mask[6:10, 5:11].all()), bool(mask[:3].any())
         (True, False)
     """
-    distances = uniform_filter(_distances(image.astype(np.float64)), 3, mode="nearest")
-    is_far = distances > _otsu(distances)
+    features = _features(image.astype(np.float64))
+    smallest = (0.02 * float(np.ptp(image))) ** 2 + 1e-12  # a border without any variation
+    sides = _sides(*image.shape[:2])
+    border: Array = np.any(sides, axis=0)
+    distances = _distances(features, border, smallest)
+    threshold = _otsu(distances)
+    for side in sides:  # a border that is no sample of one background
+        others = _distances(features, border & ~side, smallest)
+        if (others[side] > threshold).mean() > OTHER_SIDES:
+            return None
+    is_far = distances > threshold
     near, far = distances[~is_far], distances[is_far]
     spread = ((near.var() + far.var()) / 2) ** 0.5
     if not len(far) or far.mean() - near.mean() < SEPARATION * spread:
@@ -61,24 +73,31 @@ def estimated_mask(image: Array) -> Array | None:
     return mask if AREAS[0] <= mask.mean() <= AREAS[1] else None
 
 
-def _distances(image: Array) -> Array:
-    """How far each pixel is from those of the border, `(height, width)`."""
-    height, width, _ = image.shape
-    side = 3 if min(height, width) < 48 else 5
+def _features(image: Array) -> Array:
+    """For each pixel the means of the channels and the contrast around it."""
+    side = 3 if min(image.shape[:2]) < 48 else 5
     gray = image.mean(axis=-1, keepdims=True)
     means, grays, squares = (
         uniform_filter(x, (side, side, 0), mode="nearest") for x in (image, gray, gray**2)
     )
-    features = np.concatenate([means, np.sqrt((squares - grays**2).clip(0))], axis=-1)
+    return np.concatenate([means, np.sqrt((squares - grays**2).clip(0))], axis=-1)
+
+
+def _sides(height: int, width: int) -> Array:
+    """The border's four sides, bool `(4, height, width)`; corners belong to two of them."""
     depth = max(1, round(BORDER * min(height, width)))
-    is_border = np.ones((height, width), bool)
-    is_border[depth:-depth, depth:-depth] = False
-    sample = features[is_border]
-    smallest = (0.02 * float(np.ptp(image))) ** 2 + 1e-12  # a border without any variation
-    covariance = np.cov(sample.T) + smallest * np.eye(features.shape[-1])
-    centred = features - np.median(sample, axis=0)
+    sides = np.zeros((4, height, width), bool)
+    sides[0, :depth] = sides[1, -depth:] = True
+    sides[2, :, :depth] = sides[3, :, -depth:] = True
+    return sides
+
+
+def _distances(features: Array, sample: Array, smallest: float) -> Array:
+    """How far each pixel is from those of a sample, bool `(height, width)`; smoothed."""
+    covariance = np.cov(features[sample].T) + smallest * np.eye(features.shape[-1])
+    centred = features - np.median(features[sample], axis=0)
     squared = np.einsum("...i,ij,...j->...", centred, np.linalg.inv(covariance), centred)
-    distances: Array = np.sqrt(squared.clip(0))
+    distances: Array = uniform_filter(np.sqrt(squared.clip(0)), 3, mode="nearest")
     return distances
 
 

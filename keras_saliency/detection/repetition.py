@@ -8,7 +8,7 @@ is a property of the images and their classes alone, without a model.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_closing, binary_dilation, label, uniform_filter
+from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes, label, uniform_filter
 
 from keras_saliency.data.reports import Array, Window
 from keras_saliency.detection.pairs import balanced
@@ -16,12 +16,12 @@ from keras_saliency.detection.pairs import balanced
 RATIO = 0.35
 """A probe repeats its class if it is nearer to it than to the other classes by this factor."""
 
-SHARE = 0.5
+SHARE = 0.3
 """From this share of the images of a class on, a place counts as repeated."""
 
 NEAR_OWN, NEAR_OTHER = 0.25, 0.1
-"""The quantiles of the distances that are compared: a probe has to be near a quarter of its own
-class, and up to a tenth of the others may carry the same pattern."""
+"""The quantiles of the distances that are compared: a probe has to be near a quarter of its class,
+and up to a tenth of the others may carry the same pattern."""
 
 DUPLICATE = 0.25
 """Images nearer to each other than this share of the usual distance are copies of one image."""
@@ -36,8 +36,9 @@ def repeated_shares(images: Array, targets: Array) -> Array:
 
     Around a pixel, the distance of an image to others is the root mean square difference of a small
     window. The image counts if its distance to those of its own class (their lower quartile) is
-    less than `RATIO` of that to those of other classes (their lowest tenth). Copies of whole images
-    are left out, as they repeat each other everywhere.
+    less than `RATIO` of that to those of other classes (their lowest tenth), and of the contrast
+    within the window: flat or overexposed places repeat in images of anything.
+    Copies of whole images are left out, as they repeat each other everywhere.
 
     Args:
         images: `(num_probes, height, width, channels)`.
@@ -61,17 +62,25 @@ def repeated_shares(images: Array, targets: Array) -> Array:
     is_copy = _copies(images)
     shares = np.zeros((len(classes), *images.shape[1:3]))
     for probe, image in enumerate(images):
+        is_own = targets == targets[probe]
+        if is_own.all() or not (is_own & ~is_copy[probe]).any():
+            continue
         squares = ((images - image) ** 2).mean(axis=-1)
         means = uniform_filter(squares, (0, side, side), mode="nearest")
         distances = np.sqrt(means.clip(0)) + negligible
-        is_own = targets == targets[probe]
         own, other = distances[is_own & ~is_copy[probe]], distances[~is_own]
-        if not len(own) or not len(other):
-            continue
         near = np.quantile(own, NEAR_OWN, axis=0, method="lower")
         far = np.quantile(other, NEAR_OTHER, axis=0, method="lower")
-        shares[np.searchsorted(classes, targets[probe])] += (near < RATIO * far) / is_own.sum()
+        is_repeated = near < RATIO * np.minimum(far, _contrast(image, side))
+        shares[np.searchsorted(classes, targets[probe])] += is_repeated / is_own.sum()
     return shares
+
+
+def _contrast(image: Array, side: int) -> Array:
+    """The standard deviation of the values in the window around each pixel, `(height, width)`."""
+    means, squares = (uniform_filter(x, (side, side, 0), mode="nearest") for x in (image, image**2))
+    contrast: Array = np.sqrt((squares - means**2).mean(axis=-1).clip(0))
+    return contrast
 
 
 def _copies(images: Array) -> Array:
@@ -86,22 +95,21 @@ def _copies(images: Array) -> Array:
 def repeated_place(shares: Array) -> Array:
     """Where any class repeats: bool `(height, width)`; nowhere if it is most of the image.
 
-    It has a margin of half a window, if it is not too large then.
+    The inside of a flat patch, and a margin of half a window, belong to it, if it is not too large
+    then.
 
     Args:
         shares: As returned by `repeated_shares`.
     """
     side = max(3, round(_WINDOW * min(shares.shape[1:])))
-    centres = (shares >= SHARE).any(axis=0)
-    for margin in (side // 2, 0):
-        padded = np.pad(centres, side)
-        if margin:
-            padded = binary_dilation(padded, iterations=margin)
-        closed = binary_closing(padded, np.ones((side, side)))
-        place: Array = closed[side:-side, side:-side]
-        if place.mean() <= _MAX_AREA:
-            return place
-    return np.zeros_like(place)
+    padded = np.pad((shares >= SHARE).any(axis=0), side)
+    closed = binary_closing(padded, np.ones((side, side)))
+    wide = binary_dilation(closed, iterations=side // 2)
+    for place in (binary_fill_holes(wide), wide, closed):
+        within: Array = place[side:-side, side:-side]
+        if within.mean() <= _MAX_AREA:
+            return within
+    return np.zeros_like(within)
 
 
 def bounding_window(place: Array) -> Window | None:

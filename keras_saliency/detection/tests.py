@@ -30,6 +30,7 @@ CONTROLS = {
     "elsewhere": "the same shape elsewhere",
     "rest": "everything else",
     "inside": "an equally small place inside",
+    "border": "the border of the image alone",
     "": "none",
 }
 """What an effect is compared with, in words."""
@@ -146,7 +147,7 @@ class InterventionTest:
         floor: The smallest effect that counts, in 0..1.
         control: What the effect is compared with: `"rest"`, everything else is exchanged instead;
             `"elsewhere"`, the same shape in another place; `"inside"`, the place that the proposal
-            gives; `""`, nothing.
+            gives; `"border"`, the border of the image; `""`, nothing.
         outweighs: How many times as large as the control's the effect has to be, being
             significantly larger than the control's, or than that part of it. With `"elsewhere"` it
             applies only if the control reaches the floor, too. A place with support needs no
@@ -423,6 +424,7 @@ _ROWS = (
         _BORDER_WORDS.format(share=THIN_BORDER),
         _BORDER_ASSUMPTION,
         "crop the images, or exchange borders at random between the images of a batch",
+        outweighs=0.55,
         propose=_thin_border,
         aimed=True,
     ),
@@ -433,8 +435,8 @@ _ROWS = (
         "brightness, contrast and colour do not determine the class",
         "normalise each image, or change brightness, contrast and colour at random in training",
         floor=0.2,
-        control="",
-        outweighs=0.0,
+        control="border",
+        outweighs=1.25,
         aimed=True,
     ),
     InterventionTest(
@@ -444,9 +446,9 @@ _ROWS = (
         "sharpness, noise and grain do not determine the class",
         "give all images the same resolution and file format, or blur and sharpen them at random "
         "in training",
-        floor=0.15,
-        control="",
-        outweighs=0.0,
+        floor=0.1,
+        control="border",
+        outweighs=1.25,
     ),
     InterventionTest(
         "high_frequency",
@@ -473,6 +475,7 @@ _ROWS = (
         "the part of the image {window}",
         _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
+        floor=0.15,
         outweighs=1.0,
         propose=_border_patch,
         needs_support=True,
@@ -483,6 +486,7 @@ _ROWS = (
         "the window {window}",
         _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
+        floor=0.15,
         control="elsewhere",
         outweighs=1.5,
         propose=_hot_window,
@@ -494,6 +498,7 @@ _ROWS = (
         "the window {window}",
         _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
+        floor=0.15,
         control="elsewhere",
         outweighs=1.5,
         propose=_class_hot_spot,
