@@ -35,17 +35,20 @@ class Run:
         artefact: A key of `artefacts.ARTEFACTS`. Where it is never planted, the truth is still
             measured by it.
         seed: Of data, artefact, weights and order.
-        domain: `"digits"` or `"shapes"`.
-        schedule: `"planted"`; `"never"`; `"late"`, from the fifth epoch; or `"swapped"`: planted,
-            but in training its code is drawn anew for each image and epoch.
+        domain: `"digits"`, `"shapes"`, `"letters"`, `"garments"`, `"scans"`, `"faces"` or
+            `"textures"`.
+        schedule: `"planted"`; `"never"`; `"late"`, from the fifth epoch; `"swapped"`: planted,
+            but in training its code is drawn anew for each image and epoch; or `"gone"`: planted
+            until the fifth epoch, from then on swapped.
         rho: How often the code is the label; else it is any.
         amplitude: Strength of the artefact; 1 is full.
         contrast: Of the object; the lower, the harder, and the more tempting the artefact.
         noise: Standard deviation of the noise.
-        layout: `"free"`; `"fixed"`, digits all in one place; `"edge"`, digits on a canvas that
-            they fill, shapes that reach over the edge.
+        layout: `"free"`; `"fixed"`, digits or lesions all in one place; `"jittered"`, lesions
+            near one place; `"edge"`, digits on a canvas that they fill, shapes that reach over
+            the edge, faces of which the hair is the class; `"object"`, shapes on photographs.
         labels: `"true"` or `"shuffled"`.
-        network: `"dense"` or `"gap"`.
+        network: `"dense"`, `"gap"` or `"frozen"`, a new head on a trained body.
         learns: If false, the learning rate is 0.
         probes: `"held out"` or `"trained"`: images the model is trained on.
         region: Which place is named to the callback, where the artefact has a place: its own,
@@ -55,6 +58,12 @@ class Run:
             around it; `"box"`, the upright box of that.
         without: A part of the test that is switched off: `""`, `"control"`, `"halves"`, `"gate"`.
         epochs: How long; 0 is the network's own number.
+        size: How much of the image a patch or a caption covers; 0 is its usual size.
+        where: Where a patch or a caption is: `"corner"`, `"inside"`, `"edge"` or `"side"`.
+        imbalance: How many times as many training images the lower half of the classes has.
+        label_noise: Share of wrong labels in training and probes. The artefact tells the label,
+            right or wrong.
+        augment: Whether training images are moved, flipped and made brighter or darker at random.
     """
 
     group: str
@@ -76,6 +85,11 @@ class Run:
     masks: tuple[str, ...] = MASKS
     without: str = ""
     epochs: int = 0
+    size: float = 0.0
+    where: str = ""
+    imbalance: int = 1
+    label_noise: float = 0.0
+    augment: bool = False
 
     @property
     def id(self) -> str:
