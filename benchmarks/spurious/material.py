@@ -7,7 +7,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from benchmarks.spurious import digits, garments, letters, shapes
+from benchmarks.spurious import digits, faces, garments, letters, scans, shapes, textures
 from benchmarks.spurious.artefacts import Artefact, artefact, drawn_codes, plant
 from benchmarks.spurious.pictures import (
     Array,
@@ -26,6 +26,10 @@ BATCH_SIZE = 32
 LATE = 4
 """The first epoch, counted from 0, in which the artefact of a late run is there, and that of one
 that goes away means nothing any more."""
+
+
+MIRRORED = ("shapes", "garments", "scans", "faces", "textures")
+"""Domains of which a mirror image has the same class; the others are not mirrored in training."""
 
 
 def pictures_of(run: Run) -> tuple[ImageSet, int, int]:
@@ -47,6 +51,17 @@ def pictures_of(run: Run) -> tuple[ImageSet, int, int]:
         return letters.letters(run.seed, **look), letters.NUM_TRAIN, letters.PER_CLASS
     if run.domain == "garments":
         return garments.garments(run.seed, **look), garments.NUM_TRAIN, garments.PER_CLASS
+    if run.domain == "scans":
+        pictures = scans.scans(run.seed, layout=run.layout, **look)
+        return pictures, scans.NUM_TRAIN, scans.PER_CLASS
+    if run.domain == "faces":
+        pictures = faces.faces(run.seed, hair=run.layout == "edge", **look)
+        return pictures, faces.NUM_TRAIN, faces.PER_CLASS
+    if run.domain == "textures" and run.layout == "object":
+        numbers = textures.ON_OBJECTS
+        return textures.objects(run.seed, **look), numbers["train"], numbers["per class"]
+    if run.domain == "textures":
+        return textures.textures(run.seed, **look), textures.NUM_TRAIN, textures.PER_CLASS
     raise ValueError(f"unknown domain {run.domain!r}")
 
 
@@ -157,9 +172,6 @@ class Batches(keras.utils.PyDataset):
             )
         return images, self._pictures.labels[chosen]
 
-    def _at(self, index: int) -> tuple[int, int]:
-        return self._epoch, index
-
     def on_epoch_end(self) -> None:
         """Makes the images and the order of the next epoch."""
         self._epoch += 1
@@ -175,18 +187,18 @@ class Batches(keras.utils.PyDataset):
             self._images = planted(self._run, self._pictures, codes)
 
 
-def _augmented(images: Array, rng: np.random.Generator) -> Array:
-    """Images moved by up to two pixels, and half of them darker or brighter by up to a tenth.
+def _augmented(images: Array, rng: np.random.Generator, *, flips: bool) -> Array:
+    """Images moved by up to two pixels, some mirrored, some darker or brighter by up to a tenth.
 
-    What is moved in comes from the other side, as `np.roll` does it; a cue at the border stays
-    recognisable.
+    What is moved out at one side comes in at the other, as `np.roll` does it.
     """
     moves = rng.integers(-2, 3, size=(len(images), 2))
     moved = np.stack(
         [np.roll(image, move, axis=(0, 1)) for image, move in zip(images, moves, strict=True)]
     )
-    light = (
-        rng.uniform(-0.1, 0.1, (len(images), 1, 1, 1))
-        * (rng.random(len(images)) < 0.5)[:, None, None, None]
-    )
+    if flips:
+        mirrored = rng.random(len(images)) < 0.5
+        moved[mirrored] = moved[mirrored, :, ::-1]
+    light = rng.uniform(-0.1, 0.1, (len(images), 1, 1, 1))
+    light[rng.random(len(images)) < 0.5] = 0
     return np.clip(moved + light, 0, 1).astype(np.float32)
