@@ -17,7 +17,7 @@ HAIR = ("bald", "short", "long", "hat")
 NUM_IMAGES = 1800
 NUM_TRAIN = 1200
 PER_CLASS = 18
-SIDE = 32
+SIDE = 28
 FINE = 4  # faces are drawn this many times larger
 
 
@@ -49,7 +49,7 @@ def faces(seed: int, *, contrast: float = 0.5, noise: float = 0.12, hair: bool =
 
 
 def _face(look: int, hair: str, contrast: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A portrait `(32, 32)` in 0..1, and where the head, the hair and the shoulders are."""
+    """A portrait `(28, 28)` in 0..1, and where the head, the hair and the shoulders are."""
     skin = rng.uniform(0.4, 0.8)
     ground = rng.uniform(0.15, 0.85)
     canvas = Image.new("F", (FINE * SIDE, FINE * SIDE), ground)

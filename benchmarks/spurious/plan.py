@@ -29,8 +29,8 @@ class Run:
     """One training and all that is asked about it.
 
     Attributes:
-        group: What it is there for: `"N1"`..`"N10"` (a negative control), `"kinds"`, `"grid"`,
-            `"real life"`, or `"ablation"`. Whether a run is a negative is decided by what it
+        group: What it is there for: `"N1"`..`"N13"` (a negative control), `"kinds"`, `"sizes"`,
+            `"settings"`, `"grid"`, `"real life"`, or `"ablation"`. Whether a run is a negative is decided by what it
             measures.
         artefact: A key of `artefacts.ARTEFACTS`. Where it is never planted, the truth is still
             measured by it.
@@ -212,9 +212,16 @@ def subset(name: str) -> list[Run]:
     """The runs of a subset.
 
     Args:
-        name: `"full"`; or `"ci"`, a minute's worth of short runs.
+        name: `"full"`, the second edition; `"dev"`, each control and each kind about once, on
+            other seeds; `"first"`, the first edition; or `"ci"`, a minute's worth of short runs.
     """
+    from benchmarks.spurious import second_edition  # which needs `Run`
+
     if name == "full":
+        return second_edition.full(range(10, 18))
+    if name == "dev":
+        return second_edition.development(range(2))
+    if name == "first":
         runs = [*negatives(range(3)), *kinds(range(4)), *grid(range(1))]
         return runs + second_domain(range(1)) + ablations(range(2)) + real_life(range(2))
     runs = [

@@ -14,10 +14,10 @@ CLASSES = 2  # without, with a lesion
 NUM_IMAGES = 1900
 NUM_TRAIN = 1300
 PER_CLASS = 36
-SIDE = 40
+SIDE = 36
 HOME = (0.15, -0.38)  # where a fixed lesion is, down and across, the image being from -1 to 1
 REACH = {"fixed": 0, "jittered": 4}  # pixels from there, down and across
-FAINTER = {"fixed": 0.5, "jittered": 0.7, "free": 0.9}  # the easier to find, the fainter
+FAINTER = {"fixed": 0.4, "jittered": 0.65, "free": 0.9}  # the easier to find, the fainter
 ROOM = 0.6  # a lesion without a home lies within this share of the half axes of the body
 
 
@@ -53,7 +53,7 @@ def scans(
 
 
 def _body(rng: np.random.Generator) -> Array:
-    """One body without a lesion, `(40, 40)`, about 0.05 to 0.75."""
+    """One body without a lesion, `(36, 36)`, about 0.05 to 0.75."""
     rows, columns = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
     down = (rows - rng.uniform(-0.06, 0.06)) / rng.uniform(1.05, 1.25)
     across = (columns - rng.uniform(-0.05, 0.05)) / rng.uniform(0.85, 0.98)
@@ -74,7 +74,7 @@ def _body(rng: np.random.Generator) -> Array:
 
 
 def _lesion(layout: str, rng: np.random.Generator) -> Array:
-    """A soft blob of 3 to 6 pixels with a ragged outline, `(40, 40)` in 0..1."""
+    """A soft blob of 3 to 6 pixels with a ragged outline, `(36, 36)` in 0..1."""
     middle = (SIDE - 1) / 2
     if layout == "free":
         angle, radius = rng.uniform(0, 2 * np.pi), ROOM * np.sqrt(rng.random())
