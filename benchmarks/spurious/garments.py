@@ -27,14 +27,14 @@ def garments(seed: int, *, contrast: float = 0.5, noise: float = 0.12) -> ImageS
 
     Args:
         seed: Decides everything.
-        contrast: The cloth against the ground; a dark cloth has a tenth of it.
+        contrast: The cloth against the ground; a dark cloth has a fifth of it.
         noise: Standard deviation of the noise.
     """
     rng = np.random.default_rng([seed, 21])
     labels = rng.integers(CLASSES, size=NUM_IMAGES)
     outlines = np.stack([_outline(KINDS[label], rng) for label in labels])
     cloths = np.stack([_cloth(rng) for _ in labels])
-    strengths = contrast * rng.uniform(0.1, 1.1, (NUM_IMAGES, 1, 1))
+    strengths = contrast * rng.uniform(0.2, 1.1, (NUM_IMAGES, 1, 1))
     clear = GROUND + strengths * outlines * cloths
     images = clear + rng.normal(0, noise, clear.shape)
     return ImageSet(

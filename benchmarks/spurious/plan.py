@@ -30,9 +30,9 @@ class Run:
 
     Attributes:
         group: What it is there for: `"N1"`..`"N13"` (a negative control), `"kinds"`, `"sizes"`,
-            `"settings"`, `"grid"`, `"real life"`, or `"ablation"`. Whether a run is a negative is decided by what it
-            measures.
-        artefact: A key of `artefacts.ARTEFACTS`. Where it is never planted, the truth is still
+            `"settings"`, `"grid"`, `"real life"`, or `"ablation"`. Whether a run is a negative is
+            decided by what it measures.
+        artefact: A key of `artefacts.ARTEFACTS`, `"patch"` or `"caption"`. Where it is never planted, the truth is still
             measured by it.
         seed: Of data, artefact, weights and order.
         domain: `"digits"`, `"shapes"`, `"letters"`, `"garments"`, `"scans"`, `"faces"` or
