@@ -6,6 +6,8 @@ the edge decides without being a shortcut.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
@@ -80,7 +82,7 @@ def _outline(kind: str, rng: np.random.Generator) -> Array:
     return ndimage.shift(outline, rng.uniform(-1, 1, 2), order=1)
 
 
-def _upper(kind, rng, wide, both):
+def _upper(kind: str, rng: np.random.Generator, wide: float, both: Callable[..., None]) -> None:
     """What covers the trunk: a body, sleeves, a neck."""
     shoulder = 0.5 * wide * (0.75 if kind == "dress" else 1)
     hem = shoulder * (rng.uniform(1.1, 1.9) if kind == "dress" else rng.uniform(0.85, 1.15))
@@ -100,7 +102,7 @@ def _upper(kind, rng, wide, both):
         both([(0, -1), (seam, -1), (seam, 1.05), (0, 1.05)], fill=60)
 
 
-def _foot(kind, rng, wide, shape):  # type: ignore[no-untyped-def]
+def _foot(kind: str, rng: np.random.Generator, wide: float, shape: Callable[..., None]) -> None:  # type: ignore[no-untyped-def]
     """A shoe or a boot that points to the left."""
     sole = rng.uniform(0.5, 0.7) if kind == "shoe" else 0.95
     top = rng.uniform(-0.3, 0.1) if kind == "shoe" else rng.uniform(-1.1, -0.6)

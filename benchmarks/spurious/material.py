@@ -167,9 +167,8 @@ class Batches(keras.utils.PyDataset):
         chosen = self._order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
         images = self._images[chosen]
         if self._run.augment:
-            images = _augmented(
-                images, np.random.default_rng([self._run.seed, 16, *self._at(index)])
-            )
+            rng = np.random.default_rng([self._run.seed, 16, self._epoch, index])
+            images = _augmented(images, rng, flips=self._run.domain in MIRRORED)
         return images, self._pictures.labels[chosen]
 
     def on_epoch_end(self) -> None:

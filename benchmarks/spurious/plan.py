@@ -32,8 +32,8 @@ class Run:
         group: What it is there for: `"N1"`..`"N13"` (a negative control), `"kinds"`, `"sizes"`,
             `"settings"`, `"grid"`, `"real life"`, or `"ablation"`. Whether a run is a negative is
             decided by what it measures.
-        artefact: A key of `artefacts.ARTEFACTS`, `"patch"` or `"caption"`. Where it is never planted, the truth is still
-            measured by it.
+        artefact: A key of `artefacts.ARTEFACTS`, `"patch"` or `"caption"`. Where it is never
+            planted, the truth is still measured by it.
         seed: Of data, artefact, weights and order.
         domain: `"digits"`, `"shapes"`, `"letters"`, `"garments"`, `"scans"`, `"faces"` or
             `"textures"`.

@@ -54,7 +54,9 @@ def _patterns(classes: int, height: int, width: int, seed: int) -> Array:
     rng = np.random.default_rng([seed, 4])
     shape = -(-height // 2), -(-width // 2)
     cells = rng.random((classes, *shape)) > 0.5
-    while len(np.unique(cells.reshape(classes, -1), axis=0)) < min(classes, 2 ** np.prod(shape)):
+    while len(np.unique(cells.reshape(classes, -1), axis=0)) < min(
+        classes, 2 ** (shape[0] * shape[1])
+    ):
         cells = rng.random((classes, *shape)) > 0.5
     return cells.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width].astype(np.float32)
 
