@@ -102,7 +102,7 @@ def _upper(kind: str, rng: np.random.Generator, wide: float, both: Callable[...,
         both([(0, -1), (seam, -1), (seam, 1.05), (0, 1.05)], fill=60)
 
 
-def _foot(kind: str, rng: np.random.Generator, wide: float, shape: Callable[..., None]) -> None:  # type: ignore[no-untyped-def]
+def _foot(kind: str, rng: np.random.Generator, wide: float, shape: Callable[..., None]) -> None:
     """A shoe or a boot that points to the left."""
     sole = rng.uniform(0.5, 0.7) if kind == "shoe" else 0.95
     top = rng.uniform(-0.3, 0.1) if kind == "shoe" else rng.uniform(-1.1, -0.6)

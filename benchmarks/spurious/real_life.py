@@ -50,15 +50,15 @@ def label_place(side: int) -> tuple[Window, ...]:
 
 
 def _patterns(classes: int, height: int, width: int, seed: int) -> Array:
-    """A pattern of cells of two pixels for every class, no two alike if there is room."""
+    """A pattern for every class, no two alike; of cells of two pixels, or one if it is narrow."""
     rng = np.random.default_rng([seed, 4])
-    shape = -(-height // 2), -(-width // 2)
+    cell = 2 if min(height, width) >= 4 else 1
+    shape = -(-height // cell), -(-width // cell)
     cells = rng.random((classes, *shape)) > 0.5
-    while len(np.unique(cells.reshape(classes, -1), axis=0)) < min(
-        classes, 2 ** (shape[0] * shape[1])
-    ):
+    while len(np.unique(cells.reshape(classes, -1), axis=0)) < classes:
         cells = rng.random((classes, *shape)) > 0.5
-    return cells.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width].astype(np.float32)
+    large = cells.repeat(cell, axis=1).repeat(cell, axis=2)
+    return large[:, :height, :width].astype(np.float32)
 
 
 def pasted_pattern(pictures: ImageSet, codes: Array, seed: int, window: Window) -> Array:
