@@ -28,11 +28,10 @@ EVERYWHERE = (*IN_PLACE, *ALL_OVER)
 SOMEWHERE = (
     ("colour", "textures", "free"),
     ("texture", "letters", "free"),
-    ("texture", "garments", "free"),
+    ("texture", "textures", "object"),
     ("watermark", "garments", "free"),
     ("watermark", "letters", "free"),
     ("ground", "textures", "object"),
-    ("ground", "faces", "free"),
     ("ground", "letters", "free"),
 )
 """Kinds that need colour, or an object and its surroundings, with domain and layout."""
@@ -120,7 +119,7 @@ def controls(seeds: range) -> list[Run]:
             Run("N8", "patch", seed, "scans", learns=False, epochs=4),
             Run("N9", "glyph", seed, schedule="swapped"),
             Run("N9", "tint", seed, schedule="swapped"),
-            Run("N9", "patch", seed, "faces", schedule="swapped", where="edge"),
+            Run("N9", "patch", seed, "faces", schedule="swapped", size=0.05),
             Run("N10", "glyph", seed, schedule="never", layout="fixed"),
             Run("N10", "glyph", seed, schedule="never", layout="edge"),
             Run("N10", "glyph", seed, rho=0, layout="edge"),
@@ -214,8 +213,8 @@ def settings(seeds: range) -> list[Run]:
             dataclasses.replace(ground, artefact="glyph"),
             Run("settings", "glyph", seed, "scans", imbalance=9, rho=0.95),
             Run("settings", "glyph", seed, schedule="gone", epochs=12),
-            Run("settings", "patch", seed, "faces", schedule="gone", epochs=12, where="edge"),
-            Run("settings", "patch", seed, "faces", schedule="late", epochs=10, where="edge"),
+            Run("settings", "patch", seed, "faces", schedule="gone", epochs=12, size=0.05),
+            Run("settings", "patch", seed, "faces", schedule="late", epochs=10, size=0.05),
         ]
     return [dataclasses.replace(run, masks=ONE) for run in runs]
 
