@@ -32,7 +32,6 @@ SOMEWHERE = (
     ("watermark", "garments", "free"),
     ("watermark", "letters", "free"),
     ("ground", "textures", "object"),
-    ("ground", "letters", "free"),
 )
 """Kinds that need colour, or an object and its surroundings, with domain and layout."""
 
