@@ -7,17 +7,15 @@ where codes are drawn at random it is there and means nothing.
 from __future__ import annotations
 
 import colorsys
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.spurious import real_life, shapes
-from benchmarks.spurious.pictures import Array, ImageSet
-
-Window = tuple[int, int, int, int]  # top, left, height, width
-GLYPH = 4
-TAGGED = 3  # the class that carries the tag of `"tag1"`
+from benchmarks.spurious import cues, real_life, shapes
+from benchmarks.spurious.pictures import Array, ImageSet, Window
+from benchmarks.spurious.real_life import tagged
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Artefact:
         draw: `(pictures, codes, seed) -> images`, at full strength.
         places: `(side) -> windows` that it may be in; none where it is all over the image.
         surrounds: It lies outside the object or all around it: an object mask can separate them.
-        one_class: It is either there (code `TAGGED`) or not.
+        one_class: It is either there (code `tagged(classes)`) or not.
         two_levels: It is there for the upper half of the codes, and not for the others.
     """
 
@@ -39,14 +37,39 @@ class Artefact:
     two_levels: bool = False
 
 
+def artefact(kind: str, *, seed: int = 0, size: float = 0.0, where: str = "") -> Artefact:
+    """The artefact of a name.
+
+    Args:
+        kind: A key of `ARTEFACTS`, or `"patch"` or `"caption"`.
+        seed: Of the run; decides where a patch is.
+        size: How much of the image a patch or a caption covers; 0 is its usual size.
+        where: Where a patch or a caption is, see `cues`.
+    """
+    if kind == "patch":
+        return Artefact(
+            functools.partial(cues.patch, size=size, where=where),
+            functools.partial(cues.patch_place, seed=seed, size=size, where=where),
+        )
+    if kind == "caption":
+        return Artefact(
+            functools.partial(cues.caption, size=size, where=where),
+            functools.partial(cues.caption_place, seed=seed, size=size, where=where),
+            two_levels=True,
+        )
+    if size or where:
+        raise ValueError(f"{kind} has one size and place; size and where are for patch and caption")
+    return ARTEFACTS[kind]
+
+
 def plant(
-    pictures: ImageSet, kind: str, codes: Array, *, seed: int, amplitude: float = 1.0
+    pictures: ImageSet, kind: Artefact, codes: Array, *, seed: int, amplitude: float = 1.0
 ) -> Array:
     """The pictures with an artefact in them.
 
     Args:
         pictures: Without it.
-        kind: A key of `ARTEFACTS`.
+        kind: Which one.
         codes: What the artefact says in each image.
         seed: Decides what the glyphs and tiles look like; the same for a whole run.
         amplitude: 1 is full strength; below, a mixture with the picture as it was.
@@ -54,7 +77,7 @@ def plant(
     Returns:
         Images of the pictures' shape.
     """
-    full = ARTEFACTS[kind].draw(pictures, codes, seed)
+    full = kind.draw(pictures, codes, seed)
     mixed = pictures.images + amplitude * (full - pictures.images)
     return np.clip(mixed, 0, 1).astype(np.float32)
 
@@ -66,14 +89,14 @@ def drawn_codes(pictures: ImageSet, rho: float, rng: np.random.Generator) -> Arr
     return codes
 
 
-def wrong_codes(pictures: ImageSet, kind: str, rng: np.random.Generator) -> Array:
+def wrong_codes(pictures: ImageSet, kind: Artefact, rng: np.random.Generator) -> Array:
     """Codes of other classes: any of them, or for a kind of one class, its presence inverted."""
     labels, classes = pictures.labels, pictures.classes
     others = (labels + rng.integers(1, classes, size=len(labels))) % classes
-    if ARTEFACTS[kind].one_class:
-        others = np.where(labels == TAGGED, others, TAGGED)
-    if ARTEFACTS[kind].two_levels:  # of the other half
-        half = classes // 2
+    if kind.one_class:
+        others = np.where(labels == tagged(classes), others, tagged(classes))
+    if kind.two_levels:  # of the other half
+        half = -(-classes // 2)
         lower, upper = (
             rng.integers(*ends, size=len(labels)) for ends in ((0, half), (half, classes))
         )
@@ -81,9 +104,15 @@ def wrong_codes(pictures: ImageSet, kind: str, rng: np.random.Generator) -> Arra
     return others
 
 
+def _size(side: int) -> int:
+    """Height and width of a glyph: 4 pixels, an eighth of large images."""
+    return max(4, round(side / 8))
+
+
 def _corners(side: int) -> tuple[Window, ...]:
-    far = side - GLYPH
-    return tuple((top, left, GLYPH, GLYPH) for top in (0, far) for left in (0, far))
+    size = _size(side)
+    far = side - size
+    return tuple((top, left, size, size) for top in (0, far) for left in (0, far))
 
 
 def _first_corner(side: int) -> tuple[Window, ...]:
@@ -98,13 +127,14 @@ def _nowhere(side: int) -> tuple[Window, ...]:
     return ()
 
 
-def _glyphs(classes: int, seed: int) -> Array:
-    """A pattern `(4, 4)` of 0 and 1 for every class, any two different in five places or more."""
+def _glyphs(pictures: ImageSet, seed: int) -> Array:
+    """A pattern of 0 and 1 for every class, any two different in five places or more."""
+    classes, size = pictures.classes, _size(pictures.images.shape[1])
     rng = np.random.default_rng([seed, 1])
     while True:
-        patterns = (rng.random((classes, GLYPH, GLYPH)) > 0.5).astype(np.float32)
+        patterns = (rng.random((classes, size, size)) > 0.5).astype(np.float32)
         flat = patterns.reshape(classes, -1)
-        apart = abs(flat[:, np.newaxis] - flat).sum(axis=2) + GLYPH**2 * np.eye(classes)
+        apart = abs(flat[:, np.newaxis] - flat).sum(axis=2) + size**2 * np.eye(classes)
         if apart.min() >= 5:
             return patterns
 
@@ -117,24 +147,25 @@ def _pasted(pictures: ImageSet, patches: Array, windows: tuple[Window, ...]) -> 
 
 
 def _glyph(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    patches = _glyphs(pictures.classes, seed)[codes]
+    patches = _glyphs(pictures, seed)[codes]
     return _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
 
 
 def _pair(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    patches = _glyphs(pictures.classes, seed)[codes]
+    patches = _glyphs(pictures, seed)[codes]
     return _pasted(pictures, patches, _opposite_corners(pictures.images.shape[1]))
 
 
 def _gray(pictures: ImageSet, codes: Array, seed: int) -> Array:
+    size = _size(pictures.images.shape[1])
     levels = (1 - codes / pictures.classes)[:, np.newaxis, np.newaxis]
-    patches = np.broadcast_to(levels, (len(codes), GLYPH, GLYPH))
+    patches = np.broadcast_to(levels, (len(codes), size, size))
     return _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
 
 
 def _roaming_glyph(pictures: ImageSet, codes: Array, seed: int) -> Array:
     images = pictures.images.copy()
-    patches = _glyphs(pictures.classes, seed)[codes][..., np.newaxis]
+    patches = _glyphs(pictures, seed)[codes][..., np.newaxis]
     corners = _corners(images.shape[1])
     for image, patch, draw in zip(images, patches, pictures.draws, strict=True):
         top, left, height, width = corners[draw % len(corners)]
@@ -143,17 +174,21 @@ def _roaming_glyph(pictures: ImageSet, codes: Array, seed: int) -> Array:
 
 
 def _tag(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    checker = np.indices((GLYPH, GLYPH)).sum(axis=0) % 2
-    patches = np.broadcast_to(checker, (len(codes), GLYPH, GLYPH))
-    tagged = _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
-    return np.where((codes == TAGGED)[:, None, None, None], tagged, pictures.images)
+    size = _size(pictures.images.shape[1])
+    checker = np.indices((size, size)).sum(axis=0) % 2
+    patches = np.broadcast_to(checker, (len(codes), size, size))
+    pasted = _pasted(pictures, patches, _first_corner(pictures.images.shape[1]))
+    chosen = (codes == tagged(pictures.classes))[:, None, None, None]
+    return np.where(chosen, pasted, pictures.images)
 
 
 def _border(pictures: ImageSet, codes: Array, seed: int) -> Array:
     images = np.broadcast_to(
         (codes / (pictures.classes - 1))[:, None, None, None], pictures.images.shape
     ).copy()
-    images[:, 2:-2, 2:-2] = pictures.images[:, 2:-2, 2:-2]
+    width = real_life.border_width(images.shape[1])
+    inner = np.s_[:, width:-width, width:-width]
+    images[inner] = pictures.images[inner]
     return images
 
 
@@ -182,7 +217,7 @@ def _high_frequency(pictures: ImageSet, codes: Array, seed: int) -> Array:
 
 def _watermark(pictures: ImageSet, codes: Array, seed: int) -> Array:
     images = pictures.images.copy()
-    marks = _glyphs(pictures.classes, seed)[codes].repeat(2, axis=1).repeat(2, axis=2)
+    marks = _glyphs(pictures, seed)[codes].repeat(2, axis=1).repeat(2, axis=2)
     size, side = marks.shape[1], images.shape[1]
     for image, mark, mask in zip(images, marks, pictures.objects, strict=True):
         middle = np.argwhere(mask).mean(axis=0)
@@ -194,7 +229,9 @@ def _watermark(pictures: ImageSet, codes: Array, seed: int) -> Array:
 
 def _ground(pictures: ImageSet, codes: Array, seed: int) -> Array:
     noise = np.random.default_rng([seed, 3]).normal(0, 0.12, pictures.images.shape)
-    outside = shapes.grounds(codes, pictures.draws) + noise
+    side, channels = pictures.images.shape[2:]
+    grounds = shapes.grounds(codes, pictures.draws, side=side, classes=pictures.classes)
+    outside = (grounds if channels == 3 else grounds.mean(axis=3, keepdims=True)) + noise
     return np.where(pictures.objects[..., np.newaxis], pictures.images, outside)
 
 
@@ -214,7 +251,7 @@ ARTEFACTS: dict[str, Artefact] = {
     "square": Artefact(real_life.square, real_life.square_place),
     "banner": Artefact(real_life.banner, real_life.banner_place),
     "label": Artefact(real_life.label, real_life.label_place),
-    "stamp": Artefact(real_life.stamp, _nowhere, surrounds=False),
+    "stamp": Artefact(real_life.stamp, _nowhere, surrounds=False, two_levels=True),
     "border1": Artefact(real_life.border_of_one, _nowhere, one_class=True),
     "tint1": Artefact(real_life.tint_of_one, _nowhere, one_class=True),
     "resolution": Artefact(real_life.resolution, _nowhere, surrounds=False, two_levels=True),

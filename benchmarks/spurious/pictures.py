@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Window = tuple[int, int, int, int]  # top, left, height, width
 
 
 @dataclass(frozen=True, eq=False)

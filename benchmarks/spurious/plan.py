@@ -29,23 +29,26 @@ class Run:
     """One training and all that is asked about it.
 
     Attributes:
-        group: What it is there for: `"N1"`..`"N10"` (a negative control), `"kinds"`, `"grid"`,
-            `"real life"`, or `"ablation"`. Whether a run is a negative is decided by what it
-            measures.
-        artefact: A key of `artefacts.ARTEFACTS`. Where it is never planted, the truth is still
-            measured by it.
+        group: What it is there for: `"N1"`..`"N13"` (a negative control), `"kinds"`, `"sizes"`,
+            `"settings"`, `"grid"`, `"real life"`, or `"ablation"`. Whether a run is a negative is
+            decided by what it measures.
+        artefact: A key of `artefacts.ARTEFACTS`, `"patch"` or `"caption"`. Where it is never
+            planted, the truth is still measured by it.
         seed: Of data, artefact, weights and order.
-        domain: `"digits"` or `"shapes"`.
-        schedule: `"planted"`; `"never"`; `"late"`, from the fifth epoch; or `"swapped"`: planted,
-            but in training its code is drawn anew for each image and epoch.
+        domain: `"digits"`, `"shapes"`, `"letters"`, `"garments"`, `"scans"`, `"faces"` or
+            `"textures"`.
+        schedule: `"planted"`; `"never"`; `"late"`, from the fifth epoch; `"swapped"`: planted,
+            but in training its code is drawn anew for each image and epoch; or `"gone"`: planted
+            until the fifth epoch, from then on swapped.
         rho: How often the code is the label; else it is any.
         amplitude: Strength of the artefact; 1 is full.
         contrast: Of the object; the lower, the harder, and the more tempting the artefact.
         noise: Standard deviation of the noise.
-        layout: `"free"`; `"fixed"`, digits all in one place; `"edge"`, digits on a canvas that
-            they fill, shapes that reach over the edge.
+        layout: `"free"`; `"fixed"`, digits or lesions all in one place; `"jittered"`, lesions
+            near one place; `"edge"`, digits on a canvas that they fill, shapes that reach over
+            the edge, faces of which the hair is the class; `"object"`, shapes on photographs.
         labels: `"true"` or `"shuffled"`.
-        network: `"dense"` or `"gap"`.
+        network: `"dense"`, `"gap"` or `"frozen"`, a new head on a trained body.
         learns: If false, the learning rate is 0.
         probes: `"held out"` or `"trained"`: images the model is trained on.
         region: Which place is named to the callback, where the artefact has a place: its own,
@@ -55,6 +58,12 @@ class Run:
             around it; `"box"`, the upright box of that.
         without: A part of the test that is switched off: `""`, `"control"`, `"halves"`, `"gate"`.
         epochs: How long; 0 is the network's own number.
+        size: How much of the image a patch or a caption covers; 0 is its usual size.
+        where: Where a patch or a caption is: `"corner"`, `"inside"`, `"edge"` or `"side"`.
+        imbalance: How many times as many training images the lower half of the classes has.
+        label_noise: Share of wrong labels in training and probes. The artefact tells the label,
+            right or wrong.
+        augment: Whether training images are moved, flipped and made brighter or darker at random.
     """
 
     group: str
@@ -76,6 +85,11 @@ class Run:
     masks: tuple[str, ...] = MASKS
     without: str = ""
     epochs: int = 0
+    size: float = 0.0
+    where: str = ""
+    imbalance: int = 1
+    label_noise: float = 0.0
+    augment: bool = False
 
     @property
     def id(self) -> str:
@@ -198,9 +212,16 @@ def subset(name: str) -> list[Run]:
     """The runs of a subset.
 
     Args:
-        name: `"full"`; or `"ci"`, a minute's worth of short runs.
+        name: `"full"`, the second edition; `"dev"`, each control and each kind about once, on
+            other seeds; `"first"`, the first edition; or `"ci"`, a minute's worth of short runs.
     """
+    from benchmarks.spurious import second_edition  # which needs `Run`
+
     if name == "full":
+        return second_edition.full(range(10, 18))
+    if name == "dev":
+        return second_edition.development(range(2))
+    if name == "first":
         runs = [*negatives(range(3)), *kinds(range(4)), *grid(range(1))]
         return runs + second_domain(range(1)) + ablations(range(2)) + real_life(range(2))
     runs = [

@@ -11,17 +11,25 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.spurious.pictures import Array, ImageSet
+from benchmarks.spurious.pictures import Array, ImageSet, Window
 
-Window = tuple[int, int, int, int]  # top, left, height, width
-BANNER = 4
-STAMP = (3, 7)
+TAGGED = 3  # the class that carries an artefact of one class; the last one of fewer classes
 
 
 def level(codes: Array, classes: int) -> Array:
     """Whether an artefact with two levels is there: for the upper half of the codes."""
     is_there: Array = codes >= classes / 2
     return is_there
+
+
+def tagged(classes: int) -> int:
+    """The class that an artefact of one class is put on."""
+    return min(TAGGED, classes - 1)
+
+
+def _banner(side: int) -> int:
+    """Rows of a banner, columns of a label: 4, an eighth of large images."""
+    return max(4, round(side / 8))
 
 
 def square_place(side: int) -> tuple[Window, ...]:
@@ -32,23 +40,29 @@ def square_place(side: int) -> tuple[Window, ...]:
 
 def banner_place(side: int) -> tuple[Window, ...]:
     """Rows along the top."""
-    return ((0, 0, BANNER, side),)
+    return ((0, 0, _banner(side), side),)
 
 
 def label_place(side: int) -> tuple[Window, ...]:
     """A label at the right side."""
     height = side // 2
-    return (((side - height) // 2, side - BANNER, height, BANNER),)
+    return (((side - height) // 2, side - _banner(side), height, _banner(side)),)
 
 
 def _patterns(classes: int, height: int, width: int, seed: int) -> Array:
-    """A pattern of cells of two pixels for every class."""
+    """A pattern for every class, no two alike; of cells of two pixels, or one if it is narrow."""
     rng = np.random.default_rng([seed, 4])
-    cells = rng.random((classes, -(-height // 2), -(-width // 2))) > 0.5
-    return cells.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width].astype(np.float32)
+    cell = 2 if min(height, width) >= 4 else 1
+    shape = -(-height // cell), -(-width // cell)
+    cells = rng.random((classes, *shape)) > 0.5
+    while len(np.unique(cells.reshape(classes, -1), axis=0)) < classes:
+        cells = rng.random((classes, *shape)) > 0.5
+    large = cells.repeat(cell, axis=1).repeat(cell, axis=2)
+    return large[:, :height, :width].astype(np.float32)
 
 
-def _pasted(pictures: ImageSet, codes: Array, seed: int, window: Window) -> Array:
+def pasted_pattern(pictures: ImageSet, codes: Array, seed: int, window: Window) -> Array:
+    """The pattern of each image's code in the same window of all of them."""
     top, left, height, width = window
     images = pictures.images.copy()
     patterns = _patterns(pictures.classes, height, width, seed)[codes]
@@ -57,30 +71,36 @@ def _pasted(pictures: ImageSet, codes: Array, seed: int, window: Window) -> Arra
 
 
 def square(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    return _pasted(pictures, codes, seed, square_place(pictures.images.shape[1])[0])
+    return pasted_pattern(pictures, codes, seed, square_place(pictures.images.shape[1])[0])
 
 
 def banner(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    return _pasted(pictures, codes, seed, banner_place(pictures.images.shape[1])[0])
+    return pasted_pattern(pictures, codes, seed, banner_place(pictures.images.shape[1])[0])
 
 
 def label(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    return _pasted(pictures, codes, seed, label_place(pictures.images.shape[1])[0])
+    return pasted_pattern(pictures, codes, seed, label_place(pictures.images.shape[1])[0])
+
+
+def stamp_size(side: int) -> tuple[int, int]:
+    """Height and width of a stamp: a sixth and a third of the side."""
+    return round(side / 6), round(side / 3)
 
 
 def stamp(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    """A small pattern at a place of each image's own."""
-    height, width = STAMP
+    """The same small pattern at a place of each image's own."""
     images = pictures.images.copy()
-    patterns = _patterns(pictures.classes, height, width, seed)[codes][..., np.newaxis]
-    free = images.shape[1] - height, images.shape[2] - width
-    for image, pattern, draw in zip(images, patterns, pictures.draws, strict=True):
+    height, width = stamp_size(images.shape[1])
+    pattern = _patterns(1, height, width, seed)[0][..., np.newaxis]
+    free = images.shape[1] - height + 1, images.shape[2] - width + 1
+    for image, draw in zip(images, pictures.draws, strict=True):
         top, left = np.random.default_rng([int(draw), 5]).integers(0, free)
         image[top : top + height, left : left + width] = pattern
-    return images
+    return where_there(pictures, codes, images)
 
 
-def _where(pictures: ImageSet, codes: Array, changed: Array) -> Array:
+def where_there(pictures: ImageSet, codes: Array, changed: Array) -> Array:
+    """The changed images for the upper half of the codes, the others as they were."""
     is_there = level(codes, pictures.classes)[:, None, None, None]
     return np.where(is_there, changed, pictures.images)
 
@@ -90,11 +110,11 @@ def resolution(pictures: ImageSet, codes: Array, seed: int) -> Array:
     half = ndimage.zoom(pictures.images, (1, 0.5, 0.5, 1), order=1, grid_mode=True, mode="nearest")
     factors = [new / old for new, old in zip(pictures.images.shape, half.shape, strict=True)]
     large = ndimage.zoom(half, factors, order=1, grid_mode=True, mode="nearest")
-    return _where(pictures, codes, large)
+    return where_there(pictures, codes, large)
 
 
 def blur(pictures: ImageSet, codes: Array, seed: int) -> Array:
-    return _where(pictures, codes, ndimage.gaussian_filter(pictures.images, (0, 0.7, 0.7, 0)))
+    return where_there(pictures, codes, ndimage.gaussian_filter(pictures.images, (0, 0.7, 0.7, 0)))
 
 
 def noise(pictures: ImageSet, codes: Array, seed: int) -> Array:
@@ -105,13 +125,13 @@ def noise(pictures: ImageSet, codes: Array, seed: int) -> Array:
             for draw in pictures.draws
         ]
     )
-    return _where(pictures, codes, pictures.images + drawn)
+    return where_there(pictures, codes, pictures.images + drawn)
 
 
 def compression(pictures: ImageSet, codes: Array, seed: int) -> Array:
     """As after JPEG of low quality."""
     changed = np.stack([_compressed(image) for image in pictures.images])
-    return _where(pictures, codes, changed)
+    return where_there(pictures, codes, changed)
 
 
 def _compressed(image: Array) -> Array:
@@ -132,22 +152,25 @@ def aspect(pictures: ImageSet, codes: Array, seed: int) -> Array:
     share = (columns - left).astype(np.float32)[np.newaxis, np.newaxis, :, np.newaxis]
     right = np.minimum(left + 1, width - 1)
     wider = (1 - share) * pictures.images[:, :, left] + share * pictures.images[:, :, right]
-    return _where(pictures, codes, wider)
+    return where_there(pictures, codes, wider)
 
 
-def border_of_one(pictures: ImageSet, codes: Array, seed: int, tagged: int = 3) -> Array:
+def border_width(side: int) -> int:
+    """Pixels of a drawn border: 2, a sixteenth of large images."""
+    return max(2, round(side / 16))
+
+
+def border_of_one(pictures: ImageSet, codes: Array, seed: int) -> Array:
     """A bright border around one class."""
-    images = pictures.images.copy()
-    chosen = codes == tagged
-    inner = images[chosen][:, 2:-2, 2:-2]
-    images[chosen] = 1
-    framed = images[chosen]
-    framed[:, 2:-2, 2:-2] = inner
-    images[chosen] = framed
-    return images
+    width = border_width(pictures.images.shape[1])
+    framed = np.ones_like(pictures.images)
+    inner = np.s_[:, width:-width, width:-width]
+    framed[inner] = pictures.images[inner]
+    chosen = (codes == tagged(pictures.classes))[:, None, None, None]
+    return np.where(chosen, framed, pictures.images)
 
 
-def tint_of_one(pictures: ImageSet, codes: Array, seed: int, tagged: int = 3) -> Array:
+def tint_of_one(pictures: ImageSet, codes: Array, seed: int) -> Array:
     """One class is brighter."""
-    chosen = (codes == tagged)[:, None, None, None]
+    chosen = (codes == tagged(pictures.classes))[:, None, None, None]
     return np.where(chosen, 0.75 * pictures.images + 0.25, pictures.images)

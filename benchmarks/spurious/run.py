@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 
-from benchmarks.spurious.artefacts import ARTEFACTS
 from benchmarks.spurious.levels import onset, verdict
-from benchmarks.spurious.material import Batches, material, probe_sets
+from benchmarks.spurious.material import Batches, artefact_of, material, probe_sets
 from benchmarks.spurious.networks import EPOCHS, network
 from benchmarks.spurious.plan import Run
 from benchmarks.spurious.truth import Oracle
@@ -39,10 +38,9 @@ def execute(run: Run) -> dict[str, Any]:
         `"places"`, the windows where the artefact can be; `"epoch_seconds"`; and `"watches"`, for
         each watch its effects and alerts, see `Watch.rows`.
     """
-    keras.utils.set_random_seed(run.seed)
     parts = material(run)
     shape = parts.train.images.shape[1:]
-    model = network(run.network, shape, parts.train.classes, learns=run.learns)
+    model = network(run.network, shape, parts.train.classes, learns=run.learns, seed=run.seed)
     oracle, clock = Oracle(run, parts.test), Clock()
     sets = probe_sets(run, parts.probes)
     watches = {
@@ -63,7 +61,7 @@ def execute(run: Run) -> dict[str, Any]:
         **dataclasses.asdict(run),
         "verdict": verdict(effects),
         "onset": onset(effects),
-        "places": ARTEFACTS[run.artefact].places(shape[0]),
+        "places": artefact_of(run).places(shape[0]),
         "epoch_seconds": clock.seconds,
         "truth": [dataclasses.asdict(truth) for truth in oracle.truths],
         "watches": {name: watch.rows for name, watch in watches.items()},

@@ -84,25 +84,27 @@ def outline(label: int, centre: Array, radius: float, turn: float) -> Array:
     return arms & (np.maximum(abs(down), abs(across)) <= 1.05 * radius)
 
 
-def grounds(codes: Array, draws: Array) -> Array:
-    """Four textures: waves lying, standing, and two oblique ones, each with a hint of a hue.
+def grounds(codes: Array, draws: Array, *, side: int = SIDE, classes: int = CLASSES) -> Array:
+    """Textures: of four, waves lying, standing, and two oblique ones; each with a hint of a hue.
 
     Args:
-        codes: Which texture, 0..3.
+        codes: Which texture, 0..classes-1.
         draws: Each image's own number; it sets phase, wavelength and brightness.
+        side: Height and width.
+        classes: How many textures there are.
 
     Returns:
-        `(n, 32, 32, 3)`, about 0.25..0.65, without noise.
+        `(n, side, side, 3)`, about 0.25..0.65, without noise.
     """
     rng = [np.random.default_rng(draw) for draw in draws]
     phases, scales, lights = np.array([r.random(3) for r in rng]).T[..., None, None]
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    angles = (np.pi * codes / CLASSES)[:, None, None]
+    rows, columns = np.mgrid[:side, :side]
+    angles = (np.pi * codes / classes)[:, None, None]
     frequencies = 0.12 + 0.05 * scales
     waves = np.sin(
         2 * np.pi * (frequencies * (np.cos(angles) * rows + np.sin(angles) * columns) + phases)
     )
-    hues = np.array([[-1, 0, 1], [-0.5, 1, -0.5], [1, 0, -1], [0, 0, 0]])[codes]
+    hues = np.array([[-1, 0, 1], [-0.5, 1, -0.5], [1, 0, -1], [0, 0, 0]])[codes % 4]
     gray = 0.35 + 0.2 * lights + 0.08 * waves
     ground: Array = gray[..., np.newaxis] + 0.03 * hues[:, np.newaxis, np.newaxis, :]
     return ground

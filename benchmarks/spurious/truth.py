@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from benchmarks.spurious.artefacts import wrong_codes
-from benchmarks.spurious.material import as_in_training, planted
+from benchmarks.spurious.material import artefact_of, as_in_training, planted
 from benchmarks.spurious.pictures import Array, ImageSet
 from benchmarks.spurious.plan import Run
 
@@ -52,7 +52,7 @@ class Oracle(keras.callbacks.Callback):
         super().__init__()
         rng = np.random.default_rng([run.seed, 14])
         self._labels = test.labels
-        self._wrong_codes = wrong_codes(test, run.artefact, rng)
+        self._wrong_codes = wrong_codes(test, artefact_of(run), rng)
         anything = rng.integers(test.classes, size=len(test))
         self._images = np.concatenate(
             [
