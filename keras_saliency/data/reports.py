@@ -80,6 +80,7 @@ class Effect:
         target: The class, if the proposal is for one class.
         support: What, beside the effect, speaks for an artefact at this place; empty if nothing
             does.
+        explained_by: The test of which this effect is a consequence; empty if there is none.
         untestable: Why the test was not possible; empty if it was.
         examples: Up to four of the pairs in which the answer changed most.
     """
@@ -97,6 +98,7 @@ class Effect:
     window: Window | None = None
     target: int | None = None
     support: str = ""
+    explained_by: str = ""
     untestable: str = ""
     examples: tuple[Example, ...] = field(default=(), repr=False)
 
@@ -175,6 +177,7 @@ class Alert:
         examples: Pairs of probes to look at.
         alpha: The level of significance that the p-value is below. The levels of all evaluations
             of a run sum to 0.01.
+        explains: The tests that fired as well, as a consequence of this one.
     """
 
     level: str
@@ -193,6 +196,7 @@ class Alert:
     target: int | None
     examples: tuple[Example, ...] = field(repr=False)
     alpha: float = 0.01
+    explains: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The sentence."""

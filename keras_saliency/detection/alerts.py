@@ -35,6 +35,9 @@ UNCLEAR = ", and the margin over it is not significant"
 UNSUPPORTED = "it may be a part of the object: does the object reach this place?"
 """The reason of a finding at a place where nothing but the effect speaks for an artefact."""
 
+COUNTS_FROM = {"elsewhere": 0.0, "border": 0.25}
+"""Controls that explain an effect only if theirs is at least this large; 0 is the test's floor."""
+
 FINDING = 0.15
 """From this effect on, one that raises no alert is still shown as a finding."""
 
@@ -97,6 +100,8 @@ def judge(
             status, reason = "untestable", results.blocked_because
         elif results.unit == "score" and status == "fires":
             status, reason = _against_start(effect, floor, before, start is None)
+        if status == "fires" and effect.explained_by:
+            reason = f"explained by {effect.explained_by}"
         if status == "fires" and settings.ignores(effect.test):
             status, reason = "finding", "ignored, as set by ignore="
         is_pause = status == "finding" and reason.endswith(UNCLEAR)
@@ -126,8 +131,9 @@ def _status(
         return "fires", ""
     outweighs = effect.effect >= test.outweighs * effect.control
     explained = not (effect.margin_p_value < ALPHA and outweighs)
-    if test.control == "elsewhere":  # counts only if it would fire, too
-        explained &= effect.control >= floor and effect.control_p_value < ALPHA
+    if test.control in COUNTS_FROM:  # counts only if it is an effect of its own
+        least = COUNTS_FROM[test.control] or floor
+        explained &= effect.control >= least and effect.control_p_value < ALPHA
     if not explained:
         return "fires", ""
     control = f"the control, {CONTROLS[test.control]}, has an effect of {plain(effect.control)}"
@@ -148,7 +154,7 @@ def _next(streak: Streak, status: str, effect: Effect) -> Streak:
         return streak
     if status == "fires":
         fired = 1 + streak.fired * _is_same_place(effect, streak)
-        active = streak.active or fired >= 2
+        active = streak.active or (fired >= 2 and not effect.explained_by)
         return Streak(fired, 0, active, effect.window, effect.target)
     quiet = streak.quiet + 1
     return Streak(0, quiet, streak.active and quiet < 2, streak.window, streak.target)
@@ -185,7 +191,7 @@ def announce(
     fired = [verdict for verdict in verdicts if verdict.status == "fires"]
     for verdict in sorted(fired, key=lambda verdict: -verdict.effect.effect):
         effect, test = verdict.effect, table[row_name(verdict.effect.test)]
-        if before.get(effect.test, Streak()).active:
+        if before.get(effect.test, Streak()).active or effect.explained_by:
             continue
         alerts.append(
             Alert(
@@ -205,6 +211,9 @@ def announce(
                 target=effect.target,
                 examples=effect.examples,
                 alpha=verdict.alpha,
+                explains=tuple(
+                    other.effect.test for other in fired if other.effect.explained_by == effect.test
+                ),
             )
         )
     return tuple(alerts)

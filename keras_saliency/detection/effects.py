@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,10 @@ predicted classes (-1 where unknown) and the scores of these probes' targets."""
 
 IndexEdit = Callable[[Array, Array], Array]
 """From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
+
+Restore = Callable[[Array, Array, Array], Array]
+"""From counterfactual images, and the indices that they were made from, to images in which one
+thing is again the recipient's own."""
 
 FURTHER = 0.7
 """For models without classes: tests start once the image of another class changes the score further
@@ -52,7 +57,8 @@ class Swap:
     Attributes:
         test: The test's name, as in `Effect`.
         edit: Makes the counterfactual images.
-        control: The same for the control; `None` if there is none.
+        restore: Puts the same thing back.
+        control: The same as `edit` for the control; `None` if there is none.
         pairs: Recipients and donors.
         window: As in `Effect`.
         target: As in `Effect`.
@@ -65,6 +71,7 @@ class Swap:
 
     test: str
     edit: IndexEdit
+    restore: Restore
     control: IndexEdit | None
     pairs: Pairs
     window: Window | None = None
@@ -202,7 +209,7 @@ class SwapExperiment:
         differences = self._differences(answers, pairs) / scale
         keep = self._keep(answers, pairs, scale)
         p_value = swap.num_candidates * self._p_value((1 / scale, answers), pairs=pairs)
-        numbers = {
+        numbers: dict[str, Any] = {
             "effect": float(differences.mean()),
             "p_value": min(1.0, p_value),
             "keep": keep,
@@ -234,6 +241,18 @@ class SwapExperiment:
             examples=self._examples(swap, answers, differences),
         )
         return effect, answers
+
+    def remaining(self, swap: Swap, kept: Swap, readiness: Readiness) -> float:
+        """The effect of a swap, with one donor each, if what another one exchanges stays."""
+        pairs = dataclasses.replace(
+            swap.pairs, same=swap.pairs.same[:, :1], other=swap.pairs.other[:, :1]
+        )
+
+        def edit(recipients: Array, donors: Array) -> Array:
+            return kept.restore(swap.edit(recipients, donors), recipients, donors)
+
+        answers = self.run(edit, pairs)
+        return float(self._differences(answers, pairs).mean()) / readiness.scale
 
     def most_promising(self, swaps: Sequence[Swap], readiness: Readiness) -> Swap | Effect:
         """Chooses one of several swaps, on few donors: the one with the largest effect.

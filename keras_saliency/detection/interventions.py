@@ -19,14 +19,17 @@ import numpy as np
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, Effect, InterventionResults
+from keras_saliency.detection.alerts import judge
 from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.effects import (
     Answer,
     IndexEdit,
+    Restore,
     Swap,
     SwapExperiment,
     stopped,
 )
+from keras_saliency.detection.explaining import explained
 from keras_saliency.detection.facts import ProbeFacts
 from keras_saliency.detection.pairs import (
     MAX_RECIPIENTS,
@@ -124,6 +127,7 @@ def intervene(
     num_aimed = sum(test.aimed and num_classes > 2 for test, _ in planned)
     num_tests = len(planned) + num_aimed + len(groups)
     effects: list[Effect] = []
+    swaps: dict[str, Swap] = {}
     for test, plan in planned:
         swap = experiment.most_promising(plan, readiness) if isinstance(plan, list) else plan
         if isinstance(swap, Effect):
@@ -131,22 +135,24 @@ def intervene(
             continue
         effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
         effects.append(effect)
+        swaps[swap.test] = swap
         if not test.aimed or num_classes <= 2 or effect.effect >= swap.floor:
             continue
         target, mean = experiment.suspect(answers, swap.pairs, readiness)
         aimed = _aimed(swap, target, num_classes, round_)
         if mean >= swap.floor / 2:
             effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
+            swaps[aimed.test] = aimed
         else:
             effects.append(stopped(aimed, mean))
-    return InterventionResults(
-        (*effects, *groups),
-        readiness.blocked_because,
-        unit,
-        experiment.passes,
-        _left_out(probes, targets, tested, pairs),
-        alpha,
-    )
+    left_out = _left_out(probes, targets, tested, pairs)
+    blocked = readiness.blocked_because
+    results = InterventionResults((*effects, *groups), blocked, unit, 0, left_out, alpha)
+    verdicts, _ = judge(results, settings=settings, start={})
+    firing = {one.effect.test: one.effect for one in verdicts if one.status == "fires"}
+    by = explained(firing, swaps, experiment, readiness)
+    named = [dataclasses.replace(e, explained_by=by.get(e.test, "")) for e in results.effects]
+    return dataclasses.replace(results, effects=tuple(named), passes=experiment.passes)
 
 
 def _check_names(settings: Interventions, probes: ProbeSet) -> None:
@@ -273,6 +279,7 @@ def _swap(test: InterventionTest, place: Place, round_: Round) -> Swap:
     return Swap(
         _name(test, place),
         _exchange(test, edit, place.mask, place.overlap, round_.images),
+        _restore(test, edit, place.mask, place.overlap, round_.images),
         control,
         place.pairs or round_.pairs,
         place.window,
@@ -297,15 +304,32 @@ def _exchange(
     """An edit of images as one of indices; `rest` takes everything else from the donor."""
 
     def exchanged(recipients: Array, donors: Array) -> Array:
-        where = mask
-        if mask is not None and mask.ndim == 3:
-            both = mask[recipients], mask[donors]
-            where = both[0] & both[1] if overlap else both[0] | both[1]
+        where = _where(mask, overlap, recipients, donors)
         ours, theirs = images[recipients], images[donors]
         made = edit(theirs, ours, where) if rest else edit(ours, theirs, where)
         return _checked_images(test, made, ours)
 
     return exchanged
+
+
+def _restore(
+    test: InterventionTest, edit: Edit, mask: Array | None, overlap: bool, images: Array
+) -> Restore:
+    """The same edit, with the recipient's own image as the donor."""
+
+    def restored(counterfactuals: Array, recipients: Array, donors: Array) -> Array:
+        where = _where(mask, overlap, recipients, donors)
+        made = edit(counterfactuals, images[recipients], where)
+        return _checked_images(test, made, counterfactuals)
+
+    return restored
+
+
+def _where(mask: Array | None, overlap: bool, recipients: Array, donors: Array) -> Array | None:
+    """The places of these pairs."""
+    if mask is None or mask.ndim == 2:
+        return mask
+    return mask[recipients] & mask[donors] if overlap else mask[recipients] | mask[donors]
 
 
 def _checked_images(test: InterventionTest, made: object, expected: Array) -> Array:

@@ -23,22 +23,27 @@ NEAR_OWN, NEAR_OTHER = 0.25, 0.1
 """The quantiles of the distances that are compared: a probe has to be near a quarter of its class,
 and up to a tenth of the others may carry the same pattern."""
 
+SHARP = 0.8, 0.3
+"""A flat patch is repeated by this share of the images of a class, the pixels around it by this one
+at most."""
+
 DUPLICATE = 0.25
 """Images nearer to each other than this share of the usual distance are copies of one image."""
 
 _NEGLIGIBLE = 0.004  # of the range of values: smaller distances mean nothing
 _WINDOW = 0.08  # of the shorter side: what is compared around each pixel
-_MAX_PROBES, _MAX_AREA = 128, 0.5
+_MAX_PROBES, _MAX_AREA, _FEWEST_PIXELS = 128, 0.5, 4
 
 
 def repeated_shares(images: Array, targets: Array) -> Array:
-    """For each class and pixel, how many images of the class repeat each other around it.
+    """For each class and pixel, how many images of the class repeat each other there.
 
-    Around a pixel, the distance of an image to others is the root mean square difference of a small
-    window. The image counts if its distance to those of its own class (their lower quartile) is
+    The distance of an image to others is the root mean square difference of a small window around
+    the pixel. The image counts if its distance to those of its own class (their lower quartile) is
     less than `RATIO` of that to those of other classes (their lowest tenth), and of the contrast
-    within the window: flat or overexposed places repeat in images of anything.
-    Copies of whole images are left out, as they repeat each other everywhere.
+    within the window. Flat patches have no contrast; they count if they end at the same pixels in
+    all images, which overexposed objects do not. Copies of whole images are left out, as they
+    repeat each other everywhere.
 
     Args:
         images: `(num_probes, height, width, channels)`.
@@ -54,26 +59,52 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         >>> shares[:, 1, 1], shares[:, 6, 6]
         (array([1., 0.]), array([0., 0.]))
     """
-    classes = np.unique(targets)
     chosen = balanced(targets, np.arange(len(targets)), _MAX_PROBES, 0)
     images, targets = images[chosen].astype(np.float32), targets[chosen]
+    classes = np.unique(targets)
+    is_copy = _copies(images)
     side = max(3, round(_WINDOW * min(images.shape[1:3])))
     negligible = _NEGLIGIBLE * float(np.ptp(images))
-    is_copy = _copies(images)
-    shares = np.zeros((len(classes), *images.shape[1:3]))
+    patterns = np.zeros((len(classes), *images.shape[1:3]))
+    flat = np.zeros_like(patterns)
     for probe, image in enumerate(images):
         is_own = targets == targets[probe]
-        if is_own.all() or not (is_own & ~is_copy[probe]).any():
+        own, other = is_own & ~is_copy[probe], ~is_own
+        if not own.any() or not other.any():
             continue
+        row = np.searchsorted(classes, targets[probe])
         squares = ((images - image) ** 2).mean(axis=-1)
-        means = uniform_filter(squares, (0, side, side), mode="nearest")
-        distances = np.sqrt(means.clip(0)) + negligible
-        own, other = distances[is_own & ~is_copy[probe]], distances[~is_own]
-        near = np.quantile(own, NEAR_OWN, axis=0, method="lower")
-        far = np.quantile(other, NEAR_OTHER, axis=0, method="lower")
+        near, far = _near_and_far(np.sqrt(squares) + negligible, own, other)
+        flat[row] += (near < RATIO * far) / is_own.sum()
+        means = uniform_filter(squares, (0, side, side), mode="nearest").clip(0)
+        near, far = _near_and_far(np.sqrt(means) + negligible, own, other)
         is_repeated = near < RATIO * np.minimum(far, _contrast(image, side))
-        shares[np.searchsorted(classes, targets[probe])] += is_repeated / is_own.sum()
-    return shares
+        patterns[row] += is_repeated / is_own.sum()
+    result: Array = np.maximum(patterns, [_sharp_parts(shares) for shares in flat])
+    return result
+
+
+def _near_and_far(distances: Array, own: Array, other: Array) -> tuple[Array, Array]:
+    """The distances to an image's own class and to the others, each `(height, width)`."""
+    near: Array = np.quantile(distances[own], NEAR_OWN, axis=0, method="lower")
+    far: Array = np.quantile(distances[other], NEAR_OTHER, axis=0, method="lower")
+    return near, far
+
+
+def _sharp_parts(shares: Array) -> Array:
+    """Shares of one class, set to 0 outside of connected parts that end abruptly.
+
+    Args:
+        shares: `(height, width)`.
+    """
+    parts, count = label(shares >= SHARP[0])
+    kept = np.zeros_like(shares)
+    for number in range(1, count + 1):
+        part = parts == number
+        around = binary_dilation(part, np.ones((3, 3))) & ~part
+        if part.sum() >= _FEWEST_PIXELS and shares[around].mean() <= SHARP[1]:
+            kept[part] = shares[part]
+    return kept
 
 
 def _contrast(image: Array, side: int) -> Array:

@@ -17,11 +17,11 @@ def subject(effect: Effect, test: InterventionTest, class_name: Callable[[int], 
         test: The row of the table.
         class_name: From a class index to its name.
     """
-    window = "that the maps propose"
+    window = ""
     if effect.window is not None:
         top, left, height, width = effect.window
         window = f"at {_span('row', top, height)}, {_span('column', left, width)}"
-    words = test.subject.format(name=effect.test.partition("/")[2], window=window)
+    words = test.subject.format(name=effect.test.partition("/")[2], window=window).strip()
     if effect.target is not None:
         words += f" of class {class_name(effect.target)!r}"
     return words

@@ -44,6 +44,9 @@ BORDER, THIN_BORDER = 0.12, 0.05
 THIN_AREA = 0.25
 """A border that covers a larger share of the image is not thin."""
 
+WIDE = 0.5
+"""A pattern whose bounding window covers more of the image has no window."""
+
 KNOWN = 0.25
 """The share of probes whose object has to be known for a test of estimated backgrounds."""
 
@@ -141,7 +144,7 @@ class InterventionTest:
         edit: What is exchanged, `(recipients, donors, where) -> images`, NumPy in and out; see
             `Edit`. `None` only for `"groups"`, whose effect is a metric.
         subject: What is exchanged, in words; follows "the model relies on". `{name}` is the name
-            and `{window}` the coordinates of a proposed place.
+            and `{window}` the coordinates of a proposed place, or empty.
         assumption: Under which an effect is a problem; follows "This is a problem if".
         remedy: What to do about it; follows "Next:".
         floor: The smallest effect that counts, in 0..1.
@@ -286,7 +289,10 @@ def _repeated_pattern(round_: Round) -> list[Place]:
     is_of_one = len(repeating) == 1 and len(facts.classes) > 2
     target = int(repeating[0]) if is_of_one else None
     pairs = _draw(round_, target)
-    return [Place(mask, pairs=pairs, window=bounding_window(mask), target=target)]
+    window = bounding_window(mask)
+    if window is not None and window.height * window.width > WIDE * mask.size:
+        window = None
+    return [Place(mask, pairs=pairs, window=window, target=target)]
 
 
 def _border_patch(round_: Round) -> list[Candidates]:
