@@ -15,7 +15,10 @@ from keras_saliency.detection.effects import Readiness, Swap, SwapExperiment
 from keras_saliency.detection.tests import row_name
 
 REMAINS = 0.35
-"""An effect of which at most this share remains is explained."""
+"""An effect of which at most this share remains is explained, and one of half its floor."""
+
+COMPARABLE = 0.5
+"""An effect is not explained by one that is smaller than this share of it."""
 
 WIDE_PATTERN = "repeated_pattern without a window"
 """A repeated pattern that surrounds the image is named by its border."""
@@ -48,8 +51,10 @@ def explained(
     """
 
     def explains(one: str, other: str) -> bool:
+        if firing[one].effect < COMPARABLE * firing[other].effect:
+            return False
         remaining = experiment.remaining(swaps[other], swaps[one], readiness)
-        return remaining <= REMAINS * firing[other].effect
+        return remaining <= max(REMAINS * firing[other].effect, swaps[other].floor / 2)
 
     rank = {test: _rank(swaps[test]) for test in firing if test in swaps}
     order = sorted(rank, key=lambda test: (rank[test], test))

@@ -314,9 +314,13 @@ def _hot_window(round_: Round) -> Sequence[Place | Candidates]:
 
 
 def _supported(round_: Round, windows: Sequence[Window]) -> list[Candidates]:
-    """Those windows for which something else speaks than their effect."""
+    """Those windows for which something else speaks, unless they overlap a repeated pattern.
+
+    That has a test of its own.
+    """
     places = [_window_place(round_, window) for window in windows]
-    places = [place for place in places if place.support]
+    repeated = round_.facts.repeated_place
+    places = [place for place in places if place.support and not repeated[place.mask].any()]
     return [Candidates(places)] if places else []
 
 
