@@ -193,12 +193,15 @@ def announce(
         effect, test = verdict.effect, table[row_name(verdict.effect.test)]
         if before.get(effect.test, Streak()).active or effect.explained_by:
             continue
+        explains = tuple(
+            other.effect.test for other in fired if other.effect.explained_by == effect.test
+        )
         alerts.append(
             Alert(
                 level=ALERT if verdict.active else WARNING,
                 step=step,
                 rule=effect.test,
-                sentence=f"{when}: {sentence(verdict, test, unit)}",
+                sentence=f"{when}: {sentence(verdict, test, unit, explains)}",
                 assumption=test.assumption,
                 remedy=test.remedy,
                 effect=effect.effect,
@@ -211,9 +214,7 @@ def announce(
                 target=effect.target,
                 examples=effect.examples,
                 alpha=verdict.alpha,
-                explains=tuple(
-                    other.effect.test for other in fired if other.effect.explained_by == effect.test
-                ),
+                explains=explains,
             )
         )
     return tuple(alerts)

@@ -53,7 +53,7 @@ function numbersOf(log, alert) {
     ["floor", number(floor), "The smallest effect that counts"],
     ["p", number(p), "Probability of such an effect by chance, corrected for the number of tests"],
     ["level", number(alpha), "What p has to be below; the levels of all evaluations sum to 0.01"],
-    ["control", number(roundedEffect(control)), "Effect of the control: the same shape elsewhere, or everything else in the image"],
+    ["control", number(roundedEffect(control)), "Effect of the control: another place, or everything else in the image"],
     ["at the start", number(roundedEffect(start)), "Effect at the first evaluation"],
     ["flip", number(roundedEffect(flip)), "How much more often the prediction changes to the donor's class"],
     ["probes", number(probes), "Number of probes that were changed"],
