@@ -109,8 +109,12 @@ def judge(
         after[effect.test] = streak if is_pause else _next(streak, status, effect)
         active = after[effect.test].active
         words = subject(effect, test, class_name)
+        is_withdrawn = streak.active and not active
         verdicts.append(
-            Verdict(effect, floor, p_value, before, status, reason, active, words, results.alpha)
+            Verdict(
+                *(effect, floor, p_value, before, status, reason),
+                *(active, words, results.alpha, is_withdrawn),
+            )
         )
     return tuple(verdicts), after
 
