@@ -59,9 +59,9 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         >>> shares[:, 1, 1], shares[:, 6, 6]
         (array([1., 0.]), array([0., 0.]))
     """
+    classes = np.unique(targets)  # of very many, some are left out: they have shares of 0
     chosen = balanced(targets, np.arange(len(targets)), _MAX_PROBES, 0)
     images, targets = images[chosen].astype(np.float32), targets[chosen]
-    classes = np.unique(targets)
     is_copy = _copies(images)
     side = max(3, round(_WINDOW * min(images.shape[1:3])))
     negligible = _NEGLIGIBLE * float(np.ptp(images))

@@ -289,6 +289,8 @@ def _repeated_pattern(round_: Round) -> list[Place]:
     is_of_one = len(repeating) == 1 and len(facts.classes) > 2
     target = int(repeating[0]) if is_of_one else None
     pairs = _draw(round_, target)
+    if not len(pairs.recipients):
+        return [Place(untestable="no other class has two probes")]
     window = bounding_window(mask)
     if window is not None and window.height * window.width > WIDE * mask.size:
         window = None
