@@ -16,6 +16,7 @@ from benchmarks.spurious.pictures import (
     Window,
     boxes,
     dilated,
+    evenly,
     split,
     stratified,
 )
@@ -123,18 +124,31 @@ def as_in_training(run: Run, pictures: ImageSet, seed: int) -> Array:
     return planted(run, pictures, drawn_codes(pictures, run.rho, rng))
 
 
+NUM_FEW = 16
+"""Probes of a user who has few."""
+
+
 def probe_sets(run: Run, pictures: ImageSet) -> dict[str, ProbeSet]:
-    """The probes of a run, once for each kind of mask it is watched with, by the kind's name."""
-    images = as_in_training(run, pictures, seed=1)
-    masks = {"exact": dilated(pictures.objects), "box": dilated(boxes(pictures.objects))}
-    region = np.zeros(images.shape[1:3], bool)
-    for top, left, height, width in named_places(run, images.shape[1]):
-        region[top : top + height, left : left + width] = True
-    regions = {"named": region} if region.any() else None
-    return {
-        name: ProbeSet(images, pictures.labels, masks=masks[name], regions=regions)
-        for name in run.masks
-    }
+    """The probes of a run, by the name of each watch, see `Run.watches`.
+
+    There is no region if the artefact has no place.
+    """
+    images, labels = as_in_training(run, pictures, seed=1), pictures.labels
+    sets = {"nothing": ProbeSet(images, labels)}
+    if "exact" in run.watches:
+        sets["exact"] = ProbeSet(images, labels, masks=dilated(pictures.objects))
+    if "box" in run.watches:
+        sets["box"] = ProbeSet(images, labels, masks=dilated(boxes(pictures.objects)))
+    places = named_places(run, images.shape[1])
+    if "region" in run.watches and places:
+        region = np.zeros(images.shape[1:3], bool)
+        for top, left, height, width in places:
+            region[top : top + height, left : left + width] = True
+        sets["region"] = ProbeSet(images, labels, regions={"named": region})
+    if "few" in run.watches:
+        chosen = evenly(labels, NUM_FEW)
+        sets["few"] = ProbeSet(images[chosen], labels[chosen])
+    return sets
 
 
 def named_places(run: Run, side: int) -> tuple[Window, ...]:

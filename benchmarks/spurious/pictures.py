@@ -87,6 +87,15 @@ def stratified(labels: Array, per_class: int) -> Array:
     )
 
 
+def evenly(labels: Array, count: int) -> Array:
+    """The places of so many items, sorted: the first of every class, the second of each, ..."""
+    turn = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        turn[members] = np.arange(len(members))
+    return np.sort(turn.argsort(kind="stable")[:count])
+
+
 def dilated(masks: Array) -> Array:
     """Masks grown by one pixel in all eight directions."""
     padded = np.pad(masks, ((0, 0), (1, 1), (1, 1)))

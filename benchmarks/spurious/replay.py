@@ -1,7 +1,6 @@
 """From recorded effects to alerts, by the rules as they are now: nothing is trained again.
 
-A run is watched with all masks and regions at once. What a user with less would have been told
-follows from the same effects: a *policy* leaves out the tests that he could not have had.
+A *policy* is what a user gives, and says in which watch of the run it was recorded.
 """
 
 from __future__ import annotations
@@ -11,9 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keras_saliency.data.reports import Effect, InterventionResults
+from benchmarks.spurious import ablations
+from keras_saliency.data.reports import Effect, InterventionResults, Window
 from keras_saliency.data.serialization import from_json
 from keras_saliency.detection.alerts import ALERT, Streak, judge
+from keras_saliency.detection.schedule import is_log_spaced
+from keras_saliency.detection.settings import Interventions
+from keras_saliency.detection.significance import level_of_round
+from keras_saliency.detection.tests import row_name
 
 
 @dataclass(frozen=True)
@@ -21,34 +25,57 @@ class Policy:
     """What a user gives.
 
     Attributes:
-        masks: The watch to read the background test from: `"exact"` or `"box"`.
-        leaves_out: Parts of tests' names in front of `/` that he does not have.
-        counts_only: If given, only alerts of this part count.
+        watch: Where the effects were recorded.
+        adds: A second watch, whose effects are added.
+        leaves_out: A row of the table that he does not have.
     """
 
-    masks: str
-    leaves_out: tuple[str, ...]
-    counts_only: str = ""
+    watch: str
+    adds: str = ""
+    leaves_out: str = ""
 
 
 POLICIES = {
-    "nothing": Policy("exact", ("region", "background")),
-    "masks": Policy("exact", ("region",)),
-    "boxes": Policy("box", ("region",)),
-    "region": Policy("exact", ("background",), "region"),
+    "nothing": Policy("nothing"),
+    "masks": Policy("exact"),
+    "boxes": Policy("nothing", "box", "estimated_background"),
+    "region": Policy("region"),
 }
-"""Nothing but probes; with exact object masks; with rough boxes; with a named region, of which
-only its own alerts count."""
+"""Nothing but probes; with exact object masks; with rough boxes; with a named region, of which only
+its own alerts count."""
+
+FEW = Policy("few")
+"""Nothing but `material.NUM_FEW` probes."""
 
 
 @dataclass(frozen=True)
 class Fired:
-    """A test that fired at an evaluation; `twice` if it did at the one before, too."""
+    """A test that fired at an evaluation.
+
+    Attributes:
+        step: Of the evaluation.
+        effect: What was measured.
+        twice: Whether it fired at the test before, too.
+    """
 
     step: int
-    test: str
+    effect: Effect
     twice: bool
-    window: tuple[int, int, int, int] | None
+
+    @property
+    def test(self) -> str:
+        """The name of the test."""
+        return self.effect.test
+
+    @property
+    def window(self) -> Window | None:
+        """The proposed window."""
+        return self.effect.window
+
+    @property
+    def is_own(self) -> bool:
+        """Whether no other test explains it; only then it is a warning or an alert."""
+        return not self.effect.explained_by
 
 
 @dataclass(frozen=True)
@@ -56,7 +83,7 @@ class Replayed:
     """A run under a policy.
 
     Attributes:
-        steps: Of all evaluations.
+        steps: Of all evaluations with tests.
         open: Whether the gate was, at each.
         effects: What was tested at each, without the untestable.
         fired: In the order of evaluations.
@@ -75,75 +102,105 @@ class Replayed:
         """The largest of all tests' heights; 0 if there is none."""
         return max(self.heights.values(), default=0.0)
 
+    @property
+    def alerts(self) -> tuple[Fired, ...]:
+        """What fired twice in a row and is not explained by another test."""
+        return tuple(fired for fired in self.fired if fired.twice and fired.is_own)
+
     def first(self, *, twice: bool) -> int | None:
-        """The step at which a test fired first, or fired for the second time in a row."""
-        steps = [fired.step for fired in self.fired if fired.twice or not twice]
-        return min(steps) if steps else None
+        """The step of the first warning or of the first alert."""
+        some = self.alerts if twice else [fired for fired in self.fired if fired.is_own]
+        return min((fired.step for fired in some), default=None)
 
 
-def replay(record: dict[str, Any], name: str) -> Replayed | None:
-    """A recorded run under a policy; `None` if the run has no such watch, or no such region."""
-    policy = POLICIES[name]
-    if policy.masks not in record["watches"]:
+def replay(
+    record: dict[str, Any], policy: Policy, *, without: str = "", is_scheduled: bool = False
+) -> Replayed | None:
+    """A recorded run under a policy; `None` if the run has no such watch.
+
+    Args:
+        record: Of the run.
+        policy: What the user gives.
+        without: A part of the tests that is left out, one of `ablations.REPLAYED`.
+        is_scheduled: Whether tests are made at the evaluations of `interventions="auto"` alone,
+            instead of all: at log-spaced ones, after a warning, and at the last one. Those after
+            a metric has moved are not made.
+    """
+    rows = _rows(record, policy)
+    if rows is None:
         return None
-    rows = _rows(record, policy.masks)
-    fired, tested = [], []
+    settings = Interventions(tests=tuple(ablations.table(without).values()))
+    steps, is_open, fired, tested = [], [], [], []
     heights: dict[str, float] = {}
-    streaks = None
-    for row in rows:
+    streaks: dict[str, Streak] = {}
+    number, is_warned = 1, False
+    for count, row in enumerate(rows):
+        if is_scheduled and not (is_warned or is_log_spaced(count) or count == len(rows) - 1):
+            continue
         effects = tuple(
-            effect
-            for effect in map(_effect, row["effects"])
-            if _kind(effect) not in policy.leaves_out
+            ablations.left_out(effect, without, side=record["side"], classes=record["classes"])
+            for effect in _effects(row, policy)
         )
-        blocked_because = row["blocked_because"]
-        if record["without"] == "gate":  # this ablation is made here
-            blocked_because = ""
-            effects = tuple(map(_without_gate, effects))
-        results = InterventionResults(effects, blocked_because, "accuracy", 0, "", row["alpha"])
-        verdicts, streaks = judge(results, streaks=streaks)
+        blocked_because = "" if without == "gate" else row["blocked_because"]
+        alpha = level_of_round(number) if is_scheduled else row["alpha"]
+        results = InterventionResults(effects, blocked_because, "accuracy", 0, "", alpha)
+        verdicts, streaks = judge(results, settings=settings, streaks=streaks)
+        number += not blocked_because
+        is_warned = False
         for verdict in verdicts:
             effect = verdict.effect
-            if policy.counts_only not in ("", _kind(effect)):
-                continue
-            if not blocked_because and not effect.untestable:
+            if not blocked_because and _may_fire(effect, settings):
                 height = effect.effect / verdict.floor
                 heights[effect.test] = max(height, heights.get(effect.test, height))
             if verdict.status == "fires":
-                twice = streaks[effect.test].fired >= 2
-                fired.append(Fired(row["step"], effect.test, twice, effect.window))
+                is_warned = True
+                fired.append(Fired(row["step"], effect, streaks[effect.test].fired >= 2))
+        steps.append(row["step"])
+        is_open.append(not blocked_because)
         tested.append(tuple(effect for effect in effects if not effect.untestable))
-    asked = (_kind(_effect(fields)) for row in rows for fields in row["effects"])
-    if policy.counts_only and policy.counts_only not in asked:
+    return Replayed(tuple(steps), tuple(is_open), tuple(tested), tuple(fired), heights)
+
+
+def _may_fire(effect: Effect, settings: Interventions) -> bool:
+    test = settings.table[row_name(effect.test)]
+    return not effect.untestable and bool(effect.support or not test.needs_support)
+
+
+def _rows(record: dict[str, Any], policy: Policy) -> list[dict[str, Any]] | None:
+    """The rows of a watch, each with the effects of the second one."""
+    watched = record["watched"]
+    if policy.watch not in watched or policy.adds not in ("", *watched):
         return None
-    return Replayed(
-        steps=tuple(row["step"] for row in rows),
-        open=tuple(not row["blocked_because"] for row in rows),
-        effects=tuple(tested),
-        fired=tuple(fired),
-        heights=heights,
-    )
-
-
-def _rows(record: dict[str, Any], masks: str) -> list[dict[str, Any]]:
-    """The rows of the first watch, with the background test of that with these masks."""
-    rows: list[dict[str, Any]] = record["watches"]["exact"]
-    if masks == "exact":
+    rows: list[dict[str, Any]] = watched[policy.watch]
+    if not policy.adds:
         return rows
-    mixed = []
-    for row, other in zip(rows, record["watches"][masks], strict=True):
-        kept = [effect for effect in row["effects"] if effect["test"] != "background"]
-        mixed.append(row | {"effects": [*kept, *other["effects"]]})
-    return mixed
+    return [
+        row | {"effects": [*row["effects"], *other["effects"]]}
+        for row, other in zip(rows, watched[policy.adds], strict=True)
+    ]
+
+
+def _effects(row: dict[str, Any], policy: Policy) -> list[Effect]:
+    """The effects of an evaluation; what is left out explains nothing, either."""
+    effects = [_effect(fields) for fields in row["effects"]]
+    if not policy.leaves_out:
+        return effects
+    return [
+        dataclasses.replace(effect, explained_by="")
+        if row_name(effect.explained_by) == policy.leaves_out
+        else effect
+        for effect in effects
+        if row_name(effect.test) != policy.leaves_out
+    ]
 
 
 def agrees(record: dict[str, Any]) -> bool:
     """Whether the rules as they are now give the alerts that the callback raised in training."""
-    for rows in record["watches"].values():
+    for rows in record["watched"].values():
         streaks: dict[str, Streak] = {}
         for row in rows:
-            effects = tuple(map(_effect, row["effects"]))
             before = streaks
+            effects = tuple(_effect(fields) for fields in row["effects"])
             found = InterventionResults(
                 effects, row["blocked_because"], "accuracy", 0, "", row["alpha"]
             )
@@ -153,20 +210,10 @@ def agrees(record: dict[str, Any]) -> bool:
                 for test, streak in streaks.items()
                 if streak.active and not before.get(test, Streak()).active
             }
-            if now != {rule for level, rule, _ in row["alerts"] if level == ALERT}:
+            if now != {rule for level, rule, *_ in row["alerts"] if level == ALERT}:
                 return False
     return True
 
 
 def _effect(fields: dict[str, Any]) -> Effect:
     return from_json(Effect, fields)
-
-
-def _without_gate(effect: Effect) -> Effect:
-    """An effect that counts whatever the accuracy is, as long as it was measured."""
-    is_measured = effect.num_probes > 0
-    return dataclasses.replace(effect, untestable="" if is_measured else effect.untestable)
-
-
-def _kind(effect: Effect) -> str:
-    return effect.test.partition("/")[0]

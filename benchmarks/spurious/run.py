@@ -15,6 +15,9 @@ from benchmarks.spurious.plan import Run
 from benchmarks.spurious.truth import Oracle
 from benchmarks.spurious.watch import Watch
 
+TESTS = {"box": ("background",), "region": ("region",)}
+"""The tests of a watch that does not make all of them."""
+
 
 class Clock(keras.callbacks.Callback):
     """The seconds from the begin of each epoch to its end; stands first in the list."""
@@ -35,18 +38,16 @@ def execute(run: Run) -> dict[str, Any]:
 
     Returns:
         The run's fields and `"id"`; `"truth"`, one dict per evaluation; `"verdict"`, `"onset"`;
-        `"places"`, the windows where the artefact can be; `"epoch_seconds"`; and `"watches"`, for
-        each watch its effects and alerts, see `Watch.rows`.
+        `"places"`, the windows where the artefact can be; `"side"` and `"classes"` of the images;
+        `"epoch_seconds"`; and `"watched"`, by the name of each watch its effects and alerts, see
+        `Watch.rows`.
     """
     parts = material(run)
     shape = parts.train.images.shape[1:]
     model = network(run.network, shape, parts.train.classes, learns=run.learns, seed=run.seed)
     oracle, clock = Oracle(run, parts.test), Clock()
     sets = probe_sets(run, parts.probes)
-    watches = {
-        name: Watch(probes, run, ("background",) if name == "box" else ())
-        for name, probes in sets.items()
-    }
+    watches = {name: Watch(probes, run, TESTS.get(name, ())) for name, probes in sets.items()}
     model.fit(
         Batches(run, parts.train),
         epochs=run.epochs or EPOCHS[run.network],
@@ -62,7 +63,9 @@ def execute(run: Run) -> dict[str, Any]:
         "verdict": verdict(effects),
         "onset": onset(effects),
         "places": artefact_of(run).places(shape[0]),
+        "side": shape[0],
+        "classes": parts.train.classes,
         "epoch_seconds": clock.seconds,
         "truth": [dataclasses.asdict(truth) for truth in oracle.truths],
-        "watches": {name: watch.rows for name, watch in watches.items()},
+        "watched": {name: watch.rows for name, watch in watches.items()},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Iterable
 
-from benchmarks.spurious.plan import GRID, MASKS, Run, ablations, kinds, second_domain
+from benchmarks.spurious.plan import GRID, Run, ablations, kinds, second_domain
 
 IN_PLACE = ("glyph", "gray", "rglyph", "tag1", "pair", "border", "stamp", "caption")
 ALL_OVER = (
@@ -47,7 +47,6 @@ SIZES = {
     "edge": (0.08, 0.12, 0.2),
     "side": (0.06, 0.12),
 }
-ONE = MASKS[:1]
 
 
 def full(seeds: range) -> list[Run]:
@@ -61,6 +60,7 @@ def full(seeds: range) -> list[Run]:
         *controls(seeds),
         *ablations(seeds[:1]),
         *(Run("N2", kind, seeds[0], rho=0) for kind in ("glyph", "border", "hf")),  # to compare
+        *(Run("N2", "glyph", seed, rho=0, network="gap") for seed in seeds[:2]),
         *kinds(seeds[:1]),
         *second_domain(seeds[:1]),
         *everywhere(seeds[:3], GENERATED),
@@ -124,7 +124,7 @@ def controls(seeds: range) -> list[Run]:
             Run("N10", "glyph", seed, rho=0, layout="edge"),
             *idle(seed),
         ]
-    return [dataclasses.replace(run, masks=ONE) for run in runs]
+    return runs
 
 
 def idle(seed: int) -> list[Run]:
@@ -188,7 +188,7 @@ def sizes(seeds: range, domains: tuple[str, ...], rho: float = 1.0) -> list[Run]
             runs.append(dataclasses.replace(run, size=size, where=where))
         run = on(domains[seed % len(domains)], "sizes", "caption", seed, rho)
         runs.append(dataclasses.replace(run, where="inside"))
-    return [dataclasses.replace(run, masks=ONE) for run in runs]
+    return runs
 
 
 def settings(seeds: range) -> list[Run]:
@@ -215,7 +215,7 @@ def settings(seeds: range) -> list[Run]:
             Run("settings", "patch", seed, "faces", schedule="gone", epochs=12, size=0.05),
             Run("settings", "patch", seed, "faces", schedule="late", epochs=10, size=0.05),
         ]
-    return [dataclasses.replace(run, masks=ONE) for run in runs]
+    return runs
 
 
 def weaker(seeds: range) -> list[Run]:
@@ -228,7 +228,7 @@ def weaker(seeds: range) -> list[Run]:
                 run = Run("grid", kind, seed, domain)
                 runs += [dataclasses.replace(run, rho=rho) for rho in (0.7, 0.4)]
                 runs.append(dataclasses.replace(run, amplitude=0.4))
-    return [dataclasses.replace(run, masks=ONE) for run in runs]
+    return runs
 
 
 def on(domain: str, group: str, kind: str, seed: int, rho: float = 1.0) -> Run:

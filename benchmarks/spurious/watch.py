@@ -8,6 +8,7 @@ from typing import Any
 
 import keras_saliency as ks
 from benchmarks.spurious import ablations, methods
+from benchmarks.spurious.peers import map_measures
 from benchmarks.spurious.plan import Run
 from keras_saliency.data.reports import Effect
 
@@ -25,8 +26,10 @@ class Watch(ks.SaliencyCallback):
 
     Attributes:
         rows: A dict for each evaluation: `"step"`, `"seconds"`, `"accuracy"` on the probes,
-            `"blocked_because"`, `"alpha"`, `"effects"` (a list of dicts, the fields of `Effect`
-            that are not at their defaults) and `"alerts"`, those that were new.
+            `"blocked_because"`, `"alpha"`, `"passes"` (images that the model was asked about for
+            the tests), `"effects"` (a list of dicts, the fields of `Effect` that are not at their
+            defaults), `"alerts"`, those that were new: `[level, rule, window, explains]`, and
+            `"maps"`, what others read from the maps alone, see `peers`.
     """
 
     def __init__(self, probes: ks.ProbeSet, run: Run, tests: tuple[str, ...] = ()) -> None:
@@ -62,8 +65,12 @@ class Watch(ks.SaliencyCallback):
             "accuracy": report.metrics["probe_accuracy"],
             "blocked_because": report.interventions.blocked_because,
             "alpha": report.interventions.alpha,
+            "passes": report.interventions.passes,
             "effects": [_kept(effect) for effect in report.interventions.effects],
-            "alerts": [[alert.level, alert.rule, alert.window] for alert in report.alerts],
+            "alerts": [
+                [alert.level, alert.rule, alert.window, alert.explains] for alert in report.alerts
+            ],
+            "maps": map_measures(report),
         }
         self.rows.append(row)
 
