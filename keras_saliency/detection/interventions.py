@@ -24,6 +24,7 @@ from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.effects import (
     Answer,
     IndexEdit,
+    Readiness,
     Restore,
     Swap,
     SwapExperiment,
@@ -123,28 +124,7 @@ def intervene(
         if test.edit is not None
         for place in _places(test, round_)
     ]
-    num_classes = len(np.unique(targets[pairs.other]))
-    num_aimed = sum(test.aimed and num_classes > 2 for test, _ in planned)
-    num_tests = len(planned) + num_aimed + len(groups)
-    effects: list[Effect] = []
-    swaps: dict[str, Swap] = {}
-    for test, plan in planned:
-        swap = experiment.most_promising(plan, readiness) if isinstance(plan, list) else plan
-        if isinstance(swap, Effect):
-            effects.append(swap)
-            continue
-        effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
-        effects.append(effect)
-        swaps[swap.test] = swap
-        if not test.aimed or num_classes <= 2 or effect.effect >= swap.floor:
-            continue
-        target, mean = experiment.suspect(answers, swap.pairs, readiness)
-        aimed = _aimed(swap, target, num_classes, round_)
-        if mean >= swap.floor / 2:
-            effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
-            swaps[aimed.test] = aimed
-        else:
-            effects.append(stopped(aimed, mean))
+    effects, swaps = _measured(planned, round_, experiment, readiness, len(groups), alpha)
     left_out = _left_out(probes, targets, tested, pairs)
     blocked = readiness.blocked_because
     results = InterventionResults((*effects, *groups), blocked, unit, 0, left_out, alpha)
@@ -183,6 +163,54 @@ def _groups(
         return ()
     gap, p_value = metrics["group_gap"], metrics["group_gap_p_value"]
     return (Effect(GROUPS, effect=gap, p_value=p_value, num_probes=num_probes),)
+
+
+def _measured(
+    planned: Sequence[tuple[InterventionTest, Swap | Effect | list[Swap]]],
+    round_: Round,
+    experiment: SwapExperiment,
+    readiness: Readiness,
+    num_others: int,
+    alpha: float,
+) -> tuple[list[Effect], dict[str, Swap]]:
+    """The effects of all planned tests, and of those with donors of one class.
+
+    Args:
+        planned: The rows of the table, and what they exchange.
+        round_: Of this evaluation.
+        experiment: Asks the model.
+        readiness: Of the model.
+        num_others: The number of tests that are made elsewhere.
+        alpha: As in `intervene`.
+
+    Returns:
+        The effects, and what was exchanged by the name of the test.
+    """
+    num_classes = len(np.unique(round_.targets[round_.pairs.other]))
+    num_aimed = sum(test.aimed and num_classes > 2 for test, _ in planned)
+    num_tests = len(planned) + num_aimed + num_others
+    effects: list[Effect] = []
+    swaps: dict[str, Swap] = {}
+    for test, plan in planned:
+        swap = experiment.most_promising(plan, readiness) if isinstance(plan, list) else plan
+        if isinstance(swap, Effect):
+            effects.append(swap)
+            continue
+        effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
+        effects.append(effect)
+        swaps[swap.test] = swap
+        if not test.aimed or num_classes <= 2:
+            continue
+        target, mean = experiment.suspect(answers, swap.pairs, readiness)
+        aimed = _aimed(swap, target, num_classes, round_)
+        if effect.effect >= swap.floor:
+            effects.append(Effect(aimed.test, untestable=f"{swap.test} has an effect by itself"))
+        elif mean < swap.floor / 2:
+            effects.append(stopped(aimed, mean))
+        else:
+            effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
+            swaps[aimed.test] = aimed
+    return effects, swaps
 
 
 def _aimed(swap: Swap, target: int, num_classes: int, round_: Round) -> Swap:
