@@ -12,9 +12,10 @@ from keras_saliency.detection.calibration import calibrate
 from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.pairs import MAX_RECIPIENTS
+from keras_saliency.detection.places import THIN_AREA, Place
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.tests import TESTS as TABLE
-from keras_saliency.detection.tests import THIN_AREA, InterventionTest, Place
+from keras_saliency.detection.tests import InterventionTest
 
 SIDE, COUNT = 20, 60
 TARGETS = np.arange(COUNT) % 3
