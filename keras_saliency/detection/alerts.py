@@ -89,7 +89,7 @@ def judge(
     verdicts = []
     after = dict(streaks or {})
     for effect in results.effects:
-        test = settings.table[row_name(effect.test)]
+        test = settings.table[row_name(effect.test)].named(effect.test)
         before = (start or {}).get(effect.test, math.nan)
         floor = max(test.floor, settings.floor(effect.test))
         if results.unit == "score":

@@ -64,17 +64,18 @@ def exchange_at(
     An effect without numbers if it cannot be made.
     """
     if isinstance(place, Candidates):
-        return [_swap(test, one, round_) for one in place.places]
+        return [swap_at(test, one, round_) for one in place.places]
     if place.untestable:
         return Effect(_name(test, place), untestable=place.untestable)
-    return _swap(test, place, round_)
+    return swap_at(test, place, round_)
 
 
 def _name(test: InterventionTest, place: Place) -> str:
     return f"{test.name}/{place.name}" if place.name else test.name
 
 
-def _swap(test: InterventionTest, place: Place, round_: Round) -> Swap:
+def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
+    """A test at one place that can be tested."""
     edit, mask, support = test.edit, place.mask, place.support
     assert edit is not None
     if not support and mask is not None and mask.ndim == 2:

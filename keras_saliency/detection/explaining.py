@@ -17,7 +17,7 @@ from keras_saliency.detection.tests import row_name
 REMAINS = 0.35
 """An effect of which at most this share remains is explained, and one of half its floor."""
 
-COMPARABLE = 0.5
+COMPARABLE = 0.75
 """An effect is not explained by one that is smaller than this share of it."""
 
 WIDE_PATTERN = "repeated_pattern without a window"

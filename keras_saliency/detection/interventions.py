@@ -26,7 +26,7 @@ from keras_saliency.detection.effects import (
     SwapExperiment,
     stopped,
 )
-from keras_saliency.detection.exchanges import exchange_at, places_of
+from keras_saliency.detection.exchanges import exchange_at, places_of, swap_at
 from keras_saliency.detection.explaining import explained
 from keras_saliency.detection.facts import ProbeFacts
 from keras_saliency.detection.pairs import (
@@ -36,7 +36,7 @@ from keras_saliency.detection.pairs import (
     donors_for,
     draw_pairs,
 )
-from keras_saliency.detection.places import Round
+from keras_saliency.detection.places import Candidates, Place, Round
 from keras_saliency.detection.proposals import contrast_weighted
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import ALPHA, min_recipients
@@ -105,7 +105,7 @@ def intervene(
         seed=settings.seed,
     )
     planned = [
-        (test, exchange_at(test, place, round_))
+        (test, place, exchange_at(test, place, round_))
         for test in settings.table.values()
         if test.edit is not None
         for place in places_of(test, round_)
@@ -152,7 +152,7 @@ def _groups(
 
 
 def _measured(
-    planned: Sequence[tuple[InterventionTest, Swap | Effect | list[Swap]]],
+    planned: Sequence[tuple[InterventionTest, Place | Candidates, Swap | Effect | list[Swap]]],
     round_: Round,
     experiment: SwapExperiment,
     readiness: Readiness,
@@ -162,7 +162,7 @@ def _measured(
     """The effects of all planned tests, and of those with donors of one class.
 
     Args:
-        planned: The rows of the table, and what they exchange.
+        planned: The rows of the table, their places, and what they exchange.
         round_: Of this evaluation.
         experiment: Asks the model.
         readiness: Of the model.
@@ -173,11 +173,11 @@ def _measured(
         The effects, and what was exchanged by the name of the test.
     """
     num_classes = len(np.unique(round_.targets[round_.pairs.other]))
-    num_aimed = sum(test.aimed and num_classes > 2 for test, _ in planned)
+    num_aimed = sum(test.aimed is not None and num_classes > 2 for test, _, _ in planned)
     num_tests = len(planned) + num_aimed + num_others
     effects: list[Effect] = []
     swaps: dict[str, Swap] = {}
-    for test, plan in planned:
+    for test, place, plan in planned:
         swap = experiment.most_promising(plan, readiness) if isinstance(plan, list) else plan
         if isinstance(swap, Effect):
             effects.append(swap)
@@ -185,10 +185,10 @@ def _measured(
         effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
         effects.append(effect)
         swaps[swap.test] = swap
-        if not test.aimed or num_classes <= 2:
+        if test.aimed is None or num_classes <= 2 or isinstance(place, Candidates):
             continue
         target, mean = experiment.suspect(answers, swap.pairs, readiness)
-        aimed = _aimed(swap, target, num_classes, round_)
+        aimed = _aimed(test, place, target, num_classes, round_)
         if effect.effect >= swap.floor:
             effects.append(Effect(aimed.test, untestable=f"{swap.test} has an effect by itself"))
         elif mean < swap.floor / 2:
@@ -199,8 +199,10 @@ def _measured(
     return effects, swaps
 
 
-def _aimed(swap: Swap, target: int, num_classes: int, round_: Round) -> Swap:
-    """The same swap with donors of one class, which was chosen among all."""
+def _aimed(
+    test: InterventionTest, place: Place, target: int, num_classes: int, round_: Round
+) -> Swap:
+    """The same test with donors of one class, which was chosen among all."""
     pairs = draw_pairs(
         round_.targets,
         round_.tested,
@@ -208,10 +210,10 @@ def _aimed(swap: Swap, target: int, num_classes: int, round_: Round) -> Swap:
         seed=round_.seed,
         donors_of=target,
     )
-    name = f"{swap.test}/{ONE_CLASS}"
-    return dataclasses.replace(
-        swap, test=name, pairs=pairs, target=target, num_candidates=num_classes
+    aimed = dataclasses.replace(
+        place, name=ONE_CLASS, pairs=pairs, target=target, num_candidates=num_classes
     )
+    return swap_at(test.named(f"{test.name}/{ONE_CLASS}"), aimed, round_)
 
 
 def _left_out(probes: ProbeSet, targets: Array, tested: Array, pairs: Pairs) -> str:

@@ -16,21 +16,28 @@ from keras_saliency.detection.pairs import balanced
 RATIO = 0.35
 """A probe repeats its class if it is nearer to it than to the other classes by this factor."""
 
-SHARE = 0.3
+EXACT = 0.12
+"""How near, as a share of the contrast within the window; or as near as noise allows."""
+
+SHARE = 0.5
 """From this share of the images of a class on, a place counts as repeated."""
 
-NEAR_OWN, NEAR_OTHER = 0.25, 0.1
-"""The quantiles of the distances that are compared: a probe has to be near a quarter of its class,
+NEAR_OWN, NEAR_OTHER = 0.5, 0.1
+"""The quantiles of the distances that are compared: a probe has to be near half of its own class,
 and up to a tenth of the others may carry the same pattern."""
 
-SHARP = 0.8, 0.3
+SHARP = 0.8, 0.2
 """A flat patch is repeated by this share of the images of a class, the pixels around it by this one
 at most."""
+
+RARE = 0.25
+"""The largest share of an image that has the value of a flat patch."""
 
 DUPLICATE = 0.25
 """Images nearer to each other than this share of the usual distance are copies of one image."""
 
 _NEGLIGIBLE = 0.004  # of the range of values: smaller distances mean nothing
+_NOISE = 2.5  # times the noise level: more is no noise
 _WINDOW = 0.08  # of the shorter side: what is compared around each pixel
 _MAX_PROBES, _MAX_AREA, _FEWEST_PIXELS = 128, 0.5, 4
 
@@ -39,11 +46,13 @@ def repeated_shares(images: Array, targets: Array) -> Array:
     """For each class and pixel, how many images of the class repeat each other there.
 
     The distance of an image to others is the root mean square difference of a small window around
-    the pixel. The image counts if its distance to those of its own class (their lower quartile) is
-    less than `RATIO` of that to those of other classes (their lowest tenth), and of the contrast
-    within the window. Flat patches have no contrast; they count if they end at the same pixels in
-    all images, which overexposed objects do not. Copies of whole images are left out, as they
-    repeat each other everywhere.
+    the pixel. The image counts if its distance to those of its own class (their median) is less
+    than `RATIO` of that to those of other classes (their lowest tenth), and at most `EXACT` of the
+    contrast within the window: objects in one place are alike, stamps are equal. If the images are
+    noisy, it is at most as large as noise makes it. Flat patches have no contrast; they count if
+    their value is rare in the image and they end at the same pixels in all images, which
+    overexposed objects and empty places do not. Copies of whole images are left out, as they repeat
+    each other everywhere.
 
     Args:
         images: `(num_probes, height, width, channels)`.
@@ -53,7 +62,7 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         `(num_classes, height, width)`, in 0..1, by the order of the classes' indices.
 
     Example:
-        >>> noise = np.random.default_rng(0).random((8, 9, 9, 1))
+        >>> noise = 0.5 * np.random.default_rng(0).random((8, 9, 9, 1))
         >>> noise[:4, :3, :3] = 1  # a white square in every image of class 0
         >>> shares = repeated_shares(noise, np.arange(8) // 4)
         >>> shares[:, 1, 1], shares[:, 6, 6]
@@ -65,6 +74,7 @@ def repeated_shares(images: Array, targets: Array) -> Array:
     is_copy = _copies(images)
     side = max(3, round(_WINDOW * min(images.shape[1:3])))
     negligible = _NEGLIGIBLE * float(np.ptp(images))
+    noise = _NOISE * _noise(images) + negligible
     patterns = np.zeros((len(classes), *images.shape[1:3]))
     flat = np.zeros_like(patterns)
     for probe, image in enumerate(images):
@@ -75,10 +85,13 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         row = np.searchsorted(classes, targets[probe])
         squares = ((images - image) ** 2).mean(axis=-1)
         near, far = _near_and_far(np.sqrt(squares) + negligible, own, other)
-        flat[row] += (near < RATIO * far) / is_own.sum()
+        is_repeated = (near < RATIO * far) & (near < noise + negligible) & _is_rare(image, noise)
+        flat[row] += is_repeated / is_own.sum()
         means = uniform_filter(squares, (0, side, side), mode="nearest").clip(0)
         near, far = _near_and_far(np.sqrt(means) + negligible, own, other)
-        is_repeated = near < RATIO * np.minimum(far, _contrast(image, side))
+        contrast = _contrast(image, side)
+        is_repeated = near < RATIO * np.minimum(far, contrast)
+        is_repeated &= near < np.maximum(EXACT * contrast, noise)
         patterns[row] += is_repeated / is_own.sum()
     result: Array = np.maximum(patterns, [_sharp_parts(shares) for shares in flat])
     return result
@@ -115,6 +128,20 @@ def _sharp_parts(shares: Array) -> Array:
         if part.sum() >= _FEWEST_PIXELS and shares[around].mean() <= SHARP[1]:
             kept[part] = shares[part]
     return kept
+
+
+def _noise(images: Array) -> float:
+    """The standard deviation of the noise: of the values in the flattest windows of each image."""
+    contrasts = [np.quantile(_contrast(image, 3), 0.1) for image in images]
+    return float(np.median(contrasts))
+
+
+def _is_rare(image: Array, tolerance: float) -> Array:
+    """Where the value of a pixel is rare in its image, bool `(height, width)`."""
+    levels = np.round(image.reshape(-1, image.shape[-1]) / tolerance).astype(int)
+    _, index, counts = np.unique(levels, axis=0, return_inverse=True, return_counts=True)
+    is_rare: Array = counts[index.ravel()] <= RARE * len(levels)
+    return is_rare.reshape(image.shape[:2])
 
 
 def _contrast(image: Array, side: int) -> Array:

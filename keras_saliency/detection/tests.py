@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_saliency.data.checks import check_choice
@@ -63,9 +63,10 @@ class InterventionTest:
             the edit needs no place.
         needs_support: Whether an effect is a problem only if something else speaks for an artefact
             at that place, see `Place.support`. Otherwise it is a finding.
-        aimed: Whether it is made with donors of a single class as well, if the effect is below
-            the floor: the class whose donors change most answers. It finds a cue that only one
-            class has. Its name ends in `/one_class`.
+        aimed: If it is made with donors of a single class as well, unless the effect of all reaches
+            the floor: the control of that, and how many times it has to be outweighed. The class is
+            the one whose donors change most answers. It finds a cue that only one class has. Its
+            name ends in `/one_class`.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -92,7 +93,7 @@ class InterventionTest:
     outweighs: float = 2.0
     propose: places.Propose | None = field(default=None, repr=False)
     needs_support: bool = False
-    aimed: bool = False
+    aimed: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
         for argument in ("name", "subject", "assumption", "remedy"):
@@ -135,6 +136,13 @@ class InterventionTest:
                 f"control={self.control!r}: expected a test of a part of the image. Pass "
                 "propose=, or use control='rest'."
             )
+
+    def named(self, test: str) -> InterventionTest:
+        """The row for a test of this row by its full name; one of a single class may differ."""
+        if self.aimed is None or not test.endswith(f"/{ONE_CLASS}"):
+            return self
+        control, outweighs = self.aimed
+        return replace(self, control=control, outweighs=outweighs, aimed=None)
 
 
 def _fields(text: str) -> set[str]:
@@ -180,7 +188,7 @@ _ROWS = (
         control="",
         outweighs=0.0,
         propose=places.background,
-        aimed=True,
+        aimed=("", 0.0),
     ),
     InterventionTest(
         "estimated_background",
@@ -209,7 +217,7 @@ _ROWS = (
         _BORDER_ASSUMPTION,
         "crop the images, or exchange borders at random between the images of a batch",
         propose=places.border,
-        aimed=True,
+        aimed=("rest", 2.0),
     ),
     InterventionTest(
         "thin_border",
@@ -219,7 +227,7 @@ _ROWS = (
         "crop the images, or exchange borders at random between the images of a batch",
         outweighs=0.55,
         propose=places.thin_border,
-        aimed=True,
+        aimed=("rest", 0.55),
     ),
     InterventionTest(
         "tint",
@@ -230,7 +238,7 @@ _ROWS = (
         floor=0.2,
         control="border",
         outweighs=1.25,
-        aimed=True,
+        aimed=("rest", 0.55),
     ),
     InterventionTest(
         "spectrum",
