@@ -352,6 +352,10 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Prints new warnings and alerts, and does what `on_alert` says."""
         alerts = [alert for alert in report.alerts if alert.level == "alert"]
         warned = [alert for alert in report.alerts if alert.level == "warning"]
+        gone = [verdict.effect.test for verdict in report.verdicts if verdict.withdrawn]
+        if gone and self.verbose:
+            names = ", ".join(gone)
+            print(f"saliency: alert withdrawn: {names} (quiet at two tests in a row)", flush=True)
         if warned and self.verbose:
             print(f"saliency: warning: {in_short(warned)}", flush=True)
         if not alerts or self.on_alert is None:

@@ -141,6 +141,8 @@ class Verdict:
         active: Whether an alert of this rule is active.
         subject: What was exchanged, in words.
         alpha: What the p-value has to be below.
+        withdrawn: Whether the alert of this rule was withdrawn at this evaluation, as it was quiet
+            at two tests in a row.
     """
 
     effect: Effect
@@ -152,6 +154,7 @@ class Verdict:
     active: bool
     subject: str = ""
     alpha: float = 0.01
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +181,8 @@ class Alert:
         alpha: The level of significance that the p-value is below. The levels of all evaluations
             of a run sum to 0.01.
         explains: The tests that fired as well, as a consequence of this one.
+        withdrawn: The step at which the alert was withdrawn, as later tests did not confirm it;
+            `None` if it stands.
     """
 
     level: str
@@ -197,6 +202,7 @@ class Alert:
     examples: tuple[Example, ...] = field(repr=False)
     alpha: float = 0.01
     explains: tuple[str, ...] = ()
+    withdrawn: int | None = None
 
     def __str__(self) -> str:
         """The sentence."""

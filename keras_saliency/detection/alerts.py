@@ -109,8 +109,12 @@ def judge(
         after[effect.test] = streak if is_pause else _next(streak, status, effect)
         active = after[effect.test].active
         words = subject(effect, test, class_name)
+        is_withdrawn = streak.active and not active
         verdicts.append(
-            Verdict(effect, floor, p_value, before, status, reason, active, words, results.alpha)
+            Verdict(
+                *(effect, floor, p_value, before, status, reason),
+                *(active, words, results.alpha, is_withdrawn),
+            )
         )
     return tuple(verdicts), after
 
@@ -193,12 +197,15 @@ def announce(
         effect, test = verdict.effect, table[row_name(verdict.effect.test)]
         if before.get(effect.test, Streak()).active or effect.explained_by:
             continue
+        explains = tuple(
+            other.effect.test for other in fired if other.effect.explained_by == effect.test
+        )
         alerts.append(
             Alert(
                 level=ALERT if verdict.active else WARNING,
                 step=step,
                 rule=effect.test,
-                sentence=f"{when}: {sentence(verdict, test, unit)}",
+                sentence=f"{when}: {sentence(verdict, test, unit, explains)}",
                 assumption=test.assumption,
                 remedy=test.remedy,
                 effect=effect.effect,
@@ -211,9 +218,7 @@ def announce(
                 target=effect.target,
                 examples=effect.examples,
                 alpha=verdict.alpha,
-                explains=tuple(
-                    other.effect.test for other in fired if other.effect.explained_by == effect.test
-                ),
+                explains=explains,
             )
         )
     return tuple(alerts)

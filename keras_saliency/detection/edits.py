@@ -79,7 +79,8 @@ def swap_spectrum(recipients: Array, donors: Array, where: Array | None = None) 
     """Gives each band of spatial frequencies the share of energy that it has in the donor.
 
     Phases stay as they are, and so do mean and contrast. So the recipient shows the same things, as
-    sharp, noisy or grainy as the donor. The result is clipped to the joint range of both images.
+    sharp, noisy or grainy as the donor. A donor without any contrast changes nothing. The result is
+    clipped to the joint range of both images.
 
     Example:
         >>> rows = np.arange(16)[:, np.newaxis, np.newaxis] * np.ones((1, 16, 1))
@@ -95,7 +96,7 @@ def swap_spectrum(recipients: Array, donors: Array, where: Array | None = None) 
     energy, wanted = (_band_energies(x, bands, width) for x in (ours, theirs))
     total, their_total = (x.sum(axis=1, keepdims=True) for x in (energy, wanted))
     wanted *= np.divide(total, their_total, out=np.ones_like(total), where=their_total > 0)
-    is_empty = energy <= 1e-12 * total
+    is_empty = (energy <= 1e-12 * total) | (their_total <= 1e-20 * _energy(theirs))
     gains = np.sqrt(np.divide(wanted, energy, out=np.ones_like(wanted), where=~is_empty))
     gains = np.concatenate([np.ones((len(gains), 1)), gains], axis=1)[:, bands]
     images = np.fft.irfft2(ours * gains[..., np.newaxis], (height, width), axes=(1, 2))
@@ -103,6 +104,11 @@ def swap_spectrum(recipients: Array, donors: Array, where: Array | None = None) 
     high = np.maximum(recipients, donors).max(axis=(1, 2, 3), keepdims=True)
     result: Array = images.clip(low, high).astype(recipients.dtype)
     return result
+
+
+def _energy(transforms: Array) -> Array:
+    """The energy of each image with its mean, `(num_pairs, 1)`."""
+    return np.asarray((np.abs(transforms) ** 2).sum(axis=(1, 2, 3)))[:, np.newaxis]
 
 
 def _band_energies(transforms: Array, bands: Array, width: int) -> Array:

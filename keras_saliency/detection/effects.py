@@ -280,7 +280,7 @@ class SwapExperiment:
             }
             left = sorted(left, key=lambda index: -effects[index])[:FINALISTS]
         largest = effects[left[0]]
-        nearly = [index for index in left if effects[index] >= NEARLY * largest]
+        nearly = [index for index in left if not effects[index] < min(NEARLY * largest, largest)]
         chosen = swaps[min(nearly, key=lambda index: (swaps[index].area, -effects[index]))]
         if largest >= chosen.floor / 2:
             return dataclasses.replace(chosen, num_candidates=len(swaps))

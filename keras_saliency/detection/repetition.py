@@ -59,9 +59,9 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         >>> shares[:, 1, 1], shares[:, 6, 6]
         (array([1., 0.]), array([0., 0.]))
     """
+    classes = np.unique(targets)  # of very many, some are left out: they have shares of 0
     chosen = balanced(targets, np.arange(len(targets)), _MAX_PROBES, 0)
     images, targets = images[chosen].astype(np.float32), targets[chosen]
-    classes = np.unique(targets)
     is_copy = _copies(images)
     side = max(3, round(_WINDOW * min(images.shape[1:3])))
     negligible = _NEGLIGIBLE * float(np.ptp(images))
@@ -86,9 +86,19 @@ def repeated_shares(images: Array, targets: Array) -> Array:
 
 def _near_and_far(distances: Array, own: Array, other: Array) -> tuple[Array, Array]:
     """The distances to an image's own class and to the others, each `(height, width)`."""
-    near: Array = np.quantile(distances[own], NEAR_OWN, axis=0, method="lower")
-    far: Array = np.quantile(distances[other], NEAR_OTHER, axis=0, method="lower")
-    return near, far
+    return _quantile(distances[own], NEAR_OWN), _quantile(distances[other], NEAR_OTHER)
+
+
+def _quantile(distances: Array, share: float) -> Array:
+    """For each pixel, the distance to the image at this share of the order, the nearest first.
+
+    Equal to `np.quantile(distances, share, axis=0, method="lower")`, which takes three times as
+    long.
+    """
+    by_pixel = np.ascontiguousarray(distances.reshape(len(distances), -1).T)
+    index = int(share * (len(distances) - 1))
+    by_pixel.partition(index, axis=1)
+    return by_pixel[:, index].reshape(distances.shape[1:])
 
 
 def _sharp_parts(shares: Array) -> Array:

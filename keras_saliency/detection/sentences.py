@@ -31,13 +31,16 @@ def _span(name: str, first: int, count: int) -> str:
     return f"{name} {first}" if count == 1 else f"{name}s {first}-{first + count - 1}"
 
 
-def sentence(verdict: Verdict, test: InterventionTest, unit: str) -> str:
+def sentence(
+    verdict: Verdict, test: InterventionTest, unit: str, explains: Sequence[str] = ()
+) -> str:
     """What a verdict says: the claim, its numbers, its assumption, and what to do about it.
 
     Args:
         verdict: Of a test that fired.
         test: The row of the table.
         unit: As in `InterventionResults`.
+        explains: The tests that fired as a consequence.
     """
     effect, of_groups = verdict.effect, test.edit is None
     relies = f"the model relies on {verdict.subject}"
@@ -66,6 +69,8 @@ def sentence(verdict: Verdict, test: InterventionTest, unit: str) -> str:
     if not math.isnan(verdict.start):
         values.append(f"at the start: {_points(verdict.start, unit)}")
     parts = [f"{claim} ({'; '.join(values)})."]
+    if explains:
+        parts.append(f"It explains the effects of {', '.join(explains)}.")
     if not of_groups:
         parts.append("Validation data with the same cue do not show this.")
     parts.append(

@@ -137,6 +137,13 @@ class RunState:
         effects = report.interventions.effects
         if self.start_effects is None:
             self.start_effects = {effect.test: effect.effect for effect in effects}
+        gone = {verdict.effect.test for verdict in report.verdicts if verdict.withdrawn}
+        self.alerts = [
+            dataclasses.replace(alert, withdrawn=report.step)
+            if alert.rule in gone and alert.withdrawn is None
+            else alert
+            for alert in self.alerts
+        ]
         self.alerts += [alert for alert in report.alerts if alert.level == ALERT]
         self.warnings += [alert for alert in report.alerts if alert.level != ALERT]
         self.record_effects(report)

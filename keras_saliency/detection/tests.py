@@ -289,6 +289,8 @@ def _repeated_pattern(round_: Round) -> list[Place]:
     is_of_one = len(repeating) == 1 and len(facts.classes) > 2
     target = int(repeating[0]) if is_of_one else None
     pairs = _draw(round_, target)
+    if not len(pairs.recipients):
+        return [Place(untestable="no other class has two probes")]
     window = bounding_window(mask)
     if window is not None and window.height * window.width > WIDE * mask.size:
         window = None
@@ -486,7 +488,8 @@ _ROWS = (
         _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
         floor=0.15,
-        outweighs=1.0,
+        control="",
+        outweighs=0.0,
         propose=_border_patch,
         needs_support=True,
     ),
@@ -497,8 +500,8 @@ _ROWS = (
         _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
         floor=0.15,
-        control="elsewhere",
-        outweighs=1.5,
+        control="",
+        outweighs=0.0,
         propose=_hot_window,
         needs_support=True,
     ),
@@ -509,8 +512,8 @@ _ROWS = (
         _PLACE_ASSUMPTION,
         _PLACE_REMEDY,
         floor=0.15,
-        control="elsewhere",
-        outweighs=1.5,
+        control="",
+        outweighs=0.0,
         propose=_class_hot_spot,
         needs_support=True,
     ),

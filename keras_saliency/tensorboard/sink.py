@@ -307,6 +307,7 @@ class TensorBoardSink:
             outcome = f"**{verdict.status}**" if verdict.status == "fires" else verdict.status
             outcome += f": {verdict.reason}" if verdict.reason else ""
             outcome += " (alert)" if verdict.active else ""
+            outcome += " (alert withdrawn)" if verdict.withdrawn else ""
             rows.append(_row((verdict.subject, *map(_number, numbers), outcome)))
         sentences = [f"{alert.level}: {alert.sentence}\n" for alert in report.alerts]
         notes = [f"No alert yet: {results.blocked_because}.\n"] if results.blocked_because else []

@@ -2,14 +2,20 @@ import numpy as np
 import pytest
 
 from keras_saliency.detection.edits import (
+    BANDS,
     HIGH_FREQUENCY,
     swap_high_frequency,
     swap_region,
+    swap_spectrum,
     swap_tint,
 )
 
 SIZES = [(6, 6), (7, 7), (6, 9), (5, 8), (1, 6), (1, 1), (12, 3)]
-EDITS = {"tint": swap_tint, "high frequency": swap_high_frequency}
+EDITS = {
+    "tint": swap_tint,
+    "high frequency": swap_high_frequency,
+    "spectrum": swap_spectrum,
+}
 
 
 def images(seed, *shape, dtype=np.float64):
@@ -190,6 +196,120 @@ def test_the_mean_of_each_channel_stays():
     recipients, donors = pair(3, 7, 6, 3)
     made = swap_high_frequency(recipients, 100 + donors)
     np.testing.assert_allclose(made.mean(axis=(1, 2)), recipients.mean(axis=(1, 2)), rtol=1e-12)
+
+
+# ---------------------------------------------------------------- the spectrum
+
+
+def wide_pair(*shape):
+    """Noise, and coarser donors with two pixels far out, so that nothing is clipped."""
+    recipients, donors = pair(*shape)
+    donors = donors + np.roll(donors, 1, axis=1)
+    donors[:, 0, 0], donors[:, -1, -1] = -1, 3
+    return recipients, donors
+
+
+def band_shares(batch):
+    """The share of energy in each band of the full transform, without the mean; by the definition.
+
+    Band k, from 1 on, is of frequencies above (k - 1) / 16 and up to k / 16; the last has all
+    beyond 1/2, too.
+    """
+    height, width = batch.shape[1:3]
+    frequencies = [np.fft.fftfreq(size) for size in (height, width)]
+    distance = np.hypot(frequencies[0][:, np.newaxis], frequencies[1])
+    edges = np.append(np.arange(BANDS) / 16, 1.0) + 1e-9
+    energies = (np.abs(waves(batch)) ** 2).sum(axis=-1)
+    found = [
+        energies[:, (low < distance) & (distance <= high)].sum(axis=1)
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return np.stack(found, axis=1) / np.sum(found, axis=0)[:, np.newaxis]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(16, 16), (17, 17), (16, 21), (21, 16), (9, 14)])
+def test_each_band_has_the_share_of_energy_that_it_has_in_the_donor(size, channels):
+    recipients, donors = wide_pair(3, *size, channels)
+    wanted = band_shares(donors)
+    assert np.abs(band_shares(recipients) - wanted).max() > 0.02
+    made = swap_spectrum(recipients, donors)
+    np.testing.assert_allclose(band_shares(made), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 21)])
+def test_phases_mean_and_contrast_are_kept(size):
+    recipients, donors = wide_pair(3, *size, 2)
+    made = swap_spectrum(recipients, 3 * donors - 2)
+    gains = waves(made) / waves(recipients)
+    np.testing.assert_allclose(gains.imag, 0, atol=1e-9)
+    assert (gains.real > 0).all()
+    # A gain is that of a band, in all channels.
+    np.testing.assert_allclose(gains[..., 0], gains[..., 1], rtol=1e-9)
+    np.testing.assert_allclose(made.mean(axis=(1, 2)), recipients.mean(axis=(1, 2)), rtol=1e-11)
+    contrast = [
+        (x - x.mean(axis=(1, 2), keepdims=True)).std(axis=(1, 2, 3)) for x in (made, recipients)
+    ]
+    np.testing.assert_allclose(*contrast, rtol=1e-11)
+
+
+def test_the_spectrum_does_not_depend_on_the_donor_s_contrast_mean_or_place():
+    recipients, donors = wide_pair(2, 12, 13, 1)
+    made = swap_spectrum(recipients, donors)
+    np.testing.assert_allclose(swap_spectrum(recipients, 5 * donors - 2), made, atol=1e-11)
+    moved = np.roll(donors, (3, 4), axis=(1, 2))
+    np.testing.assert_allclose(swap_spectrum(recipients, moved), made, atol=1e-11)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_image_keeps_its_own_spectrum(size):
+    recipients = images(1, 3, *size, 2)
+    np.testing.assert_allclose(swap_spectrum(recipients, recipients), recipients, atol=1e-13)
+    turned = np.rot90(recipients, 2, axes=(1, 2))
+    np.testing.assert_allclose(swap_spectrum(recipients, turned), recipients, atol=1e-13)
+
+
+def test_a_spectrum_by_hand():
+    """Waves of 16 and of 4 pixels with energies 16 : 9 become 9 : 16, with their own phases."""
+    columns = 2 * np.pi * np.arange(16) / 16
+
+    def mixed(slow, fast, phase):
+        line = slow * np.cos(columns + phase) + fast * np.sin(4 * columns - phase)
+        return np.tile(line, (1, 5, 1))[..., np.newaxis]
+
+    made = swap_spectrum(mixed(4, 3, 0.4), mixed(3, 4, 0.0))
+    np.testing.assert_allclose(made, mixed(3, 4, 0.4), atol=1e-12)
+    # A wave that the recipient has not got can't be made louder.
+    made = swap_spectrum(mixed(4, 0, 0.4), mixed(3, 4, 0.0))
+    np.testing.assert_allclose(made, mixed(4 * 0.6, 0, 0.4), atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 0.1, 123.45])
+@pytest.mark.parametrize("size", [(8, 8), (7, 7), (1, 1)])
+def test_a_flat_donor_or_recipient_changes_nothing(size, value):
+    """A flat donor has no shares; rounding errors of its transform are not taken for them."""
+    recipients = images(1, 2, *size, 3)
+    flat = np.full((2, *size, 3), value)
+    wide = np.concatenate([recipients, flat])  # of a range that clips neither
+    low, high = wide.min(), wide.max()
+    made = swap_spectrum(recipients, flat)
+    np.testing.assert_allclose(made, recipients.clip(low, high), atol=1e-13)
+    np.testing.assert_allclose(swap_spectrum(flat, recipients), flat, rtol=1e-13)
+
+
+def test_a_spectrum_is_clipped_to_the_range_of_the_pair():
+    """Noise whose energy all goes to the slowest waves would leave the range."""
+    recipients = images(1, 2, 16, 16, 1) ** 6
+    donors = np.tile(np.linspace(0, 1, 16), (2, 16, 1))[..., np.newaxis]
+    recipients[1], donors[1] = 100 * recipients[1], 100 * donors[1]
+    made = swap_spectrum(recipients, donors)
+    for i in range(2):
+        low = min(recipients[i].min(), donors[i].min())
+        high = max(recipients[i].max(), donors[i].max())
+        assert (made[i].min(), made[i].max()) == (pytest.approx(low), pytest.approx(high, rel=0.5))
+        assert low <= made[i].min()
+        assert made[i].max() <= high
+    np.testing.assert_array_equal(swap_spectrum(recipients[:1], donors[:1]), made[:1])
 
 
 # ---------------------------------------------------------------- all of them

@@ -9,7 +9,7 @@ from keras_saliency.detection.effects import (
     SwapExperiment,
     required_accuracy,
 )
-from keras_saliency.detection.pairs import Pairs, balanced, draw_pairs, split_halves
+from keras_saliency.detection.pairs import Pairs, balanced, draw_pairs
 
 UNEVEN = np.repeat([0, 3, 7, 9], [5, 12, 2, 31])
 np.random.default_rng(0).shuffle(UNEVEN)
@@ -54,23 +54,6 @@ def test_of_very_many_classes_some_are_left_out():
     assert sorted(counts(targets[chosen]).values()) == [4] * 64
     other = balanced(targets, np.arange(900), 256, seed=1)
     assert set(targets[chosen]) != set(targets[other])
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_halves_are_disjoint_and_even_in_every_class(seed):
-    choosers, testers = split_halves(UNEVEN, EVERYONE, seed)
-    np.testing.assert_array_equal(np.sort(np.concatenate([choosers, testers])), EVERYONE)
-    assert counts(UNEVEN[choosers]) == {0: 2, 3: 6, 7: 1, 9: 15}
-    assert counts(UNEVEN[testers]) == {0: 3, 3: 6, 7: 1, 9: 16}
-
-
-def test_halves_are_drawn_from_those_given():
-    among = EVERYONE[10:]
-    choosers, testers = split_halves(UNEVEN, among, 0)
-    np.testing.assert_array_equal(np.sort(np.concatenate([choosers, testers])), among)
-    again = split_halves(UNEVEN, among, 0)
-    np.testing.assert_array_equal(choosers, again[0])
-    assert any((choosers != split_halves(UNEVEN, among, s)[0]).any() for s in (1, 2))
 
 
 @pytest.mark.parametrize("num_donors", [1, 2, 4])
@@ -168,6 +151,15 @@ def answer(images, recipients):
     return said, np.array([OWN[pair[0]] + MOVED[pair] for pair in pairs])
 
 
+def swap(edit, pairs, **fields):
+    """A swap of which nothing is put back."""
+
+    def kept(images, recipients, donors):
+        raise AssertionError("nothing is put back here")
+
+    return Swap("border", edit, kept, fields.pop("control", None), pairs, **fields)
+
+
 def asker(chunk_size=100, by_score=False):
     return SwapExperiment(IMAGES, TARGETS, OWN, answer, chunk_size, by_score)
 
@@ -175,7 +167,7 @@ def asker(chunk_size=100, by_score=False):
 @pytest.mark.parametrize("chunk_size", [1, 3, 8, 100])
 def test_an_effect_in_accuracy_by_hand(chunk_size):
     asked = asker(chunk_size)
-    effect = asked.effect(Swap("border", both, None, PAIRS), Readiness("", 1.0), 8)
+    effect = asked.effect(swap(both, PAIRS), Readiness("", 1.0), 8)
     # Right with the same class: 1 0 1 1; with another: 0 1 0 0.
     assert effect.effect == 0.5
     assert effect.keep == 0.75
@@ -187,7 +179,7 @@ def test_an_effect_in_accuracy_by_hand(chunk_size):
 
 
 def test_an_effect_in_the_score_by_hand():
-    effect = asker(by_score=True).effect(Swap("border", both, None, PAIRS), Readiness("", 4.0), 8)
+    effect = asker(by_score=True).effect(swap(both, PAIRS), Readiness("", 4.0), 8)
     # Moved by another class: 5 3 7 0; by the same: 1 0 1 2; the differences are 4 3 6 -2.
     assert effect.effect == 11 / 4 / 4
     assert effect.keep == 1 - 1 / 4
@@ -204,7 +196,7 @@ def test_the_control_is_asked_of_the_same_pairs():
         return both(recipients, recipients ^ 1)
 
     asked = asker()
-    effect = asked.effect(Swap("border", both, control, PAIRS), Readiness("", 1.0), 8)
+    effect = asked.effect(swap(both, PAIRS, control=control), Readiness("", 1.0), 8)
     assert seen == [(0, 1), (1, 0), (2, 3), (3, 2), (0, 2), (1, 3), (2, 0), (3, 1)]
     assert effect.control == 0
     assert effect.control_p_value == 1
@@ -214,7 +206,7 @@ def test_the_control_is_asked_of_the_same_pairs():
 
 def test_the_margin_is_of_the_differences_probe_by_probe():
     """Against itself an effect has no margin; against its opposite it has twice its own."""
-    same = asker().effect(Swap("border", both, both, PAIRS), Readiness("", 1.0), 8)
+    same = asker().effect(swap(both, PAIRS, control=both), Readiness("", 1.0), 8)
     assert (same.control, same.margin_p_value) == (0.5, 1)
     assert same.control_p_value == same.p_value
 
@@ -230,20 +222,17 @@ def test_what_spoils_the_images_can_not_be_tested():
     asked = asker()
     ready = asked.readiness(many(PAIRS), TARGETS)
     assert (ready.blocked_because, ready.required) == ("", 0.6)
-    assert asked.effect(Swap("border", both, None, many(PAIRS)), ready, 8).untestable == ""
+    assert asked.effect(swap(both, many(PAIRS)), ready, 8).untestable == ""
     few = many(Pairs(PAIRS.recipients[:2], PAIRS.same[:2], PAIRS.other[:2]))
-    effect = asked.effect(Swap("border", both, None, few), ready, 8)
+    effect = asked.effect(swap(both, few), ready, 8)
     assert effect.untestable == (
         "the exchange damages the images: with donors of the same class only 0.50 remains, "
         "below 0.60"
     )
-    assert (
-        asker(by_score=True).effect(Swap("f", both, None, few), Readiness("", 4.0), 8).untestable
-        == ""
-    )
-    half = asker(by_score=True).effect(Swap("f", both, None, many(PAIRS)), Readiness("", 2.0), 8)
+    assert asker(by_score=True).effect(swap(both, few), Readiness("", 4.0), 8).untestable == ""
+    half = asker(by_score=True).effect(swap(both, many(PAIRS)), Readiness("", 2.0), 8)
     assert (half.keep, half.untestable) == (0.5, "")  # of a score, anything above 0 will do
-    spoiled = asker(by_score=True).effect(Swap("f", both, None, many(PAIRS)), Readiness("", 0.5), 8)
+    spoiled = asker(by_score=True).effect(swap(both, many(PAIRS)), Readiness("", 0.5), 8)
     assert spoiled.untestable.endswith(
         "only -1.00 remains, below 0.00"
     )  # moved by 1 on average, twice the scale
@@ -254,11 +243,11 @@ def test_few_probes_can_prove_nothing():
     nine = many(PAIRS)
     nine = Pairs(nine.recipients[:9], nine.same[:9], nine.other[:9])
     asked = asker()
-    effect = asked.effect(Swap("border", both, None, nine), Readiness("", 1.0), 8)
+    effect = asked.effect(swap(both, nine), Readiness("", 1.0), 8)
     assert effect.untestable == "9 probes are too few to prove an effect; at least 10 are needed"
     assert 0 < effect.effect < 1  # the number is there, for what it is
     lost = Pairs(*(part[[0, 1] * 4] for part in (PAIRS.recipients, PAIRS.same, PAIRS.other)))
-    effect = asked.effect(Swap("border", both, None, lost), Readiness("", 1.0), 8)
+    effect = asked.effect(swap(both, lost), Readiness("", 1.0), 8)
     assert effect.keep == 0.5  # of what is both few and spoiled, the number of probes is said
     assert effect.untestable == "8 probes are too few to prove an effect; at least 10 are needed"
 
@@ -297,9 +286,7 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     gate, scale = readied(blind, pairs, np.full(40, -1))
     assert gate == "the scores tell the classes of the probes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
-    effect = blind.effect(
-        Swap("border", lambda a, b: images[a], None, pairs), Readiness("", scale), 8
-    )
+    effect = blind.effect(swap(lambda a, b: images[a], pairs), Readiness("", scale), 8)
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
     broken = SwapExperiment(images, targets, np.full(40, np.nan), pixel, 100, True)
     gate, scale = readied(broken, pairs, np.full(40, -1))
@@ -375,15 +362,13 @@ def test_p_values_do_not_depend_on_probes_that_are_not_tested():
             asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), everyone, np.zeros(count), reads, 99, by_score
             )
-            found.append(
-                asked.effect(Swap("border", edit, None, pairs), Readiness("", 1.0), 8).p_value
-            )
+            found.append(asked.effect(swap(edit, pairs), Readiness("", 1.0), 8).p_value)
     assert found == found[:2] * 4
     assert 1e-4 < found[0] < 0.5  # enough flips are as large to tell one draw from another
 
 
 def test_examples_are_the_pairs_that_changed_most_of_different_classes():
-    effect = asker().effect(Swap("border", both, None, PAIRS), Readiness("", 1.0), 8)
+    effect = asker().effect(swap(both, PAIRS), Readiness("", 1.0), 8)
     # The differences are 1 -1 1 1: first of each class 0 and 2, then 3, then 1.
     found = [(e.recipient, e.donor, e.prediction, e.same_class_prediction) for e in effect.examples]
     assert found == [(0, 2, 1, 0), (2, 0, 2, 1), (3, 1, 0, 1), (1, 3, 0, 1)]
@@ -399,7 +384,7 @@ def test_an_example_shows_a_donor_that_made_the_difference():
         return np.array([said[divmod(int(v), 10)] for v in images.ravel()]), np.zeros(len(images))
 
     effect = SwapExperiment(IMAGES, TARGETS, OWN, half, 9, False).effect(
-        Swap("border", both, None, pairs), Readiness("", 1.0), 8
+        swap(both, pairs), Readiness("", 1.0), 8
     )
     (example,) = effect.examples
     assert (example.donor, example.prediction, example.same_class_prediction) == (2, 1, 0)
@@ -415,7 +400,7 @@ def test_there_are_a_few_examples_of_many_pairs():
         return np.where(asked < 4, asked, asked - 1), np.zeros(len(batch))
 
     effect = SwapExperiment(images, targets, np.zeros(24), wrong_from_class_4_on, 99, False).effect(
-        Swap("border", lambda a, b: images[a], None, pairs), Readiness("", 1.0), 8
+        swap(lambda a, b: images[a], pairs), Readiness("", 1.0), 8
     )
     assert len(effect.examples) == NUM_EXAMPLES
     assert len({int(targets[example.recipient]) for example in effect.examples}) == NUM_EXAMPLES
@@ -448,7 +433,7 @@ def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as
             return said[rows, columns], np.zeros(len(images))
 
         asked = SwapExperiment(indices, targets, np.zeros(40), reads, 10**6, False)
-        edit = Swap("region/x", lambda a, b: 40 * indices[a] + indices[b], None, pairs)
+        edit = swap(lambda a, b: 40 * indices[a] + indices[b], pairs)
         effect = asked.effect(edit, Readiness("", 1.0), 8)
         p_values.append(effect.p_value)
         effects.append(effect.effect)
@@ -487,7 +472,7 @@ def test_what_other_donors_might_have_carried_is_no_evidence():
             asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), targets, np.zeros(count), reads, 9**9, False
             )
-            question = Swap("region/x", edit, None, pairs)
+            question = swap(edit, pairs)
             p_values.append(asked.effect(question, Readiness("", 1.0), 8).p_value)
         assert (np.array(p_values) < 0.05).mean() <= 0.07, (classes, per_class)
         assert (np.array(p_values) < 0.01).mean() <= 0.02, (classes, per_class)

@@ -3,7 +3,7 @@
 import { DEFAULTS } from "./context.js";
 import { el, replace } from "./dom.js";
 import { number } from "./format.js";
-import { markIcon, roundedEffect, verdictAt } from "./verdicts.js";
+import { markIcon, roundedEffect, verdictAt, withdrawnAt } from "./verdicts.js";
 
 const REGION = "region/";
 const LEVEL_TITLES = { alert: "Alert", warning: "Warning" };
@@ -12,6 +12,7 @@ const LEVEL_TITLES = { alert: "Alert", warning: "Warning" };
 export function createAlertCard(context, alert) {
   const { log } = context;
   const { level, step, rule, sentence } = alert; // the sentence has the assumption and the remedy
+  const withdrawn = level === "alert" ? withdrawnAt(log, rule, step) : undefined;
   const show = el("button", { type: "button", "data-testid": "show-alert", onclick: () => showAlert(context, alert) }, "Show on the maps");
   const text = el(
     "div",
@@ -23,6 +24,7 @@ export function createAlertCard(context, alert) {
       el("strong", {}, LEVEL_TITLES[level] ?? level),
       el("span", { class: "rule" }, rule),
       el("span", { class: "when-raised" }, log.stepLabel(step)),
+      withdrawn !== undefined && el("span", { class: "when-withdrawn" }, `withdrawn ${log.atStep(withdrawn)}`),
     ),
     el("p", { class: "sentence" }, sentence),
     numbersOf(log, alert),
@@ -53,7 +55,7 @@ function numbersOf(log, alert) {
     ["floor", number(floor), "The smallest effect that counts"],
     ["p", number(p), "Probability of such an effect by chance, corrected for the number of tests"],
     ["level", number(alpha), "What p has to be below; the levels of all evaluations sum to 0.01"],
-    ["control", number(roundedEffect(control)), "Effect of the control: the same shape elsewhere, or everything else in the image"],
+    ["control", number(roundedEffect(control)), "Effect of the control: another place, or everything else in the image"],
     ["at the start", number(roundedEffect(start)), "Effect at the first evaluation"],
     ["flip", number(roundedEffect(flip)), "How much more often the prediction changes to the donor's class"],
     ["probes", number(probes), "Number of probes that were changed"],

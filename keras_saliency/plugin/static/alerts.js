@@ -3,7 +3,7 @@
 import { createAlertCard } from "./alertcard.js";
 import { createCurve } from "./curves.js";
 import { el, replace } from "./dom.js";
-import { Verdicts, marksLegend, roundedEffect, testNames, testedSteps, verdictAt } from "./verdicts.js";
+import { Verdicts, marksLegend, roundedEffect, testNames, testedSteps, verdictAt, withdrawnAt } from "./verdicts.js";
 
 export function createAlertsView(context) {
   return new AlertsView(context);
@@ -28,7 +28,7 @@ class AlertsView {
     oninput: () => this.#filterCurves(),
   });
   #curves = [];
-  #cardsByAlert = new Map(); // by the alert as JSON
+  #cardsByAlert = new Map(); // by the alert and the step of its withdrawal, as JSON
   #logKey = ""; // of the log that is shown
   #testsPart;
   #alertsPart;
@@ -96,7 +96,7 @@ class AlertsView {
   }
 
   #card(alert) {
-    const key = JSON.stringify(alert);
+    const key = JSON.stringify([alert, withdrawnAt(this.#context.log, alert.rule, alert.step)]);
     if (!this.#cardsByAlert.has(key)) this.#cardsByAlert.set(key, createAlertCard(this.#context, alert));
     return this.#cardsByAlert.get(key);
   }

@@ -8,6 +8,8 @@ const MARKS = {
   alert: { title: "alert: the rule fired at two tests in a row", path: "M6 0L12 6L6 12L0 6z" },
   warning: { title: "warning: the rule fired once", path: "M6 1L12 11.5H0z" },
   active: { title: "an alert is active", path: "M6 1.5a4.5 4.5 0 1 0 .01 0z" },
+  withdrawn: { title: "the alert is withdrawn: the rule was quiet at two tests in a row", path: "M2 4.5a4.5 4.5 0 1 0 8 0M6 0V6" },
+  explained: { title: "the rule fires as a consequence of another one", path: "M2 6L6 2L10 6M6 2V11" },
   finding: { title: "finding: a significant effect that raises no alert", path: "M2 2H10V10H2z" },
   quiet: { title: "quiet: no significant effect", path: "M6 4.5a1.5 1.5 0 1 0 .01 0z" },
   untestable: { title: "not testable", path: "M2 6H10" },
@@ -30,6 +32,11 @@ export function testNames(log) {
 /** A test's verdict at a step, or `undefined`. */
 export function verdictAt(log, step, rule) {
   return log.findings(step)?.verdicts.find(({ test }) => test === rule);
+}
+
+/** The step at which the alert of a rule that was raised at a step was withdrawn, or `undefined`. */
+export function withdrawnAt(log, rule, raised) {
+  return testedSteps(log).find((step) => step > raised && verdictAt(log, step, rule)?.withdrawn);
 }
 
 /** An effect, 0 if it is only a rounding error; `null` if there is none. */
@@ -121,8 +128,10 @@ function markOf(log, step, rule) {
   );
 }
 
-function kindOf({ status, active }) {
+function kindOf({ status, active, withdrawn, explained_by: explainedBy }) {
   if (active) return "active";
+  if (withdrawn) return "withdrawn";
+  if (status === "fires" && explainedBy) return "explained";
   if (status === "fires") return "warning";
   return Object.hasOwn(MARKS, status) ? status : "untestable";
 }
