@@ -1,0 +1,96 @@
+"""The detectors of others beside ours, on the same runs and by the same truth."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Callable, Sequence
+
+from benchmarks.spurious import measures
+from benchmarks.spurious.families import FAMILIES
+from benchmarks.spurious.formats import Table, of
+from benchmarks.spurious.levels import onset
+from benchmarks.spurious.measures import Case, Rate
+from benchmarks.spurious.peers import CORRELATED
+
+THRESHOLDS = {"border mass": 1.3, "eigengap": 0.3, "bnnr": 0.0, "datalab": 0.1}
+"""Of each measure, above which (Datalab's: below which) no clean run of the subset `dev` lies at
+two evaluations in a row; `largest_of_clean` finds them. That of bnnr is its own."""
+
+Told = Callable[[Case], "int | None"]
+"""The step of the first alarm; `None` if there is none."""
+
+
+def by_maps(name: str, threshold: float) -> Told:
+    """An alarm if a measure of maps is above a threshold twice in a row, after the gate opened."""
+
+    def told(case: Case) -> int | None:
+        rows = case.record["watched"]["nothing"]
+        before = False
+        for row in rows:
+            value = row["maps"].get(name, float("-inf"))
+            now = not row["blocked_because"] and value > threshold
+            if before and now:
+                return int(row["step"])
+            before = now
+        return None
+
+    return told
+
+
+def by_datalab(threshold: float) -> Told:
+    """An alarm before training if a property tells the class."""
+
+    def told(case: Case) -> int | None:
+        return -1 if min(case.record["datalab"].values()) < threshold else None
+
+    return told
+
+
+def ours(case: Case) -> int | None:
+    """Our first alert, given nothing."""
+    return case.replays["nothing"].first(twice=True)
+
+
+def beside(cases: Sequence[Case]) -> Table:
+    """False alarms, detection by family at full strength, and lead of each detector."""
+    some = [case for case in cases if "datalab" in case.record]
+    detectors: dict[str, Told] = {
+        "ours, given nothing": ours,
+        "border mass of the maps": by_maps("border mass", THRESHOLDS["border mass"]),
+        "eigengap of SpRAy": by_maps("eigengap", THRESHOLDS["eigengap"]),
+        "bnnr's diagnosis": by_maps("bnnr", THRESHOLDS["bnnr"]),
+        f"Datalab, its threshold ({CORRELATED})": by_datalab(CORRELATED),
+        f"Datalab, threshold {THRESHOLDS['datalab']}": by_datalab(THRESHOLDS["datalab"]),
+    }
+    table = [["detector", "false alarms", *FAMILIES, "median delay", "later than one"]]
+    for name, told in detectors.items():
+        cells = [_rate(measures.negatives(some, "nothing"), told)]
+        cells += [_rate(measures.full_strength(some, family), told) for family in FAMILIES]
+        delays = []
+        for case in measures.relying(some):
+            step, began = told(case), onset(case.effects)
+            if step is not None and began is not None:
+                delays.append(step - began)
+        late = Rate(sum(delay > 1 for delay in delays), len(delays))
+        middle = f"{statistics.median(delays):+g}" if delays else "-"
+        table.append([name, *cells, middle, of(late)])
+    return table if some else table[:1]
+
+
+def _rate(some: Sequence[Case], told: Told) -> str:
+    return of(Rate(sum(told(case) is not None for case in some), len(some)))
+
+
+def largest_of_clean(cases: Sequence[Case]) -> dict[str, float]:
+    """What thresholds have to be so that no run without a shortcut has an alarm."""
+    clean = measures.negatives(cases, "nothing")
+    found = dict.fromkeys(("border mass", "eigengap", "bnnr"), 0.0)
+    for case in clean:
+        rows = [row for row in case.record["watched"]["nothing"] if not row["blocked_because"]]
+        for one, two in itertools.pairwise(rows):
+            for name in found:
+                value = min(row["maps"].get(name, 0.0) for row in (one, two))
+                found[name] = max(found[name], value)
+    scores = [min(c.record["datalab"].values()) for c in clean if "datalab" in c.record]
+    return {**found, "datalab": min(scores, default=0.0)}
