@@ -55,4 +55,4 @@ def family(kind: str) -> str:
 
 def is_full_strength(record: Mapping[str, Any]) -> bool:
     """Whether the artefact is not faint and (nearly) always tells the class."""
-    return record["amplitude"] == 1 and record["rho"] >= 0.95
+    return bool(record["amplitude"] == 1 and record["rho"] >= 0.95)

@@ -54,7 +54,6 @@ def ours(case: Case) -> int | None:
 
 def beside(cases: Sequence[Case]) -> Table:
     """False alarms, detection by family at full strength, and lead of each detector."""
-    some = [case for case in cases if "datalab" in case.record]
     detectors: dict[str, Told] = {
         "ours, given nothing": ours,
         "border mass of the maps": by_maps("border mass", THRESHOLDS["border mass"]),
@@ -65,6 +64,7 @@ def beside(cases: Sequence[Case]) -> Table:
     }
     table = [["detector", "false alarms", *FAMILIES, "median delay", "later than one"]]
     for name, told in detectors.items():
+        some = [case for case in cases if not name.startswith("Datalab") or has_scores(case)]
         cells = [_rate(measures.negatives(some, "nothing"), told)]
         cells += [_rate(measures.full_strength(some, family), told) for family in FAMILIES]
         delays = []
@@ -75,7 +75,12 @@ def beside(cases: Sequence[Case]) -> Table:
         late = Rate(sum(delay > 1 for delay in delays), len(delays))
         middle = f"{statistics.median(delays):+g}" if delays else "-"
         table.append([name, *cells, middle, of(late)])
-    return table if some else table[:1]
+    return table
+
+
+def has_scores(case: Case) -> bool:
+    """Whether Datalab's scores were recorded."""
+    return "datalab" in case.record
 
 
 def _rate(some: Sequence[Case], told: Told) -> str:
@@ -92,5 +97,5 @@ def largest_of_clean(cases: Sequence[Case]) -> dict[str, float]:
             for name in found:
                 value = min(row["maps"].get(name, 0.0) for row in (one, two))
                 found[name] = max(found[name], value)
-    scores = [min(c.record["datalab"].values()) for c in clean if "datalab" in c.record]
+    scores = [min(c.record["datalab"].values()) for c in clean if has_scores(c)]
     return {**found, "datalab": min(scores, default=0.0)}
