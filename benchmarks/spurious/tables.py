@@ -162,6 +162,8 @@ def less(cases: Sequence[Case], way: str, usual: str) -> Table:
     """
     some = [case for case in cases if way in case.replays and usual in case.replays]
     table = [["", way, f"given {usual}, tests at every evaluation"]]
+    if not some:
+        return table
 
     def row(name: str, part: Sequence[Case], is_negative: bool = False) -> None:
         rate = measures.false_alarms if is_negative else measures.detections
@@ -179,7 +181,7 @@ def less(cases: Sequence[Case], way: str, usual: str) -> Table:
             late = Rate(sum(delay > 1 for delay in delays), len(delays))
             cells.append(f"{medians.median(delays):+g}, {of(late)}" if delays else "-")
         table.append([f"delay of the {told}: median, later than one", *cells])
-    rounds = [medians.mean(len(c.replays[w].steps) for c in some) for w in (way, usual) if some]
+    rounds = [medians.mean(len(c.replays[w].steps) for c in some) for w in (way, usual)]
     return [*table, ["rounds of tests in a run", *(f"{count:.1f}" for count in rounds)]]
 
 
