@@ -14,8 +14,8 @@ from benchmarks.spurious.measures import Case, Rate
 from benchmarks.spurious.peers import CORRELATED
 
 THRESHOLDS = {"border mass": 0.87, "eigengap": 0.73}
-"""Of each measure, rounded up, the largest value that a run without a shortcut of the subset `dev`, with maps
-that are not noise, reaches at two evaluations in a row; `largest_of_clean` finds them."""
+"""Of each measure, rounded up, the largest value that a run of the subset `dev` without a shortcut,
+with maps that are not noise, reaches twice in a row; `largest_of_clean` finds them."""
 
 Told = Callable[[Case], "int | None"]
 """The step of the first alarm; `None` if there is none."""
