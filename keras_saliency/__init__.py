@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from keras_saliency.data.reports import Alert as Alert
     from keras_saliency.data.reports import SaliencyReport as SaliencyReport
     from keras_saliency.detection.calibration import calibrate as calibrate
+    from keras_saliency.detection.places import Candidates as Candidates
+    from keras_saliency.detection.places import Place as Place
+    from keras_saliency.detection.places import Round as Round
     from keras_saliency.detection.settings import Interventions as Interventions
     from keras_saliency.detection.state import RunState as RunState
     from keras_saliency.detection.tests import TESTS as TESTS
     from keras_saliency.detection.tests import InterventionTest as InterventionTest
-    from keras_saliency.detection.tests import Place as Place
-    from keras_saliency.detection.tests import Round as Round
     from keras_saliency.engine.compilation import Compute as Compute
     from keras_saliency.log.reader import Log as Log
     from keras_saliency.log.reader import read_log as read_log
@@ -41,11 +42,12 @@ _HOMES = {
     "Log": "log.reader",
     "ProbeSet": "data.probes",
     "Compute": "engine.compilation",
+    "Candidates": "detection.places",
     "InterventionTest": "detection.tests",
     "Interventions": "detection.settings",
     "Pictures": "rendering.settings",
-    "Place": "detection.tests",
-    "Round": "detection.tests",
+    "Place": "detection.places",
+    "Round": "detection.places",
     "RunState": "detection.state",
     "Score": "attributions.scores",
     "TESTS": "detection.tests",

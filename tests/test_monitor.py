@@ -264,6 +264,9 @@ def test_interventions_see_the_weights_of_the_moment():
     assert (found.test, found.effect, found.flip, found.p_value) == ("region/corner", 0, 0, 1)
 
 
+REGION = ["region"]
+"""The only test here, where another one, of the border, has both cues."""
+
 WITHIN, BESIDE = [(0, 0), (0, 1), (1, 0)], [(3, 0), (5, 2), (2, 4)]
 """By class, the pixel that shows it."""
 
@@ -301,7 +304,7 @@ def evaluated_at(monitor, model, step, weight):
 def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(
-        model, two_cues(), interventions=Interventions(floors={"region/corner": 0.2})
+        model, two_cues(), interventions=Interventions(tests=REGION, floors={"region/corner": 0.2})
     )
     reports = [evaluated_at(monitor, model, step, weight) for step, weight in enumerate((2, 4, 5))]
     assert [report.verdicts[0].floor for report in reports] == [0.2] * 3
@@ -348,7 +351,7 @@ def test_another_bias_is_another_state_though_the_maps_are_the_same():
 def test_another_training_with_other_weights_starts_anew():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(
-        model, two_cues(), interventions=Interventions(floors={"region/corner": 0.3})
+        model, two_cues(), interventions=Interventions(tests=REGION, floors={"region/corner": 0.3})
     )
     evaluated_at(monitor, model, 0, 2)
     assert of_corner(evaluated_at(monitor, model, 1, 4))[2:] == (True, 0.5, ["alert"])

@@ -15,14 +15,8 @@ import keras_saliency as ks
 from keras_saliency.data.reports import Effect
 from keras_saliency.detection import proposals
 from keras_saliency.detection.pairs import Pairs
-from keras_saliency.detection.tests import (
-    ONE_CLASS,
-    Candidates,
-    InterventionTest,
-    Place,
-    Round,
-    row_name,
-)
+from keras_saliency.detection.places import Candidates, Place, Round
+from keras_saliency.detection.tests import ONE_CLASS, InterventionTest, row_name
 
 REPLAYED = ("gate", "price", "support", "explaining")
 """Parts that a replay can leave out: the gate, which waits until the model knows the classes; the

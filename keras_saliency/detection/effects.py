@@ -211,7 +211,7 @@ class SwapExperiment:
         p_value = swap.num_candidates * self._p_value((1 / scale, answers), pairs=pairs)
         numbers: dict[str, Any] = {
             "effect": float(differences.mean()),
-            "p_value": min(1.0, p_value),
+            "p_value": min(p_value, 1.0),  # nan stays nan
             "keep": keep,
         }
         if not self._by_score:

@@ -12,7 +12,6 @@ Everything here is pure: images and maps in, the model as a function (`Answer`),
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,15 +19,14 @@ import numpy as np
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, Effect, InterventionResults
 from keras_saliency.detection.alerts import judge
-from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.effects import (
     Answer,
-    IndexEdit,
-    Restore,
+    Readiness,
     Swap,
     SwapExperiment,
     stopped,
 )
+from keras_saliency.detection.exchanges import exchange_at, places_of
 from keras_saliency.detection.explaining import explained
 from keras_saliency.detection.facts import ProbeFacts
 from keras_saliency.detection.pairs import (
@@ -38,22 +36,11 @@ from keras_saliency.detection.pairs import (
     donors_for,
     draw_pairs,
 )
-from keras_saliency.detection.proposals import contrast_weighted, elsewhere
+from keras_saliency.detection.places import Round
+from keras_saliency.detection.proposals import contrast_weighted
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import ALPHA, min_recipients
-from keras_saliency.detection.tests import (
-    BORDER,
-    GROUPS,
-    ONE_CLASS,
-    TESTS,
-    Candidates,
-    Edit,
-    InterventionTest,
-    Place,
-    Round,
-    row_name,
-)
-from keras_saliency.metrics.localization import border
+from keras_saliency.detection.tests import GROUPS, ONE_CLASS, TESTS, InterventionTest, row_name
 
 
 def intervene(
@@ -118,33 +105,12 @@ def intervene(
         seed=settings.seed,
     )
     planned = [
-        (test, _planned(test, place, round_))
+        (test, exchange_at(test, place, round_))
         for test in settings.table.values()
         if test.edit is not None
-        for place in _places(test, round_)
+        for place in places_of(test, round_)
     ]
-    num_classes = len(np.unique(targets[pairs.other]))
-    num_aimed = sum(test.aimed and num_classes > 2 for test, _ in planned)
-    num_tests = len(planned) + num_aimed + len(groups)
-    effects: list[Effect] = []
-    swaps: dict[str, Swap] = {}
-    for test, plan in planned:
-        swap = experiment.most_promising(plan, readiness) if isinstance(plan, list) else plan
-        if isinstance(swap, Effect):
-            effects.append(swap)
-            continue
-        effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
-        effects.append(effect)
-        swaps[swap.test] = swap
-        if not test.aimed or num_classes <= 2 or effect.effect >= swap.floor:
-            continue
-        target, mean = experiment.suspect(answers, swap.pairs, readiness)
-        aimed = _aimed(swap, target, num_classes, round_)
-        if mean >= swap.floor / 2:
-            effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
-            swaps[aimed.test] = aimed
-        else:
-            effects.append(stopped(aimed, mean))
+    effects, swaps = _measured(planned, round_, experiment, readiness, len(groups), alpha)
     left_out = _left_out(probes, targets, tested, pairs)
     blocked = readiness.blocked_because
     results = InterventionResults((*effects, *groups), blocked, unit, 0, left_out, alpha)
@@ -185,6 +151,54 @@ def _groups(
     return (Effect(GROUPS, effect=gap, p_value=p_value, num_probes=num_probes),)
 
 
+def _measured(
+    planned: Sequence[tuple[InterventionTest, Swap | Effect | list[Swap]]],
+    round_: Round,
+    experiment: SwapExperiment,
+    readiness: Readiness,
+    num_others: int,
+    alpha: float,
+) -> tuple[list[Effect], dict[str, Swap]]:
+    """The effects of all planned tests, and of those with donors of one class.
+
+    Args:
+        planned: The rows of the table, and what they exchange.
+        round_: Of this evaluation.
+        experiment: Asks the model.
+        readiness: Of the model.
+        num_others: The number of tests that are made elsewhere.
+        alpha: As in `intervene`.
+
+    Returns:
+        The effects, and what was exchanged by the name of the test.
+    """
+    num_classes = len(np.unique(round_.targets[round_.pairs.other]))
+    num_aimed = sum(test.aimed and num_classes > 2 for test, _ in planned)
+    num_tests = len(planned) + num_aimed + num_others
+    effects: list[Effect] = []
+    swaps: dict[str, Swap] = {}
+    for test, plan in planned:
+        swap = experiment.most_promising(plan, readiness) if isinstance(plan, list) else plan
+        if isinstance(swap, Effect):
+            effects.append(swap)
+            continue
+        effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
+        effects.append(effect)
+        swaps[swap.test] = swap
+        if not test.aimed or num_classes <= 2:
+            continue
+        target, mean = experiment.suspect(answers, swap.pairs, readiness)
+        aimed = _aimed(swap, target, num_classes, round_)
+        if effect.effect >= swap.floor:
+            effects.append(Effect(aimed.test, untestable=f"{swap.test} has an effect by itself"))
+        elif mean < swap.floor / 2:
+            effects.append(stopped(aimed, mean))
+        else:
+            effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
+            swaps[aimed.test] = aimed
+    return effects, swaps
+
+
 def _aimed(swap: Swap, target: int, num_classes: int, round_: Round) -> Swap:
     """The same swap with donors of one class, which was chosen among all."""
     pairs = draw_pairs(
@@ -198,158 +212,6 @@ def _aimed(swap: Swap, target: int, num_classes: int, round_: Round) -> Swap:
     return dataclasses.replace(
         swap, test=name, pairs=pairs, target=target, num_candidates=num_classes
     )
-
-
-def _places(test: InterventionTest, round_: Round) -> Sequence[Place | Candidates]:
-    """The places that a test proposes, checked."""
-    if test.propose is None:
-        return [Place()]
-    proposed = test.propose(round_)
-    source = f"propose of the test {test.name!r}"
-    if not isinstance(proposed, Sequence) or not all(
-        isinstance(place, Place | Candidates) for place in proposed
-    ):
-        raise TypeError(
-            f"{source}: expected a list of Place or Candidates objects, received {proposed!r}."
-        )
-    each = [place.places if isinstance(place, Candidates) else [place] for place in proposed]
-    if not all(each):
-        raise ValueError(f"{source}: expected Candidates with at least one place, received none.")
-    names = [places[0].name for places in each]
-    if len({*names}) < len(names):
-        raise ValueError(
-            f"{source}: expected places with different names, received {names}. Pass "
-            "Place(name=...)."
-        )
-    image, whole = round_.images.shape[1:3], round_.images.shape[:3]
-    for place in itertools.chain(*each):
-        needed = {"mask": place.mask}
-        if test.control == "inside":
-            needed["control"] = place.control
-        for argument, mask in needed.items():
-            if place.untestable:
-                continue
-            if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-                kind = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
-                raise TypeError(f"{source}: expected a bool array as {argument}, received {kind}.")
-            if mask.shape not in (image, whole):
-                raise ValueError(
-                    f"{source}: expected a {argument} of shape {image} or {whole}, received "
-                    f"{mask.shape}."
-                )
-    return proposed
-
-
-def _planned(
-    test: InterventionTest, place: Place | Candidates, round_: Round
-) -> Swap | Effect | list[Swap]:
-    """A test at a place, as edits of probes; several swaps for candidates.
-
-    An effect without numbers if it cannot be made.
-    """
-    if isinstance(place, Candidates):
-        return [_swap(test, one, round_) for one in place.places]
-    if place.untestable:
-        return Effect(_name(test, place), untestable=place.untestable)
-    return _swap(test, place, round_)
-
-
-def _name(test: InterventionTest, place: Place) -> str:
-    return f"{test.name}/{place.name}" if place.name else test.name
-
-
-def _swap(test: InterventionTest, place: Place, round_: Round) -> Swap:
-    edit, mask, support = test.edit, place.mask, place.support
-    assert edit is not None
-    if not support and mask is not None and mask.ndim == 2:
-        support = round_.facts.support(mask)
-    control: IndexEdit | None = None
-    if test.control == "rest":
-        control = _exchange(test, edit, place.mask, place.overlap, round_.images, rest=True)
-    elif test.control == "border":
-        _, height, width, _ = round_.images.shape
-        ring = border(height, width, BORDER)
-        control = _exchange(test, swap_region, ring, False, round_.images)
-    elif test.control == "inside":
-        control = _exchange(test, edit, place.control, place.overlap, round_.images)
-    elif test.control == "elsewhere" and place.mask is not None:
-        moved = elsewhere(place.mask, round_.seed)
-        if moved is not None:
-            control = _exchange(test, edit, moved, place.overlap, round_.images)
-    return Swap(
-        _name(test, place),
-        _exchange(test, edit, place.mask, place.overlap, round_.images),
-        _restore(test, edit, place.mask, place.overlap, round_.images),
-        control,
-        place.pairs or round_.pairs,
-        place.window,
-        place.target,
-        support,
-        1.0 if mask is None else float(mask.mean()),
-        test.floor,
-        min(1.0, test.outweighs),
-        place.num_candidates,
-    )
-
-
-def _exchange(
-    test: InterventionTest,
-    edit: Edit,
-    mask: Array | None,
-    overlap: bool,
-    images: Array,
-    *,
-    rest: bool = False,
-) -> IndexEdit:
-    """An edit of images as one of indices; `rest` takes everything else from the donor."""
-
-    def exchanged(recipients: Array, donors: Array) -> Array:
-        where = _where(mask, overlap, recipients, donors)
-        ours, theirs = images[recipients], images[donors]
-        made = edit(theirs, ours, where) if rest else edit(ours, theirs, where)
-        return _checked_images(test, made, ours)
-
-    return exchanged
-
-
-def _restore(
-    test: InterventionTest, edit: Edit, mask: Array | None, overlap: bool, images: Array
-) -> Restore:
-    """The same edit, with the recipient's own image as the donor."""
-
-    def restored(counterfactuals: Array, recipients: Array, donors: Array) -> Array:
-        where = _where(mask, overlap, recipients, donors)
-        made = edit(counterfactuals, images[recipients], where)
-        return _checked_images(test, made, counterfactuals)
-
-    return restored
-
-
-def _where(mask: Array | None, overlap: bool, recipients: Array, donors: Array) -> Array | None:
-    """The places of these pairs."""
-    if mask is None or mask.ndim == 2:
-        return mask
-    return mask[recipients] & mask[donors] if overlap else mask[recipients] | mask[donors]
-
-
-def _checked_images(test: InterventionTest, made: object, expected: Array) -> Array:
-    """What an edit returned, if it is images like those that it was given."""
-    source = f"edit of the test {test.name!r}"
-    if not isinstance(made, np.ndarray) or made.shape != expected.shape:
-        received = made.shape if isinstance(made, np.ndarray) else type(made).__name__
-        raise ValueError(
-            f"{source}: expected a NumPy array of shape {expected.shape}, like the recipients, "
-            f"received {received}."
-        )
-    if TESTS.get(test.name) is test:
-        return made.astype(expected.dtype, copy=False)
-    if made.dtype.kind != "f":
-        raise TypeError(
-            f"{source}: expected {expected.dtype}, like the recipients, received {made.dtype}."
-        )
-    if not np.isfinite(made).all():
-        raise ValueError(f"{source}: expected finite numbers, received nan or infinity.")
-    return made.astype(expected.dtype, copy=False)
 
 
 def _left_out(probes: ProbeSet, targets: Array, tested: Array, pairs: Pairs) -> str:

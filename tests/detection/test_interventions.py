@@ -12,9 +12,10 @@ from keras_saliency.detection.calibration import calibrate
 from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.pairs import MAX_RECIPIENTS
+from keras_saliency.detection.places import THIN_AREA, Place
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.tests import TESTS as TABLE
-from keras_saliency.detection.tests import THIN_AREA, InterventionTest, Place
+from keras_saliency.detection.tests import InterventionTest
 
 SIDE, COUNT = 20, 60
 TARGETS = np.arange(COUNT) % 3
@@ -25,9 +26,21 @@ OBJECT, TAG, RING, INNER = (11, 12), (4, 15), (0, 7), (1, 7)
 """Pixels: in the middle; off the middle and the border; in both borders; in the wide one only."""
 
 TESTS = {
-    *("border", "thin_border", "tint", "high_frequency"),
+    *("border", "thin_border", "tint", "spectrum", "high_frequency"),
     *("own_hot_spot", "hot_window", "class_hot_spot"),
 }
+"""Without regions, masks, and patterns that repeat."""
+
+ESTIMATED = "estimated_background"
+"""The test that noise does not allow, as it has no objects."""
+
+
+def one_class(*names):
+    """The names of these tests with donors of a single class."""
+    return {f"{name}/one_class" for name in names}
+
+
+AIMED = one_class("border", "thin_border", "tint")
 
 
 def noise(count=COUNT, seed=0):
@@ -103,6 +116,18 @@ def assert_none(effect):
     assert effect.untestable == ""
 
 
+def assert_not_compared(effect):
+    """A small effect needs no control."""
+    assert np.isnan([effect.control, effect.control_p_value, effect.margin_p_value]).all()
+
+
+def assert_stopped(effect, value=0):
+    """Few donors had too small an effect for more questions."""
+    assert_all(effect, effect=value, p_value=1)
+    assert np.isnan([effect.flip, effect.keep, effect.control]).all()
+    assert (effect.num_donors, effect.untestable, effect.examples) == (1, "", ())
+
+
 # ---------------------------------------------------------------- models that read one place
 
 
@@ -110,7 +135,11 @@ def test_a_model_that_reads_a_named_region_only():
     regions = {"tag": region(TAG), "other": region((4, 3)), "object": region(OBJECT)}
     found = examined(ProbeSet(coded(TAG, OBJECT), TARGETS, regions=regions), reads(*TAG))
     effects = by_name(found)
-    assert set(effects) == TESTS | {"region/tag", "region/other", "region/object"}
+    regions = {"region/tag", "region/other", "region/object"}
+    assert set(effects) == TESTS | AIMED | regions | {ESTIMATED}
+    assert effects[ESTIMATED].untestable == (
+        "the borders of the images do not tell where the objects are"
+    )
     assert (found.blocked_because, found.unit, found.note) == ("", "accuracy", "")
     assert_full(effects["region/tag"])
     assert_all(effects["region/tag"], control=0, control_p_value=1, margin_p_value=LOWEST)
@@ -118,7 +147,9 @@ def test_a_model_that_reads_a_named_region_only():
         assert_none(effects[name])
     for name in ("border", "thin_border"):
         assert_none(effects[name])
-    assert_all(effects["border"], control=1, control_p_value=LOWEST, margin_p_value=1)
+        assert_not_compared(effects[name])
+    for name in AIMED:
+        assert_stopped(effects[name])
     for effect in found.effects[:3]:
         assert (effect.num_probes, effect.num_donors) == (60, 4)
 
@@ -143,7 +174,8 @@ def test_a_border_of_a_small_image_is_not_thin(side, share):
     images[:, side // 2, side // 2, 0] = TARGETS
     maps = np.ones((COUNT, side, side))
     effects = by_name(examined(ProbeSet(images, TARGETS), reads(side // 2, side // 2), maps))
-    assert set(effects) == TESTS
+    untestable = share > THIN_AREA
+    assert set(effects) == TESTS | {ESTIMATED} | AIMED - one_class(*["thin_border"] * untestable)
     assert_none(effects["border"])
     thin = effects["thin_border"]
     if share > THIN_AREA == 0.25:
@@ -167,9 +199,13 @@ def test_a_model_that_knows_and_reads_nothing():
     masks = np.broadcast_to(region(OBJECT), images.shape[:3])
     probes = ProbeSet(images, TARGETS, masks=masks, regions={"tag": region(TAG)})
     found = examined(probes, told)
-    assert set(by_name(found)) == TESTS | {"region/tag", "background"}
+    aimed = AIMED | one_class("background")
+    assert set(by_name(found)) == TESTS | aimed | {"region/tag", "background", "border_patch"}
     for effect in found.effects:
-        assert_none(effect)
+        if effect.test in {*aimed, "border_patch", "hot_window"}:  # what has masks has candidates
+            assert_stopped(effect)
+        else:
+            assert_none(effect)
     assert found.blocked_because == ""
 
 
@@ -252,11 +288,12 @@ def test_a_cue_that_is_somewhere_else_in_each_image():
 
 def test_the_control_of_own_hot_spots_is_inside():
     """The object, wherever it is in the middle, is a small place that decides, too."""
-    images, masks = scattered(7, 13)
+    images, masks = scattered(4, 16)
     found = by_name(examined(ProbeSet(images, TARGETS), brightest, masks * 1.0))["own_hot_spot"]
     columns = masks.any(axis=1).argmax(axis=1)
     inside = ((columns > 4) & (columns < 16)).mean()
     assert 0.5 < inside < 1
+    assert found.effect > 0.15
     assert found.control > 0.3
     assert found.effect < found.control
 
@@ -273,35 +310,68 @@ def test_a_hot_window_is_where_the_maps_are_hot():
         assert height == width == 3
         assert top <= hot[0] < top + height
         assert left <= hot[1] < left + width
-        assert found.num_probes == 30  # of each class half
+        assert (found.num_probes, found.support) == (COUNT, "")
 
 
-def test_what_proposes_does_not_test():
-    """Maps that are hot in one place for some probes, in another for the rest.
+@pytest.mark.parametrize("at_tag", [31, 29])
+def test_all_probes_choose_the_place_and_all_test_it(at_tag):
+    """It costs nothing that the maps choose: they do not know the donors."""
+    maps = heat(OBJECT)
+    maps[np.random.default_rng(0).permutation(COUNT)[:at_tag]] = heat(TAG)[0]
+    probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
+    found = by_name(examined(probes, reads(*TAG), maps))["hot_window"]
+    if at_tag > COUNT / 2:
+        assert_full(found)
+        assert region(TAG, size=1)[found.window.top :, found.window.left :][:3, :3].any()
+    else:
+        assert_none(found)
 
-    Each probe is hot at the tag alone or at the object alone. With any seed the window is where
-    most of the choosing half are hot, and the evidence is of probes of the other half.
-    """
-    chosen_at = set()
-    for seed in range(6):
-        maps = heat(OBJECT)
-        at_tag = np.random.default_rng(seed).permutation(60)[:30]
-        maps[at_tag] = heat(TAG)[0]
-        probes = ProbeSet(coded(TAG, OBJECT), TARGETS)
-        found = by_name(examined(probes, reads(*TAG), maps, seed=seed))["hot_window"]
-        testers = {example.recipient for example in found.examples}
-        testers |= {example.donor for example in found.examples}
-        # Flipping the maps of those that test changes nothing.
-        for probe in testers:
-            maps[probe] = heat(TAG)[0] + heat(OBJECT)[0] - maps[probe]
-        again = by_name(examined(probes, reads(*TAG), maps, seed=seed))["hot_window"]
-        assert again.window == found.window
-        chosen_at.add(found.window)
-    assert len(chosen_at) == 2
+
+def hide(images, digits, y, x):
+    """Writes a digit into the third decimal of a pixel: no one can see it, and nothing repeats."""
+    images[:, y, x, 0] = np.floor(images[:, y, x, 0] * 100) / 100 + np.asarray(digits) / 1000
+
+
+def digit(images, y, x):
+    return np.rint(images[:, y, x, 0] * 1000).astype(int) % 10
+
+
+def reads_digit(y, x):
+    def answer(images, targets):
+        return digit(images, y, x), np.zeros(len(images))
+
+    return answer
+
+
+def one_class_cue(images, y, x):
+    """Class 2 is named by a digit of its own; all others by the object."""
+    hide(images, np.where(TARGETS == 2, 7, 0), y, x)
+
+    def answer(batch, targets):
+        by_object = reads(*OBJECT)(batch, targets)[0]
+        return np.where(digit(batch, y, x) == 7, 2, by_object), np.zeros(len(batch))
+
+    return answer
 
 
 def test_a_cue_of_one_class():
-    """Class 2 is named by a cue of its own; all others by the object."""
+    """The p-value pays for the choice among 18 x 18 windows and 3 classes."""
+    images = coded(OBJECT)
+    answer = one_class_cue(images, *TAG)
+    maps = heat(OBJECT)
+    maps[TARGETS == 2, 4, 15] = 0.9
+    effects = by_name(examined(ProbeSet(images, TARGETS), answer, maps))
+    found = effects["class_hot_spot"]
+    assert (found.target, found.support, found.num_probes) == (2, "", 40)
+    assert_all(found, effect=1, flip=1, keep=1, control=0, p_value=18 * 18 * 3 * 2.0**-40)
+    assert found.margin_p_value == pytest.approx(2.0**-40, rel=1e-3)
+    assert {TARGETS[example.donor] for example in found.examples} == {2}
+    assert 2 not in {TARGETS[example.recipient] for example in found.examples}
+    assert effects["hot_window"].window[:2] == (9, 10)  # the first one that holds the object
+
+
+def test_a_cue_of_one_class_that_repeats_has_support():
+    """The same, and to be seen: a bright pixel in all images of class 2."""
     images = coded(OBJECT)
     images[TARGETS == 2, 4, 15, 0] = 9
 
@@ -312,13 +382,13 @@ def test_a_cue_of_one_class():
     maps = heat(OBJECT)
     maps[TARGETS == 2, 4, 15] = 0.9
     effects = by_name(examined(ProbeSet(images, TARGETS), answer, maps))
-    found = effects["class_hot_spot"]
-    assert found.target == 2
-    assert_all(found, effect=1, flip=1, keep=1, control=0, p_value=LOWEST)
-    assert found.num_probes == 20  # half of the two other classes
-    assert {TARGETS[example.donor] for example in found.examples} == {2}
-    assert 2 not in {TARGETS[example.recipient] for example in found.examples}
-    assert effects["hot_window"].window[:2] == (9, 10)  # the first one that holds the object
+    for name in ("class_hot_spot", "repeated_pattern"):
+        found = effects[name]
+        assert (found.target, found.num_probes) == (2, 40)
+        assert found.support == "the same pixels in 100% of the images of class '2'"
+        assert_all(found, effect=1, flip=1, keep=1)
+        assert_not_compared(found)
+    assert_all(effects["repeated_pattern"], p_value=LOWEST)  # nothing was chosen with the targets
 
 
 def test_dead_maps_propose_nothing():
@@ -402,7 +472,8 @@ def test_shares_of_a_score():
     expected = {"region/tag": 0.75, "region/object": 0.25, "region/all": 1, "region/none": 0}
     for name, share in expected.items():
         assert_all(effects[name], effect=share, keep=1, p_value=LOWEST if share else 1)
-    assert_all(effects["border"], effect=0, control=1)
+    assert_all(effects["border"], effect=0)
+    assert_not_compared(effects["border"])
     assert np.isnan([effect.flip for effect in found.effects]).all()
 
 
@@ -445,8 +516,13 @@ def test_a_model_that_every_change_confuses():
 
     found = examined(ProbeSet(images, TARGETS), by_heart)
     assert found.blocked_because == ""
-    assert len(found.effects) == len(TESTS)
+    assert set(by_name(found)) == TESTS | AIMED | {ESTIMATED}
     for effect in found.effects:
+        if effect.test in AIMED:
+            assert_stopped(effect)
+            continue
+        if effect.test == ESTIMATED:
+            continue
         if effect.test == "class_hot_spot" and effect.target == 0:
             continue  # its donors make the very answer that is given to all
         assert effect.untestable == (
@@ -469,29 +545,38 @@ def test_probes_without_targets_or_of_one_class():
         assert found.passes == 0
 
 
-def test_two_probes_of_each_class_are_too_few_to_halve():
-    targets = np.array([0, 1, 0, 1])
-    found = examined(ProbeSet(coded(OBJECT, targets=targets), targets), reads(*OBJECT))
-    effects = by_name(found)
-    for name in ("hot_window", "class_hot_spot"):
-        assert effects[name].untestable == "two classes with three probes each are needed"
-    assert effects["border"].num_probes == 4
-    assert effects["border"].effect == 0
-    assert effects["border"].p_value == pytest.approx(1)
-    six = np.arange(6) % 2
-    found = examined(ProbeSet(coded(OBJECT, targets=six), six), reads(*OBJECT))
-    assert by_name(found)["hot_window"].num_probes == 4
+def test_so_few_probes_prove_nothing():
+    """Nine tests at a level of 0.01 need 10 probes; a choice of 18 x 18 windows and 2 classes 20.
+
+    2^-9 * 9 = 0.018, 2^-10 * 9 = 0.009; 2^-19 * 9 * 648 = 0.011, 2^-20 * 9 * 648 = 0.006.
+    """
+    for count, targets in ((4, [0, 1, 0, 1]), (6, np.arange(6) % 2)):
+        targets = np.array(targets)
+        images = noise(count) + 10 * np.arange(count)[:, None, None, None]  # nothing repeats
+        hide(images, targets, *OBJECT)
+        found = examined(ProbeSet(images, targets), reads_digit(*OBJECT))
+        effects = by_name(found)
+        assert set(effects) == TESTS | {ESTIMATED}
+        for name in TESTS - {"class_hot_spot"}:
+            assert effects[name].num_probes == count
+            assert effects[name].untestable == (
+                f"{count} probes are too few to prove an effect; at least 10 are needed"
+            )
+        assert effects["class_hot_spot"].untestable == (
+            f"{count // 2} probes are too few to prove an effect; at least 20 are needed"
+        )
+        assert_all(effects["border"], effect=0, p_value=1)
 
 
-def test_a_window_of_the_one_class_that_can_be_halved():
-    """The other class has one probe to choose with and one to test with, and no donor for it."""
-    targets = np.array([0, 0, 0, 0, 1, 1])
-    maps = heat(TAG, count=6)
-    maps[4:] = heat(OBJECT, (4, 4), count=1)[0]  # spread, so that class 0 stands out more
+def test_a_window_of_the_only_class_that_gives_and_receives():
+    targets = np.array([0] * 15 + [1])
+    maps = heat(TAG, count=16)
+    maps[15] = heat(OBJECT, (4, 4), count=1)[0]  # spread, so that class 0 stands out more
     found = examined(ProbeSet(coded(OBJECT, targets=targets), targets), reads(*OBJECT), maps)
     effect = by_name(found)["class_hot_spot"]
-    assert effect.untestable == "no other class has three probes"
-    assert by_name(found)["hot_window"].num_probes == 2
+    assert effect.untestable == "no other class has two probes"
+    assert np.isnan([effect.effect, effect.p_value]).all()
+    assert by_name(found)["hot_window"].num_probes == 15
 
 
 def test_classes_of_a_single_probe_are_left_out_and_named():
@@ -626,10 +711,13 @@ def test_a_custom_test_finds_what_the_model_reads_and_nothing_else():
     for pixel, check in ((TAG, assert_full), (OBJECT, assert_none)):
         settings = Interventions(tests=["border", custom(swap_pixel(*pixel))])
         found = examined(probes, reads(*TAG), settings=settings)
-        assert [effect.test for effect in found.effects] == ["border", "mine"]
-        check(found.effects[1])
-        # The control exchanges everything else.
-        assert_all(found.effects[1], control=1 - found.effects[1].effect)
+        effects = by_name(found)
+        assert [*effects] == ["border", "border/one_class", "mine"]
+        check(effects["mine"])
+        if pixel == TAG:  # the control exchanges everything else
+            assert_all(effects["mine"], control=0, control_p_value=1, margin_p_value=LOWEST)
+        else:
+            assert_not_compared(effects["mine"])
 
 
 def test_a_custom_test_can_have_places():
@@ -755,8 +843,8 @@ def mask_of(*pixels):
 @pytest.mark.parametrize(
     ("places", "error", "expected"),
     [
-        (None, TypeError, "expected a list of Place objects, received None"),
-        ([mask_of(TAG)], TypeError, "expected a list of Place objects"),
+        (None, TypeError, "expected a list of Place or Candidates objects, received None"),
+        ([mask_of(TAG)], TypeError, "expected a list of Place or Candidates objects"),
         ([Place()], TypeError, "expected a bool array as mask, received NoneType"),
         ([Place(mask_of(TAG) * 1.0)], TypeError, "expected a bool array as mask, received float64"),
         ([Place(mask_of(TAG)[1:])], ValueError, r"expected a mask of shape .* received \(19, 20\)"),
@@ -852,12 +940,13 @@ def test_a_custom_test_of_the_name_groups_takes_its_place():
         assert (effect.effect > 0.9) == passes
 
 
-@pytest.mark.parametrize("name", ["region/typo", "border/foo"])
+@pytest.mark.parametrize("name", ["region/typo", "border/foo", "spectrum/one_class"])
 @pytest.mark.parametrize("argument", ["ignore", "floors"])
 def test_a_place_that_is_not_there_is_refused(argument, name):
     given = {name: 0.5} if argument == "floors" else [name]
     probes = ProbeSet(coded(TAG), TARGETS, regions={"tag": region(TAG)})
-    with pytest.raises(ValueError, match=f"{argument}: expected 'region/tag', received '{name}'"):
+    known = "'background/one_class', 'border/one_class', 'region/tag', 'thin_border/one_class'.*"
+    with pytest.raises(ValueError, match=f"{argument}: expected {known}, received '{name}'"):
         examined(probes, reads(*TAG), settings=Interventions(**{argument: given}))
 
 

@@ -5,11 +5,14 @@ import pytest
 
 from keras_saliency.detection.proposals import (
     OUTER,
+    SMALLEST_SIDE,
     WINDOW_AREA,
     Window,
+    border_windows,
     class_hot_window,
     contrast_weighted,
     elsewhere,
+    grown,
     hot_window,
     own_hot_windows,
     window_mask,
@@ -29,6 +32,14 @@ def pixel_maps(height, width, *pixels):
     maps = np.zeros((len(pixels), height, width))
     for single, pixel in zip(maps, pixels, strict=True):
         single[pixel] = 1
+    return maps
+
+
+def square_maps(height, width, *corners):
+    """Maps of which each has all its saliency in one window of 3 x 3, from a corner on."""
+    maps = np.zeros((len(corners), height, width))
+    for single, (top, left) in zip(maps, corners, strict=True):
+        single[top : top + 3, left : left + 3] = 1
     return maps
 
 
@@ -86,9 +97,18 @@ def test_a_border_is_as_near_to_the_border_as_it_says(size, share):
 @pytest.mark.parametrize("size", SIZES)
 def test_a_window_is_the_largest_square_that_is_small_enough(size):
     side, limit = window_side(*size), WINDOW_AREA * size[0] * size[1]
-    assert 1 <= side <= min(size)
-    assert side == 1 or side**2 <= limit
+    assert min(SMALLEST_SIDE, *size) <= side <= min(size)
+    assert side <= SMALLEST_SIDE or side**2 <= limit
     assert (side + 1) ** 2 > limit or side == min(size)
+
+
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [((1, 1), 1), ((2, 9), 2), ((3, 3), 3), ((24, 24), 3), ((25, 25), 4), ((9, 400), 9)],
+)
+def test_sides_by_hand(size, side):
+    """Three pixels at least: 0.026 * 24 * 24 = 14.98, 0.026 * 25 * 25 = 16.25."""
+    assert window_side(*size) == side
 
 
 def test_a_window_as_a_mask():
@@ -114,16 +134,16 @@ def test_a_block_of_the_window_s_size_is_found(corner):
 
 
 def test_each_map_has_one_vote_whatever_its_scale():
-    maps = pixel_maps(6, 6, (1, 1), (1, 1), (4, 4))
+    maps = square_maps(9, 9, (1, 1), (1, 1), (5, 4))
     maps[2] *= 1e6
-    assert hot_window(maps) == Window(1, 1, 1, 1)
+    assert hot_window(maps) == Window(1, 1, 3, 3)
 
 
 def test_dead_maps_propose_nothing():
-    maps = pixel_maps(6, 6, (1, 1), (4, 4), (4, 4))
+    maps = square_maps(9, 9, (1, 1), (5, 4), (5, 4))
     maps[1] = 0
     maps[2, 0, 0] = np.nan
-    assert hot_window(maps) == Window(1, 1, 1, 1)
+    assert hot_window(maps) == Window(1, 1, 3, 3)
     assert hot_window(maps[1:]) is None
 
 
@@ -148,29 +168,28 @@ def test_the_class_window_is_where_a_class_exceeds_the_rest_most(size):
 
 
 def test_a_cue_of_one_class_stands_out_though_another_place_is_hotter():
-    """All look at (3, 3) most; class 4 alone looks at (0, 5), too."""
-    maps = np.zeros((6, 6, 6))
-    maps[:, 3, 3] = 3
+    """All look at (5, 3) most; class 4 alone looks at (0, 6), too."""
+    maps = 3 * square_maps(9, 9, *[(5, 3)] * 6)
     targets = np.array([0, 0, 4, 4, 9, 9])
-    maps[targets == 4, 0, 5] = 2
-    assert hot_window(maps) == Window(3, 3, 1, 1)
-    assert class_hot_window(maps, targets) == (4, Window(0, 5, 1, 1))
+    maps[targets == 4] += 2 * square_maps(9, 9, (0, 6))
+    assert hot_window(maps) == Window(5, 3, 3, 3)
+    assert class_hot_window(maps, targets) == (4, Window(0, 6, 3, 3))
 
 
 def test_a_class_counts_as_one_however_many_probes_it_has():
     """Class 0 has 8 probes, the others 1: the mean of the rest is of classes, not of probes."""
-    maps = pixel_maps(6, 6, *[(0, 0)] * 8, (5, 5), (2, 2))
-    maps[9, 0, 0] = 1
+    maps = square_maps(9, 9, *[(0, 0)] * 8, (6, 6), (3, 3))
+    maps[9] += square_maps(9, 9, (0, 0))[0]
     targets = np.array([0] * 8 + [1, 2])
-    # At (5, 5) class 1 exceeds the rest by 1; at (0, 0) class 0 does by 1 - (0 + 1/2) / 2 = 3/4.
-    assert class_hot_window(maps, targets) == (1, Window(5, 5, 1, 1))
+    # At (6, 6) class 1 exceeds the rest by 1; at (0, 0) class 0 does by 1 - (0 + 1/2) / 2 = 3/4.
+    assert class_hot_window(maps, targets) == (1, Window(6, 6, 3, 3))
 
 
 def test_classes_with_dead_maps_are_left_out():
-    maps = pixel_maps(6, 6, (1, 1), (2, 2), (3, 3))
+    maps = square_maps(9, 9, (0, 0), (3, 3), (6, 6))
     maps[0] = 0
     targets = np.array([0, 1, 2])
-    assert class_hot_window(maps, targets) in [(1, Window(2, 2, 1, 1)), (2, Window(3, 3, 1, 1))]
+    assert class_hot_window(maps, targets) in [(1, Window(3, 3, 3, 3)), (2, Window(6, 6, 3, 3))]
     maps[2] = np.nan
     assert class_hot_window(maps, targets) is None
     assert class_hot_window(maps[:0], targets[:0]) is None
@@ -184,13 +203,14 @@ def test_classes_with_dead_maps_are_left_out():
 def test_each_map_s_outer_window_is_its_hottest_one_near_the_border(size):
     maps = random_maps(6, *size)
     outer = [window for window in all_windows(*size) if is_outer(window, *size)]
-    assert outer
+    assert bool(outer) == (size not in [(3, 3), (6, 6)])  # of those, every centre is inside
+    outer = outer or [Window(0, 0, 3, 3)]
     for single, found in zip(maps, own_hot_windows(maps, outer=True), strict=True):
         best = max(outer, key=lambda window: within(single, window))
         np.testing.assert_array_equal(found, window_mask(best, *size))
 
 
-@pytest.mark.parametrize("size", [(6, 6), (20, 20), (20, 37), (64, 9)])
+@pytest.mark.parametrize("size", [(8, 8), (20, 20), (20, 37), (64, 9)])
 def test_an_outer_window_ignores_the_hotter_middle(size):
     middle, corner = (size[0] // 2, size[1] // 2), (size[0] - 1, 0)
     maps = pixel_maps(*size, middle)
@@ -231,18 +251,92 @@ def test_the_inner_window_is_the_hottest_of_all_others(size):
         np.testing.assert_array_equal(found, window_mask(best, *size))
 
 
+# ---------------------------------------------------------------- larger windows, and the border
+
+
+def test_a_window_grows_around_its_middle_and_stays_within_the_image():
+    assert grown(Window(10, 12, 4, 4), 32, 40) == [
+        Window(10, 12, 4, 4),
+        Window(9, 11, 6, 6),
+        Window(8, 10, 8, 8),
+        Window(6, 8, 12, 12),
+    ]
+    # At an edge it is moved, not cut.
+    assert grown(Window(28, 0, 4, 4), 32, 40) == [
+        Window(28, 0, 4, 4),
+        Window(26, 0, 6, 6),
+        Window(24, 0, 8, 8),
+        Window(20, 0, 12, 12),
+    ]
+
+
+def test_a_window_grows_up_to_the_size_of_the_image_and_each_size_is_there_once():
+    assert grown(Window(0, 0, 3, 3), 3, 20) == [
+        Window(0, 0, 3, 3),
+        Window(0, 0, 3, 4),
+        Window(0, 0, 3, 6),
+        Window(0, 0, 3, 9),
+    ]
+    assert grown(Window(0, 0, 3, 3), 3, 3) == [Window(0, 0, 3, 3)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_grown_windows_hold_each_other(size):
+    for window in list(all_windows(*size))[::7]:
+        masks = [window_mask(larger, *size) for larger in grown(window, *size)]
+        for inner, larger in zip(masks[:-1], masks[1:], strict=True):
+            assert (inner <= larger).all()
+            assert larger.sum() > inner.sum()
+        shapes = [larger[2:] for larger in grown(window, *size)]
+        assert [mask.sum() for mask in masks] == [height * width for height, width in shapes]
+
+
+def test_border_windows_by_hand():
+    """Corners of 0.2, 0.25, 0.35, 0.45, strips of 0.1, 0.16, 0.25, as shares of 20 and 40."""
+    corners = [
+        Window(top, left, height, width)
+        for height, width in ((4, 8), (5, 10), (7, 14), (9, 18))
+        for top in (0, 20 - height)
+        for left in (0, 40 - width)
+    ]
+    strips = []
+    for height, width in ((2, 4), (3, 6), (5, 10)):
+        strips += [Window(0, 0, height, 40), Window(20 - height, 0, height, 40)]
+        strips += [Window(0, 0, 20, width), Window(0, 40 - width, 20, width)]
+    assert border_windows(20, 40) == corners + strips
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_border_windows_are_at_the_edge_within_the_image_and_each_is_there_once(size):
+    windows = border_windows(*size)
+    assert len(set(windows)) == len(windows)
+    for top, left, height, width in windows:
+        assert min(top, left, height - 1, width - 1) >= 0
+        assert top + height <= size[0]
+        assert left + width <= size[1]
+        is_at_edge = top == 0, left == 0, top + height == size[0], left + width == size[1]
+        assert any(is_at_edge)
+    # Turned and mirrored images have turned and mirrored windows.
+    turned = {Window(left, top, width, height) for top, left, height, width in windows}
+    assert turned == set(border_windows(*size[::-1]))
+    mirrored = {
+        Window(size[0] - top - height, left, height, width) for top, left, height, width in windows
+    }
+    assert mirrored == set(windows)
+
+
 # ---------------------------------------------------------------- what there is to see
 
 
 def test_saliency_counts_by_what_there_is_to_see():
-    """One pixel differs from its surroundings: by 9 in a window of 3 x 3 there is 8/9 left."""
-    assert window_side(6, 6) == 1  # so the surroundings are 3 x 3
-    images = np.full((1, 6, 6, 2), 5.0)
-    images[0, 2, 3, 1] += 9
-    expected = np.zeros((6, 6))
-    expected[1:4, 2:5] = 1
-    expected[2, 3] = 8
-    maps = random_maps(1, 6, 6)
+    """One pixel differs from its surroundings: by 49 in a window of 7 x 7 there is 48/49 left."""
+    assert window_side(20, 20) == 3  # so the surroundings are 7 x 7
+    images = np.full((1, 20, 20, 2), 5.0)
+    images[0, 8, 9, 1] += 49
+    expected = np.zeros((20, 20))
+    expected[5:12, 6:13] = 1
+    expected[8, 9] = 48
+    maps = random_maps(1, 20, 20)
     np.testing.assert_allclose(contrast_weighted(maps, images)[0], maps[0] * expected, atol=1e-5)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_saliency.app import html_report
+from keras_saliency.log.reader import read_log
 from support import page_logs
 from support.browser import eventually, matrix_cell, opened
 from support.page_logs import CLASS_NAMES, EPOCHS, KINDS, METHODS, Expected
@@ -19,7 +20,8 @@ from support.servers import serving, tensorboard_command
 STEPS = [-1, *range(EPOCHS)]
 RUN = "cue/saliency"
 SIGNED = "written/signed/saliency"
-RUNS = [RUN, "no cue/saliency", "written/many", SIGNED]
+UNNAMED = "unnamed/saliency"  # of the same training, but without regions
+RUNS = [RUN, UNNAMED, "no cue/saliency", "written/many", SIGNED]
 RUNS = sorted(RUNS + [f"written/{kind}/saliency" for kind in KINDS])
 
 
@@ -31,6 +33,7 @@ def logs(chromium, tmp_path_factory):
     page_logs.write_many(directory / "written" / "many")
     for kind in KINDS:
         page_logs.write_kind(directory / "written" / kind, kind)
+    page_logs.train(directory / "unnamed", named=False, interventions="epoch")
     # The last one, so that the page shows it of its own accord.
     page_logs.train(directory / "cue", method=METHODS, interventions="epoch")
     return directory
@@ -636,7 +639,9 @@ def assert_count(locator, count):
 
 def test_alerts_are_those_of_the_log_with_their_evidence(tab, expected, logs):
     raised = [alert for one in expected.log.reports for alert in one.alerts]
-    assert {"region/tag", "hot_window"} <= {alert.rule for alert in raised}
+    (alert,) = (alert for alert in raised if alert.level == "alert")
+    assert alert.rule == "region/tag"
+    assert "repeated_pattern" in alert.explains
     with tab(view="alerts", step=-1) as page:
         page.frame.locator('[data-testid="alert-card"]').first.wait_for()
         said = page.frame.locator(".alert-card .sentence").all_text_contents()
@@ -663,10 +668,11 @@ def test_marks_show_the_verdict_on_every_test(tab, expected):
     kinds = {}
     for one in expected.log.reports:
         for verdict in one.verdicts:
-            usual = "warning" if verdict.status == "fires" else verdict.status
+            fires = "explained" if verdict.effect.explained_by else "warning"
+            usual = fires if verdict.status == "fires" else verdict.status
             kinds[one.step, verdict.effect.test] = "active" if verdict.active else usual
         kinds |= {(one.step, alert.rule): alert.level for alert in one.alerts}
-    assert set(kinds.values()) >= {"alert", "warning", "quiet", "untestable"}
+    assert set(kinds.values()) >= {"alert", "warning", "explained", "quiet", "untestable"}
     with tab(view="alerts", step=-1) as page:
         marks = page.get("timeline-mark")
         marks.first.wait_for()
@@ -680,15 +686,16 @@ def test_marks_show_the_verdict_on_every_test(tab, expected):
         assert hint.startswith(f"No alert could be raised before training: {reason}.")
 
 
-@pytest.mark.parametrize("rule", ["region/tag", "hot_window"])
-def test_an_alert_leads_to_its_place_on_the_maps(rule, tab, expected):
+@pytest.mark.parametrize(("run", "rule"), [(RUN, "region/tag"), (UNNAMED, "repeated_pattern")])
+def test_an_alert_leads_to_its_place_on_the_maps(run, rule, tab, logs):
+    log = read_log(logs)[run]
     alert = next(
         alert
-        for one in expected.log.reports
+        for one in log.reports
         for alert in one.alerts
         if (alert.rule, alert.level) == (rule, "alert")
     )
-    with tab(view="alerts", step=-1) as page:
+    with tab(run=run, view="alerts", step=-1) as page:
         card = page.frame.locator(
             f'[data-testid="alert-card"][data-rule="{rule}"][data-level="alert"]'
         )
@@ -697,11 +704,11 @@ def test_an_alert_leads_to_its_place_on_the_maps(rule, tab, expected):
         chosen = page.frame.locator(".cells .outlines path.chosen")
         assert chosen.count() == page_logs.COUNT
         path = chosen.first.get_attribute("d")
-        if rule == "hot_window":
+        if alert.window is not None:
             top, left, height, width = alert.window
             assert path == f"M{left} {top}h{width}v{height}h-{width}z"
         else:
-            assert drawn_edges(path) == edges(expected.probes.regions["tag"][0])
+            assert drawn_edges(path) == edges(log.probes.regions["tag"][0])
 
 
 # ---------------------------------------------------------------- the standalone file

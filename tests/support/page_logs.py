@@ -15,7 +15,7 @@ from support.events import blobs, write, writing
 
 HEIGHT, WIDTH = 48, 60  # of the images; the matrix shows their maps at half of that
 CLASS_NAMES = ["cat", "dog", "eel"]
-PER_CLASS = 20
+PER_CLASS = 12
 COUNT = 3 * PER_CLASS
 METHODS = ["gradient", "integrated_gradients"]
 TAG = (slice(2, 6), slice(4, 16))
@@ -41,8 +41,8 @@ def planted(cue, count=240, seed=0):
     return images.astype("float32"), labels
 
 
-def tagged_probes():
-    """With masks that differ, a region for all, and one of each probe's own."""
+def tagged_probes(*, named=True):
+    """With masks that differ; if `named`, with a region for all, and one of each probe's own."""
     images, labels = planted(True, seed=1)
     tag = np.zeros((HEIGHT, WIDTH), bool)
     tag[TAG] = True
@@ -50,17 +50,17 @@ def tagged_probes():
     own = np.zeros((COUNT, HEIGHT, WIDTH), bool)
     for probe in range(COUNT):
         masks[probe, 14 : 36 - probe % 5, 18:42] = True
-        own[probe, 40:46, probe % 40 : probe % 40 + 6] = True
+        own[probe, 40:46, probe : probe + 6] = True
     return ks.ProbeSet(
         images[:COUNT],
         labels[:COUNT],
         masks=masks,
-        regions={"tag": tag, "own corner": own},
+        regions={"tag": tag, "own corner": own} if named else {},
         class_names=CLASS_NAMES,
     )
 
 
-def train(log_dir, *, cue=True, epochs=EPOCHS, **settings):
+def train(log_dir, *, cue=True, named=True, epochs=EPOCHS, **settings):
     """Fits a small network; its log is that of `SaliencyCallback`."""
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
@@ -73,7 +73,9 @@ def train(log_dir, *, cue=True, epochs=EPOCHS, **settings):
         ]
     )
     model.compile(keras.optimizers.Adam(0.0003), "sparse_categorical_crossentropy")
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0, **settings)
+    saliency = ks.SaliencyCallback(
+        tagged_probes(named=named), log_dir=log_dir, verbose=0, **settings
+    )
     model.fit(*planted(cue), batch_size=24, epochs=epochs, verbose=0, callbacks=[saliency])
     return saliency
 
