@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from scipy.stats import binom
+
 from benchmarks.spurious import measures
 from benchmarks.spurious.families import WANTED, WANTED_BACKGROUND
 from benchmarks.spurious.formats import Table, of
@@ -15,7 +17,7 @@ FAILS = "NO"
 """What the table of gates says of one that does not hold."""
 
 FEW = 10
-"""A share of fewer runs than this tells nothing."""
+"""A share of fewer runs than this is too low only if chance hardly explains it."""
 
 FEWEST_NEGATIVES, FEWEST_OF_EACH = 300, 20
 """Runs without a shortcut, and those of each control."""
@@ -44,7 +46,8 @@ def _share(name: str, least: float, rate: Rate) -> list[str]:
     """A row for a share of runs."""
     found = f"{of(rate)}, {rate.share:.0%}" if rate.total else "-"
     holds = rate.total > 0 and rate.share >= least
-    return _row(name, f">= {least:.0%}", found, holds, few=rate.total < FEW)
+    few = rate.total < FEW and binom.cdf(rate.hits, rate.total, least) >= 0.05
+    return _row(name, f">= {least:.0%}", found, holds, few)
 
 
 def _false_alarms(cases: Sequence[Case]) -> list[list[str]]:
