@@ -14,10 +14,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.spurious import measures
+from benchmarks.spurious.families import FAMILIES
 from benchmarks.spurious.measures import Case
 
 QUIET, TOLD = "#2a6f97", "#c8553d"
-KNOBS = ("rho", "contrast", "amplitude")
 
 
 def draw(cases: Sequence[Case], path: Path) -> None:
@@ -33,20 +33,19 @@ def draw(cases: Sequence[Case], path: Path) -> None:
 
 
 def _heights(axes: Axes, cases: Sequence[Case]) -> None:
-    """A point a run: its largest effect in multiples of the floor, by control or kind."""
+    """A point a run: its largest effect in multiples of the floor, given nothing."""
     rows: dict[str, list[float]] = {}
-    policy = {"N5": "region", "N6": "region"}
+    way = {"N5": "region"}
     for case in cases:
         name = measures.control(case)
-        replayed = case.replays.get(policy.get(name, "masks"))
+        replayed = case.replays.get(way.get(name, "nothing"))
         if replayed is not None and name:
-            rows.setdefault(f"{name} {case.record['domain']}", []).append(replayed.height)
-    negatives = sorted(rows, key=lambda row: (row.split()[1], int(row.split()[0][1:])))
-    for case in measures.relying(cases):
-        if case.record["group"] == "kinds" and "masks" in case.replays:
-            row = f"{case.record['artefact']} {case.record['domain']}"
-            rows.setdefault(row, []).append(case.replays["masks"].height)
-    order = negatives + sorted(set(rows) - set(negatives), key=lambda row: row.split()[::-1])
+            rows.setdefault(name, []).append(replayed.height)
+    negatives = sorted(rows, key=lambda row: int(row[1:]))
+    for case in measures.full_strength(cases):
+        rows.setdefault(case.record["artefact"], []).append(case.replays["nothing"].height)
+    kinds = [kind for some in FAMILIES.values() for kind in some if kind in rows]
+    order = [*negatives, *kinds]
     rng = np.random.default_rng(0)
     for place, row in enumerate(order):
         spread = place + rng.uniform(-0.25, 0.25, len(rows[row]))
@@ -55,22 +54,26 @@ def _heights(axes: Axes, cases: Sequence[Case]) -> None:
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(order)), order, fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlabel("largest effect of any test, in multiples of its floor")
-    axes.set_title("negatives (blue) and relying runs (red), masks given", fontsize=10)
+    axes.set_xlabel(
+        "largest effect of any test that may fire, in multiples of its floor, given nothing"
+    )
+    axes.set_title(
+        "negatives (blue; N5: of the region), relying at full strength (red)", fontsize=10
+    )
 
 
 def _knobs(axes: Axes, cases: Sequence[Case]) -> None:
     """The share of relying runs that were told, against the true effect."""
     edges = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01])
-    for policy, style in (("nothing", "o-"), ("masks", "s--")):
+    for way, style in (("nothing", "o-"), ("masks", "s--")):
         places, shares = [], []
         for low, high in itertools.pairwise(edges):
             some = [c for c in cases if low <= max(c.effects.values()) < high]
-            rate = measures.detections(some, policy, twice=True)
+            rate = measures.detections(some, way, twice=True)
             if rate.total:
                 places.append((low + high) / 2)
                 shares.append(rate.share)
-        axes.plot(places, shares, style, label=f"given {policy}")
+        axes.plot(places, shares, style, label=f"given {way}")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("largest true effect of the run")
     axes.set_ylabel("share of relying runs with an alert")
@@ -81,7 +84,7 @@ def _knobs(axes: Axes, cases: Sequence[Case]) -> None:
 def _delays(axes: Axes, cases: Sequence[Case]) -> None:
     """Evaluations from the onset of reliance to the first warning and to the alert."""
     told = {"first warning": False, "alert": True}
-    found = {name: measures.delays(cases, "masks", twice=t) for name, t in told.items()}
+    found = {name: measures.delays(cases, "nothing", twice=t) for name, t in told.items()}
     values = [delay for delays in found.values() for delay in delays]
     if values:
         bins = np.arange(min(values), max(values) + 2) - 0.5
@@ -90,4 +93,4 @@ def _delays(axes: Axes, cases: Sequence[Case]) -> None:
     axes.axvline(0, color="black", linewidth=1)
     axes.set_xlabel("evaluations after the onset of reliance")
     axes.set_ylabel("runs")
-    axes.set_title("delay, masks given", fontsize=10)
+    axes.set_title("delay, given nothing", fontsize=10)

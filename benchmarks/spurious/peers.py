@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageFilter, ImageStat
+from sklearn.model_selection import cross_val_score
+from sklearn.naive_bayes import GaussianNB
 
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.metrics.clusters import clusters
@@ -16,6 +19,9 @@ below which it says "model may rely on padding/border artefacts"."""
 GINI, COVERAGE = 0.85, 0.03
 """Of bnnr 0.8.0: above this Gini index, and with this share of pixels above half the maximum or
 less, it says "this may indicate overfitting to a spurious feature"."""
+
+CORRELATED = 0.3
+"""Of cleanlab 2.9.0: a property with a lower score is reported as a spurious correlation."""
 
 
 def map_measures(report: SaliencyReport) -> dict[str, Any]:
@@ -61,3 +67,47 @@ def bnnr(maps: Array, correct: Array, targets: Array) -> float:
         is_at_edge = at_edge > MOST_AT_EDGE and correct[targets == target].mean() < GOOD
         suspected.append(is_at_edge or (gini > GINI and coverage < COVERAGE))
     return float(np.mean(suspected)) if suspected else float("nan")
+
+
+def datalab(images: Array, labels: Array) -> dict[str, float]:
+    """The correlation scores of cleanlab's Datalab: how badly a property alone tells the class.
+
+    Written after cleanlab 2.9.0 and cleanvision 0.3.6, which need `datasets`: 1 minus the accuracy
+    of a Gaussian naive Bayes classifier in five folds. (Datalab divides it by what the most common
+    class leaves, but takes the number of that class for its share, so it divides by nearly 1.) It
+    reports properties with a score below `CORRELATED`.
+
+    Args:
+        images: Of the training data, in 0..1.
+        labels: Their classes.
+
+    Returns:
+        By property, in 0..1. Those that are equal in all our images are left out.
+    """
+    found = [_properties(image) for image in images]
+    scores = {}
+    for name in found[0]:
+        values = np.array([[properties[name]] for properties in found])
+        with np.errstate(divide="ignore", invalid="ignore"):  # a property may not vary at all
+            folds = cross_val_score(GaussianNB(), values, labels, cv=5, scoring="accuracy")
+        scores[name] = round(float(1 - folds.mean()), 4)
+    return scores
+
+
+def _properties(image: Array) -> dict[str, float]:
+    """The scores of an image for dark, light, low information and blurry, as cleanvision's."""
+    pixels = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    brightness = pixels[..., 0] / 255
+    if pixels.shape[-1] == 3:
+        brightness = np.sqrt((pixels.astype(float) ** 2) @ (0.241, 0.691, 0.068)) / 255
+    gray = picture.convert("L")
+    edges = ImageStat.Stat(gray.filter(ImageFilter.FIND_EDGES)).var[0] ** 0.5
+    spread = 1 - np.exp(-0.01 * np.std(gray.histogram()))
+    low, high = np.percentile(brightness, (5, 99))
+    return {
+        "dark": float(high),
+        "light": float(1 - low),
+        "low information": min(1.0, 0.1 * picture.entropy()),
+        "blurry": float(min(1.0, 1 - np.exp(-0.01 * edges) + spread * (spread > 0.18))),
+    }

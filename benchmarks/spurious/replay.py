@@ -17,7 +17,7 @@ from keras_saliency.detection.alerts import ALERT, Streak, judge
 from keras_saliency.detection.schedule import is_log_spaced
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import level_of_round
-from keras_saliency.detection.tests import row_name
+from keras_saliency.detection.tests import TESTS, InterventionTest, row_name
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,25 @@ POLICIES = {
 """Nothing but probes; with exact object masks; with rough boxes; with a named region, of which only
 its own alerts count."""
 
-FEW = Policy("few")
-"""Nothing but `material.NUM_FEW` probes."""
+BY_SCHEDULE = {f"{name}, by schedule": name for name in ("nothing", "masks")}
+FEW = "few probes"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a run is looked at: what is given, and when it is tested."""
+
+    policy: Policy
+    is_scheduled: bool = False
+
+
+WAYS = {
+    **{name: Way(policy) for name, policy in POLICIES.items()},
+    **{name: Way(POLICIES[given], is_scheduled=True) for name, given in BY_SCHEDULE.items()},
+    FEW: Way(Policy("few")),
+}
+"""Each policy with tests at every evaluation; two of them with those of the default schedule; and
+nothing but `material.NUM_FEW` probes."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +73,15 @@ class Fired:
         step: Of the evaluation.
         effect: What was measured.
         twice: Whether it fired at the test before, too.
+        p_value: Holm's, over all tests of the evaluation.
+        floor: Of the effect.
     """
 
     step: int
     effect: Effect
     twice: bool
+    p_value: float
+    floor: float
 
     @property
     def test(self) -> str:
@@ -149,20 +170,22 @@ def replay(
         is_warned = False
         for verdict in verdicts:
             effect = verdict.effect
-            if not blocked_because and _may_fire(effect, settings):
+            if not blocked_because and may_fire(effect, settings.table):
                 height = effect.effect / verdict.floor
                 heights[effect.test] = max(height, heights.get(effect.test, height))
             if verdict.status == "fires":
                 is_warned = True
-                fired.append(Fired(row["step"], effect, streaks[effect.test].fired >= 2))
+                twice = streaks[effect.test].fired >= 2
+                fired.append(Fired(row["step"], effect, twice, verdict.p_value, verdict.floor))
         steps.append(row["step"])
         is_open.append(not blocked_because)
         tested.append(tuple(effect for effect in effects if not effect.untestable))
     return Replayed(tuple(steps), tuple(is_open), tuple(tested), tuple(fired), heights)
 
 
-def _may_fire(effect: Effect, settings: Interventions) -> bool:
-    test = settings.table[row_name(effect.test)]
+def may_fire(effect: Effect, table: Mapping[str, InterventionTest] = TESTS) -> bool:
+    """Whether a rule can fire, if the effect is large and significant."""
+    test = table[row_name(effect.test)]
     return not effect.untestable and bool(effect.support or not test.needs_support)
 
 

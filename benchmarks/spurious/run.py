@@ -9,8 +9,15 @@ from typing import Any
 import keras
 
 from benchmarks.spurious.levels import onset, verdict
-from benchmarks.spurious.material import Batches, artefact_of, material, probe_sets
+from benchmarks.spurious.material import (
+    Batches,
+    artefact_of,
+    as_in_training,
+    material,
+    probe_sets,
+)
 from benchmarks.spurious.networks import EPOCHS, network
+from benchmarks.spurious.peers import datalab
 from benchmarks.spurious.plan import Run
 from benchmarks.spurious.truth import Oracle
 from benchmarks.spurious.watch import Watch
@@ -39,8 +46,8 @@ def execute(run: Run) -> dict[str, Any]:
     Returns:
         The run's fields and `"id"`; `"truth"`, one dict per evaluation; `"verdict"`, `"onset"`;
         `"places"`, the windows where the artefact can be; `"side"` and `"classes"` of the images;
-        `"epoch_seconds"`; and `"watched"`, by the name of each watch its effects and alerts, see
-        `Watch.rows`.
+        `"epoch_seconds"`; `"datalab"`, see `peers.datalab`, and its seconds; and `"watched"`, by
+        the name of each watch its effects and alerts, see `Watch.rows`.
     """
     parts = material(run)
     shape = parts.train.images.shape[1:]
@@ -56,6 +63,9 @@ def execute(run: Run) -> dict[str, Any]:
         callbacks=[clock, oracle, *watches.values()],
     )
     keras.backend.clear_session()
+    began = time.perf_counter()
+    scores = datalab(as_in_training(run, parts.train, seed=0), parts.train.labels)
+    datalab_seconds = time.perf_counter() - began
     effects = {truth.step: truth.effect for truth in oracle.truths}
     return {
         "id": run.id,
@@ -66,6 +76,8 @@ def execute(run: Run) -> dict[str, Any]:
         "side": shape[0],
         "classes": parts.train.classes,
         "epoch_seconds": clock.seconds,
+        "datalab": scores,
+        "datalab_seconds": datalab_seconds,
         "truth": [dataclasses.asdict(truth) for truth in oracle.truths],
         "watched": {name: watch.rows for name, watch in watches.items()},
     }
