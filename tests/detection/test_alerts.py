@@ -740,9 +740,7 @@ def test_subjects():
     assert named(effect("class_hot_spot", window=(0, 1, 2, 3), target=1)) == (
         "the window at rows 0-1, columns 1-3 of class 'dog'"
     )
-    assert named(effect("hot_window", window=(7, 0, 1, 2))) == (
-        "the window at row 7, columns 0-1"
-    )
+    assert named(effect("hot_window", window=(7, 0, 1, 2))) == ("the window at row 7, columns 0-1")
     assert named(effect("hot_window")) == "the window"
     assert named(effect("region/{x}")) == "the region '{x}'"
     assert named(effect("repeated_pattern")) == "a repeated pattern"

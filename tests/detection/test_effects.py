@@ -229,10 +229,7 @@ def test_what_spoils_the_images_can_not_be_tested():
         "the exchange damages the images: with donors of the same class only 0.50 remains, "
         "below 0.60"
     )
-    assert (
-        asker(by_score=True).effect(swap(both, few), Readiness("", 4.0), 8).untestable
-        == ""
-    )
+    assert asker(by_score=True).effect(swap(both, few), Readiness("", 4.0), 8).untestable == ""
     half = asker(by_score=True).effect(swap(both, many(PAIRS)), Readiness("", 2.0), 8)
     assert (half.keep, half.untestable) == (0.5, "")  # of a score, anything above 0 will do
     spoiled = asker(by_score=True).effect(swap(both, many(PAIRS)), Readiness("", 0.5), 8)
@@ -289,9 +286,7 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     gate, scale = readied(blind, pairs, np.full(40, -1))
     assert gate == "the scores tell the classes of the probes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
-    effect = blind.effect(
-        swap(lambda a, b: images[a], pairs), Readiness("", scale), 8
-    )
+    effect = blind.effect(swap(lambda a, b: images[a], pairs), Readiness("", scale), 8)
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
     broken = SwapExperiment(images, targets, np.full(40, np.nan), pixel, 100, True)
     gate, scale = readied(broken, pairs, np.full(40, -1))
@@ -367,9 +362,7 @@ def test_p_values_do_not_depend_on_probes_that_are_not_tested():
             asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), everyone, np.zeros(count), reads, 99, by_score
             )
-            found.append(
-                asked.effect(swap(edit, pairs), Readiness("", 1.0), 8).p_value
-            )
+            found.append(asked.effect(swap(edit, pairs), Readiness("", 1.0), 8).p_value)
     assert found == found[:2] * 4
     assert 1e-4 < found[0] < 0.5  # enough flips are as large to tell one draw from another
 
