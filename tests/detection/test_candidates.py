@@ -115,7 +115,9 @@ def test_the_finalists_are_compared_on_all_recipients():
 
 def test_candidates_are_screened_on_few_recipients_of_each_class():
     """A candidate that only changes those who are not screened gets no further."""
-    toy = Shares(0.2, 0.0, 0.0, 0.0, count=60)
+    toy = Shares(0.0, 0.0, 0.0, 0.0, count=60)
+    toy.targets = np.repeat([0, 1], 30)
+    toy.pairs = draw_pairs(toy.targets, np.arange(60), num_donors=2, seed=0)
     screened, hidden = [], []
 
     def answer(images, recipients):
