@@ -339,8 +339,9 @@ def test_a_pattern_around_the_image_is_named_by_its_border():
 
 def test_a_place_of_an_aimed_test_has_the_rank_of_its_row():
     toy = Pixels(1.0)
-    swaps = toy.swap("tint", 0), toy.swap("border/one_class", 0)
-    assert toy.explained(*swaps) == {"tint": "border/one_class"}
+    aimed = toy.swap("border/one_class", 0)
+    assert toy.explained(toy.swap("tint", 0), aimed) == {"tint": "border/one_class"}
+    assert toy.explained(aimed, toy.swap("region/a", 0)) == {"border/one_class": "region/a"}
 
 
 def test_heads_are_passed_on():
@@ -354,6 +355,20 @@ def test_heads_are_passed_on():
     # The vaguest one that explains it: nothing is explained by what is explained.
     by = toy.explained(small, twin, toy.swap("border", 0, 1), toy.swap("background", 0, 1))
     assert by == {"region/a": "border", "region/b": "border", "background": "border"}
+
+
+def test_the_vaguest_one_that_explains_all_the_others_names_them():
+    toy = Pixels(0.2, 0.4, 0.4)
+    nested = toy.swap("region/a", 0), toy.swap("border", 0, 1), toy.swap("background", 0, 1, 2)
+    assert toy.explained(*nested) == {"region/a": "background", "border": "background"}
+
+
+def test_what_two_tests_explain_is_named_by_the_more_specific_one():
+    """Neither of these explains the other: of 0.7 of each, 0.3 remains."""
+    toy = Pixels(0.4, 0.3, 0.3)
+    both = toy.swap("region/a", 0, 1), toy.swap("hot_window", 0, 2)
+    assert toy.explained(*both) == {}
+    assert toy.explained(*both, toy.swap("border", 0, 1, 2)) == {"border": "region/a"}
 
 
 def test_what_has_nothing_to_do_with_each_other_is_not_explained():
