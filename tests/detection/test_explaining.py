@@ -45,7 +45,7 @@ def cues(*places, shares=(1.0,)):
     images = noise()
     for place in places:
         hide(images, TARGETS, *place)
-    ends = np.cumsum(shares) * COUNT // 3
+    ends = np.rint(np.cumsum(shares) * COUNT / 3)
     hide(images, np.searchsorted(ends, np.arange(COUNT) // 3, side="right"), *GATE)
 
     def answer(batch, targets):
@@ -267,7 +267,7 @@ class Pixels:
         self.targets = np.arange(40) % 2
         images = np.tile(self.targets[:, None, None, None], (1, 1, len(shares), 1)).astype(float)
         self.images = images
-        ends = np.cumsum(shares) * 20
+        ends = np.rint(np.cumsum(shares) * 20)
         self.places = np.searchsorted(ends, np.arange(40) // 2, side="right")
         self.pairs = draw_pairs(self.targets, np.arange(40), num_donors=2, seed=0)
         self.experiment = SwapExperiment(
