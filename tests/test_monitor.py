@@ -319,6 +319,25 @@ def test_two_in_a_row_across_evaluations_and_the_start_beside_them():
     assert of_corner(reports[2]) == (1.0, "fires", True, 0.5, [])
 
 
+def test_of_several_tests_of_one_cue_the_most_specific_one_alerts():
+    """At a weight of 2 the corner decides for half of the probes, and the border for all."""
+    model = linear_net(activation="softmax")
+    monitor = SaliencyMonitor(model, two_cues())
+    named, standing = [], []
+    for step, weight in enumerate((4, 5, 2, 2.5)):
+        report = evaluated_at(monitor, model, step, weight)
+        named.append([(alert.rule, alert.level) for alert in report.alerts])
+        standing.append({v.effect.test for v in report.verdicts if v.active})
+        if step == 0:
+            (alert,) = report.alerts
+            assert {"border", "hot_window", "border_patch"} <= set(alert.explains)
+    assert named[:2] == [[("region/corner", "warning")], [("region/corner", "alert")]]
+    # The streak of the border went on while it was explained: it is an alert at once.
+    assert named[2:] == [[("border", "alert")], []]
+    corner, both = {"region/corner"}, {"region/corner", "border"}
+    assert standing == [set(), corner, both, both]
+
+
 def test_the_same_state_twice_is_no_two_in_a_row():
     model = linear_net(activation="softmax")
     monitor = SaliencyMonitor(model, two_cues())

@@ -114,7 +114,8 @@ def intervene(
     left_out = _left_out(probes, targets, tested, pairs)
     blocked = readiness.blocked_because
     results = InterventionResults((*effects, *groups), blocked, unit, 0, left_out, alpha)
-    verdicts, _ = judge(results, settings=settings, start={})
+    everything = dataclasses.replace(settings, ignore=())  # what is ignored explains, too
+    verdicts, _ = judge(results, settings=everything, start={})
     firing = {one.effect.test: one.effect for one in verdicts if one.status == "fires"}
     by = explained(firing, swaps, experiment, readiness)
     named = [dataclasses.replace(e, explained_by=by.get(e.test, "")) for e in results.effects]

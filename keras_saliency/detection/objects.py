@@ -51,11 +51,15 @@ def estimated_mask(image: Array) -> Array | None:
         >>> bool(mask[6:10, 5:11].all()), bool(mask[:3].any())
         (True, False)
     """
+    if min(image.shape[:2]) < 3:
+        return None  # all of it is border
     features = _features(image.astype(np.float64))
     smallest = (0.02 * float(np.ptp(image))) ** 2 + 1e-12  # a border without any variation
     sides = _sides(*image.shape[:2])
     border: Array = np.any(sides, axis=0)
     distances = _distances(features, border, smallest)
+    if np.ptp(distances) <= 1e-9 * distances.max():
+        return None  # all of it is the same
     threshold = _otsu(distances)
     for side in sides:  # a border that is no sample of one background
         others = _distances(features, border & ~side, smallest)

@@ -33,6 +33,9 @@ at most."""
 RARE = 0.25
 """The largest share of an image that has the value of a flat patch."""
 
+FEWEST = 4
+"""An image needs this many others of its class: with fewer, chance repeats."""
+
 DUPLICATE = 0.25
 """Images nearer to each other than this share of the usual distance are copies of one image."""
 
@@ -74,18 +77,23 @@ def repeated_shares(images: Array, targets: Array) -> Array:
     is_copy = _copies(images)
     side = max(3, round(_WINDOW * min(images.shape[1:3])))
     negligible = _NEGLIGIBLE * float(np.ptp(images))
-    noise = _NOISE * _noise(images) + negligible
+    level = _noise(images)
+    noise = _NOISE * level + negligible
     patterns = np.zeros((len(classes), *images.shape[1:3]))
     flat = np.zeros_like(patterns)
     for probe, image in enumerate(images):
         is_own = targets == targets[probe]
         own, other = is_own & ~is_copy[probe], ~is_own
-        if not own.any() or not other.any():
+        if own.sum() < FEWEST or not other.any():
             continue
         row = np.searchsorted(classes, targets[probe])
         squares = ((images - image) ** 2).mean(axis=-1)
         near, far = _near_and_far(np.sqrt(squares) + negligible, own, other)
-        is_repeated = (near < RATIO * far) & (near < noise + negligible) & _is_rare(image, noise)
+        is_repeated = (
+            (near < RATIO * far)
+            & (near < noise + negligible)
+            & _is_rare(image, level + 2 * negligible)
+        )
         flat[row] += is_repeated / is_own.sum()
         means = uniform_filter(squares, (0, side, side), mode="nearest").clip(0)
         near, far = _near_and_far(np.sqrt(means) + negligible, own, other)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -222,7 +224,7 @@ def band_shares(batch):
     energies = (np.abs(waves(batch)) ** 2).sum(axis=-1)
     found = [
         energies[:, (low < distance) & (distance <= high)].sum(axis=1)
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in itertools.pairwise(edges)
     ]
     return np.stack(found, axis=1) / np.sum(found, axis=0)[:, np.newaxis]
 

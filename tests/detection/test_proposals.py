@@ -1,3 +1,4 @@
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -284,7 +285,7 @@ def test_a_window_grows_up_to_the_size_of_the_image_and_each_size_is_there_once(
 def test_grown_windows_hold_each_other(size):
     for window in list(all_windows(*size))[::7]:
         masks = [window_mask(larger, *size) for larger in grown(window, *size)]
-        for inner, larger in zip(masks[:-1], masks[1:], strict=True):
+        for inner, larger in itertools.pairwise(masks):
             assert (inner <= larger).all()
             assert larger.sum() > inner.sum()
         shapes = [larger[2:] for larger in grown(window, *size)]

@@ -1,0 +1,253 @@
+import numpy as np
+import pytest
+
+from keras_saliency.data.reports import Window
+from keras_saliency.detection.repetition import (
+    SHARE,
+    bounding_window,
+    repeated_place,
+    repeated_shares,
+)
+
+SIDE, COUNT = 24, 36
+TARGETS = np.arange(COUNT) % 3
+STAMP = Window(4, 15, 6, 5)
+ROWS, COLUMNS = slice(4, 10), slice(15, 20)
+
+
+def noise(seed=0, count=COUNT, side=SIDE, channels=1):
+    return np.random.default_rng(seed).random((count, side, side, channels))
+
+
+def stamped(pattern, target=1, seed=0, channels=1, every=1):
+    """Noise with the same pattern in each image of a class, or in some of them."""
+    images = noise(seed, channels=channels)
+    images[(target == TARGETS) & (np.arange(COUNT) // 3 % every == 0), ROWS, COLUMNS] = pattern
+    return images
+
+
+def drawn(channels=1):
+    return np.random.default_rng(9).random((6, 5, channels))
+
+
+def extent(place, window, margin):
+    """Whether a place holds a window, and nothing that is further away than a margin."""
+    top, left, height, width = window
+    near = np.zeros(place.shape, bool)
+    near[
+        max(0, top - margin) : top + height + margin, max(0, left - margin) : left + width + margin
+    ] = True
+    within = place[top : top + height, left : left + width]
+    return bool(within.all()), not (place & ~near).any()
+
+
+# ---------------------------------------------------------------- what repeats
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_stamp_is_found_with_its_extent(channels):
+    shares = repeated_shares(stamped(drawn(channels), channels=channels), TARGETS)
+    assert shares.shape == (3, SIDE, SIDE)
+    np.testing.assert_array_equal(shares[1, 5:9, 16:19], 1)  # a window of 3 x 3 is all stamp
+    far = np.ones((SIDE, SIDE), bool)
+    far[2:12, 13:22] = False
+    assert shares[:, far].max() < SHARE
+    assert shares[[0, 2]].max() < SHARE
+    place = repeated_place(shares)
+    assert extent(place, STAMP, margin=2) == (True, True)
+    top, left, height, width = bounding_window(place)
+    assert (STAMP.top - top, STAMP.left - left) in [(1, 1), (2, 2), (1, 2), (2, 1)]
+    assert height - STAMP.height in (2, 3, 4)
+    assert width - STAMP.width in (2, 3, 4)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_a_flat_sticker_is_found_with_its_extent(value):
+    """It has no contrast, but it ends at the same pixels in all images."""
+    place = repeated_place(repeated_shares(stamped(value), TARGETS))
+    assert extent(place, STAMP, margin=2) == (True, True)
+
+
+def test_a_share_is_that_of_the_images_of_the_class():
+    """A stamp in each second image of a class counts, one in each fourth does not."""
+    for every, share in ((1, 1), (2, 1 / 2)):
+        shares = repeated_shares(stamped(drawn(), every=every), TARGETS)
+        np.testing.assert_allclose(shares[1, 5:9, 16:19], share)
+    assert not repeated_place(repeated_shares(stamped(drawn(), every=4), TARGETS)).any()
+
+
+def test_a_flat_patch_in_half_of_the_images_is_no_sticker():
+    """It has nothing but its edges to tell it from overexposure."""
+    for every, is_found in ((1, True), (2, False)):
+        shares = repeated_shares(stamped(1.0, every=every), TARGETS)
+        assert (shares[1, 6:8, 17] >= SHARE).all() == is_found
+
+
+def test_two_classes_with_two_stamps():
+    images = stamped(drawn())
+    images[TARGETS == 2, 18:23, 1:6] = drawn()[:5, :5]
+    shares = repeated_shares(images, TARGETS)
+    assert shares[1, 6, 17] == shares[2, 20, 3] == 1
+    assert shares[2, 6, 17] == shares[1, 20, 3] == 0
+    place = repeated_place(shares)
+    assert place[6, 17]
+    assert place[20, 3]
+
+
+def test_what_all_classes_carry_is_no_pattern_of_one():
+    images = noise()
+    images[:, ROWS, COLUMNS] = drawn()
+    assert not repeated_place(repeated_shares(images, TARGETS)).any()
+
+
+def test_a_few_others_may_carry_the_stamp():
+    """One in 24 images of the other classes does; of a third of them nothing would be left."""
+    for carriers, is_found in ((1, True), (8, False)):
+        images = stamped(drawn())
+        images[np.flatnonzero(TARGETS != 1)[:carriers], ROWS, COLUMNS] = drawn()
+        shares = repeated_shares(images, TARGETS)
+        assert (shares[1, 5:9, 16:19] == 1).all() == is_found
+
+
+# ---------------------------------------------------------------- what does not
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_does_not_repeat(seed):
+    assert not repeated_place(repeated_shares(noise(seed), TARGETS)).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_overexposed_objects_do_not_end_at_the_same_pixels(seed):
+    """Their middle is white in all images of the class, as a sticker is."""
+    rows, columns = np.indices((SIDE, SIDE))
+    generator = np.random.default_rng(seed)
+    images = noise(seed)
+    for image, target in zip(images, TARGETS, strict=True):
+        radius, top, left = generator.uniform((4, 10, 10), (8, 14, 14))
+        is_inside = np.hypot(rows - top, columns - left) < radius
+        image[is_inside] = 1 if target == 1 else generator.random((is_inside.sum(), 1))
+    in_all = (images[TARGETS == 1] == 1).all(axis=(0, 3))
+    assert in_all.sum() >= 9
+    assert not repeated_place(repeated_shares(images, TARGETS)).any()
+
+
+def test_copies_of_one_image_are_left_out():
+    """They repeat everywhere. A stamp among them is found if it is on other images, too."""
+    images = noise()
+    copies = images.copy()
+    copies[TARGETS == 1] = images[1] + np.random.default_rng(1).normal(0, 0.02, (12, SIDE, SIDE, 1))
+    assert not repeated_place(repeated_shares(copies, TARGETS)).any()
+    pairs = stamped(drawn())
+    for target in range(3):  # each image twice
+        of_class = np.flatnonzero(target == TARGETS)
+        pairs[of_class[6:]] = pairs[of_class[:6]]
+    place = repeated_place(repeated_shares(pairs, TARGETS))
+    assert extent(place, STAMP, margin=2) == (True, True)
+
+
+def test_what_repeats_in_most_of_the_image_is_no_place():
+    """A camera that does not move: 80 % of the image repeats, or 25 %."""
+    for height, is_found in ((19, False), (6, True)):
+        images = noise()
+        images[TARGETS == 1, :height] = images[1, :height]
+        place = repeated_place(repeated_shares(images, TARGETS))
+        assert place.any() == is_found
+        if is_found:
+            assert extent(place, Window(0, 0, height, SIDE), margin=2) == (True, True)
+
+
+def test_differences_that_no_one_can_see_are_none():
+    """A black margin in all images; in one class it is a thousandth of the range less noisy."""
+    images = noise()
+    images[:, :5] = np.random.default_rng(1).random((COUNT, 5, SIDE, 1)) / 1000
+    images[TARGETS == 1, :5] = 0
+    assert not repeated_place(repeated_shares(images, TARGETS)).any()
+
+
+@pytest.mark.parametrize(
+    "images", [noise()[:, :1, :1], np.full((36, 8, 8, 1), 0.3), np.zeros((36, 1, 5, 2))]
+)
+def test_small_and_flat_images_do_not_repeat(images):
+    assert not repeated_shares(images, TARGETS).any()
+
+
+def test_a_class_of_one_and_one_class_alone_have_nothing_to_repeat():
+    assert not repeated_shares(noise(count=3), np.arange(3)).any()
+    images = stamped(drawn())
+    assert not repeated_shares(images, np.zeros(36, int)).any()
+
+
+# ---------------------------------------------------------------- properties
+
+
+def test_shares_do_not_depend_on_scale_order_or_the_names_of_classes():
+    images = stamped(drawn())
+    shares = repeated_shares(images, TARGETS)
+    scaled = repeated_shares(images * 255 - 40, TARGETS)
+    np.testing.assert_allclose(scaled, shares, atol=1e-3)
+    order = np.random.default_rng(0).permutation(len(images))
+    np.testing.assert_allclose(repeated_shares(images[order], TARGETS[order]), shares, atol=1e-9)
+    renamed = repeated_shares(images, np.array([7, 2, 30])[TARGETS])  # rows 0, 1 change places
+    np.testing.assert_array_equal(renamed, shares[[1, 0, 2]])
+
+
+@pytest.mark.slow
+def test_of_very_many_classes_each_has_a_row():
+    """At most 128 probes are looked at, so of 40 classes some are left out; they have shares of 0.
+
+    A stamp is found if its class is looked at.
+    """
+    targets = np.repeat(np.arange(40), 4)
+    looked_at = []
+    for target in (0, 39):
+        images = noise(count=160)
+        images[targets == target, ROWS, COLUMNS] = drawn()
+        shares = repeated_shares(images, targets)
+        assert shares.shape == (40, SIDE, SIDE)
+        of_stamp = shares[:, 5:9, 16:19].min(axis=(1, 2))
+        looked_at.append(of_stamp[target] == 1)
+        assert np.delete(of_stamp, target).max() == 0
+    assert any(looked_at)
+
+
+# ---------------------------------------------------------------- places and windows
+
+
+def test_the_inside_of_an_outline_belongs_to_the_place():
+    """A margin of one pixel, too; unless it is most of the image then."""
+    shares = np.zeros((2, 20, 20))
+    shares[1, 5:15, 5:15] = SHARE
+    shares[1, 8:12, 8:12] = 0
+    place = repeated_place(shares)
+    assert place[8:12, 8:12].all()
+    rows, columns = np.indices((20, 20))
+    expected = (abs(rows - 9.5) < 5) & (abs(columns - 9.5) < 6)
+    expected |= (abs(rows - 9.5) < 6) & (abs(columns - 9.5) < 5)
+    np.testing.assert_array_equal(place, expected)
+    frame = np.zeros((1, 20, 20))
+    frame[0, [0, -1]] = frame[0][:, [0, -1]] = 1
+    place = repeated_place(frame)
+    expected = np.ones((20, 20), bool)
+    expected[2:-2, 2:-2] = False
+    np.testing.assert_array_equal(place, expected)
+
+
+def test_a_margin_that_makes_a_place_too_large_is_left_out():
+    shares = np.zeros((1, 20, 20))
+    shares[0, :10] = 1  # half of the image; eleven rows are more
+    np.testing.assert_array_equal(repeated_place(shares), shares[0] == 1)
+    shares[0, 10] = 1
+    assert not repeated_place(shares).any()
+
+
+def test_bounding_windows_by_hand():
+    place = np.zeros((9, 12), bool)
+    assert bounding_window(place) is None
+    place[1, 2] = place[2, 3] = place[3, 2] = True  # corner to corner is connected
+    place[7, 8:10] = True
+    assert bounding_window(place) == Window(1, 2, 3, 2)
+    place[6:9, 11] = True
+    place[8, 9:11] = True
+    assert bounding_window(place) == Window(6, 8, 3, 4)
+    assert bounding_window(~np.zeros((3, 4), bool)) == Window(0, 0, 3, 4)
