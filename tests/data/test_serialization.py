@@ -33,6 +33,8 @@ EFFECT = Effect(
     num_probes=12,
     window=Window(top=0, left=1, height=2, width=3),
     target=0,
+    support="outside of your masks",
+    explained_by="region/µ",
     examples=(EXAMPLE, EXAMPLE),
 )
 VERDICT = Verdict(EFFECT, 0.2, 1.0, math.nan, "fires", "", active=True)
@@ -52,6 +54,8 @@ ALERT = Alert(
     window=None,
     target=None,
     examples=(EXAMPLE,),
+    explains=("tint", "border"),
+    withdrawn=3,
 )
 REPORT = SaliencyReport(
     step=7,
@@ -125,6 +129,8 @@ def test_json_of_an_effect_by_hand():
         "num_donors": 0,
         "window": [1, 2, 3, 4],
         "target": None,
+        "support": "",
+        "explained_by": "",
         "untestable": "",
         "examples": [],
     }
@@ -141,6 +147,7 @@ def test_json_of_an_array_by_hand():
 def test_fields_are_left_out_at_every_depth():
     row = through_json(VERDICT, leave_out=["examples", "reason"])
     kept = {"effect", "floor", "p_value", "start", "status", "active", "subject", "alpha"}
+    kept |= {"withdrawn"}
     assert row.keys() == kept
     assert "examples" not in row["effect"]
     read = from_json(Verdict, row, reason="said later")
