@@ -76,11 +76,14 @@ def test_the_alert_that_the_readme_shows_is_what_an_alert_says_of_its_numbers() 
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("    saliency: alert: "))
     shown = " ".join(line.strip() for line in lines[start : lines.index("", start)])
-    effect = Effect("region/top-left 4x4", effect=0.26, control=0.01, num_probes=120)
+    support = "the same pixels in 100% of the images of class '0'"
+    effect = Effect("region/top-left 4x4", effect=0.26, num_probes=120, support=support)
     subject = "the region 'top-left 4x4'"
     rule = {"active": True, "subject": subject, "alpha": level_of_round(3)}
     verdict = Verdict(effect, 0.15, 1e-9, 0.0, "fires", "", **rule)
-    assert shown == f"saliency: alert: epoch 2: {sentence(verdict, TESTS['region'], 'accuracy')}"
+    explains = ["repeated_pattern", "hot_window"]
+    said = sentence(verdict, TESTS["region"], "accuracy", explains)
+    assert shown == f"saliency: alert: epoch 2: {said}"
 
 
 @pytest.mark.parametrize(
