@@ -21,7 +21,8 @@ STEPS = [-1, *range(EPOCHS)]
 RUN = "cue/saliency"
 SIGNED = "written/signed/saliency"
 UNNAMED = "unnamed/saliency"  # of the same training, but without regions
-RUNS = [RUN, UNNAMED, "no cue/saliency", "written/many", SIGNED]
+WITHDRAWN = "written/withdrawn/saliency"
+RUNS = [RUN, UNNAMED, WITHDRAWN, "no cue/saliency", "written/many", SIGNED]
 RUNS = sorted(RUNS + [f"written/{kind}/saliency" for kind in KINDS])
 
 
@@ -30,6 +31,7 @@ def logs(chromium, tmp_path_factory):
     directory = tmp_path_factory.mktemp("logs")
     page_logs.train(directory / "no cue", cue=False, epochs=2, interventions=None)
     page_logs.write_signed(directory / "written" / "signed")
+    page_logs.write_withdrawn(directory / "written" / "withdrawn")
     page_logs.write_many(directory / "written" / "many")
     for kind in KINDS:
         page_logs.write_kind(directory / "written" / kind, kind)
@@ -684,6 +686,18 @@ def test_marks_show_the_verdict_on_every_test(tab, expected):
         assert reason
         hint = page.get("alerts-hint").text_content()
         assert hint.startswith(f"No alert could be raised before training: {reason}.")
+
+
+def test_a_withdrawn_alert_says_so(tab):
+    with tab(run=WITHDRAWN, view="alerts", step=-1) as page:
+        marks = page.get("timeline-mark")
+        marks.first.wait_for()
+        kinds = marks.evaluate_all("all => all.map(m => m.dataset.kind)")
+        assert kinds == ["warning", "alert", "active", "withdrawn"]
+        card = page.frame.locator('[data-testid="alert-card"][data-level="alert"]')
+        assert card.locator(".when-withdrawn").text_content() == "withdrawn at epoch 3"
+        summary = page.get("alerts-summary").text_content()
+        assert "none are still active at the last test" in summary
 
 
 @pytest.mark.parametrize(("run", "rule"), [(RUN, "region/tag"), (UNNAMED, "repeated_pattern")])

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 
 import keras_saliency as ks
+from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verdict
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import unpacked
 from keras_saliency.log.encoder import Encoder
@@ -113,6 +114,28 @@ def write_signed(log_dir):
             maps[4] = np.nan
         other = rng.normal(size=(5, 8, 12)).astype(np.float32)
         sink.write(report(step, maps, signed_maps=maps, others={"occlusion": other}))
+    sink.close()
+
+
+def write_withdrawn(log_dir):
+    """An alert at step 1, which the tests at steps 2 and 3 do not confirm."""
+    effects = [0.5, 0.5, 0.01, 0.01]
+    raised = ["warning", "alert"]
+    verdicts = [("fires", False), ("fires", True), ("quiet", True), ("quiet", False)]
+    sink = ks.TensorBoardSink(log_dir, ks.ProbeSet(np.zeros((2, 4, 4, 1)), [0, 1]))
+    for step, (value, (status, active)) in enumerate(zip(effects, verdicts, strict=True)):
+        effect = Effect("border", effect=value, p_value=0.001, num_probes=2)
+        verdict = Verdict(effect, 0.25, 0.001, 0.0, status, "", active, withdrawn=step == 3)
+        alerts = [
+            Alert(
+                *(level, step, "border", f"a sentence of step {step}", "", ""),
+                *(value, 0.5, 0.001, 0.0, 0.0, 2, None, None, ()),
+            )
+            for level in raised[step : step + 1]
+        ]
+        found = InterventionResults((effect,), "", "accuracy", 4, "")
+        more = {"interventions": found, "verdicts": (verdict,), "alerts": tuple(alerts)}
+        sink.write(report(step, np.ones((2, 4, 4), np.float32), **more))
     sink.close()
 
 
