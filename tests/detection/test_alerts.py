@@ -166,10 +166,10 @@ def test_floors_of_the_user_raise_the_floor_and_never_lower_it():
 # ---------------------------------------------------------------- controls
 
 SUPPORTED = [rule for rule in RULES if RULES[rule].needs_support]
-COMPARED = [rule for rule in RULES if RULES[rule].control and rule not in SUPPORTED]
+COMPARED = [rule for rule in RULES if RULES[rule].control]
 RELATIVE = [rule for rule in COMPARED if RULES[rule].control in ("rest", "inside")]
 BOUNDED = [rule for rule in COMPARED if RULES[rule].control in COUNTS_FROM]
-WITHOUT = [rule for rule in RULES if RULES[rule].control == ""]
+WITHOUT = [rule for rule in RULES if RULES[rule].control == "" and rule not in SUPPORTED]
 
 
 def least_control(rule):
@@ -182,6 +182,8 @@ def test_every_rule_has_one_of_these_controls():
     assert BOUNDED == ["region", "tint", "spectrum"]
     assert SUPPORTED == ["border_patch", "hot_window", "class_hot_spot"]
     assert "border" in RELATIVE
+    for rule in (*SUPPORTED, *WITHOUT):
+        assert (RULES[rule].control, RULES[rule].outweighs) == ("", 0)
 
 
 @pytest.mark.parametrize("rule", RELATIVE)
@@ -299,6 +301,16 @@ def course(*effects, gates=None, floors=None):
     return told
 
 
+def withdrawn(*effects, gates=None):
+    """Whether the alert is withdrawn at each of these evaluations in turn."""
+    streaks, ended = {}, []
+    for step, single in enumerate(effects):
+        results = found(single, blocked_because=gates[step] if gates else "")
+        (verdict,), streaks = judge(results, streaks=streaks)
+        ended.append(verdict.withdrawn)
+    return ended
+
+
 def test_the_first_warns_and_the_second_in_a_row_is_an_alert():
     assert course(FIRES, FIRES, FIRES) == [(WARNING, False), (ALERT, True), (True,)]
 
@@ -318,6 +330,32 @@ def test_an_alert_stays_until_two_in_a_row_are_quiet():
     assert stands == [False, True, True, True, True, False, False, False, True]
     assert told[3] == (True,)  # it stands already
     assert [row[:-1] for row in told[7:]] == [(WARNING,), (ALERT,)]  # it comes back
+
+
+def test_an_alert_is_withdrawn_at_the_second_of_two_quiet_rounds_and_only_there():
+    """Not while it stands, not again when it is quiet for longer, nor if there was a warning."""
+    ended = withdrawn(FIRES, FIRES, QUIET, FIRES, QUIET, QUIET, QUIET, FIRES, FIRES, QUIET, QUIET)
+    assert np.flatnonzero(ended).tolist() == [5, 10]
+    assert not any(withdrawn(FIRES, QUIET, QUIET, QUIET))
+    assert not any(withdrawn(QUIET, QUIET, QUIET))
+
+
+def test_findings_withdraw_an_alert_and_what_is_no_test_does_not():
+    finding = effect(control=0.9, control_p_value=SURE, margin_p_value=1.0)
+    assert withdrawn(FIRES, FIRES, finding, finding) == [False, False, False, True]
+    assert withdrawn(FIRES, FIRES, QUIET, CANT, QUIET) == [False] * 4 + [True]
+    unclear = effect(control=0.5, control_p_value=SURE, margin_p_value=UNSURE)
+    assert withdrawn(FIRES, FIRES, QUIET, unclear, QUIET) == [False] * 4 + [True]
+    gates = ["", "", "", "too low", "too low"]
+    assert not any(withdrawn(FIRES, FIRES, QUIET, QUIET, QUIET, gates=gates))
+
+
+def test_each_test_is_withdrawn_by_itself():
+    standing = {"region/tag": Streak(0, 1, True), "border": Streak(2, 0, True)}
+    verdicts, streaks = judge(found(QUIET, effect("border", 0.0, 1.0)), streaks=standing)
+    assert [(v.withdrawn, v.active) for v in verdicts] == [(True, False), (False, True)]
+    verdicts, _ = judge(found(QUIET, effect("border", 0.0, 1.0)), streaks=streaks)
+    assert [(v.withdrawn, v.active) for v in verdicts] == [(False, False), (True, False)]
 
 
 def test_findings_are_quiet():
@@ -586,6 +624,7 @@ def test_an_alert_is_what_was_found():
         "examples": (example,),
         "alpha": 0.01,
         "explains": (),
+        "withdrawn": None,
     }
 
 

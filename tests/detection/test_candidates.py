@@ -22,7 +22,7 @@ from keras_saliency.detection.pairs import draw_pairs
 from keras_saliency.detection.places import Candidates, Place
 from keras_saliency.detection.proposals import border_windows
 from keras_saliency.detection.settings import Interventions
-from keras_saliency.detection.tests import InterventionTest
+from keras_saliency.detection.tests import TESTS, InterventionTest
 from support.exact_models import (
     COUNT,
     LOWEST,
@@ -455,7 +455,34 @@ def test_a_cue_of_all_classes_is_not_aimed_at():
     hide(images, FIVE, *RING)
     effects = by_name(asked(ProbeSet(images, FIVE), reads_digit(*RING), "border", "tint"))
     assert_all(effects["border"], effect=1)
-    assert [*effects] == ["border", "tint", "tint/one_class"]
+    assert [*effects] == ["border", "border/one_class", "tint", "tint/one_class"]
+    aimed = effects["border/one_class"]
+    assert aimed.untestable == "border has an effect by itself"
+    assert np.isnan([aimed.effect, aimed.p_value]).all()
+    assert effects["tint/one_class"].untestable == ""
+
+
+def test_what_is_not_aimed_at_takes_no_passes():
+    """A cue of all classes: 100 probes with four donors of two kinds, and the control."""
+    images = coded(OBJECT, targets=FIVE)
+    hide(images, FIVE, *RING)
+    passes = [
+        asked(ProbeSet(images, FIVE), reads_digit(*RING), test).passes
+        for test in ("border", dataclasses.replace(TESTS["border"], aimed=None))
+    ]
+    assert passes[0] == passes[1] > 0
+
+
+def test_an_aimed_test_has_a_control_of_its_own():
+    """That of tint is everything else, not the border, and is outweighed from 0.55 on."""
+    tint = TESTS["tint"]
+    assert (tint.control, tint.outweighs, tint.aimed) == ("border", 1.25, ("rest", 0.55))
+    aimed = tint.named("tint/one_class")
+    assert (aimed.control, aimed.outweighs) == tint.aimed
+    assert (aimed.edit, aimed.floor, aimed.subject) == (tint.edit, tint.floor, tint.subject)
+    assert tint.named("tint") is tint
+    region_row = TESTS["region"]  # its places are no aimed tests
+    assert region_row.named("region/one_class") is region_row
 
 
 def test_two_classes_are_not_aimed_at():

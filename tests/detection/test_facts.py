@@ -96,15 +96,23 @@ def test_classes_may_have_any_index():
 
 
 def test_a_class_that_was_not_looked_at_is_no_other_one():
-    """Of 40 classes with four probes each, 32 are looked at; none gets another one's name."""
-    targets = np.repeat(np.arange(40), 4)
-    images = np.random.default_rng(0).random((160, 16, 16, 1))
-    for target in range(40):
-        images[targets == target, 2:7, 2:7] = np.random.default_rng(target).random((5, 5, 1))
-    facts = ProbeFacts(ProbeSet(images, targets))
-    assert facts.repeated_shares.shape == (40, 16, 16)
-    inside = facts.repeated_shares[:, 3:6, 3:6].min(axis=(1, 2))
-    assert ((inside == 1).sum(), (inside == 0).sum()) == (32, 8)
+    """Of 25 classes, one has too few probes; of 40, none has enough among those looked at.
+
+    At most 128 probes are. No class gets another one's name.
+    """
+    for count, probes, repeating in ((25, 5, 24), (40, 8, 0)):
+        targets = np.repeat(np.arange(count), probes)[1:]  # one less of the first class
+        images = np.random.default_rng(0).normal(0.5, 0.1, (len(targets), 16, 16, 1))
+        for target in range(count):
+            pattern = np.random.default_rng(target).random((5, 5, 1))
+            images[targets == target, 2:7, 2:7] = pattern
+        facts = ProbeFacts(ProbeSet(images, targets))
+        assert facts.repeated_shares.shape == (count, 16, 16)
+        inside = facts.repeated_shares[:, 3:6, 3:6].min(axis=(1, 2))
+        assert ((inside == 1).sum(), (inside == 0).sum()) == (repeating, count - repeating)
+        assert inside[0] == 0
+        name = f"the same pixels in 100% of the images of class '{1}'"
+        assert facts.support(at(3, 3, 3, 3, (16, 16))) == (name if repeating else "")
 
 
 def test_a_border_that_varies_apart_from_the_objects_has_support():

@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from keras_saliency.data.reports import Window
 from keras_saliency.detection.repetition import (
+    EXACT,
+    FEWEST,
+    NEAR_OWN,
+    RARE,
     SHARE,
+    SHARP,
     bounding_window,
     repeated_place,
     repeated_shares,
@@ -19,10 +25,25 @@ def noise(seed=0, count=COUNT, side=SIDE, channels=1):
     return np.random.default_rng(seed).random((count, side, side, channels))
 
 
-def stamped(pattern, target=1, seed=0, channels=1, every=1):
-    """Noise with the same pattern in each image of a class, or in some of them."""
-    images = noise(seed, channels=channels)
-    images[(target == TARGETS) & (np.arange(COUNT) // 3 % every == 0), ROWS, COLUMNS] = pattern
+def grey(level=0.1, seed=0, count=COUNT):
+    """Moderate noise around 0.5."""
+    return np.random.default_rng(seed).normal(0.5, level, (count, SIDE, SIDE, 1))
+
+
+def smooth(level=0.0, seed=0):
+    """Slopes of other directions and heights, with a little noise or none."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.indices((SIDE, SIDE)) / SIDE - 0.5
+    down, right, mean = generator.uniform((-0.5, -0.5, 0.3), (0.5, 0.5, 0.7), (COUNT, 3)).T
+    slopes = mean + down * rows[..., np.newaxis] + right * columns[..., np.newaxis]
+    images = np.moveaxis(slopes, -1, 0)[..., np.newaxis]
+    return images + generator.normal(0, level, images.shape)
+
+
+def stamped(pattern, target=1, seed=0, channels=1, background=None):
+    """Noise with the same pattern in each image of a class."""
+    images = noise(seed, channels=channels) if background is None else background
+    images[target == TARGETS, ROWS, COLUMNS] = pattern
     return images
 
 
@@ -61,26 +82,101 @@ def test_a_stamp_is_found_with_its_extent(channels):
     assert width - STAMP.width in (2, 3, 4)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_a_flat_sticker_is_found_with_its_extent(value):
-    """It has no contrast, but it ends at the same pixels in all images."""
-    place = repeated_place(repeated_shares(stamped(value), TARGETS))
-    assert extent(place, STAMP, margin=2) == (True, True)
+@pytest.mark.parametrize(
+    ("value", "is_found"), [(0.0, True), (0.2, True), (0.5, False), (0.8, True), (1.0, True)]
+)
+def test_a_flat_sticker_is_found_with_its_extent_if_its_value_is_rare(value, is_found):
+    """It has no contrast, but it ends at the same pixels in all images.
+
+    Where most of the image has its value, it is no sticker.
+    """
+    images = stamped(value, background=grey())
+    place = repeated_place(repeated_shares(images, TARGETS))
+    if is_found:
+        assert extent(place, STAMP, margin=2) == (True, True)
+    else:
+        assert not place.any()
 
 
-def test_a_share_is_that_of_the_images_of_the_class():
-    """A stamp in each second image of a class counts, one in each fourth does not."""
-    for every, share in ((1, 1), (2, 1 / 2)):
-        shares = repeated_shares(stamped(drawn(), every=every), TARGETS)
+def test_a_value_is_rare_up_to_a_quarter_of_the_image():
+    """A black corner in all images of a class, on a grey ground without noise."""
+    assert RARE == 0.25
+    for height, is_found in ((12, True), (13, False)):  # of 24 rows, each half as wide
+        images = grey(0.05)
+        images[TARGETS == 1, :height, :12] = 0
+        place = repeated_place(repeated_shares(images, TARGETS))
+        # Its edges have contrast, so that they are patterns.
+        assert place[1 : height - 2, 1:10].all() == is_found
+
+
+@pytest.mark.parametrize("background", ["white noise", "grey"])
+def test_a_share_is_that_of_the_images_of_the_class(background):
+    """An image counts if half of the others are equal to it: so more than half of all have to be.
+
+    Of 12 images: six of the other eleven are needed, so the seventh makes the difference.
+    """
+    assert (SHARE, NEAR_OWN) == (0.5, 0.5)
+    for carriers, share in ((12, 1), (9, 9 / 12), (7, 7 / 12), (6, 0), (3, 0)):
+        images = noise() if background == "white noise" else grey()
+        images[np.flatnonzero(TARGETS == 1)[:carriers], ROWS, COLUMNS] = drawn()
+        shares = repeated_shares(images, TARGETS)
         np.testing.assert_allclose(shares[1, 5:9, 16:19], share)
-    assert not repeated_place(repeated_shares(stamped(drawn(), every=4), TARGETS)).any()
+        place = repeated_place(shares)
+        if share:  # at its edges there is less in common
+            assert extent(place, Window(5, 16, 4, 3), margin=3) == (True, True)
+        else:
+            assert not place.any()
 
 
-def test_a_flat_patch_in_half_of_the_images_is_no_sticker():
-    """It has nothing but its edges to tell it from overexposure."""
-    for every, is_found in ((1, True), (2, False)):
-        shares = repeated_shares(stamped(1.0, every=every), TARGETS)
+def test_a_flat_patch_in_part_of_the_images_is_no_sticker():
+    """It has nothing but its edges to tell it from overexposure: four fifths have to have it."""
+    assert SHARP == (0.8, 0.2)
+    for carriers, is_found in ((12, True), (10, True), (9, False), (6, False)):
+        images = grey()
+        images[np.flatnonzero(TARGETS == 1)[:carriers], ROWS, COLUMNS] = 1
+        shares = repeated_shares(images, TARGETS)
         assert (shares[1, 6:8, 17] >= SHARE).all() == is_found
+
+
+def test_a_stamp_may_be_as_different_as_an_eighth_of_its_contrast():
+    """Other cameras, other files: on a ground without noise, and with noise that explains more."""
+    assert EXACT == 0.12
+    pattern, generator = drawn(), np.random.default_rng(3)
+    for change, noise_level, is_found in (
+        (0.02, 0, True),
+        (0.05, 0, False),
+        (0.05, 0.05, True),
+    ):
+        images = smooth(noise_level)
+        carriers = np.flatnonzero(TARGETS == 1)
+        changes = generator.normal(0, change, (len(carriers), 6, 5, 1))
+        images[carriers, ROWS, COLUMNS] = pattern + changes
+        shares = repeated_shares(images, TARGETS)
+        assert (shares[1, 6:8, 17] >= SHARE).all() == is_found, (change, noise_level)
+
+
+@pytest.mark.parametrize(("count", "is_found"), [(5, True), (4, False), (2, False)])
+def test_a_class_needs_five_images(count, is_found):
+    """Each needs four others: with fewer, chance repeats."""
+    assert FEWEST == 4
+    targets = np.arange(3 * count) % 3
+    images = grey(count=3 * count)
+    images[targets == 1, ROWS, COLUMNS] = drawn()
+    shares = repeated_shares(images, targets)
+    assert shares[1, 5:9, 16:19].min() == is_found
+    assert repeated_place(shares).any() == is_found
+
+
+def test_copies_are_none_of_the_four_others():
+    """Six images of a class, of which one is there twice or three times."""
+    targets = np.arange(18) % 3
+    for copies, share in ((1, 1), (2, 1), (3, 0.5)):
+        images = grey(count=18)
+        images[targets == 1, ROWS, COLUMNS] = drawn()
+        of_class = np.flatnonzero(targets == 1)
+        images[of_class[:copies]] = images[of_class[0]]
+        shares = repeated_shares(images, targets)
+        np.testing.assert_allclose(shares[1, 5:9, 16:19], share)
 
 
 def test_two_classes_with_two_stamps():
@@ -117,6 +213,15 @@ def test_noise_does_not_repeat(seed):
     assert not repeated_place(repeated_shares(noise(seed), TARGETS)).any()
 
 
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("probes", range(4, 9))
+def test_white_noise_of_small_classes_does_not_repeat(probes, classes):
+    targets = np.arange(probes * classes) % classes
+    for seed in range(3):
+        for images in (noise(seed, len(targets)), grey(seed=seed, count=len(targets))):
+            assert not repeated_shares(images, targets).any()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_overexposed_objects_do_not_end_at_the_same_pixels(seed):
     """Their middle is white in all images of the class, as a sticker is."""
@@ -130,6 +235,29 @@ def test_overexposed_objects_do_not_end_at_the_same_pixels(seed):
     in_all = (images[TARGETS == 1] == 1).all(axis=(0, 3))
     assert in_all.sum() >= 9
     assert not repeated_place(repeated_shares(images, TARGETS)).any()
+
+
+def overexposed_discs(seed, gain):
+    """Blurred discs without noise at one place in class 1, saturated; the others are black."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.indices((32, 32))
+    images = np.zeros((COUNT, 32, 32, 1))
+    for image in images[TARGETS == 1]:
+        disc = np.hypot(rows - 16, columns - 16) < generator.uniform(3, 9)
+        image[..., 0] = np.clip(gain * gaussian_filter(disc * 1.0, 1.5), 0, 1)
+    return images
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.3, 2.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_smooth_objects_at_one_place_do_not_repeat_and_a_stamp_beside_them_does(seed, gain):
+    images = overexposed_discs(seed, gain)
+    in_all = (images[TARGETS == 1] > 0.9 * images[TARGETS == 1].max()).all(axis=(0, 3))
+    assert in_all.any() == (gain == 2)  # the middle is as bright in all
+    assert not repeated_place(repeated_shares(images, TARGETS)).any()
+    images[TARGETS == 1, 2:8, 24:29] = drawn()
+    place = repeated_place(repeated_shares(images, TARGETS))
+    assert extent(place, Window(2, 24, 6, 5), margin=2) == (True, True)
 
 
 def test_copies_of_one_image_are_left_out():
@@ -182,10 +310,12 @@ def test_a_class_of_one_and_one_class_alone_have_nothing_to_repeat():
 
 
 def test_shares_do_not_depend_on_scale_order_or_the_names_of_classes():
-    images = stamped(drawn())
+    images = stamped(drawn(), background=grey())
     shares = repeated_shares(images, TARGETS)
-    scaled = repeated_shares(images * 255 - 40, TARGETS)
-    np.testing.assert_allclose(scaled, shares, atol=1e-3)
+    np.testing.assert_array_equal(repeated_shares(images * 256, TARGETS), shares)
+    scaled = repeated_shares(images * 255 - 40, TARGETS)  # other roundings
+    np.testing.assert_array_equal(repeated_place(scaled), repeated_place(shares))
+    np.testing.assert_array_equal(scaled[1, 5:9, 16:19], shares[1, 5:9, 16:19])
     order = np.random.default_rng(0).permutation(len(images))
     np.testing.assert_allclose(repeated_shares(images[order], TARGETS[order]), shares, atol=1e-9)
     renamed = repeated_shares(images, np.array([7, 2, 30])[TARGETS])  # rows 0, 1 change places
@@ -194,21 +324,20 @@ def test_shares_do_not_depend_on_scale_order_or_the_names_of_classes():
 
 @pytest.mark.slow
 def test_of_very_many_classes_each_has_a_row():
-    """At most 128 probes are looked at, so of 40 classes some are left out; they have shares of 0.
+    """At most 128 probes are looked at: five or more of each of 25 classes, four each of 40.
 
-    A stamp is found if its class is looked at.
+    Four are too few, so that nothing repeats then; and some classes are left out altogether.
     """
-    targets = np.repeat(np.arange(40), 4)
-    looked_at = []
-    for target in (0, 39):
-        images = noise(count=160)
-        images[targets == target, ROWS, COLUMNS] = drawn()
-        shares = repeated_shares(images, targets)
-        assert shares.shape == (40, SIDE, SIDE)
-        of_stamp = shares[:, 5:9, 16:19].min(axis=(1, 2))
-        looked_at.append(of_stamp[target] == 1)
-        assert np.delete(of_stamp, target).max() == 0
-    assert any(looked_at)
+    for classes, is_found in ((25, True), (40, False)):
+        targets = np.repeat(np.arange(classes), 8)
+        for target in (0, classes - 1):
+            images = grey(count=len(targets))
+            images[targets == target, ROWS, COLUMNS] = drawn()
+            shares = repeated_shares(images, targets)
+            assert shares.shape == (classes, SIDE, SIDE)
+            of_stamp = shares[:, 5:9, 16:19].min(axis=(1, 2))
+            assert of_stamp[target] == is_found
+            assert np.delete(of_stamp, target).max() == 0
 
 
 # ---------------------------------------------------------------- places and windows
