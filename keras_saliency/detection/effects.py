@@ -216,16 +216,15 @@ class SwapExperiment:
         }
         if not self._by_score:
             numbers["flip"] = self._flip(answers, pairs)
-        is_controlled = swap.control is not None and not swap.support
-        if is_controlled and numbers["effect"] >= min(swap.floor, CONTROLLED):
-            assert swap.control is not None
-            control = self.run(swap.control, pairs)
-            others = self._differences(control, pairs) / scale
+        control = None if swap.support else swap.control
+        if control is not None and numbers["effect"] >= min(swap.floor, CONTROLLED):
+            controlled = self.run(control, pairs)
+            others = self._differences(controlled, pairs) / scale
             numbers |= {
                 "control": float(others.mean()),
-                "control_p_value": self._p_value((1 / scale, control), pairs=pairs),
+                "control_p_value": self._p_value((1 / scale, controlled), pairs=pairs),
                 "margin_p_value": self._p_value(
-                    (1 / scale, answers), (-swap.outweighs / scale, control), pairs=pairs
+                    (1 / scale, answers), (-swap.outweighs / scale, controlled), pairs=pairs
                 ),
             }
         fewest = min_recipients(num_tests * swap.num_candidates, alpha)
