@@ -391,11 +391,8 @@ def test_an_alert_is_withdrawn_at_the_second_quiet_round():
 def test_only_alerts_of_the_rule_are_withdrawn():
     """The corner is read no longer, and the rest of the border is."""
     model = linear_net(activation="softmax")
-    probes = two_cues()
-    beside = np.ones(SHAPE[:2], bool)
-    beside[CORNER[:2]] = False
-    regions = {"corner": CORNER, "beside": beside}
-    probes = ProbeSet(probes.images, MANY_TARGETS, regions=regions)
+    regions = {"corner": CORNER, "beside": ~CORNER}
+    probes = ProbeSet(two_cues().images, MANY_TARGETS, regions=regions)
     monitor = SaliencyMonitor(model, probes, interventions=Interventions(tests=REGION))
     for step, weight in enumerate((2, 2.5, 0, 0.5)):
         evaluated_at(monitor, model, step, weight)
