@@ -330,7 +330,9 @@ def test_of_several_tests_of_one_cue_the_most_specific_one_alerts():
         standing.append({v.effect.test for v in report.verdicts if v.active})
         if step == 0:
             (alert,) = report.alerts
-            assert {"border", "hot_window", "border_patch"} <= set(alert.explains)
+            # The corner repeats, so that no other place that is proposed overlaps it.
+            assert {"border", "hot_window", "repeated_pattern"} <= set(alert.explains)
+            assert "border_patch" not in {v.effect.test for v in report.verdicts}
     assert named[:2] == [[("region/corner", "warning")], [("region/corner", "alert")]]
     # The streak of the border went on while it was explained: it is an alert at once.
     assert named[2:] == [[("border", "alert")], []]
@@ -354,6 +356,81 @@ def test_the_same_state_twice_is_no_two_in_a_row():
     assert of_corner(evaluated_at(monitor, model, 4, 0))[1:3] == ("quiet", True)
     assert of_corner(evaluated_at(monitor, model, 5, 0))[1:3] == ("quiet", True)  # nor is it calmer
     assert of_corner(evaluated_at(monitor, model, 6, 0.5))[1:3] == ("quiet", False)
+
+
+def test_an_alert_is_withdrawn_at_the_second_quiet_round():
+    """It keeps the step at which it was, though it comes back and is withdrawn again."""
+    model = linear_net(activation="softmax")
+    monitor = SaliencyMonitor(model, two_cues(), interventions=Interventions(tests=REGION))
+    ended = []
+
+    def withdrawn_at(step, weight):
+        (verdict,) = evaluated_at(monitor, model, step, weight).verdicts
+        if verdict.withdrawn:
+            ended.append(step)
+        assert not (verdict.withdrawn and verdict.active)
+        return [alert.withdrawn for alert in monitor.state.alerts]
+
+    assert [withdrawn_at(step, weight) for step, weight in ((0, 2), (1, 4))] == [[], [None]]
+    assert withdrawn_at(2, 0) == [None]
+    (standing,) = monitor.state.alerts
+    assert withdrawn_at(4, 0.5) == [4]
+    (alert,) = monitor.state.alerts
+    assert dataclasses.replace(alert, withdrawn=None).sentence == standing.sentence
+    assert (standing.withdrawn, alert.step) == (None, 1)  # what was told is not changed
+    assert [w.withdrawn for w in monitor.state.warnings] == [None]
+    assert [withdrawn_at(step, weight) for step, weight in ((5, 2), (6, 4))] == [[4], [4, None]]
+    assert [withdrawn_at(step, weight) for step, weight in ((7, 0), (9, 0.5))] == [
+        [4, None],
+        [4, 9],
+    ]
+    assert withdrawn_at(10, 0.2) == [4, 9]
+    assert ended == [4, 9]
+
+
+def test_only_alerts_of_the_rule_are_withdrawn():
+    """The corner is read no longer, and the rest of the border is."""
+    model = linear_net(activation="softmax")
+    regions = {"corner": CORNER, "beside": ~CORNER}
+    probes = ProbeSet(two_cues().images, MANY_TARGETS, regions=regions)
+    monitor = SaliencyMonitor(model, probes, interventions=Interventions(tests=REGION))
+    for step, weight in enumerate((2, 2.5, 0, 0.5)):
+        evaluated_at(monitor, model, step, weight)
+    alerts = {alert.rule: alert.withdrawn for alert in monitor.state.alerts}
+    assert alerts == {"region/corner": 3, "region/beside": None}
+
+
+def test_a_state_that_is_written_keeps_what_was_withdrawn():
+    model = linear_net(activation="softmax")
+    settings = Interventions(tests=REGION)
+    monitor = SaliencyMonitor(model, two_cues(), interventions=settings)
+    for step, weight in enumerate((2, 4, 0)):
+        evaluated_at(monitor, model, step, weight)
+    other = SaliencyMonitor(model, two_cues(), interventions=settings)
+    for step, expected in ((3, 3), (4, 3)):  # read back before it is withdrawn, and after that
+        content, arrays = monitor.state.to_json()
+        other.state = RunState.from_json(json.loads(json.dumps(content)), arrays)
+        for one in (monitor, other):
+            evaluated_at(one, model, step, 0.5 - step / 10)
+            assert [alert.withdrawn for alert in one.state.alerts] == [expected]
+        assert other.state.to_json()[0] == monitor.state.to_json()[0]
+    content, arrays = monitor.state.to_json()
+    (row,) = content["alerts"]
+    assert row["withdrawn"] == 3
+    again = RunState.from_json(json.loads(json.dumps(content)), arrays)
+    assert [alert.withdrawn for alert in again.alerts] == [3]
+
+
+def test_an_alert_of_a_state_written_before_there_was_that_field_stands():
+    model = linear_net(activation="softmax")
+    monitor = SaliencyMonitor(model, two_cues(), interventions=Interventions(tests=REGION))
+    for step, weight in enumerate((2, 4)):
+        evaluated_at(monitor, model, step, weight)
+    content, arrays = monitor.state.to_json()
+    for row in content["alerts"]:
+        del row["withdrawn"]
+    state = RunState.from_json(content, arrays)
+    assert [alert.withdrawn for alert in state.alerts] == [None]
 
 
 def test_another_bias_is_another_state_though_the_maps_are_the_same():

@@ -121,6 +121,35 @@ def test_a_pattern_of_the_only_class_with_two_probes_says_so():
     assert np.isnan([found.effect, found.p_value]).all()
 
 
+@pytest.mark.parametrize("is_stamped", [True, False])
+def test_other_places_leave_a_pattern_to_its_own_test(is_stamped):
+    """The masks speak for all corners and strips; those that overlap the pattern are left out.
+
+    So is the hot window not grown in it.
+    """
+    images = coded(OBJECT)
+    corner = slice(0, 5), slice(15, 20)
+    if is_stamped:
+        for target in range(3):
+            images[target::3, corner[0], corner[1]] = STAMPS[target, :5, :5]
+    hide(images, TARGETS, 2, 17)
+    masks = np.broadcast_to(region(OBJECT), images.shape[:3])
+    settings = Interventions(tests=["repeated_pattern", "border_patch", "hot_window"])
+    probes = ProbeSet(images, TARGETS, masks=masks)
+    found = examined(probes, reads_digit(2, 17), heat((2, 17)), settings=settings)
+    effects = by_name(found)
+    place = ProbeFacts(probes).repeated_place
+    assert place[2, 17] == is_stamped
+    assert ("repeated_pattern" in effects) == is_stamped
+    top, left, height, width = effects["border_patch"].window
+    assert place[top : top + height, left : left + width].sum() == 0
+    assert effects["border_patch"].effect == 1 - is_stamped
+    assert effects["hot_window"].effect == 1
+    assert effects["hot_window"].window[2:] == (3, 3)
+    if is_stamped:
+        assert_full(effects["repeated_pattern"])
+
+
 @pytest.mark.slow
 def test_stamps_of_very_many_classes():
     """As many as are looked at for repetition, or more: then there is no pattern, and no error."""
