@@ -36,12 +36,13 @@ RARE = 0.25
 FEWEST = 4
 """An image needs this many others of its class: with fewer, chance repeats."""
 
-DUPLICATE = 0.25
+DUPLICATE = 0.1
 """Images nearer to each other than this share of the usual distance are copies of one image."""
 
 _NEGLIGIBLE = 0.004  # of the range of values: smaller distances mean nothing
 _NOISE = 2.5  # times the noise level: more is no noise
 _WINDOW = 0.08  # of the shorter side: what is compared around each pixel
+_TINY = 1e-12  # of images that are all the same
 _MAX_PROBES, _MAX_AREA, _FEWEST_PIXELS = 128, 0.5, 4
 
 
@@ -72,11 +73,11 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         (array([1., 0.]), array([0., 0.]))
     """
     classes = np.unique(targets)  # of very many, some are left out: they have shares of 0
-    chosen = balanced(targets, np.arange(len(targets)), _MAX_PROBES, 0)
+    chosen = _chosen(targets)
     images, targets = images[chosen].astype(np.float32), targets[chosen]
     is_copy = _copies(images)
     side = max(3, round(_WINDOW * min(images.shape[1:3])))
-    negligible = _NEGLIGIBLE * float(np.ptp(images))
+    negligible = max(_NEGLIGIBLE * float(np.ptp(images)), _TINY)
     level = _noise(images)
     noise = _NOISE * level + negligible
     patterns = np.zeros((len(classes), *images.shape[1:3]))
@@ -103,6 +104,17 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         patterns[row] += is_repeated / is_own.sum()
     result: Array = np.maximum(patterns, [_sharp_parts(shares) for shares in flat])
     return result
+
+
+def _chosen(targets: Array) -> Array:
+    """The probes that are compared: of very many classes, some with enough probes each."""
+    classes, counts = np.unique(targets, return_counts=True)
+    most = _MAX_PROBES // (2 * FEWEST)
+    large = classes[counts > FEWEST]
+    among = np.arange(len(targets))
+    if len(classes) > most and len(large):
+        among = among[np.isin(targets, large[:: -(-len(large) // most)])]
+    return balanced(targets, among, _MAX_PROBES, 0)
 
 
 def _near_and_far(distances: Array, own: Array, other: Array) -> tuple[Array, Array]:
