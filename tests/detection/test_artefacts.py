@@ -152,13 +152,9 @@ def test_other_places_leave_a_pattern_to_its_own_test(is_stamped):
 
 @pytest.mark.slow
 def test_stamps_of_very_many_classes():
-    """As many as are looked at for repetition, or more: then there is no pattern, and no error."""
-    for classes, is_found in ((25, True), (40, False)):
-        effects = asked(*stamps_of(classes), "repeated_pattern")
-        if not is_found:
-            assert effects == {}
-            continue
-        (found,) = effects.values()
+    """More than are looked at for repetition: the stamps of all are one place."""
+    for classes in (25, 40):
+        (found,) = asked(*stamps_of(classes), "repeated_pattern").values()
         assert_none(found)
         assert (found.num_probes, found.target) == (5 * classes, None)
 

@@ -78,7 +78,7 @@ REPETITION = {
     "SHARP": (0.8, 0.2),
     "RARE": 0.25,
     "FEWEST": 4,
-    "DUPLICATE": 0.25,
+    "DUPLICATE": 0.1,
 }
 OBJECTS = {"BORDER": 0.06, "SEPARATION": 2.5, "OTHER_SIDES": 0.15, "AREAS": (0.03, 0.6)}
 
