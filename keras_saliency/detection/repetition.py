@@ -95,13 +95,15 @@ def repeated_shares(images: Array, targets: Array) -> Array:
             & (near < noise + negligible)
             & _is_rare(image, level + 2 * negligible)
         )
-        flat[row] += is_repeated / is_own.sum()
+        flat[row] += is_repeated
         means = uniform_filter(squares, (0, side, side), mode="nearest").clip(0)
         near, far = _near_and_far(np.sqrt(means) + negligible, own, other)
         contrast = _contrast(image, side)
         is_repeated = near < RATIO * np.minimum(far, contrast)
         is_repeated &= near < np.maximum(EXACT * contrast, noise)
-        patterns[row] += is_repeated / is_own.sum()
+        patterns[row] += is_repeated
+    counts = (targets == classes[:, np.newaxis]).sum(axis=1).clip(1)[:, np.newaxis, np.newaxis]
+    patterns, flat = patterns / counts, flat / counts
     result: Array = np.maximum(patterns, [_sharp_parts(shares) for shares in flat])
     return result
 
