@@ -66,9 +66,9 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         `(num_classes, height, width)`, in 0..1, by the order of the classes' indices.
 
     Example:
-        >>> noise = 0.5 * np.random.default_rng(0).random((8, 9, 9, 1))
-        >>> noise[:4, :3, :3] = 1  # a white square in every image of class 0
-        >>> shares = repeated_shares(noise, np.arange(8) // 4)
+        >>> noise = 0.5 * np.random.default_rng(0).random((12, 9, 9, 1))
+        >>> noise[:6, :3, :3] = 1  # a white square in every image of class 0
+        >>> shares = repeated_shares(noise, np.arange(12) // 6)
         >>> shares[:, 1, 1], shares[:, 6, 6]
         (array([1., 0.]), array([0., 0.]))
     """
