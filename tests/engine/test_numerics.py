@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 import keras_saliency as ks
-from keras_saliency.attributions import METHODS
 from support.networks import network, probes
 
 
@@ -19,7 +18,9 @@ def checked_numerics():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["gradient", "vargrad", "integrated_gradients", "grad_cam_plus_plus", "occlusion"]
+)
 def test_a_hunt_for_nan_finds_none_in_explanations(method, checked_numerics):
     model = network()
     found = ks.SaliencyMonitor(model, probes(), method=method).step(-1)
