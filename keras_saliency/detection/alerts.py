@@ -104,8 +104,12 @@ def judge(
             reason = f"explained by {effect.explained_by}"
         if status == "fires" and settings.ignores(effect.test):
             status, reason = "finding", "ignored, as set by ignore="
-        is_pause = status == "finding" and reason.endswith(UNCLEAR)
         streak = after.get(effect.test, Streak())
+        is_pause = (
+            status == "finding"
+            and effect.effect >= floor
+            and (streak.active or reason.endswith(UNCLEAR))
+        )
         after[effect.test] = streak if is_pause else _next(streak, status, effect)
         active = after[effect.test].active
         words = subject(effect, test, class_name)

@@ -37,6 +37,9 @@ than one of the same class in at least this share of pairs."""
 CONTROLLED = 0.15
 """From this effect on, a control is measured; smaller ones raise no alert."""
 
+UNDAMAGED = 0.8
+"""The share of the recipients' own accuracy that has to remain with donors of the same class."""
+
 SCREENED = 24
 """The number of recipients on which all candidates are compared at first, with one donor each."""
 
@@ -147,6 +150,7 @@ class SwapExperiment:
     ) -> None:
         self._images, self._targets, self._scores = images, targets, scores
         self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
+        self._predictions: Array | None = None
         self.passes = 0
 
     def readiness(self, pairs: Pairs, predictions: Array) -> Readiness:
@@ -155,6 +159,7 @@ class SwapExperiment:
         chance = float(np.unique(own, return_counts=True)[1].max() / len(own))
         required = required_accuracy(chance)
         if not self._by_score:
+            self._predictions = predictions
             accuracy = float((predictions[pairs.recipients] == own).mean())
             if accuracy >= required:
                 return Readiness("", required=required)
@@ -236,10 +241,20 @@ class SwapExperiment:
             window=swap.window,
             target=swap.target,
             support=swap.support,
-            untestable=_objection(len(pairs.recipients), fewest, keep, readiness.required),
+            untestable=_objection(
+                len(pairs.recipients), fewest, keep, self._required(swap, readiness)
+            ),
             examples=self._examples(swap, answers, differences),
         )
         return effect, answers
+
+    def _required(self, swap: Swap, readiness: Readiness) -> float:
+        """The accuracy that has to remain; less for recipients that the model does not know."""
+        if self._predictions is None:
+            return readiness.required
+        recipients = swap.pairs.recipients
+        known = float((self._predictions[recipients] == self._targets[recipients]).mean())
+        return min(readiness.required, UNDAMAGED * known)
 
     def remaining(self, swap: Swap, kept: Swap, readiness: Readiness) -> float:
         """The effect of a swap, with one donor each, if what another one exchanges stays."""

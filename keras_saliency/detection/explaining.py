@@ -25,8 +25,8 @@ WIDE_PATTERN = "repeated_pattern without a window"
 
 SPECIFIC = (
     *("region", "repeated_pattern", "own_hot_spot", "hot_window", "class_hot_spot"),
-    *("border_patch", "thin_border", "border", WIDE_PATTERN, "tint", "spectrum"),
-    *("high_frequency", "background", "estimated_background"),
+    *("border_patch", "thin_border", "border", WIDE_PATTERN, "spectrum", "high_frequency"),
+    *("tint", "background", "estimated_background"),
 )
 """Rows of the table, from the most specific to the vaguest; if two explain each other, the first
 counts. Custom tests come before all."""

@@ -242,7 +242,7 @@ def what_is_tested(results: InterventionResults | None, when: str) -> str:
     fewest = min_recipients(len(results.effects), results.alpha)
     missing = [effect for effect in results.effects if effect.num_probes < fewest]
     tested = [effect.test for effect in results.effects if effect not in missing]
-    reasons = [f"{effect.test} ({effect.untestable})" for effect in missing]
+    reasons = [f"{effect.test} ({effect.untestable or 'too few probes'})" for effect in missing]
     how_often = "frequent at first, then less often" if when == "auto" else "at every evaluation"
     text = f"intervention tests ({how_often}): {', '.join(tested) or 'none'}"
     text += f"; {results.passes} forward passes"

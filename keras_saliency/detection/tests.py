@@ -267,7 +267,7 @@ _ROWS = (
         _BORDER_ASSUMPTION,
         _PLACE_REMEDY,
         control="inside",
-        outweighs=1.5,
+        outweighs=2.5,
         propose=places.own_hot_spot,
     ),
     InterventionTest(

@@ -342,7 +342,9 @@ def test_an_alert_is_withdrawn_at_the_second_of_two_quiet_rounds_and_only_there(
 
 def test_findings_withdraw_an_alert_and_what_is_no_test_does_not():
     finding = effect(control=0.9, control_p_value=SURE, margin_p_value=1.0)
-    assert withdrawn(FIRES, FIRES, finding, finding) == [False, False, False, True]
+    weak = effect(value=0.1)
+    assert withdrawn(FIRES, FIRES, weak, weak) == [False, False, False, True]
+    assert not any(withdrawn(FIRES, FIRES, finding, finding))  # the effect is there
     assert withdrawn(FIRES, FIRES, QUIET, CANT, QUIET) == [False] * 4 + [True]
     unclear = effect(control=0.5, control_p_value=SURE, margin_p_value=UNSURE)
     assert withdrawn(FIRES, FIRES, QUIET, unclear, QUIET) == [False] * 4 + [True]
@@ -360,9 +362,9 @@ def test_each_test_is_withdrawn_by_itself():
 
 def test_findings_are_quiet():
     bad = effect(control=0.9, control_p_value=SURE, margin_p_value=1.0)
-    for calm in (bad, FINDS):
+    for calm, stands in ((bad, True), (FINDS, False)):
         told = course(FIRES, FIRES, calm, calm, floors={"region/tag": 0.5})
-        assert [row[-1] for row in told] == [False, True, True, False]
+        assert [row[-1] for row in told] == [False, True, True, stands]
         assert course(calm, calm, floors={"region/tag": 0.5}) == [(False,), (False,)]
 
 

@@ -33,7 +33,7 @@ RULES = {
     "tint": (0.2, "border", 1.25),
     "spectrum": (0.1, "border", 1.25),
     "high_frequency": (0.2, "rest", 1.0),
-    "own_hot_spot": (0.25, "inside", 1.5),
+    "own_hot_spot": (0.25, "inside", 2.5),
     "border_patch": (0.15, "", 0.0),
     "hot_window": (0.15, "", 0.0),
     "class_hot_spot": (0.15, "", 0.0),
@@ -90,6 +90,7 @@ DRAWS = {"MAX_RECIPIENTS": 256, "NUM_DONORS": 4, "MIN_CLASS_SIZE": 4}
 EFFECTS = {
     "FURTHER": 0.7,
     "CONTROLLED": 0.15,
+    "UNDAMAGED": 0.8,
     "SCREENED": 24,
     "FINALISTS": 3,
     "NEARLY": 0.9,

@@ -343,7 +343,7 @@ def test_what_remains_of_an_effect_by_hand():
 
 def test_rows_are_ordered_from_the_most_specific_on():
     """For each pair of rows that name the same pixel, the one that is named first explains."""
-    rows = [*SPECIFIC[:8], "tint", "spectrum", "high_frequency", "background"]
+    rows = [*SPECIFIC[:8], "spectrum", "high_frequency", "tint", "background"]
     assert set(SPECIFIC) - {WIDE_PATTERN} == set(TESTS) - {"groups"}
     toy = Pixels(1.0)
     for first, second in itertools.pairwise(rows):
