@@ -229,6 +229,10 @@ def test_what_spoils_the_images_can_not_be_tested():
         "the exchange damages the images: with donors of the same class only 0.50 remains, "
         "below 0.60"
     )
+    unknown = TARGETS.copy()
+    unknown[0] = 1 - unknown[0]  # of the two recipients, the model knows one: 0.8 of that is less
+    asked.readiness(many(PAIRS), unknown)
+    assert asked.effect(swap(both, few), ready, 8).untestable == ""
     assert asker(by_score=True).effect(swap(both, few), Readiness("", 4.0), 8).untestable == ""
     half = asker(by_score=True).effect(swap(both, many(PAIRS)), Readiness("", 2.0), 8)
     assert (half.keep, half.untestable) == (0.5, "")  # of a score, anything above 0 will do
