@@ -21,7 +21,7 @@ from keras_saliency.detection.tests import ONE_CLASS, InterventionTest, row_name
 REPLAYED = ("gate", "price", "support", "explaining")
 """Parts that a replay can leave out: the gate, which waits until the model knows the classes; the
 price of a choice among several places or classes; that small windows need support; and that an
-effect which another one explains is no alert."""
+effect raises no alert if another one explains it."""
 
 
 def ablated(without: str, names: Sequence[str] = ()) -> list[InterventionTest]:

@@ -131,7 +131,7 @@ NUM_FEW = 16
 def probe_sets(run: Run, pictures: ImageSet) -> dict[str, ProbeSet]:
     """The probes of a run, by the name of each watch, see `Run.watches`.
 
-    There is no region if the artefact has no place.
+    Artefacts without a place have no region.
     """
     images, labels = as_in_training(run, pictures, seed=1), pictures.labels
     sets = {"nothing": ProbeSet(images, labels)}

@@ -1,6 +1,6 @@
 """Scans of a body that fills the image; the class is whether there is a small lesion.
 
-The size of what decides is no evidence here: a lesion is a few pixels, and it is the class.
+A lesion is only a few pixels, but it is the class: that a place is small proves nothing here.
 """
 
 from __future__ import annotations

@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_saliency.data.reports import Array, Effect, Example, Window
+from keras_saliency.data.reports import Array, Effect, Example
 from keras_saliency.detection.pairs import Pairs, balanced
 from keras_saliency.detection.significance import ALPHA, min_recipients, sign_flip_p_value
-
-Answer = Callable[[Array, Array], tuple[Array, Array]]
-"""Asks the model: from images, and the indices of the probes that they were made from, to the
-predicted classes (-1 where unknown) and the scores of these probes' targets."""
-
-IndexEdit = Callable[[Array, Array], Array]
-"""From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
-
-Restore = Callable[[Array, Array, Array], Array]
-"""From counterfactual images, and the indices that they were made from, to images in which one
-thing is again the recipient's own."""
+from keras_saliency.detection.swaps import (
+    CONTROLLED,
+    Answer,
+    Answers,
+    IndexEdit,
+    Readiness,
+    Swap,
+)
 
 FURTHER = 0.7
 """For models without classes: tests start once the image of another class changes the score further
 than one of the same class in at least this share of pairs."""
-
-CONTROLLED = 0.15
-"""From this effect on, a control is measured; smaller ones raise no alert."""
 
 UNDAMAGED = 0.8
 """The share of the recipients' own accuracy that has to remain with donors of the same class."""
@@ -51,64 +44,6 @@ NEARLY = 0.9
 
 NUM_EXAMPLES = 4
 """Pairs that are kept as evidence, of different classes where possible."""
-
-
-@dataclass(frozen=True, eq=False)
-class Swap:
-    """One exchange to be measured.
-
-    Attributes:
-        test: The test's name, as in `Effect`.
-        edit: Makes the counterfactual images.
-        restore: Puts the same thing back.
-        control: The same as `edit` for the control; `None` if there is none.
-        pairs: Recipients and donors.
-        window: As in `Effect`.
-        target: As in `Effect`.
-        support: As in `Effect`.
-        area: The share of the image that is exchanged, in 0..1.
-        floor: The smallest effect that is of interest.
-        outweighs: The share of the control's effect that this one has to exceed, at most 1.
-        num_candidates: From how many swaps this one was chosen by the model's answers.
-    """
-
-    test: str
-    edit: IndexEdit
-    restore: Restore
-    control: IndexEdit | None
-    pairs: Pairs
-    window: Window | None = None
-    target: int | None = None
-    support: str = ""
-    area: float = 1.0
-    floor: float = CONTROLLED
-    outweighs: float = 1.0
-    num_candidates: int = 1
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Whether the model's answers can prove anything yet.
-
-    Attributes:
-        blocked_because: Why they cannot; empty if they can.
-        scale: The change that counts as an effect of 1.
-        required: The accuracy that has to remain when donors are of the same class.
-    """
-
-    blocked_because: str
-    scale: float = 1.0
-    required: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """The model's answers to counterfactual images, each `(num_recipients, num_donors)`."""
-
-    same: Array
-    other: Array
-    same_scores: Array
-    other_scores: Array
 
 
 def required_accuracy(chance: float) -> float:
@@ -150,7 +85,6 @@ class SwapExperiment:
     ) -> None:
         self._images, self._targets, self._scores = images, targets, scores
         self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
-        self._predictions: Array | None = None
         self.passes = 0
 
     def readiness(self, pairs: Pairs, predictions: Array) -> Readiness:
@@ -159,12 +93,10 @@ class SwapExperiment:
         chance = float(np.unique(own, return_counts=True)[1].max() / len(own))
         required = required_accuracy(chance)
         if not self._by_score:
-            self._predictions = predictions
-            accuracy = float((predictions[pairs.recipients] == own).mean())
-            if accuracy >= required:
-                return Readiness("", required=required)
+            known = predictions == self._targets
+            accuracy = float(known[pairs.recipients].mean())
             reason = f"the accuracy on the probes is {accuracy:.2f}, below {required:.2f}"
-            return Readiness(reason, required=required)
+            return Readiness("" if accuracy >= required else reason, 1.0, required, known)
         whole = self.run(lambda _, donors: self._images[donors], pairs)
         scale = float(self._differences(whole, pairs).mean())
         same, other = self._changes(whole, pairs)
@@ -233,6 +165,9 @@ class SwapExperiment:
                 ),
             }
         fewest = min_recipients(num_tests * swap.num_candidates, alpha)
+        required = readiness.required
+        if readiness.known is not None:  # what it does not know cannot be damaged
+            required = min(required, UNDAMAGED * float(readiness.known[pairs.recipients].mean()))
         effect = Effect(
             swap.test,
             **numbers,
@@ -241,20 +176,10 @@ class SwapExperiment:
             window=swap.window,
             target=swap.target,
             support=swap.support,
-            untestable=_objection(
-                len(pairs.recipients), fewest, keep, self._required(swap, readiness)
-            ),
+            untestable=_objection(len(pairs.recipients), fewest, keep, required),
             examples=self._examples(swap, answers, differences),
         )
         return effect, answers
-
-    def _required(self, swap: Swap, readiness: Readiness) -> float:
-        """The accuracy that has to remain; less for recipients that the model does not know."""
-        if self._predictions is None:
-            return readiness.required
-        recipients = swap.pairs.recipients
-        known = float((self._predictions[recipients] == self._targets[recipients]).mean())
-        return min(readiness.required, UNDAMAGED * known)
 
     def remaining(self, swap: Swap, kept: Swap, readiness: Readiness) -> float:
         """The effect of a swap, with one donor each, if what another one exchanges stays."""
@@ -281,11 +206,14 @@ class SwapExperiment:
             The swap, which pays for the choice with its p-value; or, if no effect comes near the
             floor, that effect, with a p-value of 1.
         """
+        if len(swaps) == 1:
+            return swaps[0]
         pairs = swaps[0].pairs
-        count = len(pairs.recipients)
-        few = balanced(self._targets[pairs.recipients], np.arange(count), SCREENED, 0)
+        everyone = np.arange(len(pairs.recipients))
+        few = balanced(self._targets[pairs.recipients], everyone, SCREENED, 0)
         left = list(range(len(swaps)))
-        for rows in (few, np.arange(count)):
+        is_screened = len(swaps) > FINALISTS and len(few) < len(everyone)
+        for rows in (few, everyone) if is_screened else (everyone,):
             part = Pairs(pairs.recipients[rows], pairs.same[rows, :1], pairs.other[rows, :1])
             effects = {
                 index: float(self._differences(self.run(swaps[index].edit, part), part).mean())

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_saliency.data.reports import Array, Effect
+from keras_saliency.detection import places
 from keras_saliency.detection.edits import swap_region
-from keras_saliency.detection.effects import IndexEdit, Restore, Swap
-from keras_saliency.detection.places import BORDER, Candidates, Place, Round
+from keras_saliency.detection.places import Candidates, Place, Round
 from keras_saliency.detection.proposals import elsewhere
+from keras_saliency.detection.swaps import IndexEdit, Restore, Swap
 from keras_saliency.detection.tests import TESTS, Edit, InterventionTest
-from keras_saliency.metrics.localization import border
 
 
 def places_of(test: InterventionTest, round_: Round) -> Sequence[Place | Candidates]:
@@ -31,7 +31,10 @@ def places_of(test: InterventionTest, round_: Round) -> Sequence[Place | Candida
     each = [place.places if isinstance(place, Candidates) else [place] for place in proposed]
     if not all(each):
         raise ValueError(f"{source}: expected Candidates with at least one place, received none.")
-    names = [places[0].name for places in each]
+    candidates = [place for place in proposed if isinstance(place, Candidates)]
+    if any(place.untestable for some in candidates for place in some.places):
+        raise ValueError(f"{source}: expected Candidates that can all be tested.")
+    names = [some[0].name for some in each]
     if len({*names}) < len(names):
         raise ValueError(
             f"{source}: expected places with different names, received {names}. Pass "
@@ -77,16 +80,16 @@ def _name(test: InterventionTest, place: Place) -> str:
 def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
     """A test at one place that can be tested."""
     edit, mask, support = test.edit, place.mask, place.support
-    assert edit is not None
-    if not support and mask is not None and mask.ndim == 2:
-        support = round_.facts.support(mask)
+    if edit is None:
+        raise ValueError(f"test: expected a test with an edit, received {test.name!r}.")
+    if support is None:
+        support = round_.facts.support(mask) if mask is not None and mask.ndim == 2 else ""
     control: IndexEdit | None = None
     if test.control == "rest":
         control = _exchange(test, edit, place.mask, place.overlap, round_.images, rest=True)
     elif test.control == "border":
-        _, height, width, _ = round_.images.shape
-        ring = border(height, width, BORDER)
-        control = _exchange(test, swap_region, ring, False, round_.images)
+        (ring,) = places.border(round_)
+        control = _exchange(test, swap_region, ring.mask, False, round_.images)
     elif test.control == "inside":
         control = _exchange(test, edit, place.control, place.overlap, round_.images)
     elif test.control == "elsewhere" and place.mask is not None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from keras_saliency.data.reports import Effect
-from keras_saliency.detection.effects import Readiness, Swap, SwapExperiment
+from keras_saliency.detection.effects import SwapExperiment
+from keras_saliency.detection.swaps import Readiness, Swap
 from keras_saliency.detection.tests import row_name
 
 REMAINS = 0.35

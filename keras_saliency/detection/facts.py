@@ -42,15 +42,24 @@ class ProbeFacts:
         return np.unique(np.asarray(self._probes.targets))
 
     @cached_property
-    def repeated_shares(self) -> Array:
-        """As returned by the function of this name, `(num_classes, height, width)`."""
-        targets = np.asarray(self._probes.targets)
-        return self._enlarged(repeated_shares(self._reduced, targets))
-
-    @cached_property
     def repeated_place(self) -> Array:
         """Where the images of any class repeat each other, bool `(height, width)`."""
-        return repeated_place(self.repeated_shares)
+        return self._enlarged(repeated_place(self._repeated_shares))
+
+    def repeated_in(self, mask: Array) -> Array:
+        """By class, the largest share of its images that repeat each other at a place.
+
+        Args:
+            mask: The place, bool `(height, width)`.
+
+        Returns:
+            `(num_classes,)`, by the order of `classes`.
+        """
+        shares = self._repeated_shares
+        small = np.zeros(shares.shape[1:], bool)
+        rows, columns = np.nonzero(mask)
+        small[rows // self._block, columns // self._block] = True
+        return np.asarray(shares[:, small].max(axis=1, initial=0.0))
 
     @cached_property
     def estimated_masks(self) -> Array:
@@ -85,16 +94,35 @@ class ProbeFacts:
         """
         if not mask.any():
             return ""
-        masks = self._probes.masks
-        if masks is not None and masks[:, mask].mean() <= OUTSIDE:
-            return "outside of your masks"
+        covered = self._num_covering
+        if covered is not None:
+            most = OUTSIDE * len(self._probes) * np.count_nonzero(mask)
+            if covered[mask].sum() <= most:
+                return "outside of your masks"
         if self.repeated_place[mask].mean() >= MOST:
-            shares = self.repeated_shares[:, mask].max(axis=1)
+            shares = self.repeated_in(mask)
             name = self._probes.class_name(int(self.classes[shares.argmax()]))
             return f"the same pixels in {shares.max():.0%} of the images of class {name!r}"
         if self.detached_border[mask].mean() >= MOST:
             return "separate from what varies in the middle of the images"
         return ""
+
+    @cached_property
+    def _num_covering(self) -> Array | None:
+        """How many masks cover each pixel; `None` without masks."""
+        masks = self._probes.masks
+        return None if masks is None else masks.sum(axis=0)
+
+    @cached_property
+    def _repeated_shares(self) -> Array:
+        """Those of the reduced images: at full size, of many classes, they would be large."""
+        return repeated_shares(self._reduced, np.asarray(self._probes.targets))
+
+    @property
+    def _block(self) -> int:
+        """The pixels of a side that are one pixel of the reduced images."""
+        longer = int(max(self._probes.images.shape[1:3]))
+        return -(-longer // MAX_SIDE)
 
     @cached_property
     def _reduced(self) -> Array:
@@ -104,6 +132,6 @@ class ProbeFacts:
     def _enlarged(self, values: Array) -> Array:
         """What was found of the reduced images, `(..., height, width)`, at their full size."""
         height, width = self._probes.images.shape[1:3]
-        block = -(-max(height, width) // MAX_SIDE)
-        result: Array = values.repeat(block, -2).repeat(block, -1)[..., :height, :width]
+        repeated = values.repeat(self._block, -2).repeat(self._block, -1)
+        result: Array = repeated[..., :height, :width]
         return result

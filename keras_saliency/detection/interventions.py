@@ -19,13 +19,7 @@ import numpy as np
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, Effect, InterventionResults
 from keras_saliency.detection.alerts import judge
-from keras_saliency.detection.effects import (
-    Answer,
-    Readiness,
-    Swap,
-    SwapExperiment,
-    stopped,
-)
+from keras_saliency.detection.effects import SwapExperiment, stopped
 from keras_saliency.detection.exchanges import exchange_at, places_of, swap_at
 from keras_saliency.detection.explaining import explained
 from keras_saliency.detection.facts import ProbeFacts
@@ -40,6 +34,7 @@ from keras_saliency.detection.places import Candidates, Place, Round
 from keras_saliency.detection.proposals import contrast_weighted
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import ALPHA, min_recipients
+from keras_saliency.detection.swaps import Answer, Readiness, Swap
 from keras_saliency.detection.tests import GROUPS, ONE_CLASS, TESTS, InterventionTest, row_name
 
 
@@ -211,10 +206,11 @@ def _aimed(
         seed=round_.seed,
         donors_of=target,
     )
+    name = f"{place.name}/{ONE_CLASS}" if place.name else ONE_CLASS
     aimed = dataclasses.replace(
-        place, name=ONE_CLASS, pairs=pairs, target=target, num_candidates=num_classes
+        place, name=name, pairs=pairs, target=target, num_candidates=num_classes
     )
-    return swap_at(test.named(f"{test.name}/{ONE_CLASS}"), aimed, round_)
+    return swap_at(test.named(f"{test.name}/{name}"), aimed, round_)
 
 
 def _left_out(probes: ProbeSet, targets: Array, tested: Array, pairs: Pairs) -> str:

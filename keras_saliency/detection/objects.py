@@ -61,7 +61,7 @@ def estimated_mask(image: Array) -> Array | None:
     if np.ptp(distances) <= 1e-9 * distances.max():
         return None  # all of it is the same
     threshold = _otsu(distances)
-    for side in sides:  # a border that is no sample of one background
+    for side in sides:  # all sides of the border have to show the same background
         others = _distances(features, border & ~side, smallest)
         if (others[side] > threshold).mean() > OTHER_SIDES:
             return None

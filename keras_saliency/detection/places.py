@@ -61,7 +61,7 @@ class Place:
 
     Attributes:
         mask: bool `(height, width)`, the same for all; or `(num_probes, height, width)`. `None` if
-            `untestable` says why there is no place.
+            the place is `untestable`.
         name: The part after the test's name and a slash: `"tag"` of `"region/tag"`.
         control: The place of a control `"inside"`, the shape of `mask`.
         overlap: If masks differ between probes: whether to exchange where both the recipient's and
@@ -69,8 +69,8 @@ class Place:
         pairs: Recipients and donors; `None`: those of the round.
         window: The place as a rectangle, if it is one that was proposed.
         target: The class that the place is proposed for, if it is for one.
-        support: What speaks for an artefact at this place, in words. By default it is found by
-            `ProbeFacts.support`, if the place is the same for all probes.
+        support: What speaks for an artefact at this place, in words; empty if nothing does. `None`:
+            it is found by `ProbeFacts.support`, if the place is the same for all probes.
         num_candidates: From how many places and classes this one was chosen with the help of the
             targets; the p-value is multiplied by it.
         untestable: Why the test cannot be made.
@@ -83,7 +83,7 @@ class Place:
     pairs: Pairs | None = None
     window: Window | None = None
     target: int | None = None
-    support: str = ""
+    support: str | None = None
     num_candidates: int = 1
     untestable: str = ""
 
@@ -147,7 +147,7 @@ def repeated_pattern(round_: Round) -> list[Place]:
     mask = facts.repeated_place
     if not mask.any():
         return []
-    repeating = facts.classes[facts.repeated_shares[:, mask].max(axis=1) >= SHARE]
+    repeating = facts.classes[facts.repeated_in(mask) >= SHARE]
     is_of_one = len(repeating) == 1 and len(facts.classes) > 2
     target = int(repeating[0]) if is_of_one else None
     pairs = _draw(round_, target)

@@ -40,7 +40,7 @@ DUPLICATE = 0.1
 """Images nearer to each other than this share of the usual distance are copies of one image."""
 
 _NEGLIGIBLE = 0.004  # of the range of values: smaller distances mean nothing
-_NOISE = 2.5  # times the noise level: more is no noise
+_NOISE = 2.5  # times the noise level: larger differences are not due to noise
 _WINDOW = 0.08  # of the shorter side: what is compared around each pixel
 _TINY = 1e-12  # of images that are all the same
 _MAX_PROBES, _MAX_AREA, _FEWEST_PIXELS = 128, 0.5, 4

@@ -131,6 +131,13 @@ class InterventionTest:
         if not self.outweighs >= 0:
             raise ValueError(f"outweighs: expected 0 or more, received {self.outweighs!r}.")
         check_choice("control", self.control, CONTROLS)
+        if self.aimed is not None:
+            if not isinstance(self.aimed, tuple) or len(self.aimed) != 2:
+                raise TypeError(
+                    "aimed: expected a control and how many times it has to be outweighed, such "
+                    f"as ('rest', 2.0), or None, received {self.aimed!r}."
+                )
+            self.named(f"{self.name}/{ONE_CLASS}")  # a row of its own, which is checked
         if self.control in ("elsewhere", "inside") and self.propose is None:
             raise ValueError(
                 f"control={self.control!r}: expected a test of a part of the image. Pass "

@@ -230,7 +230,7 @@ def test_without_support_a_place_that_the_maps_propose_is_a_finding(rule):
             found(effect(rule, value, support="")), streaks={rule: Streak(1, 0)}
         )
         assert (verdict.status, verdict.reason) == ("finding", UNSUPPORTED)
-        assert streaks[rule] == Streak(0, 1)  # it is no pause
+        assert streaks[rule] == Streak(0, 1)  # it does not pause
     assert status(effect(rule, np.nextafter(RULES[rule].floor, 0), support="")) == "quiet"
     assert status(effect(rule, 1.0, support="outside of your masks")) == "fires"
 

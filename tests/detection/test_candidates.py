@@ -141,10 +141,10 @@ def test_candidates_are_screened_on_few_recipients_of_each_class():
 
 @pytest.mark.parametrize(("largest", "goes_on"), [(0.5, True), (0.3, True), (0.2, False)])
 def test_half_of_the_floor_is_promising(largest, goes_on):
-    """A swap, or the effect that it has; the question to 20 recipients was asked twice."""
+    """A swap, or the effect that it has. So few are not screened: all are asked once."""
     toy = Shares(largest, 0.1)
     found = toy.chosen(floor=0.6)
-    assert toy.experiment.passes == 2 * 2 * 20 * 2
+    assert toy.experiment.passes == 2 * 20 * 2
     assert isinstance(found, Swap if goes_on else Effect)
     if not goes_on:
         assert (found.test, found.effect, found.p_value) == ("0", pytest.approx(0.2), 1)
@@ -152,10 +152,17 @@ def test_half_of_the_floor_is_promising(largest, goes_on):
         assert np.isnan([found.flip, found.keep, found.control]).all()
 
 
-@pytest.mark.parametrize("shares", [(0.0, 0.0), (-0.2, -0.4), (-0.4,), (0.0,)])
+@pytest.mark.parametrize("shares", [(0.0, 0.0), (-0.2, -0.4)])
 def test_candidates_without_an_effect_or_with_a_negative_one(shares):
     found = Shares(*shares).chosen()
     assert (found.test, found.effect, found.p_value) == ("0", pytest.approx(shares[0]), 1)
+
+
+def test_a_single_candidate_is_taken_as_it_is():
+    toy = Shares(0.0)
+    (swap,) = toy.swaps()
+    assert toy.experiment.most_promising([swap], toy.readiness) is swap
+    assert toy.experiment.passes == 0
 
 
 def test_candidates_whose_effects_are_unknown():
@@ -208,7 +215,7 @@ def test_the_best_of_a_custom_test_s_candidates_is_tested():
         mask = region(TAG)
         np.testing.assert_array_equal(example.image[mask], images[example.donor][mask])
         np.testing.assert_array_equal(example.image[~mask], images[example.recipient][~mask])
-    assert found.passes == 2 * (3 * 24 + 3 * COUNT + 4 * COUNT)
+    assert found.passes == 2 * (3 * COUNT + 4 * COUNT)
 
 
 def test_candidates_that_promise_nothing_cost_no_further_passes():
@@ -216,7 +223,7 @@ def test_candidates_that_promise_nothing_cost_no_further_passes():
     (effect,) = found.effects
     assert_stopped(effect)
     assert effect.num_probes == COUNT
-    assert found.passes == 2 * (3 * 24 + 3 * COUNT)
+    assert found.passes == 2 * 3 * COUNT  # three need no screening
 
 
 @pytest.mark.parametrize(
@@ -232,6 +239,11 @@ def test_each_candidate_is_checked(place, error, expected):
         asked(probes, reads(*TAG), custom(*SQUARES, place))
     with pytest.raises(ValueError, match="expected Candidates with at least one place"):
         asked(probes, reads(*TAG), custom())
+    untestable = Place(region(TAG), untestable="why")
+    with pytest.raises(ValueError, match="expected Candidates that can all be tested"):
+        asked(probes, reads(*TAG), custom(*SQUARES, untestable))
+    with pytest.raises(ValueError, match="expected Candidates that can all be tested"):
+        asked(probes, reads(*TAG), custom(untestable))
     both = custom(propose=lambda round_: [Candidates(SQUARES), SQUARES[0]])
     with pytest.raises(ValueError, match=r"places with different names, received \['', ''\]"):
         asked(probes, reads(*TAG), both)
@@ -439,6 +451,28 @@ def test_a_border_of_one_class_is_found_with_donors_of_that_class(target):
         f"the border of the image (as wide as 5% of its shorter side) of class {'abcde'[target]!r}"
     )
     assert by_test["border/one_class"].status == "finding"  # and not twice as much as 1
+
+
+def test_an_aimed_custom_test_of_several_places_names_each():
+    places = [Place(region(TAG), name="here"), Place(region((2, 2)), name="there")]
+    test = custom(propose=lambda round_: places, aimed=("", 0.0))
+    found = asked(ProbeSet(coded(OBJECT), TARGETS), reads(*OBJECT), test)
+    names = [effect.test for effect in found.effects]
+    assert names == ["mine/here", "mine/here/one_class", "mine/there", "mine/there/one_class"]
+
+
+@pytest.mark.parametrize(
+    ("aimed", "error", "expected"),
+    [
+        (True, TypeError, "aimed: expected a control and how many times"),
+        (("rest",), TypeError, "aimed: expected a control and how many times"),
+        (("nowhere", 1.0), ValueError, "control: expected"),
+        (("rest", -1.0), ValueError, "outweighs: expected 0 or more"),
+    ],
+)
+def test_the_control_of_an_aimed_test_is_checked(aimed, error, expected):
+    with pytest.raises(error, match=expected):
+        custom(aimed=aimed)
 
 
 def test_what_an_aimed_test_takes():

@@ -231,7 +231,7 @@ def test_what_spoils_the_images_can_not_be_tested():
     )
     unknown = TARGETS.copy()
     unknown[0] = 1 - unknown[0]  # of the two recipients, the model knows one: 0.8 of that is less
-    asked.readiness(many(PAIRS), unknown)
+    ready = asked.readiness(many(PAIRS), unknown)
     assert asked.effect(swap(both, few), ready, 8).untestable == ""
     assert asker(by_score=True).effect(swap(both, few), Readiness("", 4.0), 8).untestable == ""
     half = asker(by_score=True).effect(swap(both, many(PAIRS)), Readiness("", 2.0), 8)

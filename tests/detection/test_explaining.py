@@ -245,7 +245,7 @@ def test_a_test_that_does_not_fire_explains_nothing_and_is_not_explained():
 
 @pytest.mark.parametrize("ignored", ["region/tag", "border"])
 def test_what_is_ignored_explains_and_is_explained(ignored):
-    """If the tag may be read, the border is no news as the tag is in it; and the reverse."""
+    """If the tag is ignored, the border, which contains it, raises no alert; and the reverse."""
     images, answer = cues(RING)
     probes = ProbeSet(images, TARGETS, regions={"tag": region(RING, size=1)})
     settings = Interventions(tests=["region", "border"], ignore=[ignored])

@@ -107,8 +107,7 @@ def test_a_class_that_was_not_looked_at_is_no_other_one():
             pattern = np.random.default_rng(target).random((5, 5, 1))
             images[targets == target, 2:7, 2:7] = pattern
         facts = ProbeFacts(ProbeSet(images, targets))
-        assert facts.repeated_shares.shape == (count, 16, 16)
-        inside = facts.repeated_shares[:, 3:6, 3:6].min(axis=(1, 2))
+        inside = facts.repeated_in(at(3, 3, 3, 3, (16, 16)))
         assert ((inside > 0.999).sum(), (inside == 0).sum()) == (repeating, count - repeating)
         assert np.flatnonzero(inside)[0] == first
         name = f"the same pixels in 100% of the images of class '{first}'"
@@ -141,7 +140,7 @@ def test_a_border_that_touches_the_objects_has_no_support():
 
 
 def test_a_border_alone_has_no_support():
-    """If nothing varies in the middle, there is no object to be separate from."""
+    """If nothing varies in the middle, it is not known where the objects are."""
     images = np.full((len(TARGETS), SIDE, SIDE, 1), 0.5)
     images[:, :2] = np.random.default_rng(0).uniform(-1, 1, (len(TARGETS), 1, 1, 1))
     assert not ProbeFacts(ProbeSet(images, TARGETS)).detached_border.any()
@@ -158,7 +157,8 @@ def test_facts_of_large_images_have_their_size_and_are_in_their_place(size):
     small = stamped(tuple(-(-side // block) for side in size))
     images[:] = small.repeat(block, 1).repeat(block, 2)[:, : size[0], : size[1]]
     facts = ProbeFacts(ProbeSet(images, TARGETS))
-    assert facts.repeated_shares.shape == (3, *size)
+    inside = at(3 * block, 3 * block, 2, 2, size)
+    np.testing.assert_array_equal(facts.repeated_in(inside), [0, 1, 0])
     for found in (facts.repeated_place, facts.detached_border):
         assert (found.shape, found.dtype) == (size, bool)
     expected = repetition.repeated_place(repetition.repeated_shares(small, TARGETS))
@@ -190,9 +190,9 @@ def test_small_images_are_taken_as_they_are():
     images += np.random.default_rng(0).normal(0, 0.02, images.shape)
     probes = ProbeSet(images, TARGETS)
     facts = ProbeFacts(probes)
-    np.testing.assert_array_equal(
-        facts.repeated_shares, repetition.repeated_shares(probes.images, TARGETS)
-    )
+    shares = repetition.repeated_shares(probes.images, TARGETS)
+    everywhere = np.ones(probes.images.shape[1:3], bool)
+    np.testing.assert_array_equal(facts.repeated_in(everywhere), shares.max(axis=(1, 2)))
     for image, mask in zip(probes.images, facts.estimated_masks, strict=True):
         alone = objects.estimated_mask(image.astype(np.float32))
         np.testing.assert_array_equal(mask, np.zeros_like(mask) if alone is None else alone)

@@ -134,7 +134,7 @@ def test_a_model_that_knows_and_reads_nothing():
     aimed = AIMED | one_class("background")
     assert set(by_name(found)) == TESTS | aimed | {"region/tag", "background", "border_patch"}
     for effect in found.effects:
-        if effect.test in {*aimed, "border_patch", "hot_window"}:  # what has masks has candidates
+        if effect.test in {*aimed, "border_patch"}:  # what has masks has candidates
             assert_stopped(effect)
         else:
             assert_none(effect)

@@ -88,7 +88,7 @@ def test_a_stamp_is_found_with_its_extent(channels):
 def test_a_flat_sticker_is_found_with_its_extent_if_its_value_is_rare(value, is_found):
     """It has no contrast, but it ends at the same pixels in all images.
 
-    Where most of the image has its value, it is no sticker.
+    If most of the image has the same value, it is not a sticker.
     """
     images = stamped(value, background=grey())
     place = repeated_place(repeated_shares(images, TARGETS))

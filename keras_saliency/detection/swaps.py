@@ -1,0 +1,83 @@
+"""Swaps: what is to be exchanged between which probes, and what the model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from keras_saliency.data.reports import Array, Window
+from keras_saliency.detection.pairs import Pairs
+
+Answer = Callable[[Array, Array], tuple[Array, Array]]
+"""Asks the model: from images, and the indices of the probes that they were made from, to the
+predicted classes (-1 where unknown) and the scores of these probes' targets."""
+
+IndexEdit = Callable[[Array, Array], Array]
+"""From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
+
+Restore = Callable[[Array, Array, Array], Array]
+"""From counterfactual images, and the indices that they were made from, to images in which one
+thing is again the recipient's own."""
+
+CONTROLLED = 0.15
+"""From this effect on, a control is measured; smaller ones raise no alert."""
+
+
+@dataclass(frozen=True, eq=False)
+class Swap:
+    """One exchange to be measured.
+
+    Attributes:
+        test: The test's name, as in `Effect`.
+        edit: Makes the counterfactual images.
+        restore: Puts the same thing back.
+        control: The same as `edit` for the control; `None` if there is none.
+        pairs: Recipients and donors.
+        window: As in `Effect`.
+        target: As in `Effect`.
+        support: As in `Effect`.
+        area: The share of the image that is exchanged, in 0..1.
+        floor: The smallest effect that is of interest.
+        outweighs: The share of the control's effect that this one has to exceed, at most 1.
+        num_candidates: From how many swaps this one was chosen by the model's answers.
+    """
+
+    test: str
+    edit: IndexEdit
+    restore: Restore
+    control: IndexEdit | None
+    pairs: Pairs
+    window: Window | None = None
+    target: int | None = None
+    support: str = ""
+    area: float = 1.0
+    floor: float = CONTROLLED
+    outweighs: float = 1.0
+    num_candidates: int = 1
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether the model's answers can prove anything yet.
+
+    Attributes:
+        blocked_because: Why they cannot; empty if they can.
+        scale: The change that counts as an effect of 1.
+        required: The accuracy that has to remain when donors are of the same class.
+        known: bool `(num_probes,)`, whether the model is right on each probe; `None` for scores.
+    """
+
+    blocked_because: str
+    scale: float = 1.0
+    required: float = 0.0
+    known: Array | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The model's answers to counterfactual images, each `(num_recipients, num_donors)`."""
+
+    same: Array
+    other: Array
+    same_scores: Array
+    other_scores: Array
