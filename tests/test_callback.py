@@ -11,7 +11,7 @@ import keras_saliency as ks
 from keras_saliency import TESTS
 from keras_saliency.metrics.maps import map_similarity
 from support.networks import CLASSES, data, fit, network, probes
-from support.planted import SIDE, TAG, linear, tagged_probes, train
+from support.planted import SIDE, TAG, Teacher, linear, tagged_probes, train
 from support.programs import run_program
 
 
@@ -612,6 +612,27 @@ def test_a_warning_is_printed(capsys):
     train([saliency], model=linear(rate=0.01))  # which stays below an effect of 1
     printed = capsys.readouterr().out
     assert f"saliency: warning: {saliency.warnings[0].sentence}" in printed
+
+
+def test_a_withdrawn_alert_is_printed(capsys):
+    """A model that reads the tag, and from epoch 2 on the bars alone."""
+
+    class Forgetful(Teacher):
+        def on_epoch_begin(self, epoch, logs=None):
+            super().on_epoch_begin(epoch + 1)
+            if epoch >= 2:
+                kernel = np.zeros((SIDE, SIDE, CLASSES))
+                for target in range(CLASSES):
+                    kernel[3 + 2 * target : 5 + 2 * target, 3:9, target] = epoch
+                self.teach(kernel)
+
+    tests = ks.Interventions("epoch", tests=["region"])
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, interventions=tests)
+    train([Forgetful(), saliency], model=linear(rate=0.0))
+    assert [(alert.step, alert.withdrawn) for alert in saliency.alerts] == [(1, 3)]
+    printed = capsys.readouterr().out.splitlines()
+    told = [line for line in printed if "withdrawn" in line]
+    assert told == ["saliency: alert withdrawn: region/tag (quiet at two tests in a row)"]
 
 
 @pytest.mark.slow
