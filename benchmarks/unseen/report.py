@@ -21,6 +21,7 @@ def page(records: Sequence[Record]) -> str:
     planted = [record for record in records if record["cue"]]
     learned = [record for record in clean if _learned(record)]
     alarmed = [record for record in learned if record["alerts"]]
+    standing = [record for record in learned if _standing(record)]
     relying = [record for record in planted if _onset(record) is not None]
     caught = [record for record in relying if _standing(record)]
     warned = [record for record in relying if record["warnings"]]
@@ -30,7 +31,8 @@ def page(records: Sequence[Record]) -> str:
         "# Image sets that the rules were not chosen on",
         "What is counted, and how to read it: [README.md](../README.md).",
         "## Clean runs",
-        f"Alerts in {len(alarmed)} of {len(learned)} clean runs that learned something.",
+        f"Alerts in {len(alarmed)} of {len(learned)} clean runs that learned something"
+        f" ({len(standing)} with one that was not withdrawn).",
         _markdown(_clean_table(clean)),
         "Alerts by rule, and under which assumption they would be right:",
         _markdown(_assumptions(learned)),
