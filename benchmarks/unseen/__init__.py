@@ -1,0 +1,1 @@
+"""Do the alerts behave on image sets that their rules were not chosen on? See README.md here."""
