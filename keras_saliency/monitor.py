@@ -206,6 +206,7 @@ class SaliencyMonitor:
             metrics=report.metrics,
             alpha=level_of_round(self.state.rounds + 1),
             facts=self._facts,
+            standing=[test for test, streak in self.state.streaks.items() if streak.active],
         )
         verdicts, streaks = judge(
             results,

@@ -219,7 +219,7 @@ def subset(name: str) -> list[Run]:
     from benchmarks.spurious import second_edition  # which needs `Run`
 
     if name == "full":
-        return watched(second_edition.full(range(10, 18)))
+        return watched(second_edition.full(range(20, 28)))
     if name == "dev":
         return watched(second_edition.development(range(2)))
     if name == "first":

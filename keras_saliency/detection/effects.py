@@ -21,7 +21,7 @@ from keras_saliency.detection.swaps import (
     CONTROLLED,
     Answer,
     Answers,
-    IndexEdit,
+    PairEdit,
     Readiness,
     Swap,
 )
@@ -97,7 +97,7 @@ class SwapExperiment:
             accuracy = float(known[pairs.recipients].mean())
             reason = f"the accuracy on the probes is {accuracy:.2f}, below {required:.2f}"
             return Readiness("" if accuracy >= required else reason, 1.0, required, known)
-        whole = self.run(lambda _, donors: self._images[donors], pairs)
+        whole = self.run(lambda _, theirs, *indices: theirs, pairs)
         scale = float(self._differences(whole, pairs).mean())
         same, other = self._changes(whole, pairs)
         further = float((same > other).mean())
@@ -107,7 +107,7 @@ class SwapExperiment:
         scale = scale if scale > 0 else math.nan
         return Readiness(f"{reason}, below {FURTHER:.2f}", scale)
 
-    def run(self, edit: IndexEdit, pairs: Pairs) -> Answers:
+    def run(self, edit: PairEdit, pairs: Pairs) -> Answers:
         """Makes the counterfactual images, chunk by chunk, and asks the model about them."""
         shape = pairs.same.shape
         recipients = np.tile(pairs.recipients.repeat(shape[1]), 2)
@@ -115,7 +115,7 @@ class SwapExperiment:
         answers = []
         for start in range(0, len(donors), self._chunk_size):
             part = slice(start, start + self._chunk_size)
-            images = edit(recipients[part], donors[part])
+            images = self._made(edit, recipients[part], donors[part])
             answers.append(self._answer(images, recipients[part]))
         self.passes += len(donors)
         predictions, scores = (np.concatenate(parts) for parts in zip(*answers, strict=True))
@@ -182,13 +182,17 @@ class SwapExperiment:
         return effect, answers
 
     def remaining(self, swap: Swap, kept: Swap, readiness: Readiness) -> float:
-        """The effect of a swap, with one donor each, if what another one exchanges stays."""
+        """The effect of a swap, with one donor each, that has what another swap would exchange.
+
+        Each donor first gets it from its recipient, so that it does not differ between the two.
+        """
         pairs = dataclasses.replace(
             swap.pairs, same=swap.pairs.same[:, :1], other=swap.pairs.other[:, :1]
         )
 
-        def edit(recipients: Array, donors: Array) -> Array:
-            return kept.restore(swap.edit(recipients, donors), recipients, donors)
+        def edit(ours: Array, theirs: Array, recipients: Array, donors: Array) -> Array:
+            alike = kept.edit(theirs, ours, donors, recipients)
+            return swap.edit(ours, alike, recipients, donors)
 
         answers = self.run(edit, pairs)
         return float(self._differences(answers, pairs).mean()) / readiness.scale
@@ -237,6 +241,9 @@ class SwapExperiment:
             int(target): float(lost[donated == target].mean()) for target in np.unique(donated)
         }
         return max(effects.items(), key=lambda item: item[1])
+
+    def _made(self, edit: PairEdit, recipients: Array, donors: Array) -> Array:
+        return edit(self._images[recipients], self._images[donors], recipients, donors)
 
     def _changes(self, answers: Answers, pairs: Pairs) -> tuple[Array, Array]:
         """How much each pair kept, with a donor of the same class and with one of another."""
@@ -301,7 +308,7 @@ class SwapExperiment:
         for row in order[:NUM_EXAMPLES]:
             column = int(changed[row].argmax())
             recipient, donor = pairs.recipients[row], pairs.other[row, column]
-            image = swap.edit(np.array([recipient]), np.array([donor]))[0]
+            image = self._made(swap.edit, np.array([recipient]), np.array([donor]))[0]
             predictions = int(answers.other[row, column]), int(answers.same[row, column])
             examples.append(Example(int(recipient), int(donor), image, *predictions))
         return tuple(examples)

@@ -12,7 +12,7 @@ from keras_saliency.detection import places
 from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.places import Candidates, Place, Round
 from keras_saliency.detection.proposals import elsewhere
-from keras_saliency.detection.swaps import IndexEdit, Restore, Swap
+from keras_saliency.detection.swaps import PairEdit, Swap
 from keras_saliency.detection.tests import TESTS, Edit, InterventionTest
 
 
@@ -84,22 +84,21 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
         raise ValueError(f"test: expected a test with an edit, received {test.name!r}.")
     if support is None:
         support = round_.facts.support(mask) if mask is not None and mask.ndim == 2 else ""
-    control: IndexEdit | None = None
+    control: PairEdit | None = None
     if test.control == "rest":
-        control = _exchange(test, edit, place.mask, place.overlap, round_.images, rest=True)
+        control = _exchange(test, edit, place.mask, place.overlap, rest=True)
     elif test.control == "border":
         (ring,) = places.border(round_)
-        control = _exchange(test, swap_region, ring.mask, False, round_.images)
+        control = _exchange(test, swap_region, ring.mask, False)
     elif test.control == "inside":
-        control = _exchange(test, edit, place.control, place.overlap, round_.images)
+        control = _exchange(test, edit, place.control, place.overlap)
     elif test.control == "elsewhere" and place.mask is not None:
         moved = elsewhere(place.mask, round_.seed)
         if moved is not None:
-            control = _exchange(test, edit, moved, place.overlap, round_.images)
+            control = _exchange(test, edit, moved, place.overlap)
     return Swap(
         _name(test, place),
-        _exchange(test, edit, place.mask, place.overlap, round_.images),
-        _restore(test, edit, place.mask, place.overlap, round_.images),
+        _exchange(test, edit, place.mask, place.overlap),
         control,
         place.pairs or round_.pairs,
         place.window,
@@ -113,36 +112,16 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
 
 
 def _exchange(
-    test: InterventionTest,
-    edit: Edit,
-    mask: Array | None,
-    overlap: bool,
-    images: Array,
-    *,
-    rest: bool = False,
-) -> IndexEdit:
-    """An edit of images as one of indices; `rest` takes everything else from the donor."""
+    test: InterventionTest, edit: Edit, mask: Array | None, overlap: bool, *, rest: bool = False
+) -> PairEdit:
+    """An edit at a place of each pair; `rest` takes everything else from the donor."""
 
-    def exchanged(recipients: Array, donors: Array) -> Array:
+    def exchanged(ours: Array, theirs: Array, recipients: Array, donors: Array) -> Array:
         where = _where(mask, overlap, recipients, donors)
-        ours, theirs = images[recipients], images[donors]
         made = edit(theirs, ours, where) if rest else edit(ours, theirs, where)
         return _checked_images(test, made, ours)
 
     return exchanged
-
-
-def _restore(
-    test: InterventionTest, edit: Edit, mask: Array | None, overlap: bool, images: Array
-) -> Restore:
-    """The same edit, with the recipient's own image as the donor."""
-
-    def restored(counterfactuals: Array, recipients: Array, donors: Array) -> Array:
-        where = _where(mask, overlap, recipients, donors)
-        made = edit(counterfactuals, images[recipients], where)
-        return _checked_images(test, made, counterfactuals)
-
-    return restored
 
 
 def _where(mask: Array | None, overlap: bool, recipients: Array, donors: Array) -> Array | None:

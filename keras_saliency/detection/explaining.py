@@ -2,13 +2,13 @@
 
 A tag in a corner changes the answers when the tag is exchanged, but also when the border is, or the
 background. If the tag stays as it is while the border is exchanged, and the border then has hardly
-any effect, it is the tag. So for each pair of tests that fire, one thing is exchanged and the other
-put back.
+any effect, it is the tag. So for each pair of tests that fire, one thing is exchanged with a donor
+that was given the other one of its recipient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from keras_saliency.data.reports import Effect
 from keras_saliency.detection.effects import SwapExperiment
@@ -38,6 +38,7 @@ def explained(
     swaps: Mapping[str, Swap],
     experiment: SwapExperiment,
     readiness: Readiness,
+    standing: Collection[str] = (),
 ) -> dict[str, str]:
     """Finds out which of several tests that fire are explained by another one.
 
@@ -46,18 +47,20 @@ def explained(
         swaps: By test, what was exchanged.
         experiment: Of this model and these probes.
         readiness: Of the same.
+        standing: Tests whose alerts stand. They come before all others, however specific, so that
+            a cue keeps its name.
 
     Returns:
         By the tests that are explained, the test that explains them; that is not explained itself.
     """
 
     def explains(one: str, other: str) -> bool:
-        if firing[one].effect < COMPARABLE * firing[other].effect:
+        if one not in standing and firing[one].effect < COMPARABLE * firing[other].effect:
             return False
         remaining = experiment.remaining(swaps[other], swaps[one], readiness)
         return remaining <= max(REMAINS * firing[other].effect, swaps[other].floor / 2)
 
-    rank = {test: _rank(swaps[test]) for test in firing if test in swaps}
+    rank = {test: (test not in standing, _rank(swaps[test])) for test in firing if test in swaps}
     order = sorted(rank, key=lambda test: (rank[test], test))
     by: dict[str, str] = {}
     for number, one in enumerate(order):

@@ -12,12 +12,12 @@ Everything here is pure: images and maps in, the model as a function (`Answer`),
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from keras_saliency.data.probes import ProbeSet
-from keras_saliency.data.reports import Array, Effect, InterventionResults
+from keras_saliency.data.reports import Array, Effect, InterventionResults, Verdict
 from keras_saliency.detection.alerts import judge
 from keras_saliency.detection.effects import SwapExperiment, stopped
 from keras_saliency.detection.exchanges import exchange_at, places_of, swap_at
@@ -51,6 +51,7 @@ def intervene(
     metrics: Mapping[str, float] | None = None,
     alpha: float = ALPHA,
     facts: ProbeFacts | None = None,
+    standing: Collection[str] = (),
 ) -> InterventionResults:
     """Makes every test that these probes allow.
 
@@ -66,6 +67,7 @@ def intervene(
         metrics: The metrics of this evaluation, which have the effect of `"groups"`.
         alpha: The level of significance, for all tests of this round together.
         facts: Of these probes, if they are known from an earlier round.
+        standing: Tests whose alerts stand, see `explained`.
 
     Raises:
         ValueError: The edit of a custom test returns something else than images.
@@ -111,8 +113,8 @@ def intervene(
     results = InterventionResults((*effects, *groups), blocked, unit, 0, left_out, alpha)
     everything = dataclasses.replace(settings, ignore=())  # what is ignored explains, too
     verdicts, _ = judge(results, settings=everything, start={})
-    firing = {one.effect.test: one.effect for one in verdicts if one.status == "fires"}
-    by = explained(firing, swaps, experiment, readiness)
+    firing = {one.effect.test: one.effect for one in verdicts if _counts(one, standing)}
+    by = explained(firing, swaps, experiment, readiness, standing)
     named = [dataclasses.replace(e, explained_by=by.get(e.test, "")) for e in results.effects]
     return dataclasses.replace(results, effects=tuple(named), passes=experiment.passes)
 
@@ -145,6 +147,12 @@ def _groups(
         return ()
     gap, p_value = metrics["group_gap"], metrics["group_gap_p_value"]
     return (Effect(GROUPS, effect=gap, p_value=p_value, num_probes=num_probes),)
+
+
+def _counts(verdict: Verdict, standing: Collection[str]) -> bool:
+    """Whether a test fires, or its alert stands and it still has its effect."""
+    stays = verdict.status == "finding" and verdict.effect.effect >= verdict.floor
+    return verdict.status == "fires" or (stays and verdict.effect.test in standing)
 
 
 def _measured(

@@ -12,12 +12,9 @@ Answer = Callable[[Array, Array], tuple[Array, Array]]
 """Asks the model: from images, and the indices of the probes that they were made from, to the
 predicted classes (-1 where unknown) and the scores of these probes' targets."""
 
-IndexEdit = Callable[[Array, Array], Array]
-"""From the indices of recipients and donors, `(num_pairs,)`, to counterfactual images."""
-
-Restore = Callable[[Array, Array, Array], Array]
-"""From counterfactual images, and the indices that they were made from, to images in which one
-thing is again the recipient's own."""
+PairEdit = Callable[[Array, Array, Array, Array], Array]
+"""From the images of recipients and of donors, and the indices of both, `(num_pairs,)`, to
+counterfactual images."""
 
 CONTROLLED = 0.15
 """From this effect on, a control is measured; smaller ones raise no alert."""
@@ -30,7 +27,6 @@ class Swap:
     Attributes:
         test: The test's name, as in `Effect`.
         edit: Makes the counterfactual images.
-        restore: Puts the same thing back.
         control: The same as `edit` for the control; `None` if there is none.
         pairs: Recipients and donors.
         window: As in `Effect`.
@@ -43,9 +39,8 @@ class Swap:
     """
 
     test: str
-    edit: IndexEdit
-    restore: Restore
-    control: IndexEdit | None
+    edit: PairEdit
+    control: PairEdit | None
     pairs: Pairs
     window: Window | None = None
     target: int | None = None

@@ -76,14 +76,14 @@ class Shares:
         return np.where(is_wrong, wrong, self.targets[recipients]), 1.0 * is_wrong
 
     def edit(self, index):
-        return lambda recipients, donors: (
+        return lambda ours, theirs, recipients, donors: (
             (index * self._count + donors).astype(float).reshape(-1, 1, 1, 1)
         )
 
     def swaps(self, *areas, floor=0.25, **fields):
         areas = areas or (1.0,) * len(self._shares)
         return [
-            Swap(f"{index}", self.edit(index), None, None, self.pairs, area=area, floor=floor)
+            Swap(f"{index}", self.edit(index), None, self.pairs, area=area, floor=floor)
             for index, area in enumerate(areas)
         ]
 

@@ -139,7 +139,7 @@ OWN = np.array([5.0, -5.0, -1.0, 2.0])
 """The scores of the probes themselves."""
 
 
-def both(recipients, donors):
+def both(ours, theirs, recipients, donors):
     """An image that shows who was made of whom."""
     return (10 * IMAGES[recipients] + IMAGES[donors]).astype(float)
 
@@ -152,12 +152,7 @@ def answer(images, recipients):
 
 
 def swap(edit, pairs, **fields):
-    """A swap of which nothing is put back."""
-
-    def kept(images, recipients, donors):
-        raise AssertionError("nothing is put back here")
-
-    return Swap("border", edit, kept, fields.pop("control", None), pairs, **fields)
+    return Swap("border", edit, fields.pop("control", None), pairs, **fields)
 
 
 def asker(chunk_size=100, by_score=False):
@@ -190,10 +185,10 @@ def test_an_effect_in_the_score_by_hand():
 def test_the_control_is_asked_of_the_same_pairs():
     seen = []
 
-    def control(recipients, donors):
+    def control(ours, theirs, recipients, donors):
         """Each probe with a donor of its own class, whoever the donor was."""
         seen.extend(zip(recipients.tolist(), donors.tolist(), strict=True))
-        return both(recipients, recipients ^ 1)
+        return both(ours, theirs, recipients, recipients ^ 1)
 
     asked = asker()
     effect = asked.effect(swap(both, PAIRS, control=control), Readiness("", 1.0), 8)
@@ -290,7 +285,7 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     gate, scale = readied(blind, pairs, np.full(40, -1))
     assert gate == "the scores tell the classes of the probes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
-    effect = blind.effect(swap(lambda a, b: images[a], pairs), Readiness("", scale), 8)
+    effect = blind.effect(swap(lambda ours, theirs, a, b: images[a], pairs), Readiness("", scale), 8)
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
     broken = SwapExperiment(images, targets, np.full(40, np.nan), pixel, 100, True)
     gate, scale = readied(broken, pairs, np.full(40, -1))
@@ -358,7 +353,7 @@ def test_p_values_do_not_depend_on_probes_that_are_not_tested():
             rows, columns = np.divmod(images.ravel().astype(int), 24)
             return said[rows, columns], said[columns, rows].astype(float)
 
-        def edit(recipients, donors):
+        def edit(ours, theirs, recipients, donors):
             return (24 * recipients + donors).astype(float).reshape(-1, 1, 1, 1)
 
         everyone = np.concatenate([targets, np.full(more, 2)])
@@ -404,7 +399,7 @@ def test_there_are_a_few_examples_of_many_pairs():
         return np.where(asked < 4, asked, asked - 1), np.zeros(len(batch))
 
     effect = SwapExperiment(images, targets, np.zeros(24), wrong_from_class_4_on, 99, False).effect(
-        swap(lambda a, b: images[a], pairs), Readiness("", 1.0), 8
+        swap(lambda ours, theirs, a, b: images[a], pairs), Readiness("", 1.0), 8
     )
     assert len(effect.examples) == NUM_EXAMPLES
     assert len({int(targets[example.recipient]) for example in effect.examples}) == NUM_EXAMPLES
@@ -437,7 +432,7 @@ def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as
             return said[rows, columns], np.zeros(len(images))
 
         asked = SwapExperiment(indices, targets, np.zeros(40), reads, 10**6, False)
-        edit = swap(lambda a, b: 40 * indices[a] + indices[b], pairs)
+        edit = swap(lambda ours, theirs, a, b: 40 * indices[a] + indices[b], pairs)
         effect = asked.effect(edit, Readiness("", 1.0), 8)
         p_values.append(effect.p_value)
         effects.append(effect.effect)
@@ -470,7 +465,7 @@ def test_what_other_donors_might_have_carried_is_no_evidence():
                 rows, columns = np.divmod(images.ravel().astype(int), count)
                 return (by_object[rows] + by_region[columns]).argmax(axis=1), np.zeros(len(images))
 
-            def edit(recipients, donors, count=count):
+            def edit(ours, theirs, recipients, donors, count=count):
                 return (count * recipients + donors).astype(float).reshape(-1, 1, 1, 1)
 
             asked = SwapExperiment(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_saliency import ProbeSet
+from keras_saliency.data.reports import Effect
 from keras_saliency.detection.alerts import announce, judge
 from keras_saliency.detection.edits import swap_region
 from keras_saliency.detection.effects import Readiness, Swap, SwapExperiment
@@ -17,6 +18,7 @@ from keras_saliency.detection.explaining import (
     WIDE_PATTERN,
     explained,
 )
+from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.pairs import draw_pairs
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.tests import TESTS, InterventionTest
@@ -310,21 +312,15 @@ class Pixels:
     def swap(self, test, *pixels, **fields):
         mask = np.zeros(self.images.shape[1:3], bool)
         mask[0, list(pixels)] = True
-        images = self.images
         return Swap(
-            test,
-            lambda recipients, donors: swap_region(images[recipients], images[donors], mask),
-            lambda made, recipients, donors: swap_region(made, images[recipients], mask),
-            None,
-            self.pairs,
-            **fields,
+            test, lambda ours, theirs, *_: swap_region(ours, theirs, mask), None, self.pairs, **fields
         )
 
-    def explained(self, *swaps, more=()):
+    def explained(self, *swaps, more=(), standing=()):
         ready = Readiness("")
         by_test = {swap.test: swap for swap in swaps}
         firing = {swap.test: self.experiment.effect(swap, ready, 8) for swap in swaps}
-        return explained(firing | dict(more), by_test, self.experiment, ready)
+        return explained(firing | dict(more), by_test, self.experiment, ready, standing)
 
 
 def test_what_remains_of_an_effect_by_hand():
@@ -422,6 +418,54 @@ def test_a_part_names_the_whole_from_three_quarters_of_it_on(part, head):
     nested = {"region/a": toy.swap("region/a", 0), "border": toy.swap("border", 0, 1)}
     (other,) = nested.keys() - {head}
     assert toy.explained(*nested.values()) == {other: head}
+
+
+def test_a_test_whose_alert_stands_keeps_naming_the_cue():
+    """Each of the first two explains the other; of the third, half is not in either."""
+    toy = Pixels(0.5, 0.5)
+    tag, border = toy.swap("region/a", 0), toy.swap("border", 0)
+    assert toy.explained(tag, border) == {"border": "region/a"}
+    assert toy.explained(tag, border, standing=["border"]) == {"region/a": "border"}
+    assert toy.explained(tag, border, standing=["region/a", "border"]) == {"border": "region/a"}
+    both = toy.swap("background", 0, 1)
+    named = toy.explained(tag, border, both, standing=["border"])
+    assert named == {"region/a": "background", "border": "background"}
+
+
+def test_an_alert_that_stands_names_the_cue_while_its_rule_is_undecided():
+    """Nothing but its effect speaks for the window; a named region of the same pixels fires."""
+    images, answer = cues(TAG)
+    probes = ProbeSet(images, TARGETS, regions={"tag": region(TAG)})
+    predictions, scores = answer(images, TARGETS)
+
+    def explanation(standing):
+        results = intervene(
+            *(probes, heat(TAG), predictions, scores),
+            lambda batch, recipients: answer(batch, TARGETS[recipients]),
+            by_score=False,
+            chunk_size=64,
+            settings=Interventions(tests=("hot_window", "region")),
+            standing=standing,
+        )
+        verdicts, _ = judge(results)
+        return {v.effect.test: (v.status, v.effect.explained_by) for v in verdicts}
+
+    tests = {"hot_window": ("finding", ""), "region/tag": ("fires", "")}
+    assert explanation(()) == tests
+    assert explanation(("hot_window",)) == tests | {"region/tag": ("fires", "hot_window")}
+
+
+def test_an_alert_that_stands_explains_a_larger_effect_of_the_same_place():
+    """Without it, a part of an effect does not explain the whole."""
+    toy = Pixels(1.0)
+    firing = {
+        "hot_window": Effect("hot_window", effect=0.4, p_value=0.0),
+        "border": Effect("border", effect=0.8, p_value=0.0),
+    }
+    swaps = {"hot_window": toy.swap("hot_window", 0), "border": toy.swap("border", 0)}
+    arguments = firing, swaps, toy.experiment, Readiness("")
+    assert explained(*arguments) == {"hot_window": "border"}
+    assert explained(*arguments, standing=["hot_window"]) == {"border": "hot_window"}
 
 
 def test_what_has_nothing_to_do_with_each_other_is_not_explained():
