@@ -313,7 +313,11 @@ class Pixels:
         mask = np.zeros(self.images.shape[1:3], bool)
         mask[0, list(pixels)] = True
         return Swap(
-            test, lambda ours, theirs, *_: swap_region(ours, theirs, mask), None, self.pairs, **fields
+            test,
+            lambda ours, theirs, *_: swap_region(ours, theirs, mask),
+            None,
+            self.pairs,
+            **fields,
         )
 
     def explained(self, *swaps, more=(), standing=()):
