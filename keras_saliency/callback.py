@@ -27,11 +27,12 @@ from keras_saliency.engine.forward import build
 from keras_saliency.engine.models import check_part
 from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.log import tags
+from keras_saliency.log.files import Location
 from keras_saliency.metrics.catalog import is_logged
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering.settings import Pictures, checked_pictures
 from keras_saliency.tensorboard.checks import check_log_dir, check_run
-from keras_saliency.tensorboard.sink import TensorBoardSink
+from keras_saliency.tensorboard.sink import MAX_PENDING, TensorBoardSink
 
 OnAlert = str | Callable[[Alert], object] | None
 """What happens on an alert: `"warn"`, `"stop"`, a function, or nothing."""
@@ -145,6 +146,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.report: SaliencyReport | None = None
         self._monitor: SaliencyMonitor | None = None  # once training begins
         self._sinks: dict[str, TensorBoardSink] = {}
+        self._runs: dict[str, str] = {}  # that were written, by the names that were asked for
         self._printed: set[str] = set()  # the topics
         self._has_warned = False
         self._fits = 0
@@ -276,15 +278,19 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def _close(self) -> None:
         for sink in self._sinks.values():
-            sink.close()
+            try:
+                sink.close()
+            except OSError as error:
+                warnings.warn(f"saliency: {error}", stacklevel=2)
 
-    def _sink(self, log_dir: Path, run: str, unit: str) -> TensorBoardSink:
+    def _sink(self, log_dir: Location, run: str, unit: str) -> TensorBoardSink:
         monitor = self._traced
         frequency = f"every {self.saliency_freq} epochs; update_freq={self.update_freq}"
         return TensorBoardSink(
             log_dir,
             monitor.probes,
             run=run,
+            previous_run=self._runs.get(run),
             subject={
                 "method": ", ".join(monitor.methods),
                 "score": monitor.score.name,
@@ -337,13 +343,15 @@ class SaliencyCallback(keras.callbacks.Callback):
         sink = self._sinks[run] = self._sinks.get(run) or self._sink(self.log_dir, run, unit)
         try:
             sink.write(report, again=again)
+            self._has_warned = False  # a later failure is another one
+            self._runs[run] = sink.run
         except OSError as error:
             if not self._has_warned:
                 self._has_warned = True
                 warnings.warn(
                     f"saliency: step {report.step} could not be written to {self.log_dir}: "
-                    f"{error}. Training goes on, and later steps will still be written if "
-                    "possible; all numbers are in SaliencyCallback.history.",
+                    f"{error}. Training goes on, and the last {MAX_PENDING} steps are kept to be "
+                    "written later; all numbers are in SaliencyCallback.history.",
                     stacklevel=2,
                 )
         return sink.run

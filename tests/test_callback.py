@@ -1,6 +1,9 @@
 import random
 import re
+import resource
+import signal
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,7 +15,6 @@ from keras_saliency import TESTS
 from keras_saliency.metrics.maps import map_similarity
 from support.networks import CLASSES, data, fit, network, probes
 from support.planted import SIDE, TAG, Teacher, linear, tagged_probes, train
-from support.programs import run_program
 
 
 class Noise(keras.layers.Layer):
@@ -410,8 +412,14 @@ BAD = [
     ("verbose", np.ones(2), TypeError, r"verbose: expected 0 or 1, received array\(\[1., 1.\]\)"),
     ("on_alert", np.ones(2), TypeError, r"on_alert: expected 'warn', .* received array\(\["),
     ("log_dir", 3, TypeError, "log_dir: expected a path, received 3"),
-    ("log_dir", "gs://bucket/logs", ValueError, "log_dir: expected a local .*'gs://bucket/logs'"),
-    ("log_dir", "hdfs:/logs", ValueError, "log_dir: expected a local directory"),
+    (
+        "log_dir",
+        "s4://b/logs",
+        ValueError,
+        "log_dir: expected .* knows .file, gs.* received 's4://b",
+    ),
+    ("log_dir", "hdfs:/logs", ValueError, "log_dir: expected a URL with two slashes, received 'hd"),
+    ("log_dir", Path("gs://a"), ValueError, "log_dir: expected a URL .* Pass it as a string"),
     ("interventions", "always", ValueError, "interventions: expected 'auto', 'epoch', None"),
     ("interventions", 3, TypeError, "interventions: expected 'auto', 'epoch', None .no tests. or"),
     ("on_alert", "print", ValueError, "on_alert: expected 'warn', 'stop', a function of an alert"),
@@ -447,32 +455,75 @@ def test_a_log_dir_that_is_a_file_is_refused(tmp_path):
             ks.SaliencyCallback(probes(), log_dir=log_dir)
 
 
+class FullDisk(keras.callbacks.Callback):
+    """Lets no file grow beyond 1000 bytes while the callbacks after it end some epochs."""
+
+    def __init__(self, *epochs):
+        super().__init__()
+        self.epochs, self.usual = epochs, resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def on_epoch_end(self, epoch, logs=None):
+        largest = 1000 if epoch in self.epochs else self.usual[0]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, self.usual[1]))
+
+    def clean(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.usual)
+        signal.signal(signal.SIGXFSZ, self.handler)
+
+
+@pytest.fixture
+def full_disk():
+    """Makes a `FullDisk`."""
+    made = []
+
+    def make(*epochs):
+        made.append(FullDisk(*epochs))
+        return made[0]
+
+    yield make
+    made[0].clean()
+
+
 @pytest.mark.slow
-def test_a_log_that_cannot_be_written_warns_once_and_training_goes_on(tmp_path):
-    (tmp_path / "saliency").write_text("a file where the run's directory would be")
+def test_a_full_disk_is_said_once_an_outage_and_its_steps_are_written_later(tmp_path, full_disk):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
-    with pytest.warns(UserWarning, match="step -1 could not be written") as warned:
-        fit([saliency], epochs=3)
-    assert len(warned) == 1
+    with pytest.warns(UserWarning, match="could not be written") as warned:
+        fit([full_disk(1, 2, 4), saliency], epochs=6)
+    told = [re.match(r"saliency: step (\d) could not be", str(one.message)) for one in warned]
+    assert [one and one[1] for one in told] == ["1", "4"]
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4, 5]
+    with pytest.warns(UserWarning, match="damaged or cut off"):  # what was begun on the full disk
+        log = ks.read_log(tmp_path)["saliency"]
+    assert [one.step for one in log.reports] == [-1, 0, 1, 2, 3, 4, 5]
+    assert all(one.interventions for one in log.reports)
+    assert not log.problems
+    np.testing.assert_allclose(log.reports[2].metrics["gini"], saliency.history["gini"][2])
+
+
+@pytest.mark.slow
+def test_what_could_not_be_written_until_the_end_is_said_to_be_lost(tmp_path, full_disk):
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    with pytest.warns(UserWarning, match="saliency: ") as warned:
+        fit([full_disk(1, 2), saliency], epochs=3)
+    assert [str(one.message).partition(" (")[0] for one in warned][1:] == [
+        "saliency: the results of these steps are lost: 1, 2"
+    ]
     assert saliency.history["step"] == [-1, 0, 1, 2]
 
 
 @pytest.mark.slow
-def test_a_full_disk_warns_once_and_training_goes_on(tmp_path):
-    program = f"""
-import resource, signal, warnings
-from support.networks import fit, probes
-import keras_saliency as ks
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
-saliency = ks.SaliencyCallback(probes(), log_dir={str(tmp_path)!r}, verbose=0)
-with warnings.catch_warnings(record=True) as warned:
-    warnings.simplefilter("always")
-    fit([saliency], epochs=4)
-print(saliency.history["step"], ["could not be written" in str(w.message) for w in warned])
-"""
-    done = run_program(program)
-    assert done.stdout == "[-1, 0, 1, 2, 3] [True]\n", done.stderr
+def test_phases_of_a_training_are_in_one_run_beside_an_older_training(tmp_path):
+    """The model is compiled anew between them; the older training ended before the second one."""
+    older = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    fit([older], epochs=2)
+    saliency, model = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0), network()
+    fit([saliency], epochs=3, model=model)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.layers[-1].trainable = False
+    fit([saliency], epochs=5, initial_epoch=3, model=model)
+    found = {name: [r.step for r in log.reports] for name, log in ks.read_log(tmp_path).items()}
+    assert found == {"saliency": [-1, 0, 1], "saliency_2": [-1, 0, 1, 2, 3, 4]}
 
 
 # ---------------------------------------------------------------- interventions and alerts

@@ -51,6 +51,14 @@ def join(where: Location, name: str) -> Location:
     return f"{where}/{name}" if isinstance(where, str) else where / name
 
 
+def exists(where: Location) -> bool:
+    """Whether there is a file or a directory."""
+    if isinstance(where, Path):
+        return where.exists()
+    with _os_errors():
+        return bool(tf.io.gfile.exists(where))
+
+
 def is_dir(where: Location) -> bool:
     """Whether there is a directory."""
     if isinstance(where, Path):
@@ -67,7 +75,7 @@ def event_files(where: Location) -> list[tuple[str, Location]]:
     Returns:
         In the order of their directories and names; `"."` is the directory itself.
     """
-    files = []
+    files: list[tuple[str, Location]] = []
     if isinstance(where, Path):
         for folder in _folders(where):
             names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
@@ -85,13 +93,32 @@ def _folders(root: Path) -> Iterator[Path]:
     """A directory and all below it; one that is linked to from several places comes once."""
     seen: set[tuple[int, int]] = set()
     for folder, subfolders, _ in os.walk(root, followlinks=True):
-        identity = os.stat(folder)
+        identity = Path(folder).stat()
         if (identity.st_dev, identity.st_ino) in seen:
             subfolders.clear()  # it was walked, or it is a link to a directory above it
             continue
         seen.add((identity.st_dev, identity.st_ino))
         subfolders.sort()
         yield Path(folder)
+
+
+def subdirectories(where: Location) -> list[str]:
+    """The names of the directories in a directory, sorted; none if it does not exist."""
+    if not is_dir(where):
+        return []
+    if isinstance(where, Path):
+        return sorted(entry.name for entry in os.scandir(where) if entry.is_dir())
+    with _os_errors():
+        names = [name.rstrip("/") for name in tf.io.gfile.listdir(where)]
+    return sorted(name for name in names if is_dir(join(where, name)))
+
+
+def modified(where: Location) -> float:
+    """When a file was changed last, in seconds since 1970."""
+    if isinstance(where, Path):
+        return where.stat().st_mtime
+    with _os_errors():
+        return float(tf.io.gfile.stat(where).mtime_nsec) / 1e9
 
 
 def size(where: Location) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from keras_saliency.data.reports import (
 from keras_saliency.data.serialization import from_json
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import unpacked, values
+from keras_saliency.log.files import Location
 from keras_saliency.log.headers import BlobError
 
 Blobs = dict[str, dict[int, tuple[float, list[bytes]]]]
@@ -183,7 +184,7 @@ def read_blobs(log_dir: str | Path) -> dict[str, Blobs]:
     return {run: _in_order(runs[run]) for run in sorted(runs)}
 
 
-def events(path: Path) -> Iterator[Any]:
+def events(path: Location) -> Iterator[Any]:
     """Yields the events of a file, until it is damaged or cut off."""
     for content in RawEventFileLoader(str(path)).Load():
         try:
@@ -310,6 +311,14 @@ def _findings(
     results = from_json(InterventionResults, header, effects=effects)
     alerts = tuple(from_json(Alert, row, examples=()) for row in header["alerts"])
     return results, verdicts, alerts, header["metrics"]
+
+
+def alerts_in(findings: Sequence[bytes]) -> tuple[Alert, ...]:
+    """The alerts in the record of the findings of a step; none if it cannot be read."""
+    try:
+        return _findings((0.0, [*findings]))[2] if findings else ()
+    except _BROKEN:
+        return ()
 
 
 def _float(value: float | None) -> float:

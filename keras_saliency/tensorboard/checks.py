@@ -6,25 +6,37 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import tensorflow as tf
+
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.log.files import Location, location, scheme
 
 
-def check_log_dir(log_dir: object) -> Path:
-    """Checks a log directory and returns its path.
+def check_log_dir(log_dir: object) -> Location:
+    """Checks a log directory and returns where it is.
 
     Raises:
         TypeError: `log_dir` is not a path.
-        ValueError: `log_dir` is a URL, a file, or a path below a file.
+        ValueError: `log_dir` is a URL of an unknown file system, a file, or a path below a file.
     """
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):  # `Path` turns two slashes into one
+    path = location(log_dir)
+    if isinstance(path, Path) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):
         raise ValueError(
-            f"log_dir: expected a local directory, received {str(log_dir)!r}. Remote file systems "
-            "are not supported: write to a local directory and copy it."
+            f"log_dir: expected a URL with two slashes, received {log_dir!r}. Pass it as a string: "
+            "Path turns two slashes into one."
         )
-    path = Path(log_dir)
+    if isinstance(path, str):
+        known = sorted(name for name in tf.io.gfile.get_registered_schemes() if name)
+        if scheme(path) not in known:
+            raise ValueError(
+                f"log_dir: expected a directory, or the URL of a file system that TensorFlow knows "
+                f"({', '.join(known)}), received {path!r}. TensorFlow knows more file systems, "
+                "such as s3:// and hdfs://, once tensorflow_io is installed and imported."
+            )
+        return path
     for part in (path, *path.parents):
         if part.exists() and not part.is_dir():
             raise ValueError(f"log_dir: expected a directory, received {path}; {part} is a file.")

@@ -162,9 +162,10 @@ class PictureWriter:
             colors += f"; unsigned means: {self._colormap}"
         return self._renderer.configuration() | {"colormap, scale": colors}
 
-    def is_drawn(self, probe: int) -> bool:
-        """Whether a probe is drawn."""
-        return bool(np.isin(probe, self._chosen))
+    @property
+    def drawn(self) -> list[int]:
+        """The indices of the probes that are drawn."""
+        return [int(index) for index in self._chosen]
 
     def _class(self, index: int) -> str:
         name = self._probes.class_name(index)

@@ -19,7 +19,7 @@ from keras_saliency.log import tags
 from keras_saliency.log.blobs import packed
 from keras_saliency.log.reader import read_blobs, read_log
 from keras_saliency.rendering.heatmaps import colorize, displayed
-from keras_saliency.tensorboard.sink import last_step
+from keras_saliency.tensorboard.runs import read_contents
 from support.events import write_blobs
 from support.logs import images, report, written
 from support.networks import fit, network, probes
@@ -452,7 +452,7 @@ def test_a_fault_in_what_the_tab_gets_costs_neither_training_nor_the_stock_set(t
     sink.write(report(maps, step=1))
     sink.close()
     assert read_blobs(tmp_path) == {}
-    assert last_step(tmp_path / "saliency")[0] == 1
+    assert read_contents(tmp_path / "saliency").last_step == 1
 
 
 def header_of(log_dir, tag):

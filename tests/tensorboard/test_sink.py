@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 import keras_saliency as ks
 from keras_saliency.metrics.catalog import description
 from keras_saliency.rendering.layouts import GAP
-from keras_saliency.tensorboard.sink import TensorBoardSink, last_step
+from keras_saliency.tensorboard.runs import Contents, read_contents
+from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels, steps
 from support.logs import report, written
 from support.networks import CLASSES, fit, network, probes
@@ -328,14 +329,14 @@ def test_nothing_is_created_before_training_begins(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_last_step_reads_a_log_that_a_crash_cut_off(trained, tmp_path):
+def test_the_contents_of_a_run_are_read_from_a_log_that_a_crash_cut_off(trained, tmp_path):
     _, log_dir = trained
-    assert last_step(log_dir / "saliency")[0] == 2
+    assert read_contents(log_dir / "saliency").last_step == 2
     (path,) = (log_dir / "saliency").glob("*tfevents*")
     whole = path.read_bytes()
     (tmp_path / path.name).write_bytes(whole[: len(whole) // 2])
-    assert last_step(tmp_path)[0] in (-1, 0, 1)
-    assert last_step(tmp_path / "nowhere") == (None, "")
+    assert read_contents(tmp_path).last_step in (-1, 0, 1)
+    assert read_contents(tmp_path / "nowhere") == Contents()
 
 
 # ---------------------------------------------------------------- what is refused
@@ -359,7 +360,7 @@ def test_a_bad_argument_of_the_sink_is_named(arguments, error, message, tmp_path
 
 def test_values_of_settings_are_written_as_text(tmp_path):
     written(tmp_path, probes(), report(np.ones((6, 8, 8))), notes={"rate": 0.5}, subject={"k": 3})
-    text = last_step(tmp_path / "saliency")[1].split("\n")
+    text = read_contents(tmp_path / "saliency").configuration.split("\n")
     assert {"| rate | 0.5 |", "| k | 3 |"} <= set(text)
 
 
@@ -398,7 +399,9 @@ def test_without_a_subject_reports_of_another_method_get_a_run_of_their_own(tmp_
         sink.close()
     found = {name: [one.step for one in log.reports] for name, log in ks.read_log(tmp_path).items()}
     assert found == {"saliency": [0, 2], "saliency_2": [1, 3, 4]}
-    assert "| method | smoothgrad |" in last_step(tmp_path / "saliency_2")[1].split("\n")
+    assert "| method | smoothgrad |" in read_contents(tmp_path / "saliency_2").configuration.split(
+        "\n"
+    )
 
 
 # ---------------------------------------------------------------- interventions and alerts

@@ -1,0 +1,245 @@
+"""Runs: the directories below the log directory, of which each training has its own.
+
+Two trainings never write to one run. On a local disk, a run is taken by creating its directory,
+and is locked until its training ends, however it ends; a resumed training continues a run that is
+not locked. Network file systems without locks still create a directory only once. An object store
+has neither: there, a file in the run says that it is taken, and whoever finds the file of another
+training goes to the next name. It cannot tell whether a run that is to be *continued* is still
+being written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tensorflow as tf
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+from keras_saliency.log import files, tags
+from keras_saliency.log.files import Location
+from keras_saliency.log.reader import events
+
+CLAIM = "claimed-by-"
+"""How the file begins that says, in an object store, that a run is taken."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the event files of a run hold.
+
+    Attributes:
+        last_step: The largest step; `None` if there are no events.
+        tags: What was written of that step.
+        findings: The blobs of the findings of that step, if there are any.
+        configuration: The configuration, as text; empty if there is none.
+    """
+
+    last_step: int | None = None
+    tags: frozenset[str] = frozenset()
+    findings: tuple[bytes, ...] = field(default=(), repr=False)
+    configuration: str = ""
+
+
+@dataclass
+class Run:
+    """A run that is taken.
+
+    Attributes:
+        name: Of its directory, below the log directory.
+        contents: What was in it.
+    """
+
+    name: str
+    contents: Contents
+    _lock: _Lock | None = None
+
+    def release(self) -> None:
+        """Lets other trainings continue this run."""
+        if self._lock is not None:
+            self._lock.release()
+
+
+def read_contents(directory: Location) -> Contents:
+    """Reads the event files of a run."""
+    last, text = None, ""
+    found: set[str] = set()
+    findings: tuple[bytes, ...] = ()
+    for path in _event_files(directory):
+        for event in events(path):
+            for value in event.summary.value:
+                if last is None or event.step > last:
+                    last, found, findings = event.step, set(), ()
+                if event.step == last:
+                    found.add(value.tag)
+                    if value.tag == tags.FINDINGS:
+                        findings = tuple(value.tensor.string_val)
+                if value.tag == tags.CONFIGURATION:
+                    text = value.tensor.string_val[0].decode()
+    return Contents(last, frozenset(found), findings, text)
+
+
+def num_records(path: Location, start: int) -> tuple[int, int]:
+    """The number of whole records in an event file after a position, and where the last one ends.
+
+    Around the data of a record are its length, in 8 bytes, and two checksums of 4 bytes.
+    """
+    count, position, size = 0, start, files.size(path)
+    with files.open_binary(path) as file:
+        while position + 16 <= size:
+            file.seek(position)
+            end = position + 16 + int.from_bytes(file.read(8), "little")
+            if end > size:
+                break
+            count, position = count + 1, end
+    return count, position
+
+
+def new_run(log_dir: Location, first: str) -> Run:
+    """Takes the first name that no training has taken: `first`, `first_2`, `first_3`, ...
+
+    Raises:
+        OSError: The directory cannot be created.
+    """
+    number, name = 1, first
+    while True:
+        directory = files.join(log_dir, name)
+        if isinstance(directory, str):
+            run = _take_remote(directory, name)
+        else:
+            run = _take_local(directory, name)
+        if run is not None:
+            return run
+        number += 1
+        name = f"{first}_{number}"
+
+
+def continued_run(
+    log_dir: Location, names: Sequence[str], fits: Callable[[Contents], bool]
+) -> Run | None:
+    """Takes the first of these runs that fits and that no training is writing."""
+    for name in names:
+        directory = files.join(log_dir, name)
+        if not files.is_dir(directory):
+            continue
+        lock = _Lock.of(directory) if isinstance(directory, Path) else None
+        if lock is not None and not lock.is_held:
+            continue  # it is being written
+        contents = read_contents(directory)
+        if fits(contents):
+            return Run(name, contents, lock)
+        if lock is not None:
+            lock.release()
+    return None
+
+
+def runs_of(log_dir: Location, first: str) -> list[str]:
+    """The runs `first`, `first_2`, ... in a log directory, the one written last first."""
+    times = {}
+    for name in files.subdirectories(log_dir):
+        if re.fullmatch(rf"{re.escape(first)}(_\d+)?", name):
+            written = [files.modified(path) for path in _event_files(files.join(log_dir, name))]
+            if written:
+                times[name] = max(written)
+    return sorted(times, key=lambda name: -times[name])
+
+
+def _event_files(directory: Location) -> list[Location]:
+    if not files.is_dir(directory):
+        return []
+    return [path for folder, path in files.event_files(directory) if folder == "."]
+
+
+def _take_local(directory: Path, name: str) -> Run | None:
+    """Takes a local directory for a new run; `None` if it is taken already."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir()
+        is_new = True
+    except FileExistsError:
+        is_new = False
+    if not is_new and (not directory.is_dir() or _event_files(directory)):
+        return None
+    lock = _Lock.of(directory)
+    if lock is None:  # without locks, an empty directory may be that of a training that just began
+        return Run(name, Contents()) if is_new else None
+    return Run(name, Contents(), lock) if lock.is_held else None
+
+
+def _take_remote(directory: str, name: str) -> Run | None:
+    """Takes a directory of an object store for a new run; `None` if it is taken already."""
+    gfile = tf.io.gfile
+    try:
+        if gfile.isdir(directory) and gfile.listdir(directory):
+            return None
+        gfile.makedirs(directory)
+        claim = f"{CLAIM}{uuid.uuid4().hex}"
+        with gfile.GFile(f"{directory}/{claim}", "w") as file:
+            file.write("A training of keras_saliency writes to this run.\n")
+        # Of two trainings that are here at the same time, each may find the other's file: both go.
+        if [other for other in gfile.listdir(directory) if other.rstrip("/") != claim]:
+            gfile.remove(f"{directory}/{claim}")
+            return None
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
+    return Run(name, Contents())
+
+
+_LOCKS: dict[str, _Lock] = {}
+"""The locks that this process has, by directory."""
+
+
+class _Lock:
+    """A lock on a directory, which ends with the process at the latest.
+
+    Another sink of the same thread is of a training that has ended without closing it, such as one
+    that raised: its lock is taken over.
+    """
+
+    def __init__(self, key: str, descriptor: int) -> None:
+        self._key, self._descriptor = key, descriptor
+        self._thread = threading.get_ident()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this is the one that has the directory."""
+        return self._descriptor >= 0
+
+    @classmethod
+    def of(cls, directory: Path) -> _Lock | None:
+        """Tries to lock a directory; `None` where directories cannot be locked."""
+        if fcntl is None:
+            return None
+        key = str(directory.resolve())
+        earlier = _LOCKS.get(key)
+        if earlier is not None and earlier._thread == threading.get_ident():
+            earlier.release()
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return cls(key, -1)
+        except OSError:  # a network file system
+            os.close(descriptor)
+            return None
+        _LOCKS[key] = lock = cls(key, descriptor)
+        return lock
+
+    def release(self) -> None:
+        """Unlocks the directory, if it was locked."""
+        if not self.is_held:
+            return
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a forked process may have it open, too
+        os.close(self._descriptor)
+        self._descriptor = -1
+        del _LOCKS[self._key]
