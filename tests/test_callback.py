@@ -487,7 +487,7 @@ def full_disk():
 
 @pytest.mark.slow
 def test_a_full_disk_is_said_once_an_outage_and_its_steps_are_written_later(tmp_path, full_disk):
-    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, interventions="epoch", verbose=0)
     with pytest.warns(UserWarning, match="could not be written") as warned:
         fit([full_disk(1, 2, 4), saliency], epochs=6)
     told = [re.match(r"saliency: step (\d) could not be", str(one.message)) for one in warned]
