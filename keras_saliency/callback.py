@@ -20,19 +20,18 @@ from keras_saliency.detection.interventions import what_is_tested
 from keras_saliency.detection.schedule import check_update_freq
 from keras_saliency.detection.sentences import in_short
 from keras_saliency.detection.settings import Interventions, checked_interventions
-from keras_saliency.detection.state import BATCH, EPOCH
+from keras_saliency.detection.state import BATCH, EPOCH, RunState
 from keras_saliency.engine.batches import BatchCounter
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
 from keras_saliency.engine.models import check_part
 from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.log import tags
-from keras_saliency.log.files import Location
 from keras_saliency.metrics.catalog import is_logged
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering.settings import Pictures, checked_pictures
 from keras_saliency.tensorboard.checks import check_log_dir, check_run
-from keras_saliency.tensorboard.sink import MAX_PENDING, TensorBoardSink
+from keras_saliency.tensorboard.training_log import TrainingLog
 
 OnAlert = str | Callable[[Alert], object] | None
 """What happens on an alert: `"warn"`, `"stop"`, a function, or nothing."""
@@ -145,13 +144,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.history: dict[str, list[Any]] = {"fit": [], "run": [], "step": []}
         self.report: SaliencyReport | None = None
         self._monitor: SaliencyMonitor | None = None  # once training begins
-        self._sinks: dict[str, TensorBoardSink] = {}
-        self._runs: dict[str, str] = {}  # that were written, by the names that were asked for
+        self._log: TrainingLog | None = None
+        if self.log_dir is not None:
+            self._log = TrainingLog(self.log_dir, self.name, self.pictures)
         self._printed: set[str] = set()  # the topics
-        self._has_warned = False
         self._fits = 0
         self._first_epoch: int | None = None  # of this fit
         self._last_epoch = -1
+        self._completed = 0  # epochs of earlier fits of this training, each from epoch 0
         self._batches, self._batches_explained = BatchCounter(), 0
         self._epoch_began = self._epoch_seconds = self._seconds = math.nan
 
@@ -189,13 +189,13 @@ class SaliencyCallback(keras.callbacks.Callback):
             )
             if before is not None:  # of another model: what was caught there stays listed
                 self._monitor.state.take_lists(before.state)
-            self._close()
-            self._sinks, self._printed = {}, set()
+            self._begin_model(self._monitor)
+            self._printed = set()
         else:
             before.restart()
-            self._close()  # what a fit that crashed left open
+            if self._log is not None:
+                self._log.close()  # what a fit that crashed left open
         self._fits += 1
-        self._has_warned = False
         self._first_epoch, self._last_epoch = None, -1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -203,7 +203,9 @@ class SaliencyCallback(keras.callbacks.Callback):
         monitor = self._traced
         if self._first_epoch is None:
             self._first_epoch = epoch
-            report = self._evaluate(epoch - 1, again=epoch > 0)
+            self._goes_on(epoch)
+            before = epoch - 1 + self._completed
+            report = self._evaluate(before, again=before >= 0)
             self._batches.begin_fit(self.model, goes_on=monitor.state.evaluations > 1)
             self._batches_explained = self._batches.count
             self._print("what", f"{monitor.described}, {self._where()}")
@@ -238,7 +240,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             return
         began = time.perf_counter()
         # A fit of one epoch may be one of a loop of fits, of which none is the last.
-        report = self._evaluate(epoch, last=is_last and epoch != self._first_epoch)
+        step = epoch + self._completed
+        report = self._evaluate(step, last=is_last and epoch != self._first_epoch)
         self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
         if logs is not None:
             metrics = {name: v for name, v in report.metrics.items() if is_logged(name)}
@@ -259,13 +262,15 @@ class SaliencyCallback(keras.callbacks.Callback):
         state = self._traced.state
         latest, tested = state.latest.get(EPOCH), state.tested
         if self._last_epoch >= 0:
-            is_explained = latest is not None and latest.step == self._last_epoch
-            is_tested = tested is not None and tested.step == self._last_epoch
+            step = self._last_epoch + self._completed
+            is_explained = latest is not None and latest.step == step
+            is_tested = tested is not None and tested.step == step
             is_due = self.interventions is not None and self._last_epoch != self._first_epoch
             if not is_explained or (is_due and not is_tested):
-                self._evaluate(self._last_epoch, again=is_explained, last=is_due)
+                self._evaluate(step, again=is_explained, last=is_due)
         self._print_cost()
-        self._close()
+        if self._log is not None:
+            self._log.close()
 
     @property
     def _traced(self) -> SaliencyMonitor:
@@ -276,35 +281,49 @@ class SaliencyCallback(keras.callbacks.Callback):
             )
         return self._monitor
 
-    def _close(self) -> None:
-        for sink in self._sinks.values():
-            try:
-                sink.close()
-            except OSError as error:
-                warnings.warn(f"saliency: {error}", stacklevel=2)
-
-    def _sink(self, log_dir: Location, run: str, unit: str) -> TensorBoardSink:
-        monitor = self._traced
+    def _begin_model(self, monitor: SaliencyMonitor) -> None:
+        """Tells the log what distinguishes this training from others, and how it is made."""
+        if self._log is None:
+            return
         frequency = f"every {self.saliency_freq} epochs; update_freq={self.update_freq}"
-        return TensorBoardSink(
-            log_dir,
-            monitor.probes,
-            run=run,
-            previous_run=self._runs.get(run),
-            subject={
-                "method": ", ".join(monitor.methods),
-                "score": monitor.score.name,
-                "reduction": monitor.reduction,
-            },
-            notes={
-                "model": monitor.model.name,
-                "score's place": monitor.score_source,
-                "compilation": monitor.compilation,
-                "evaluated": f"{frequency}; at most {self.compute.batch_size} probes per pass",
-            },
-            pictures=self.pictures,
-            unit=unit,
-        )
+        subject = {
+            "method": ", ".join(monitor.methods),
+            "score": monitor.score.name,
+            "reduction": monitor.reduction,
+        }
+        notes = {
+            "model": monitor.model.name,
+            "score's place": monitor.score_source,
+            "compilation": monitor.compilation,
+            "evaluated": f"{frequency}; at most {self.compute.batch_size} probes per pass",
+        }
+        self._log.begin_model(monitor.probes, subject, notes)
+
+    def _goes_on(self, epoch: int) -> None:
+        """Finds out which training the fit that begins continues, and takes its state.
+
+        Args:
+            epoch: The first epoch of the fit.
+        """
+        monitor, log, self._completed = self._traced, self._log, 0
+        is_new = not monitor.state.evaluations
+        if epoch > 0:
+            state = log.resume(epoch - 1) if log is not None and is_new else None
+            if state is not None:
+                monitor.state = state
+            return
+        if log is not None and is_new:  # the training so far may have been in other processes
+            monitor.state = log.newest() or monitor.state
+        latest = monitor.state.latest.get(EPOCH)
+        if latest is None or latest.step < 0:
+            if is_new and latest is not None:
+                monitor.state = RunState(targets=monitor.probes.targets)
+        elif monitor.is_unchanged():
+            self._completed = latest.step + 1
+            if log is not None and is_new:
+                log.resume(latest.step)
+        elif is_new:
+            monitor.state = RunState(targets=monitor.probes.targets)
 
     def _evaluate(self, step: int, *, again: bool = False, last: bool = False) -> SaliencyReport:
         """Evaluates at the end of an epoch, or before training.
@@ -322,7 +341,9 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _keep(self, report: SaliencyReport, unit: str, *, again: bool = False) -> None:
         """Writes a report and adds it to the history."""
         self.report = report
-        run = self._write(report, unit, again)
+        run = self.name if unit == EPOCH else tags.batch_run(self.name)
+        if self._log is not None:
+            run = self._log.write(report, unit, self._traced.state, again=again)
         row = {"fit": self._fits, "run": run, "step": report.step, **report.metrics}
         latest = list(zip(self.history["run"], self.history["step"], strict=True))[-1:]
         if again and latest == [(run, report.step)]:  # the same state: its row is replaced
@@ -332,29 +353,6 @@ class SaliencyCallback(keras.callbacks.Callback):
         for name in dict.fromkeys([*self.history, *row]):
             column = self.history.setdefault(name, [math.nan] * rows)
             column.append(row.get(name, math.nan))
-
-    def _write(self, report: SaliencyReport, unit: str, again: bool) -> str:
-        """Writes a report to the sink of its run; returns the name that the run has on disk."""
-        run = self.name if unit == EPOCH else tags.batch_run(self.name)
-        if self.log_dir is None:
-            return run
-        if unit == BATCH:
-            run = tags.batch_run(self._sinks[self.name].run)
-        sink = self._sinks[run] = self._sinks.get(run) or self._sink(self.log_dir, run, unit)
-        try:
-            sink.write(report, again=again)
-            self._has_warned = False  # a later failure is another one
-            self._runs[run] = sink.run
-        except OSError as error:
-            if not self._has_warned:
-                self._has_warned = True
-                warnings.warn(
-                    f"saliency: step {report.step} could not be written to {self.log_dir}: "
-                    f"{error}. Training goes on, and the last {MAX_PENDING} steps are kept to be "
-                    "written later; all numbers are in SaliencyCallback.history.",
-                    stacklevel=2,
-                )
-        return sink.run
 
     def _announce(self, report: SaliencyReport) -> None:
         """Prints new warnings and alerts, and does what `on_alert` says."""

@@ -234,6 +234,11 @@ class SaliencyMonitor:
         """
         self.state.is_restarting = True
 
+    def is_unchanged(self) -> bool:
+        """Whether the model is in the state of the latest evaluation at an epoch's end."""
+        latest = self.state.latest.get(EPOCH)
+        return latest is not None and latest.is_same_state(self._explained(latest.step))
+
     def explains(self, model: Any) -> bool:
         """Whether `model` is the one that was traced (or `Score.model`), with the same weights.
 
@@ -288,7 +293,29 @@ class SaliencyMonitor:
 
     def _evaluate(self, step: int, unit: str) -> tuple[SaliencyReport, bool]:
         """The report, and whether it repeats the latest evaluation."""
-        step = check_step(step)
+        report = self._explained(check_step(step))
+        is_repeat = self.state.begin(report, unit)
+        previous, start = self.state.compared_with(unit, is_repeat)
+        metrics = summarize(
+            report, self.probes, previous=previous, before=start, predicts=self._traced.predicts
+        )
+        metrics |= report.metrics
+        exact = self._traced.norms_without_float8(report.targets, report.method)
+        if exact is not None:
+            metrics["precision_gap"] = precision_gap(report.gradient_norms, exact)
+            if metrics["precision_gap"] > MOST_PRECISION_GAP:
+                warnings.warn(
+                    f"the norms of {report.method} in float8 differ by more than "
+                    f"{MOST_PRECISION_GAP:.0%} from those of the same weights without float8. The "
+                    "metric precision_gap says by how much.",
+                    stacklevel=2,
+                )
+        report = dataclasses.replace(report, metrics=metrics)
+        self.state.record(report, unit, is_repeat)
+        return report, is_repeat
+
+    def _explained(self, step: int) -> SaliencyReport:
+        """The report of the weights as they are now, with the metrics that need more than maps."""
         if self._structure[0] != weights(self.model):
             self._structure = structure(self.model)
             self._traced = self._trace()
@@ -297,8 +324,12 @@ class SaliencyMonitor:
         targets = self.state.targets
         found = self._traced.explain(targets)
         first, *further = self.methods
-        maps = found[f"maps/{first}"]
-        report = SaliencyReport(
+        maps, metrics = found[f"maps/{first}"], {}
+        for name in self.methods:
+            if f"completeness/{name}" in found:
+                metric = "completeness_gap" if name == first else f"completeness_gap/{name}"
+                metrics[metric] = completeness_gap(found[f"completeness/{name}"])
+        return SaliencyReport(
             step=step,
             maps=np.abs(maps),
             targets=targets.copy(),
@@ -306,33 +337,11 @@ class SaliencyMonitor:
             confidences=found["confidences"],
             scores=found["scores"],
             gradient_norms=found[f"norms/{first}"],
-            metrics={},
+            metrics=metrics,
             method=first,
             signed_maps=maps if self.reduction == "signed" else None,
             others={name: found[f"maps/{name}"] for name in further},
         )
-        is_repeat = self.state.begin(report, unit)
-        previous, start = self.state.compared_with(unit, is_repeat)
-        metrics = summarize(
-            report, self.probes, previous=previous, before=start, predicts=self._traced.predicts
-        )
-        for name in self.methods:
-            if f"completeness/{name}" in found:
-                metric = "completeness_gap" if name == first else f"completeness_gap/{name}"
-                metrics[metric] = completeness_gap(found[f"completeness/{name}"])
-        exact = self._traced.norms_without_float8(targets, first)
-        if exact is not None:
-            metrics["precision_gap"] = precision_gap(report.gradient_norms, exact)
-            if metrics["precision_gap"] > MOST_PRECISION_GAP:
-                warnings.warn(
-                    f"the norms of {first} in float8 differ by more than {MOST_PRECISION_GAP:.0%} "
-                    "from those of the same weights without float8. The metric precision_gap says "
-                    "by how much.",
-                    stacklevel=2,
-                )
-        report = dataclasses.replace(report, metrics=metrics)
-        self.state.record(report, unit, is_repeat)
-        return report, is_repeat
 
     def _retold(self, report: SaliencyReport, tested: SaliencyReport) -> SaliencyReport:
         """A report with the findings of an earlier one of the same state; no alert is new."""

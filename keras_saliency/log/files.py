@@ -143,3 +143,46 @@ def _os_errors() -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         raise OSError(error.message) from error
+
+
+def names(where: Location) -> list[str]:
+    """The names of the files in a directory, sorted."""
+    if isinstance(where, Path):
+        return sorted(entry.name for entry in os.scandir(where) if entry.is_file())
+    with _os_errors():
+        return sorted(name for name in tf.io.gfile.listdir(where) if not name.endswith("/"))
+
+
+def make_dir(where: Location) -> None:
+    """Creates a directory and those above it; it may exist."""
+    if isinstance(where, Path):
+        where.mkdir(parents=True, exist_ok=True)
+        return
+    with _os_errors():
+        tf.io.gfile.makedirs(where)
+
+
+def read(where: Location) -> bytes:
+    """The content of a file."""
+    with open_binary(where) as file, _os_errors():
+        return bytes(file.read())
+
+
+def write(where: Location, content: bytes) -> None:
+    """Writes a file; a local one is replaced as a whole, or stays as it was."""
+    if isinstance(where, Path):
+        new = where.with_name(f"{where.name}.new")
+        new.write_bytes(content)
+        new.replace(where)
+        return
+    with _os_errors(), tf.io.gfile.GFile(where, "wb") as file:
+        file.write(content)
+
+
+def remove(where: Location) -> None:
+    """Removes a file."""
+    if isinstance(where, Path):
+        where.unlink()
+        return
+    with _os_errors():
+        tf.io.gfile.remove(where)

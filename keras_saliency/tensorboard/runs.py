@@ -124,7 +124,7 @@ def new_run(log_dir: Location, first: str) -> Run:
 
 
 def continued_run(
-    log_dir: Location, names: Sequence[str], fits: Callable[[Contents], bool]
+    log_dir: Location, names: Sequence[str], fits: Callable[[str, Contents], bool]
 ) -> Run | None:
     """Takes the first of these runs that fits and that no training is writing."""
     for name in names:
@@ -135,7 +135,7 @@ def continued_run(
         if lock is not None and not lock.is_held:
             continue  # it is being written
         contents = read_contents(directory)
-        if fits(contents):
+        if fits(name, contents):
             return Run(name, contents, lock)
         if lock is not None:
             lock.release()

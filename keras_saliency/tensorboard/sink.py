@@ -26,9 +26,11 @@ from keras_saliency import __version__
 from keras_saliency.data.checks import check_choice
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.detection.state import RunState
 from keras_saliency.log import files, tags
 from keras_saliency.log.encoder import Encoder, Record
 from keras_saliency.log.reader import alerts_in
+from keras_saliency.log.states import SavedState, read_state, write_state
 from keras_saliency.metrics.catalog import description
 from keras_saliency.rendering.evidence import evidence
 from keras_saliency.rendering.settings import Pictures, checked_pictures
@@ -102,6 +104,11 @@ class TensorBoardSink:
             TensorBoard's own tabs; the SALIENCY tab still has all maps.
         unit: What steps count, `"epoch"` or `"batch"`.
 
+    Attributes:
+        run: The name of the run that is written.
+        overtaken: The run that `resume` found to be ahead of the training, and its last step;
+            `None` if there is none.
+
     Raises:
         TypeError: An argument has the wrong type.
         ValueError: `log_dir` is a file, or a URL of an unknown file system; another argument has a
@@ -144,11 +151,13 @@ class TensorBoardSink:
         self._subject["map_size"] = str(tab_settings.map_size)
         self._encoder = None if tab_settings.map_size is None else Encoder(probes, tab_settings)
         self._pictures: PictureWriter | None = self._new_pictures()
+        self.overtaken: tuple[str, int] | None = None
         self._pending: deque[_Pending] = deque()
         self._latest: int | None = None  # the step of the latest report, since the last close
         self._findings_step: int | None = None  # the latest step whose findings were accepted
         self._written: frozenset[str] = frozenset()  # metrics of the latest step
         self._place: Run | None = None  # while it is taken
+        self._overlaps = False  # whether steps may be written that the run has
         self._has_configuration = False  # whether the run has the configuration, on disk
         self._writer: Any = None
         self._file: files.Location | None = None  # that the writer writes to
@@ -197,6 +206,67 @@ class TensorBoardSink:
         if report.interventions is not None:
             self._findings_step = step
         self._write_pending()
+
+    def resume(self, step: int) -> RunState | None:
+        """Takes the run that a training which goes on after a step belongs to; to be called first.
+
+        That run is the one that was written last, of the same probes, method and score, if its last
+        step is this one or one before it. If a training was killed after it wrote a step and before
+        it saved its weights, the run is one step ahead, and that step is written again.
+
+        Args:
+            step: The step that the weights are of, such as `initial_epoch - 1`.
+
+        Returns:
+            What the run remembers, for `SaliencyMonitor.state`; `None` if there is no such run, or
+            it has no state.
+
+        Raises:
+            OSError: The log directory cannot be read.
+        """
+        found: dict[str, SavedState | None] = {}
+
+        def fits(name: str, contents: Contents) -> bool:
+            last = contents.last_step
+            if last is None or not self._is_ours(contents):
+                return False
+            directory = files.join(self.log_dir, name)
+            found[name] = read_state(directory, at_most=step)
+            if last > step and found[name] is None:
+                self.overtaken = (name, last)
+            return last <= step or found[name] is not None
+
+        own = self._own_run
+        names = [own] if own else runs_of(self.log_dir, self._first_run)
+        place = continued_run(self.log_dir, names, fits)
+        if place is None:
+            return None
+        self._place = self._taken(place)
+        self._overlaps = True
+        saved = found[place.name]
+        return None if saved is None else saved.state
+
+    def newest(self) -> SavedState | None:
+        """The latest state of the run that was written last, if it has the same subject."""
+        for name in runs_of(self.log_dir, self._first_run)[:1]:
+            saved = read_state(files.join(self.log_dir, name))
+            if saved is not None and saved.subject == self._subject:
+                return saved
+        return None
+
+    def save_state(self, step: int, state: RunState) -> None:
+        """Writes what a run remembers, beside its event files, for `resume`.
+
+        Args:
+            step: Of the latest report, which was written.
+            state: As in `SaliencyMonitor.state`.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self._place is not None:
+            saved = SavedState(step, self._subject, state)
+            write_state(files.join(self.log_dir, self.run), saved)
 
     def close(self) -> None:
         """Writes what waits, and closes the event file.
@@ -293,21 +363,29 @@ class TensorBoardSink:
         if not self._has_subject:
             self._subject["method"] = ", ".join((entry.report.method, *entry.report.others))
         is_same = before in (None, self._subject.get("method"))
-        rows = [texts.row(item) for item in self._subject.items()]
 
-        def fits(contents: Contents) -> bool:
+        def fits(_: str, contents: Contents) -> bool:
             last = contents.last_step
-            is_ours = all(row in contents.configuration for row in rows)
-            return last is None or (is_ours and (last < step or (entry.again and last == step)))
+            if last is None:
+                return True
+            is_before = last < step or (entry.again and last == step)
+            return self._is_ours(contents) and (is_before or self._overlaps)
 
         own = self._own_run if is_same else None
         names = [own] if own else runs_of(self.log_dir, self._first_run) if step >= 0 else []
         place = continued_run(self.log_dir, names, fits) or new_run(self.log_dir, self._first_run)
-        if place.name != own:
+        return self._taken(place)
+
+    def _taken(self, place: Run) -> Run:
+        if place.name != self._own_run:
             self._pictures, self._drawn_step = self._new_pictures(), None
         self.run = self._own_run = place.name
         self._has_configuration = bool(place.contents.configuration)
         return place
+
+    def _is_ours(self, contents: Contents) -> bool:
+        """Whether a run has the same probes, method and score."""
+        return all(texts.row(item) in contents.configuration for item in self._subject.items())
 
     def _release(self) -> None:
         if self._place is not None:

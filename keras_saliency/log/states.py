@@ -1,0 +1,117 @@
+"""The state of a run, beside its event files: a training that was killed resumes from it.
+
+A directory in the run has one JSON file for each of the latest steps, and the arrays that these
+files name by their hashes, each once. The two latest steps are kept: a checkpoint of the training
+may be one step behind the log.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_saliency.data.reports import Array
+from keras_saliency.detection.state import RunState
+from keras_saliency.log import files
+from keras_saliency.log.files import Location
+
+DIRECTORY = "state"
+"""Its name, below that of the run."""
+
+KEPT = 2
+"""The number of steps whose states are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class SavedState:
+    """A state that was written.
+
+    Attributes:
+        step: Of the latest evaluation.
+        subject: What distinguishes the run from others: names and values of settings.
+        state: The state after that evaluation.
+    """
+
+    step: int
+    subject: Mapping[str, str]
+    state: RunState
+
+
+def write_state(run: Location, saved: SavedState) -> None:
+    """Writes a state, and removes those that are not kept.
+
+    Args:
+        run: The directory of the run.
+        saved: The state; of a step that has one, it replaces that.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    directory = files.join(run, DIRECTORY)
+    files.make_dir(directory)
+    content, arrays = saved.state.to_json()
+    there = files.names(directory)
+    for name, array in arrays.items():
+        if f"{name}.npy" not in there:
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            files.write(files.join(directory, f"{name}.npy"), buffer.getvalue())
+    text = json.dumps({"step": saved.step, "subject": dict(saved.subject), "content": content})
+    files.write(files.join(directory, f"{saved.step}.json"), text.encode())
+    _remove_old(directory, saved.step)
+
+
+def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
+    """Reads the latest state, of a step of at most this number if there is one.
+
+    Returns:
+        The state; `None` if there is none, or it cannot be read.
+    """
+    directory = files.join(run, DIRECTORY)
+    if not files.is_dir(directory):
+        return None
+    steps = _steps(files.names(directory))
+    step = max((one for one in steps if at_most is None or one <= at_most), default=None)
+    if step is None:
+        return None
+
+    def array(name: str) -> Array:
+        content = files.read(files.join(directory, f"{name}.npy"))
+        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+
+    try:
+        text = json.loads(files.read(files.join(directory, f"{step}.json")))
+        needed = {name for name in _hashes(text["content"]) if name is not None}
+        state = RunState.from_json(text["content"], {name: array(name) for name in needed})
+        return SavedState(step, text["subject"], state)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError):
+        return None  # damaged, or of another version
+
+
+def _remove_old(directory: Location, step: int) -> None:
+    """Removes what belongs to none of the steps that are kept, of which this is the last."""
+    names = files.names(directory)
+    # Steps after it are of a training that was resumed at an earlier one.
+    kept = sorted(one for one in _steps(names) if one <= step)[-KEPT:]
+    needed = {f"{one}.json" for one in kept}
+    for one in kept:
+        content = json.loads(files.read(files.join(directory, f"{one}.json")))["content"]
+        needed |= {f"{name}.npy" for name in _hashes(content)}
+    for name in names:
+        if name not in needed:
+            files.remove(files.join(directory, name))
+
+
+def _steps(names: list[str]) -> list[int]:
+    return [int(name[:-5]) for name in names if re.fullmatch(r"-?\d+\.json", name)]
+
+
+def _hashes(content: Mapping[str, object]) -> set[str]:
+    """The names of all arrays in a state."""
+    text = json.dumps(content)
+    return set(re.findall(r'"([0-9a-f]{32})"', text))

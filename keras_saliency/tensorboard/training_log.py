@@ -1,0 +1,130 @@
+"""`TrainingLog`: what one training writes: a run for the ends of epochs, and one within them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.detection.state import BATCH, EPOCH, RunState
+from keras_saliency.log import tags
+from keras_saliency.log.files import Location
+from keras_saliency.rendering.settings import Pictures
+from keras_saliency.tensorboard.sink import MAX_PENDING, TensorBoardSink
+
+
+class TrainingLog:
+    """Writes the reports of a training, over several fits and models.
+
+    What cannot be written is said once an outage, and does not stop the training.
+
+    Args:
+        log_dir: The log directory, checked.
+        name: The name of the run of the ends of epochs.
+        pictures: As in `TensorBoardSink`, checked.
+
+    Attributes:
+        run: The name that the run has on disk.
+    """
+
+    def __init__(self, log_dir: Location, name: str, pictures: Pictures | None) -> None:
+        self._log_dir, self._pictures, self.run = log_dir, pictures, name
+        self._names = {EPOCH: name, BATCH: tags.batch_run(name)}
+        self._runs: dict[str, str] = {}  # that were written, by the names that were asked for
+        self._sinks: dict[str, TensorBoardSink] = {}
+        self._settings: tuple[ProbeSet, Mapping[str, object], Mapping[str, object]] | None = None
+        self._has_warned = False
+
+    def begin_model(
+        self, probes: ProbeSet, subject: Mapping[str, object], notes: Mapping[str, object]
+    ) -> None:
+        """To be called before the first report of a model, with arguments as in the sink."""
+        self.close()
+        self._sinks, self._settings = {}, (probes, subject, notes)
+
+    def resume(self, step: int) -> RunState | None:
+        """What an earlier process remembered of the training that goes on after this step.
+
+        If the log of that process is further than this step, that is said.
+        """
+        sink = self._sink(self._names[EPOCH], EPOCH)
+        try:
+            state = sink.resume(step)
+        except OSError:
+            return None  # is said when the first report is written
+        if sink.overtaken is not None:
+            run, last = sink.overtaken
+            print(
+                f"saliency: the run {run} goes on until step {last} already; this training, which "
+                f"continues after step {step}, gets a run of its own",
+                flush=True,
+            )
+        return state
+
+    def newest(self) -> RunState | None:
+        """What the latest training of the same probes, method and score remembered, if any."""
+        try:
+            saved = self._sink(self._names[EPOCH], EPOCH).newest()
+        except OSError:
+            return None
+        return None if saved is None else saved.state
+
+    def write(self, report: SaliencyReport, unit: str, state: RunState, *, again: bool) -> str:
+        """Writes a report, and the state after it.
+
+        Args:
+            report: The report.
+            unit: What its step counts.
+            state: Of the run.
+            again: As in `TensorBoardSink.write`.
+
+        Returns:
+            The name that the run of this unit has on disk.
+        """
+        name = self._names[EPOCH] if unit == EPOCH else tags.batch_run(self.run)
+        sink = self._sink(name, unit)
+        try:
+            sink.write(report, again=again)
+            if unit == EPOCH:
+                sink.save_state(report.step, state)
+            self._has_warned = False  # a later failure is another one
+            self._runs[name] = sink.run
+        except OSError as error:
+            if not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    f"saliency: step {report.step} could not be written to {self._log_dir}: "
+                    f"{error}. Training goes on, and the last {MAX_PENDING} steps are kept to be "
+                    "written later; all numbers are in SaliencyCallback.history.",
+                    stacklevel=2,
+                )
+        if unit == EPOCH:
+            self.run = sink.run
+        return sink.run
+
+    def close(self) -> None:
+        """Closes the files; what is then lost is said."""
+        for sink in self._sinks.values():
+            try:
+                sink.close()
+            except OSError as error:
+                warnings.warn(f"saliency: {error}", stacklevel=2)
+        self._has_warned = False
+
+    def _sink(self, name: str, unit: str) -> TensorBoardSink:
+        if name not in self._sinks:
+            if self._settings is None:
+                raise RuntimeError("expected begin_model before the first report.")
+            probes, subject, notes = self._settings
+            self._sinks[name] = TensorBoardSink(
+                self._log_dir,
+                probes,
+                run=name,
+                previous_run=self._runs.get(name),
+                subject=subject,
+                notes=notes,
+                pictures=self._pictures,
+                unit=unit,
+            )
+        return self._sinks[name]
