@@ -20,7 +20,7 @@ from keras_saliency.detection.interventions import what_is_tested
 from keras_saliency.detection.schedule import check_update_freq
 from keras_saliency.detection.sentences import in_short
 from keras_saliency.detection.settings import Interventions, checked_interventions
-from keras_saliency.detection.state import BATCH, EPOCH, RunState
+from keras_saliency.detection.state import BATCH, EPOCH
 from keras_saliency.engine.batches import BatchCounter
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
@@ -203,7 +203,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         monitor = self._traced
         if self._first_epoch is None:
             self._first_epoch = epoch
-            self._goes_on(epoch)
+            self._continue(epoch)
             before = epoch - 1 + self._completed
             report = self._evaluate(before, again=before >= 0)
             self._batches.begin_fit(self.model, goes_on=monitor.state.evaluations > 1)
@@ -299,31 +299,29 @@ class SaliencyCallback(keras.callbacks.Callback):
         }
         self._log.begin_model(monitor.probes, subject, notes)
 
-    def _goes_on(self, epoch: int) -> None:
+    def _continue(self, epoch: int) -> None:
         """Finds out which training the fit that begins continues, and takes its state.
+
+        A fit that starts in the state that an earlier one ended in goes on from there, also in
+        another process, and also if it counts its epochs from 0 again.
 
         Args:
             epoch: The first epoch of the fit.
         """
         monitor, log, self._completed = self._traced, self._log, 0
-        is_new = not monitor.state.evaluations
-        if epoch > 0:
-            state = log.resume(epoch - 1) if log is not None and is_new else None
-            if state is not None:
-                monitor.state = state
-            return
-        if log is not None and is_new:  # the training so far may have been in other processes
-            monitor.state = log.newest() or monitor.state
+        fresh = None if monitor.state.evaluations else monitor.state
+        if fresh is not None and log is not None:  # earlier epochs may be of another process
+            state = log.resume(epoch - 1) if epoch > 0 else log.newest()
+            monitor.state = state or fresh
+            if epoch > 0:
+                return
         latest = monitor.state.latest.get(EPOCH)
-        if latest is None or latest.step < 0:
-            if is_new and latest is not None:
-                monitor.state = RunState(targets=monitor.probes.targets)
-        elif monitor.is_unchanged():
-            self._completed = latest.step + 1
-            if log is not None and is_new:
+        if latest is not None and latest.step >= epoch and monitor.is_unchanged():
+            self._completed = latest.step + 1 - epoch
+            if fresh is not None and log is not None:
                 log.resume(latest.step)
-        elif is_new:
-            monitor.state = RunState(targets=monitor.probes.targets)
+        elif fresh is not None:
+            monitor.state = fresh
 
     def _evaluate(self, step: int, *, again: bool = False, last: bool = False) -> SaliencyReport:
         """Evaluates at the end of an epoch, or before training.

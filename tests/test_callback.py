@@ -102,15 +102,18 @@ def test_maps_are_compared_with_those_before_training():
     assert found[-1] == pytest.approx(map_similarity(saliency.report.maps, start), rel=1e-9)
     assert found[1] == saliency.history["map_similarity"][1]
     assert found[3] < saliency.history["map_similarity"][3]
+    before = {name: column[:4] for name, column in saliency.history.items() if name != "fit"}
     fit([saliency], epochs=1, model=model)  # it goes on from the same state: the same start
-    for name in ("similarity_to_start", "map_similarity"):
-        assert saliency.history[name][4] == saliency.history[name][3]
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3]
+    for name, column in before.items():
+        np.testing.assert_array_equal(saliency.history[name][:4], column)
     found = saliency.history["similarity_to_start"]
     assert found[-1] == pytest.approx(map_similarity(saliency.report.maps, start), rel=1e-9)
     model.set_weights([0.5 * weight for weight in model.get_weights()])
     fit([saliency], epochs=1, model=model)  # other weights: another start
-    assert np.isnan(saliency.history["similarity_to_start"][6])
-    assert saliency.history["similarity_to_start"][7] == saliency.history["map_similarity"][7]
+    assert saliency.history["step"][5:] == [-1, 0]
+    assert np.isnan(saliency.history["similarity_to_start"][5])
+    assert saliency.history["similarity_to_start"][6] == saliency.history["map_similarity"][6]
 
 
 def test_the_last_report_is_that_of_the_trained_model(tmp_path):
@@ -814,14 +817,15 @@ def test_one_state_of_a_model_is_no_two_in_a_row():
     levels = [(w.rule, w.step) for w in saliency.warnings if w.rule == "region/tag"]
     assert levels == [("region/tag", 1)]
     train([saliency], epochs=4, initial_epoch=3, model=model)
-    train([saliency], epochs=3, model=model)  # its first state is at step -1
+    train([saliency], epochs=3, model=model)  # goes on after step 3
     assert saliency.alerts == []
     assert len(saliency.warnings) == len({w.rule for w in saliency.warnings})
     # Each of these has the numbers of the one test of this state.
-    assert saliency.history["step"] == [-1, 0, 1, 2, 3, -1, 0, 1, 2]
-    assert saliency.history["effect/region/tag"][2:] == [1.0] * 7
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4, 5, 6]
+    assert saliency.history["effect/region/tag"][2:] == [1.0] * 6
     train([saliency, weighing(2)], epochs=4, initial_epoch=3, model=model)
-    assert {alert.step for alert in saliency.alerts} == {3}
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert {alert.step for alert in saliency.alerts} == {7}
     assert "region/tag" in {alert.rule for alert in saliency.alerts}
 
 
@@ -847,4 +851,4 @@ def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     assert saliency.warnings[told[1] :][0].step == -1
     train([saliency, weighing(4)], epochs=1, model=model)
     again = [alert for alert in saliency.alerts[told[0] :] if alert.rule == "region/tag"]
-    assert [(alert.step, alert.level, alert.start) for alert in again] == [(0, "alert", 1)]
+    assert [(alert.step, alert.level, alert.start) for alert in again] == [(1, "alert", 1)]

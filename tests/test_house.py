@@ -31,7 +31,7 @@ HOUSE = {
     "detection": {"data", "metrics"},
     "monitor": {"data", "attributions", "metrics", "engine", "detection"},
     "log": {"data", "metrics", "rendering", "detection"},
-    "tensorboard": {"data", "metrics", "rendering", "log"},
+    "tensorboard": {"data", "metrics", "detection", "rendering", "log"},
     "plugin": {"log"},
     "callback": {
         *("data", "attributions", "metrics", "rendering", "engine", "detection"),

@@ -75,12 +75,15 @@ def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
     directory = files.join(run, DIRECTORY)
     if not files.is_dir(directory):
         return None
-    steps = _steps(files.names(directory))
+    there = files.names(directory)
+    steps = _steps(there)
     step = max((one for one in steps if at_most is None or one <= at_most), default=None)
     if step is None:
         return None
 
     def array(name: str) -> Array:
+        if f"{name}.npy" not in there:
+            raise LookupError(name)
         content = files.read(files.join(directory, f"{name}.npy"))
         return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
 

@@ -327,8 +327,10 @@ class TensorBoardSink:
                         for (tag, picture), content in zip(drawn.items(), encoded, strict=True)
                     }
         contents = Contents() if self._place is None else self._place.contents
-        is_there = entry.again and contents.last_step == report.step
-        if is_there and self._is_whole(contents, report):
+        last = contents.last_step if entry.again and contents.last_step is not None else -2
+        if last > report.step:
+            return  # it is there, as a later one is
+        if last == report.step and self._is_whole(contents, report):
             report = _with_earlier_alerts(report, contents)
             is_new = tags.ALERTS not in contents.tags or report is not entry.report
             if report.interventions is not None and is_new:

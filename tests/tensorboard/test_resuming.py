@@ -1,0 +1,166 @@
+"""A training that was killed and resumed in another process has the log of one that was not."""
+
+import dataclasses
+import itertools
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import keras_saliency as ks
+from keras_saliency.data.serialization import to_json
+from keras_saliency.tensorboard.sink import TensorBoardSink
+from support.networks import CLASSES
+from support.planted import SIDE, TAG, linear, tagged_probes, train
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 6
+
+
+def kernel_after(epoch):
+    """Weights of 0, from epoch 2 on such as read the tag alone, ever larger ones."""
+    kernel = np.zeros((SIDE, SIDE, CLASSES))
+    kernel[TAG] = max(0, epoch - 1) * np.eye(CLASSES)
+    return [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
+
+
+def trained(log_dir, first, last, *, after=None, name="saliency"):
+    """A process that trains from one epoch to before another; its callback.
+
+    Args:
+        log_dir: Of the callback.
+        first: The epoch it begins with.
+        last: The epoch it is killed before.
+        after: The epoch whose weights it begins with.
+        name: Of the callback.
+    """
+    model = linear(rate=0.0)
+    model.set_weights(kernel_after(first - 1 if after is None else after))
+    learn = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: model.set_weights(kernel_after(epoch))
+    )
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, name=name, verbose=0)
+    train([saliency, learn], model=model, initial_epoch=first, epochs=last)
+    return saliency
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The log of a training of six epochs, and its callback."""
+    log_dir = tmp_path_factory.mktemp("whole")
+    return log_dir, trained(log_dir, 0, EPOCHS)
+
+
+def rows(log_dir):
+    """All numbers and words of the reports of the only run, without the maps."""
+    (log,) = ks.read_log(log_dir).values()
+    assert log.problems == ()
+    return [
+        to_json(dataclasses.replace(one, others={}), leave_out=("maps",)) for one in log.reports
+    ]
+
+
+def assert_equal(log_dir, other):
+    np.testing.assert_equal(rows(log_dir), rows(other))
+    ours, theirs = (next(iter(ks.read_log(one).values())) for one in (log_dir, other))
+    for one, two in zip(ours.reports, theirs.reports, strict=True):
+        np.testing.assert_array_equal(one.maps, two.maps)
+
+
+def test_the_whole_training_alerts(whole):
+    log_dir, saliency = whole
+    assert [(alert.rule, alert.step) for alert in saliency.alerts][:1] == [("region/tag", 3)]
+    assert [row["step"] for row in rows(log_dir)] == [-1, 0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("kills", [(1,), (3,), (2, 3, 4), (1, 2, 3, 4, 5)])
+def test_a_resumed_log_equals_that_of_an_uninterrupted_training(kills, whole, tmp_path):
+    for first, last in itertools.pairwise([0, *kills, EPOCHS]):
+        saliency = trained(tmp_path, first, last)
+    assert_equal(tmp_path, whole[0])
+    told = [(a.level, a.rule, a.step, a.start) for a in saliency.warnings + saliency.alerts]
+    assert told == [(a.level, a.rule, a.step, a.start) for a in whole[1].warnings + whole[1].alerts]
+    assert len(saliency.effects) == len(whole[1].effects)
+
+
+@pytest.mark.parametrize("epoch", [2, 3, 4])
+def test_a_log_that_is_one_epoch_ahead_of_the_checkpoint_is_written_again(epoch, whole, tmp_path):
+    """The process was killed after it wrote the log, and before it saved the weights."""
+    trained(tmp_path, 0, epoch + 1)
+    trained(tmp_path, epoch, EPOCHS)
+    assert_equal(tmp_path, whole[0])
+
+
+def test_a_log_that_is_further_ahead_is_named(tmp_path, capsys):
+    trained(tmp_path, 0, 5)
+    saliency = trained(tmp_path, 2, 4)
+    assert saliency.history["run"][-1] == "saliency_2"
+    assert (
+        "saliency: the run saliency goes on until step 4 already; this training, which continues "
+        "after step 1, gets a run of its own"
+    ) in capsys.readouterr().out
+
+
+def test_a_state_that_is_a_step_behind_the_log_is_made_up_for(whole, tmp_path):
+    """The process was killed between the two writes."""
+    trained(tmp_path, 0, 3)
+    run = tmp_path / "saliency"
+    shutil.copytree(run / "state", tmp_path / "earlier")
+    trained(tmp_path, 3, 4)
+    shutil.rmtree(run / "state")
+    (tmp_path / "earlier").rename(run / "state")
+    trained(tmp_path, 4, EPOCHS)
+    assert_equal(tmp_path, whole[0])
+
+
+def test_a_log_without_a_state_is_continued(whole, tmp_path):
+    """As one of an earlier version: with another start, but in the same run."""
+    trained(tmp_path, 0, 3)
+    shutil.rmtree(tmp_path / "saliency" / "state")
+    saliency = trained(tmp_path, 3, 5)
+    assert saliency.history["run"] == ["saliency"] * 3
+    assert [row["step"] for row in rows(tmp_path)] == [-1, 0, 1, 2, 3, 4]
+
+
+def test_processes_of_one_epoch_that_count_from_0_are_one_training(whole, tmp_path):
+    """Each begins with the weights that the one before saved."""
+    for epoch in range(EPOCHS):
+        model = linear(rate=0.0)
+        model.set_weights(kernel_after(epoch - 1))
+        learn = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda _, logs, m=model, e=epoch: m.set_weights(kernel_after(e))
+        )
+        saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+        train([saliency, learn], model=model, epochs=1)
+    assert [row["step"] for row in rows(tmp_path)] == [-1, 0, 1, 2, 3, 4, 5]
+    assert {alert.rule for alert in saliency.alerts} == {a.rule for a in whole[1].alerts}
+
+
+def test_another_model_begins_a_run_of_its_own(tmp_path):
+    trained(tmp_path, 0, 3)
+    saliency = trained(tmp_path, 0, 1, after=4)  # weights that no training ended with
+    assert saliency.history["run"] == ["saliency_2"] * 2
+    assert saliency.history["step"] == [-1, 0]
+    assert saliency.alerts == []
+
+
+def test_what_resume_returns_is_for_a_monitor(tmp_path):
+    model = linear(rate=0.0)
+    monitor = ks.SaliencyMonitor(model, tagged_probes())
+    sink = TensorBoardSink(tmp_path, monitor.probes, subject={"k": 1})
+    assert sink.resume(0) is None
+    for step in (-1, 0):
+        model.set_weights(kernel_after(3 + step))
+        sink.write(monitor.step(step))
+        sink.save_state(step, monitor.state)
+    sink.close()
+    later = ks.SaliencyMonitor(model, tagged_probes())
+    other = TensorBoardSink(tmp_path, monitor.probes, subject={"k": 1})
+    later.state = other.resume(0)
+    assert later.state.start.step == -1
+    assert later.is_unchanged()
+    assert [alert.rule for alert in later.state.alerts] == [a.rule for a in monitor.state.alerts]
+    other.close()
+    assert TensorBoardSink(tmp_path, monitor.probes, subject={"k": 2}).resume(0) is None
