@@ -33,7 +33,7 @@ import keras_saliency as ks
 from benchmarks._models import arguments_of, machine, table, tell
 from keras_saliency import Pictures
 from keras_saliency.log.encoder import Encoder
-from keras_saliency.tensorboard.sink import write_record
+from keras_saliency.tensorboard.summaries import write_record
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),

@@ -88,22 +88,6 @@ def read_contents(directory: Location) -> Contents:
     return Contents(last, frozenset(found), findings, text)
 
 
-def num_records(path: Location, start: int) -> tuple[int, int]:
-    """The number of whole records in an event file after a position, and where the last one ends.
-
-    Around the data of a record are its length, in 8 bytes, and two checksums of 4 bytes.
-    """
-    count, position, size = 0, start, files.size(path)
-    with files.open_binary(path) as file:
-        while position + 16 <= size:
-            file.seek(position)
-            end = position + 16 + int.from_bytes(file.read(8), "little")
-            if end > size:
-                break
-            count, position = count + 1, end
-    return count, position
-
-
 def new_run(log_dir: Location, first: str) -> Run:
     """Takes the first name that no training has taken: `first`, `first_2`, `first_3`, ...
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
 import os
 import platform
-import re
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, SummaryMetadata
-from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_saliency import __version__
 from keras_saliency.data.checks import check_choice
@@ -28,37 +21,22 @@ from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.detection.state import RunState
 from keras_saliency.log import files, tags
-from keras_saliency.log.encoder import Encoder, Record
 from keras_saliency.log.reader import alerts_in
 from keras_saliency.log.states import SavedState, read_state, write_state
-from keras_saliency.metrics.catalog import description
-from keras_saliency.rendering.evidence import evidence
 from keras_saliency.rendering.settings import Pictures, checked_pictures
-from keras_saliency.tensorboard import custom_scalars, texts
+from keras_saliency.tensorboard import texts
 from keras_saliency.tensorboard.checks import (
     check_log_dir,
     check_report,
     check_run,
     checked_texts,
 )
-from keras_saliency.tensorboard.pictures import PictureWriter
-from keras_saliency.tensorboard.runs import (
-    Contents,
-    Run,
-    continued_run,
-    new_run,
-    num_records,
-    runs_of,
-)
+from keras_saliency.tensorboard.event_file import EventFile, RemovedError, Write
+from keras_saliency.tensorboard.runs import Contents, Run, continued_run, new_run, runs_of
+from keras_saliency.tensorboard.summaries import Summaries
 
 MAX_PENDING = 8
 """The number of steps that wait to be written if writing fails."""
-
-_QUEUE: Mapping[str, int] = {"max_queue": 2**30, "flush_millis": 2_000_000}
-"""TensorFlow's writer is to write only when it is told to. (More milliseconds overflow.)"""
-
-_LATE = ("effect/", "flip/", "p_value/")
-"""How the metrics begin that come with the findings."""
 
 
 @dataclass
@@ -69,13 +47,13 @@ class _Pending:
         report: What is to be written.
         again: As in `TensorBoardSink.write`.
         is_late: Whether all but the findings is on disk.
-        pictures: PNG or JPEG files by tag, with height and width; `None` before they are drawn.
+        pictures: What writes its pictures; `None` before they are drawn.
     """
 
     report: SaliencyReport
     again: bool
     is_late: bool = False
-    pictures: dict[str, tuple[int, int, bytes]] | None = None
+    pictures: list[Write] | None = None
 
 
 class TensorBoardSink:
@@ -130,7 +108,9 @@ class TensorBoardSink:
         self.log_dir = check_log_dir(log_dir)
         check_probes(probes)
         settings = checked_pictures(pictures)
-        tab_settings = settings or Pictures()
+        self._summaries = Summaries(
+            probes, settings, check_choice("unit", unit, ("epoch", "batch"))
+        )
         self.run = self._first_run = check_run("run", run)
         if previous_run is not None:
             check_run("previous_run", previous_run)
@@ -144,13 +124,9 @@ class TensorBoardSink:
             "versions": f"keras_saliency {__version__}, keras {keras.__version__}, "
             f"tensorflow {tf.__version__}"
         }
-        self._new_pictures = partial(PictureWriter, probes, settings) if settings else lambda: None
-        self._unit = check_choice("unit", unit, ("epoch", "batch"))
         began = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        self._began = {"began": f"{began} on {platform.node()}, process {os.getpid()}"}
-        self._subject["map_size"] = str(tab_settings.map_size)
-        self._encoder = None if tab_settings.map_size is None else Encoder(probes, tab_settings)
-        self._pictures: PictureWriter | None = self._new_pictures()
+        self._notes["began"] = f"{began} on {platform.node()}, process {os.getpid()}"
+        self._subject["map_size"] = str((settings or Pictures()).map_size)
         self.overtaken: tuple[str, int] | None = None
         self._pending: deque[_Pending] = deque()
         self._latest: int | None = None  # the step of the latest report, since the last close
@@ -159,10 +135,7 @@ class TensorBoardSink:
         self._place: Run | None = None  # while it is taken
         self._overlaps = False  # whether steps may be written that the run has
         self._has_configuration = False  # whether the run has the configuration, on disk
-        self._writer: Any = None
-        self._file: files.Location | None = None  # that the writer writes to
-        self._position = 0  # where what is known to be in that file ends
-        self._drawn_step: int | None = None  # the step that the film strips end with
+        self._file: EventFile | None = None
 
     @property
     def pending(self) -> tuple[int, ...]:
@@ -279,15 +252,15 @@ class TensorBoardSink:
         try:
             if self._pending:
                 self._write_pending()
-            if self._writer is not None:
-                self._writer.close()
-        except (OSError, tf.errors.OpError) as error:
+            if self._file is not None:
+                self._file.close()
+        except OSError as error:
             steps = ", ".join(map(str, self.pending)) or "the latest one"
-            text = f"the results of these steps are lost: {steps} ({_message(error)})"
+            text = f"the results of these steps are lost: {steps} ({error})"
             raise OSError(text) from error
         finally:
             self._pending.clear()
-            self._writer = self._latest = self._findings_step = None
+            self._file = self._latest = self._findings_step = None
             self._release()
 
     def _write_pending(self) -> None:
@@ -296,11 +269,12 @@ class TensorBoardSink:
             while self._pending:
                 try:
                     self._write_entry(self._pending[0])
-                except _RemovedError:  # the directory is made again, once
+                except RemovedError:
+                    self._begin_again(self._pending[0].report.step)
                     self._write_entry(self._pending[0])
                 self._pending.popleft()
-        except (OSError, tf.errors.OpError) as error:
-            self._writer = None  # the next call opens a new event file
+        except OSError:
+            self._file = None  # the next call opens a new one
             while len(self._pending) > MAX_PENDING:
                 lost = self._pending.popleft().report.step
                 warnings.warn(
@@ -308,56 +282,52 @@ class TensorBoardSink:
                     "steps wait to be written.",
                     stacklevel=2,
                 )
-            raise OSError(_message(error)) from error
+            raise
 
     def _write_entry(self, entry: _Pending) -> None:
         """Writes the report of one step with one flush, so that it is there as a whole or not."""
-        if self._writer is None:
-            self._open(entry)
-        report, pictures = entry.report, self._pictures
+        file = self._open(entry) if self._file is None else self._file
+        report, step = entry.report, entry.report.step
         if entry.pictures is None:
-            entry.pictures = {}
-            if pictures is not None and report.step != self._drawn_step:
-                self._drawn_step = report.step
-                drawn = pictures.draw(report)
-                with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL
-                    encoded = pool.map(pictures.encoded, drawn.values())
-                    entry.pictures = {
-                        tag: (*picture.shape[:2], content)
-                        for (tag, picture), content in zip(drawn.items(), encoded, strict=True)
-                    }
+            entry.pictures = self._summaries.pictures(report)
         contents = Contents() if self._place is None else self._place.contents
         last = contents.last_step if entry.again and contents.last_step is not None else -2
-        if last > report.step:
+        if last > step:
             return  # it is there, as a later one is
-        if last == report.step and self._is_whole(contents, report):
+        is_late = entry.is_late
+        if last == step and self._summaries.is_whole(contents.tags, report):
             report = _with_earlier_alerts(report, contents)
             is_new = tags.ALERTS not in contents.tags or report is not entry.report
-            if report.interventions is not None and is_new:
-                self._write_step(report, {}, is_late=True)
+            if report.interventions is None or not is_new:
+                return
+            is_late = True
+        if is_late:
+            file.write(step, self._summaries.findings(report, self._written))
         else:
-            self._write_step(report, entry.pictures, is_late=entry.is_late)
+            settings = None if self._has_configuration else self._subject | self._notes
+            file.write(step, entry.pictures + self._summaries.report(report, settings))
+        self._written = frozenset(report.metrics)
+        self._has_configuration = True
 
-    def _is_whole(self, contents: Contents, report: SaliencyReport) -> bool:
-        """Whether what is written last of a step is there; a process may have died before."""
-        if self._encoder is not None:
-            return tags.REPORTS in contents.tags
-        written = [name for name, value in report.metrics.items() if not math.isnan(value)]
-        names = [name for name in written if not name.startswith(_LATE)]
-        return not names or tags.metric_tag(names[-1]) in contents.tags
-
-    def _open(self, entry: _Pending) -> None:
+    def _open(self, entry: _Pending) -> EventFile:
         """Opens a new event file, in the run that this report belongs to."""
         if self._place is None:
             self._place = self._taken_run(entry)
-        directory = files.join(self.log_dir, self.run)
-        before = {path for _, path in files.event_files(directory)}
-        if not before:
+        self._file = EventFile(files.join(self.log_dir, self.run))
+        if self._file.is_first:
             self._has_configuration = False  # also if there was one, and was removed
-        self._writer = tf.summary.create_file_writer(str(directory), **_QUEUE)
-        made = [path for _, path in files.event_files(directory) if path not in before]
-        self._file = made[0] if made else None
-        self._position = files.size(self._file) if self._file else 0
+        return self._file
+
+    def _begin_again(self, step: int) -> None:
+        """Says that the directory of the run was removed, and gives it up."""
+        self._file = None
+        self._release()
+        warnings.warn(
+            f"saliency: the directory {files.join(self.log_dir, self.run)} was removed during "
+            f"training, with all that was written before step {step}. It is created again, and "
+            "this and later steps are written there.",
+            stacklevel=2,
+        )
 
     def _taken_run(self, entry: _Pending) -> Run:
         """Takes the run that this report belongs to."""
@@ -380,7 +350,7 @@ class TensorBoardSink:
 
     def _taken(self, place: Run) -> Run:
         if place.name != self._own_run:
-            self._pictures, self._drawn_step = self._new_pictures(), None
+            self._summaries.begin_run()
         self.run = self._own_run = place.name
         self._has_configuration = bool(place.contents.configuration)
         return place
@@ -393,126 +363,6 @@ class TensorBoardSink:
         if self._place is not None:
             self._place.release()
             self._place = None
-
-    def _write_step(
-        self,
-        report: SaliencyReport,
-        pictures: Mapping[str, tuple[int, int, bytes]],
-        *,
-        is_late: bool,
-    ) -> None:
-        """Writes what is new in a step, the record that makes it whole last."""
-        writes: list[Callable[[], object]] = []
-        for tag, (height, width, content) in pictures.items():
-            about = "" if self._pictures is None else self._pictures.description(tag)
-            writes.append(partial(_write_picture, tag, height, width, content, about))
-        if not (is_late or self._has_configuration):
-            text, layout = self._configuration(), custom_scalars.layout(report.metrics)
-            about_layout = custom_scalars.METADATA
-            writes += [
-                partial(tf.summary.text, tags.CONFIGURATION, text),
-                partial(tf.summary.write, custom_scalars.LAYOUT_TAG, layout, metadata=about_layout),
-            ]
-        if report.interventions is not None:
-            writes += self._findings(report)
-        written = self._written if is_late else frozenset()
-        for name, value in report.metrics.items():
-            if name not in written and not math.isnan(value):
-                tag, about = tags.metric_tag(name), description(name)
-                writes.append(partial(tf.summary.scalar, tag, value, description=about))
-        if not is_late:
-            writes += [partial(write_record, record) for record in self._tab_records(report)]
-        # Another callback may have disabled recording; this one always records.
-        with self._writer.as_default(step=report.step), tf.summary.record_if(True):
-            for write in writes:
-                write()
-            self._writer.flush()
-        self._check_file(report.step, len(writes))
-        self._written = frozenset(report.metrics)
-        self._has_configuration = True
-
-    def _check_file(self, step: int, num_written: int) -> None:
-        """Checks that all is in the file: TensorFlow's writer drops some errors.
-
-        It writes to a file that was removed, and loses what is written while the disk is full.
-        """
-        if self._file is None:
-            return
-        if files.exists(self._file):
-            count, self._position = num_records(self._file, self._position)
-            if count < num_written:
-                raise OSError(f"{self._file} has only {count} of {num_written} new records")
-            return
-        self._writer = None
-        self._release()
-        warnings.warn(
-            f"saliency: the directory {files.join(self.log_dir, self.run)} was removed during "
-            f"training, with all that was written before step {step}. It is created again, and "
-            "this and later steps are written there.",
-            stacklevel=2,
-        )
-        raise _RemovedError(f"{self._file} was removed")
-
-    def _findings(self, report: SaliencyReport) -> list[Callable[[], object]]:
-        """What writes the results of interventions."""
-        writes: list[Callable[[], object]] = [
-            partial(tf.summary.scalar, tags.alert_tag(one.effect.test), float(one.active))
-            for one in report.verdicts
-        ]
-        writes.append(partial(tf.summary.text, tags.ALERTS, texts.findings(report)))
-        # Alerts about groups have no examples.
-        pictures = [
-            evidence(self._probes, report, alert) if alert.examples else None
-            for alert in report.alerts
-        ]
-        for alert, picture in zip(report.alerts, pictures, strict=True):
-            if picture is not None and self._pictures is not None:
-                tag, content = tags.evidence_tag(alert.rule), self._pictures.encoded(picture)
-                height, width, _ = picture.shape
-                about = texts.row([alert.sentence])
-                writes.append(partial(_write_picture, tag, height, width, content, about))
-        records = self._for_tab(lambda encoder: [encoder.of_findings(report, pictures)], report)
-        return [*writes, *(partial(write_record, record) for record in records)]
-
-    def _tab_records(self, report: SaliencyReport) -> list[Record]:
-        """The records of a report for the SALIENCY tab."""
-
-        def records(encoder: Encoder) -> list[Record]:
-            of_report = encoder.of_report(report)
-            if self._has_configuration:
-                return of_report
-            return [encoder.of_probes(self._settings(), unit=self._unit), *of_report]
-
-        return self._for_tab(records, report)
-
-    def _for_tab(
-        self, make: Callable[[Encoder], list[Record]], report: SaliencyReport
-    ) -> list[Record]:
-        """Makes records of the SALIENCY tab; an error here does not affect other tabs."""
-        if self._encoder is None:
-            return []
-        try:
-            return make(self._encoder)
-        except Exception as error:
-            self._encoder = None
-            warnings.warn(
-                f"saliency: the SALIENCY tab gets no more data from step {report.step} on, because "
-                f"of {error!r}. TensorBoard's other tabs are not affected. Please report this.",
-                stacklevel=2,
-            )
-            return []
-
-    def _settings(self) -> dict[str, str]:
-        drawing = {} if self._pictures is None else self._pictures.configuration()
-        return self._subject | self._notes | self._began | drawing
-
-    def _configuration(self) -> str:
-        drawn = () if self._pictures is None else self._pictures.drawn
-        return texts.configuration(self._settings(), self._probes, drawn)
-
-
-class _RemovedError(OSError):
-    """The directory of the run was removed."""
 
 
 def _with_earlier_alerts(report: SaliencyReport, contents: Contents) -> SaliencyReport:
@@ -527,31 +377,3 @@ def _with_earlier_alerts(report: SaliencyReport, contents: Contents) -> Saliency
     raised = {(alert.level, alert.rule) for alert in report.alerts}
     kept = [alert for alert in earlier if (alert.level, alert.rule) not in raised]
     return dataclasses.replace(report, alerts=(*kept, *report.alerts))
-
-
-def _message(error: Exception) -> str:
-    if not isinstance(error, tf.errors.OpError):
-        return str(error)
-    return re.sub(r"^{{.*?}} | \[Op:.*", "", " ".join(error.message.split()))
-
-
-def _write_picture(tag: str, height: int, width: int, content: bytes, about: str) -> None:
-    tf.summary.write(
-        tag,
-        tf.constant([str(width).encode(), str(height).encode(), content]),
-        metadata=create_summary_metadata(display_name=None, description=_cut(about)),
-    )
-
-
-def _cut(description: str) -> str:
-    """Cuts a description to 127 bytes: ClearML silently loses pictures with longer ones."""
-    encoded = description.encode()
-    return description if len(encoded) < 128 else encoded[:124].decode(errors="ignore") + "…"
-
-
-def write_record(record: Record) -> None:
-    """Writes a record to TensorFlow's current default writer, at its current step."""
-    tag, blobs = record
-    metadata = SummaryMetadata(data_class=DATA_CLASS_BLOB_SEQUENCE)
-    metadata.plugin_data.plugin_name = tags.PLUGIN
-    tf.summary.write(tag, tf.constant(blobs), metadata=metadata)

@@ -1,0 +1,95 @@
+"""`EventFile`: an event file to which one step is written at a time, and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from keras_saliency.log import files
+from keras_saliency.log.files import Location
+
+Write = Callable[[], object]
+"""Writes one event to TensorFlow's current default writer, at its current step."""
+
+_QUEUE: Mapping[str, int] = {"max_queue": 2**30, "flush_millis": 2_000_000}
+"""TensorFlow's writer is to write only when it is told to. (More milliseconds overflow.)"""
+
+
+class RemovedError(OSError):
+    """The file that was written to has been removed."""
+
+
+class EventFile:
+    """A new event file.
+
+    Args:
+        directory: Of the run; is created.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+
+    def __init__(self, directory: Location) -> None:
+        before = {path for _, path in files.event_files(directory)}
+        self.is_first = not before
+        try:
+            self._writer = tf.summary.create_file_writer(str(directory), **_QUEUE)
+        except tf.errors.OpError as error:
+            raise OSError(message(error)) from error
+        made = [path for _, path in files.event_files(directory) if path not in before]
+        self._path = made[0] if made else None
+        self._position = files.size(self._path) if self._path else 0
+
+    def write(self, step: int, writes: Sequence[Write]) -> None:
+        """Writes the events of one step with one flush: they are there as a whole, or not.
+
+        TensorFlow's writer drops some errors: it writes to a file that was removed, and loses what
+        is written while the disk is full. So the file is looked at afterwards.
+
+        Raises:
+            RemovedError: The file has been removed.
+            OSError: The events cannot be written.
+        """
+        try:
+            # Another callback may have disabled recording; this one always records.
+            with self._writer.as_default(step=step), tf.summary.record_if(True):
+                for write in writes:
+                    write()
+                self._writer.flush()
+        except tf.errors.OpError as error:
+            raise OSError(message(error)) from error
+        if self._path is None or not files.exists(self._path):
+            raise RemovedError(f"{self._path} was removed")
+        count, self._position = num_records(self._path, self._position)
+        if count < len(writes):
+            raise OSError(f"{self._path} has only {count} of {len(writes)} new records")
+
+    def close(self) -> None:
+        """Closes the file."""
+        try:
+            self._writer.close()
+        except tf.errors.OpError as error:
+            raise OSError(message(error)) from error
+
+
+def num_records(path: Location, start: int) -> tuple[int, int]:
+    """The number of whole records in an event file after a position, and where the last one ends.
+
+    Around the data of a record are its length, in 8 bytes, and two checksums of 4 bytes.
+    """
+    count, position, size = 0, start, files.size(path)
+    with files.open_binary(path) as file:
+        while position + 16 <= size:
+            file.seek(position)
+            end = position + 16 + int.from_bytes(file.read(8), "little")
+            if end > size:
+                break
+            count, position = count + 1, end
+    return count, position
+
+
+def message(error: tf.errors.OpError) -> str:
+    """What a TensorFlow error says, without the operation that raised it."""
+    return re.sub(r"^{{.*?}} | \[Op:.*", "", " ".join(error.message.split()))
