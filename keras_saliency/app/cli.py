@@ -183,7 +183,8 @@ def _report(options: argparse.Namespace) -> None:
     from keras_saliency.app.html_report import page
     from keras_saliency.data.blocks import evenly
     from keras_saliency.data.checks import check_positive_int
-    from keras_saliency.log.reader import Log, read_log
+    from keras_saliency.log.decoder import Log
+    from keras_saliency.log.reader import read_log
     from keras_saliency.rendering import layouts
 
     draws = options.animate is not None or options.filmstrip
