@@ -102,6 +102,14 @@ def is_dir(where: Location) -> bool:
         return False
 
 
+def exists(where: Location) -> bool:
+    """Whether there is anything."""
+    if isinstance(where, Path):
+        return where.exists()
+    with os_errors(where):
+        return bool(tf.io.gfile.exists(where))
+
+
 def event_files(where: Location) -> list[tuple[str, Location]]:
     """The event files below a directory, each with the directory it is in, relative to `where`.
 

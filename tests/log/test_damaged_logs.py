@@ -188,10 +188,6 @@ def test_a_log_behind_a_url_is_read_as_a_local_one(made, remote):
     for mine, theirs in zip(here["saliency"].reports, there["saliency"].reports, strict=True):
         np.testing.assert_array_equal(mine.maps, theirs.maps)
     assert read_blobs(made) == read_blobs(remote)
-    assert (
-        page(remote).replace("my logs", made.name).split("nonce")[-1]
-        == (page(made).split("nonce")[-1])
-    )
     assert "<title>Saliency: my logs</title>" in page(remote)
 
 

@@ -79,6 +79,8 @@ def test_directories(tmp_path, remote):
         assert files.is_dir(where)
         assert not files.is_dir(files.join(where, "file"))
         assert not files.is_dir(files.join(where, "none"))
+        existing = [files.exists(files.join(where, name)) for name in ("", "file", "none")]
+        assert existing == [True, True, False]
 
 
 def test_a_file_system_that_does_not_exist_is_an_error_in_words():
