@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keras_saliency.detection.tests import TESTS as TESTS
     from keras_saliency.detection.tests import InterventionTest as InterventionTest
     from keras_saliency.engine.compilation import Compute as Compute
-    from keras_saliency.log.reader import Log as Log
+    from keras_saliency.log.decoder import Log as Log
     from keras_saliency.log.reader import read_log as read_log
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
     from keras_saliency.rendering.settings import Pictures as Pictures
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Alert": "data.reports",
-    "Log": "log.reader",
+    "Log": "log.decoder",
     "ProbeSet": "data.probes",
     "Compute": "engine.compilation",
     "Candidates": "detection.places",

@@ -55,10 +55,10 @@ MAY_IMPORT = {
     "tensorboard": {"tensorflow", "keras", "tensorboard"},
     "plugin": {"tensorboard", "werkzeug"},
     "callback": {"keras"},
-    "app": {"keras", "PIL", "sklearn"},
+    "app": {"h5py", "keras", "PIL", "sklearn"},
 }
 """What each room imports beside the standard library and NumPy, at the top of a module or late;
-google is protobuf."""
+google is protobuf, and h5py comes with Keras."""
 
 
 def room(module: str) -> str:

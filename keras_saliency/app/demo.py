@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from keras_saliency.callback import SaliencyCallback
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
+from keras_saliency.log.files import Location, join
 
 TAG = "top-left 4x4"
 EPOCHS = 8
@@ -88,7 +88,7 @@ def network() -> keras.Model:
 
 
 def train(
-    run: str, log_dir: Path, *, epochs: int = EPOCHS, progress: Callable[[str], None] = print
+    run: str, log_dir: Location, *, epochs: int = EPOCHS, progress: Callable[[str], None] = print
 ) -> Outcome:
     """Trains one of the two runs with `SaliencyCallback` and Keras' TensorBoard callback.
 
@@ -108,7 +108,8 @@ def train(
         ProbeSet.from_dataset((images[NUM_TRAIN:], labels[NUM_TRAIN:])),
         regions={TAG: region},
     )
-    saliency = SaliencyCallback(probes, log_dir=log_dir / run, on_alert=None, verbose=0)
+    log_of_run = str(join(log_dir, run))
+    saliency = SaliencyCallback(probes, log_dir=log_of_run, on_alert=None, verbose=0)
     report_progress = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: progress(
             f"{run}: epoch {epoch + 1}/{epochs}, validation accuracy {logs['val_accuracy']:.2f}"
@@ -121,7 +122,7 @@ def train(
         validation_data=(images[NUM_TRAIN:], labels[NUM_TRAIN:]),
         epochs=epochs,
         verbose=0,
-        callbacks=[keras.callbacks.TensorBoard(log_dir / run), saliency, report_progress],
+        callbacks=[keras.callbacks.TensorBoard(log_of_run), saliency, report_progress],
     )
     return Outcome(
         run,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
-import logging
 import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_saliency.app.images import first_line, image_layout
+from keras_saliency.app.model_files import read_model
 from keras_saliency.attributions import Method, method_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score, known_name
 from keras_saliency.data.probes import ProbeSet
@@ -214,16 +212,10 @@ def load_saved(
         output: The name or position of the output whose classes these are, if there are several.
 
     Raises:
-        ValueError: The file is not a Keras model, the number of class names is wrong, or `pixels`
-            is required.
+        ValueError: As in `read_model`; the number of class names is wrong; or `pixels` is
+            required.
     """
-    try:
-        model = _loaded(path)
-    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        reason = first_line(error)
-        if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
-            reason = "it is damaged: a .keras file is a zip archive, but this file is not."
-        raise ValueError(f"path: {path} could not be loaded: {reason}") from error
+    model = read_model(path)
     count = _num_classes(model, output)
     if class_names is not None and count is not None and len(class_names) != count:
         raise ValueError(
@@ -242,28 +234,6 @@ def load_saved(
         lambda images: images * np.float32((high - low) / 255) + np.float32(low),
         class_names or (),
     )
-
-
-def _loaded(path: Path) -> Any:
-    """A saved model, compiled if possible; otherwise with its loss alone, if that is possible."""
-    messages = logging.getLogger("absl")  # Keras' remarks on optimizers and metrics
-    level = messages.level
-    try:
-        messages.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return keras.saving.load_model(path)
-    except Exception:  # whatever a custom loss, metric or optimizer raises
-        model = keras.saving.load_model(path, compile=False)
-    finally:
-        messages.setLevel(level)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            compiled = json.loads(archive.read("config.json"))["compile_config"]
-        model.compile(loss=keras.saving.deserialize_keras_object(compiled["loss"]))
-    except Exception:  # a custom loss; an .h5 file; a model that was not compiled
-        return model
-    return model
 
 
 def _num_classes(model: Any, output: str | int | None) -> int | None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_saliency.data.checks import check_choice
 from keras_saliency.data.reports import Array, SaliencyReport
-from keras_saliency.log.reader import Log
+from keras_saliency.log.decoder import Log
 from keras_saliency.rendering import layouts
 from keras_saliency.rendering.clipping import check_percentile, percentile_for
 from keras_saliency.rendering.drawings import PAPER, inked

@@ -15,9 +15,10 @@ from typing import Any
 
 from keras_saliency.data.blocks import evenly
 from keras_saliency.data.checks import check_positive_int
-from keras_saliency.log import tags
+from keras_saliency.log import files, tags
+from keras_saliency.log.decoder import Blobs
 from keras_saliency.log.headers import BlobError, as_sentence, read_header
-from keras_saliency.log.reader import Blobs, read_blobs
+from keras_saliency.log.reader import read_blobs
 
 STATIC = Path(__file__).parents[1] / "plugin" / "static"
 
@@ -72,7 +73,7 @@ def show(log_dir: str | Path, *, max_steps: int | None = None, height: int = 800
     """The SALIENCY tab in a notebook, without TensorBoard: the log as it is now.
 
     Args:
-        log_dir: The log directory of `SaliencyCallback`.
+        log_dir: The log directory of `SaliencyCallback`: a path, or a URL.
         max_steps: As in `page`.
         height: The height of the cell in pixels.
 
@@ -91,7 +92,7 @@ def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
     """The SALIENCY tab and all of its data as one HTML file, which needs no server.
 
     Args:
-        log_dir: The log directory of `SaliencyCallback`.
+        log_dir: The log directory of `SaliencyCallback`: a path, or a URL.
         max_steps: The number of steps to keep from each run, evenly spaced. Steps with a new alert
             are also kept. Default: all steps.
 
@@ -114,7 +115,7 @@ def page(log_dir: str | Path, *, max_steps: int | None = None) -> str:
     if max_steps is not None:
         runs = {run: _thinned(blobs, max_steps) for run, blobs in runs.items()}
     return document(
-        title=f"Saliency: {Path(log_dir).resolve().name}",
+        title=f"Saliency: {files.base_name(files.location(log_dir))}",
         style="\n".join(path.read_text("utf-8") for path in sorted(STATIC.glob("*.css"))),
         modules={path.name: path.read_text("utf-8") for path in sorted(STATIC.glob("*.js"))},
         data=_data(runs),

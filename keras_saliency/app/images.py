@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from keras_saliency.data.reports import Array
 from keras_saliency.rendering import layouts
@@ -22,6 +23,9 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 
 MAX_SIDE = 65_500
 """The largest side of a sheet in formats other than PNG, in pixels: JPEG's limit."""
+
+MAX_PIXELS = 80_000_000
+"""The largest number of pixels of an image that is read: at most 1.3 GB of memory while it is."""
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -127,33 +131,53 @@ def read_image(image_path: Path, shape: Any) -> Array:
         float32 `(height, width, channels)` in 0..255, whatever the data format.
 
     Raises:
-        ValueError: The file does not exist or is not an image, or the shape is not the shape of an
-            image.
+        ValueError: The file does not exist, is not an image or has more than `MAX_PIXELS`, or the
+            shape is not the shape of an image.
     """
     layout = image_layout(shape)
     try:
-        with Image.open(image_path) as file:
-            image = _on_8_bits(ImageOps.exif_transpose(file)).convert(_MODES[layout.channels])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of size and of damaged tags
+            image = _opened(image_path, _MODES[layout.channels])
     except FileNotFoundError as error:
         raise ValueError(f"image_path: {image_path} does not exist.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Image.DecompressionBombError as error:
         raise ValueError(
-            f"image_path: {image_path} is not a readable image: {first_line(error)}"
+            f"image_path: expected an image of at most {MAX_PIXELS // 10**6} million pixels, "
+            f"received {image_path}, which is larger. Make it smaller first."
+        ) from error
+    except Exception as error:  # whatever Pillow's formats raise for a damaged file
+        raise ValueError(
+            f"image_path: {image_path} is not a readable image: "
+            f"{first_line(error) or type(error).__name__}"
         ) from error
     if layout.height and layout.width:
         image = image.resize((layout.width, layout.height), Image.Resampling.BILINEAR)
     return np.asarray(image, np.float32).reshape(image.height, image.width, layout.channels)
 
 
+def _opened(path: Path, mode: str) -> Image.Image:
+    """An image in this mode, without copies that are not needed."""
+    with Image.open(path) as file:
+        if file.width * file.height > MAX_PIXELS:  # as the file says: nothing is decoded yet
+            raise Image.DecompressionBombError
+        ImageOps.exif_transpose(file, in_place=True)
+        image = _on_8_bits(file)
+        image.load()
+        return image if image.mode == mode else image.convert(mode)
+
+
 def _on_8_bits(image: Image.Image) -> Image.Image:
     """Converts 16 bits to 8 and puts transparent images on white; raises for other wide modes."""
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
+        wide = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((2 * wide + 257) // 514).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise OSError(f"pixels of mode {image.mode!r} have no fixed range; convert it to 8 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA"))
+        white.alpha_composite(image if image.mode == "RGBA" else image.convert("RGBA"))
+        return white
     return image
 
 

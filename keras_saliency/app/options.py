@@ -104,7 +104,7 @@ def _add_demo(commands: Any) -> argparse.ArgumentParser:
         "demo", help="train on digits with and without a tag that reveals the class, and compare"
     )
     demo.add_argument(
-        "--log-dir", type=Path, default=Path("logs/demo"), help="default: %(default)s"
+        "--log-dir", default="logs/demo", help="directory or URL; default: %(default)s"
     )
     demo.add_argument(
         "--epochs", type=int, default=8, help="epochs of each run; default: %(default)s"
@@ -123,7 +123,7 @@ def _add_tensorboard(commands: Any) -> argparse.ArgumentParser:
         epilog="Arguments after -- are passed to TensorBoard: "
         "keras-saliency tensorboard logs -- --path_prefix /board",
     )
-    board.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
+    board.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks, also a URL")
     board.add_argument("--port", type=int, default=6006, help="default: %(default)s")
     board.add_argument("--host", help="default: localhost")
     return board
@@ -133,7 +133,9 @@ def _add_report(commands: Any) -> argparse.ArgumentParser:
     report: argparse.ArgumentParser = commands.add_parser(
         "report", help="make an HTML file of a log, an animation of a probe, or a filmstrip"
     )
-    report.add_argument("log_dir", metavar="LOGDIR", help="the log_dir of the callbacks")
+    report.add_argument(
+        "log_dir", metavar="LOGDIR", help="the log_dir of the callbacks, also a URL"
+    )
     report.add_argument(
         "--out",
         required=True,

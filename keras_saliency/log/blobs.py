@@ -8,8 +8,11 @@ from __future__ import annotations
 import io
 import json
 import math
+import operator
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,16 @@ from keras_saliency.rendering.heatmaps import shades
 
 LARGEST_ARRAY = 2**30
 """The largest size of an array in bytes; larger arrays are not read."""
+
+_MAGIC = b"\x93NUMPY\x01\x00"
+_MAX_HEADER = 1024
+"""The first bytes of an array, which have to contain the header of the .npy file."""
+
+_INPUT, _OUTPUT = 2**14, 2**18
+"""The numbers of bytes that are read and written at a time when an array is decompressed."""
+
+_PIECE = 2**16
+"""The number of codes that are decoded at a time."""
 
 
 def codes(maps: Array, *, limits: Array, signed: bool = False) -> Array:
@@ -56,11 +69,17 @@ def values(codes: Array, *, limits: Array, signed: bool = False) -> Array:
         [[0.0, 1.0, 2.0, nan]]
     """
     half = tags.LEVELS // 2
-    levels = codes.astype(np.float64)
+    levels = np.arange(256.0)
     shares = (levels - half) / half if signed else levels / tags.LEVELS
-    shares[codes == tags.NOT_FINITE] = math.nan
-    result: Array = shares * np.asarray(limits, np.float64).reshape(-1, *(1,) * (codes.ndim - 1))
-    return result.astype(np.float32)
+    shares[tags.NOT_FINITE] = math.nan
+    result = np.empty(codes.shape, np.float32)
+    rows = len(codes), math.prod(codes.shape[1:])
+    pairs = zip(codes.reshape(rows), result.reshape(rows), strict=True)
+    for (one, decoded), limit in zip(pairs, np.asarray(limits, np.float64), strict=True):
+        table = (shares * limit).astype(np.float32)
+        for first in range(0, len(one), _PIECE):  # an index needs eight times the memory of a code
+            decoded[first : first + _PIECE] = table[one[first : first + _PIECE]]
+    return result
 
 
 def packed(header: Mapping[str, Any], arrays: Mapping[str, Array | None]) -> list[bytes]:
@@ -76,11 +95,21 @@ def packed(header: Mapping[str, Any], arrays: Mapping[str, Array | None]) -> lis
     return [text.encode(), *map(_deflated, arrays.values())]
 
 
-def unpacked(blobs: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
+def unpacked(
+    blobs: Sequence[bytes], *, largest: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[dict[str, Any], dict[str, Array]]:
     """Decodes a list of blobs: returns the header and the arrays, without those that are empty.
 
+    Args:
+        blobs: The blobs.
+        largest: The largest shape of each array that is wanted; the others are not decoded.
+            Default: all arrays.
+
+    Returns:
+        The header and the arrays, which are read-only.
+
     Raises:
-        BlobError: The blobs are truncated, damaged, or in a newer format.
+        BlobError: The blobs are truncated, damaged, or in a newer format, or an array is too large.
     """
     header = read_header(blobs[0] if blobs else b"")
     names = header.get("arrays")
@@ -88,8 +117,11 @@ def unpacked(blobs: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
         raise BlobError("its header has no list of arrays")
     if len(names) != len(blobs) - 1:
         raise BlobError(f"expected {len(names)} arrays, received {len(blobs) - 1}")
-    arrays = {n: _inflated(n, blob) for n, blob in zip(names, blobs[1:], strict=True) if blob}
-    return header, arrays
+    return header, {
+        name: _inflated(name, blob, None if largest is None else largest[name])
+        for name, blob in zip(names, blobs[1:], strict=True)
+        if blob and (largest is None or name in largest)
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -115,12 +147,56 @@ def _deflated(array: Array | None) -> bytes:
     return zlib.compress(file.getbuffer(), 1)
 
 
-def _inflated(name: str, blob: bytes) -> Array:
+def _inflated(name: str, blob: bytes, largest: tuple[int, ...] | None) -> Array:
+    """Decodes an array. Its size is checked first, and no more than that is decompressed."""
     try:
         inflating = zlib.decompressobj()
-        file = io.BytesIO(inflating.decompress(blob, LARGEST_ARRAY))
-        if not inflating.eof:
-            raise ValueError(f"it is truncated, or larger than {LARGEST_ARRAY >> 20} MB")
-        return np.lib.format.read_array(file, allow_pickle=False)
-    except (zlib.error, ValueError, EOFError, MemoryError, OverflowError) as error:
+        start = inflating.decompress(blob[:_INPUT], _MAX_HEADER)
+        shape, dtype, first = _array_header(start)
+        num_bytes = math.prod(shape) * dtype.itemsize
+        if num_bytes > LARGEST_ARRAY:
+            raise ValueError(f"it is larger than {LARGEST_ARRAY >> 20} MB")
+        if largest is not None and not _fits(shape, largest):
+            raise ValueError(f"its shape is {shape}, but the largest possible is {largest}")
+        array = np.empty(num_bytes, np.uint8)
+        inputs = (blob[at : at + _INPUT] for at in range(_INPUT, len(blob), _INPUT))
+        filled = 0
+        for output in chain([start[first:]], _outputs(inflating, inputs)):
+            if filled + len(output) > num_bytes:
+                raise ValueError("it is longer than its shape")
+            array[filled : filled + len(output)] = np.frombuffer(output, np.uint8)
+            filled += len(output)
+        if filled < num_bytes or not inflating.eof:
+            raise ValueError("it is truncated")
+    except (zlib.error, ValueError, MemoryError) as error:
         raise BlobError(f"its array {name!r} cannot be read: {error}") from error
+    result: Array = array.view(dtype).reshape(shape)
+    result.setflags(write=False)
+    return result
+
+
+def _outputs(inflating: Any, inputs: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompresses pieces, until the end of the data or of the pieces."""
+    for piece in chain([inflating.unconsumed_tail], inputs):
+        left = piece
+        while left and not inflating.eof:
+            yield inflating.decompress(left, _OUTPUT)
+            left = inflating.unconsumed_tail
+
+
+def _fits(shape: tuple[int, ...], largest: tuple[int, ...]) -> bool:
+    return len(shape) == len(largest) and all(map(operator.le, shape, largest))
+
+
+def _array_header(start: bytes) -> tuple[tuple[int, ...], Any, int]:
+    """The shape and type of an array, and where its data begins in the .npy file."""
+    first = len(_MAGIC) + 2 + int.from_bytes(start[len(_MAGIC) : len(_MAGIC) + 2], "little")
+    if not start.startswith(_MAGIC) or first > len(start):
+        raise ValueError("it is not a .npy file of version 1.0")
+    text = start[:first].decode("latin1")
+    dtype = re.search(r"'descr':\s*'(\|u1|<i4)'", text, re.ASCII)
+    shape = re.search(r"'shape':\s*\(([\d,\s]*)\)", text, re.ASCII)
+    if not dtype or not shape or not re.search(r"'fortran_order':\s*False", text):
+        raise ValueError("its type or its layout is unknown")
+    sizes = tuple(int(size) for size in shape[1].split(",") if size.strip())
+    return sizes, np.dtype(dtype[1]), first

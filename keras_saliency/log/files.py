@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tensorboard.compat import tf
 
@@ -23,16 +24,33 @@ Location = Path | str
 EVENT_FILE = "tfevents"
 """A part of the name of each event file."""
 
+MOST_VISITS = 50
+"""How often a directory is listed if links lead to it."""
+
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+:/"
+
 
 def location(path: str | Path) -> Location:
     """Where a path or a URL is; `~` is the home directory.
+
+    Raises:
+        ValueError: A `Path` was made of a URL, and so lost one of its slashes.
 
     Example:
         >>> location("gs://bucket/logs/"), str(location("logs/run"))
         ('gs://bucket/logs', 'logs/run')
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(path)):
-        return str(path).rstrip("/")
+    text = str(path)
+    if text.startswith("file://"):
+        return Path(text.removeprefix("file://"))
+    if re.match(f"{_SCHEME}/", text):
+        scheme, _, rest = text.partition("://")
+        return f"{scheme}://{rest.rstrip('/')}"
+    if isinstance(path, Path) and re.match(_SCHEME, text) and not path.parents[-2].exists():
+        raise ValueError(
+            f"log_dir: expected a directory, or a URL as a string, received {path!r}. A Path "
+            "cannot hold a URL; pass the string."
+        )
     return Path(path).expanduser()
 
 
@@ -47,59 +65,129 @@ def scheme(where: Location) -> str:
 
 
 def join(where: Location, name: str) -> Location:
-    """What is at this name, which may have slashes, below a directory."""
-    return f"{where}/{name}" if isinstance(where, str) else where / name
+    """What is at this name, which may have slashes, below a directory.
 
-
-def exists(where: Location) -> bool:
-    """Whether there is a file or a directory."""
+    Example:
+        >>> join("gs://bucket", "a/b"), join("ram://", "a")
+        ('gs://bucket/a/b', 'ram://a')
+    """
     if isinstance(where, Path):
-        return where.exists()
-    with _os_errors():
-        return bool(tf.io.gfile.exists(where))
+        return where / name
+    return f"{where}{'' if where.endswith('/') else '/'}{name}"
+
+
+def base_name(where: Location) -> str:
+    """The last part of a path or a URL.
+
+    Example:
+        >>> base_name("gs://bucket/logs"), base_name("gs://bucket"), base_name(Path("a/../b"))
+        ('logs', 'bucket', 'b')
+    """
+    return where.rpartition("/")[2] if isinstance(where, str) else where.resolve().name
 
 
 def is_dir(where: Location) -> bool:
-    """Whether there is a directory."""
+    """Whether there is a directory.
+
+    Raises:
+        OSError: A file system that does not exist, or does not answer.
+    """
     if isinstance(where, Path):
         return where.is_dir()
-    with _os_errors():
-        return bool(tf.io.gfile.isdir(where))
+    with os_errors(where):
+        if tf.io.gfile.isdir(where):  # `False` also for each error
+            return True
+        with suppress(tf.errors.NotFoundError):
+            tf.io.gfile.stat(where)
+        return False
+
+
+def exists(where: Location) -> bool:
+    """Whether there is anything."""
+    if isinstance(where, Path):
+        return where.exists()
+    with os_errors(where):
+        return bool(tf.io.gfile.exists(where))
 
 
 def event_files(where: Location) -> list[tuple[str, Location]]:
     """The event files below a directory, each with the directory it is in, relative to `where`.
 
-    Links to directories are followed, as in TensorBoard; what is not a file is left out.
+    Links are followed, as in TensorBoard, but not back to a directory that they are in. What is
+    not a file, such as a directory or a pipe, is left out.
 
     Returns:
         In the order of their directories and names; `"."` is the directory itself.
     """
-    files: list[tuple[str, Location]] = []
     if isinstance(where, Path):
-        for folder in _folders(where):
-            names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
-            run = folder.relative_to(where).as_posix()
-            files += [(run, folder / name) for name in names if EVENT_FILE in name]
-        return sorted(files)
-    with _os_errors():
-        for folder, _, names in tf.io.gfile.walk(where):
+        return sorted(
+            (run, entry)
+            for run, folder in _folders(where)
+            for entry in folder.iterdir()
+            if EVENT_FILE in entry.name and entry.is_file()
+        )
+    files = []
+    with os_errors(where):
+        for folder, _, names in tf.io.gfile.walk(where, onerror=_fail):
             run = folder[len(where) :].strip("/") or "."
-            files += [(run, join(folder.rstrip("/"), n)) for n in names if EVENT_FILE in n]
+            start = folder if folder.endswith("://") else folder.rstrip("/")
+            files += [(run, join(start, name)) for name in names if EVENT_FILE in name]
     return sorted(files)
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """A directory and all below it; one that is linked to from several places comes once."""
-    seen: set[tuple[int, int]] = set()
-    for folder, subfolders, _ in os.walk(root, followlinks=True):
-        identity = Path(folder).stat()
-        if (identity.st_dev, identity.st_ino) in seen:
-            subfolders.clear()  # it was walked, or it is a link to a directory above it
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
+def _folders(root: Path) -> Iterator[tuple[str, Path]]:
+    """A directory and all below it, with their paths from `root`."""
+    visits: Counter[tuple[int, int]] = Counter()
+    waiting: deque[tuple[str, Path, frozenset[tuple[int, int]]]] = deque([(".", root, frozenset())])
+    while waiting:  # the shortest paths first
+        name, folder, above = waiting.popleft()
+        status = folder.stat()
+        identity = status.st_dev, status.st_ino
+        visits[identity] += 1
+        if identity in above or visits[identity] > MOST_VISITS:
             continue
-        seen.add((identity.st_dev, identity.st_ino))
-        subfolders.sort()
-        yield Path(folder)
+        if name != "." and not os.access(folder, os.R_OK | os.X_OK):
+            continue  # as in TensorBoard
+        yield name, folder
+        start = "" if name == "." else f"{name}/"
+        waiting += [
+            (start + entry.name, entry, above | {identity})
+            for entry in folder.iterdir()
+            if entry.is_dir()
+        ]
+
+
+def size(where: Location) -> int:
+    """The number of bytes in a file."""
+    if isinstance(where, Path):
+        return where.stat().st_size
+    with os_errors(where):
+        return int(tf.io.gfile.stat(where).length)
+
+
+@contextmanager
+def open_binary(where: Location) -> Iterator[Any]:
+    """Opens a file to read its bytes, as a context manager."""
+    if isinstance(where, Path):
+        with where.open("rb") as local:
+            yield local
+        return
+    with os_errors(where), tf.io.gfile.GFile(where, "rb") as remote:
+        yield remote
+
+
+@contextmanager
+def os_errors(where: Location) -> Iterator[None]:
+    """Raises `OSError` in place of TensorFlow's errors about a file."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        message = error.message or type(error).__name__
+        raise OSError(f"{where}: {message}") from error
 
 
 def subdirectories(where: Location) -> list[str]:
@@ -107,50 +195,26 @@ def subdirectories(where: Location) -> list[str]:
     if not is_dir(where):
         return []
     if isinstance(where, Path):
-        return sorted(entry.name for entry in os.scandir(where) if entry.is_dir())
-    with _os_errors():
+        return sorted(entry.name for entry in where.iterdir() if entry.is_dir())
+    with os_errors(where):
         names = [name.rstrip("/") for name in tf.io.gfile.listdir(where)]
     return sorted(name for name in names if is_dir(join(where, name)))
+
+
+def file_names(where: Location) -> list[str]:
+    """The names of the files in a directory, sorted."""
+    if isinstance(where, Path):
+        return sorted(entry.name for entry in where.iterdir() if entry.is_file())
+    with os_errors(where):
+        return sorted(name for name in tf.io.gfile.listdir(where) if not name.endswith("/"))
 
 
 def modified(where: Location) -> float:
     """When a file was changed last, in seconds since 1970."""
     if isinstance(where, Path):
         return where.stat().st_mtime
-    with _os_errors():
+    with os_errors(where):
         return float(tf.io.gfile.stat(where).mtime_nsec) / 1e9
-
-
-def size(where: Location) -> int:
-    """The number of bytes in a file."""
-    if isinstance(where, Path):
-        return where.stat().st_size
-    with _os_errors():
-        return int(tf.io.gfile.stat(where).length)
-
-
-def open_binary(where: Location) -> Any:
-    """Opens a file to read its bytes."""
-    if isinstance(where, Path):
-        return where.open("rb")
-    with _os_errors():
-        return tf.io.gfile.GFile(where, "rb")
-
-
-@contextmanager
-def _os_errors() -> Iterator[None]:
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise OSError(error.message) from error
-
-
-def names(where: Location) -> list[str]:
-    """The names of the files in a directory, sorted."""
-    if isinstance(where, Path):
-        return sorted(entry.name for entry in os.scandir(where) if entry.is_file())
-    with _os_errors():
-        return sorted(name for name in tf.io.gfile.listdir(where) if not name.endswith("/"))
 
 
 def make_dir(where: Location) -> None:
@@ -158,13 +222,13 @@ def make_dir(where: Location) -> None:
     if isinstance(where, Path):
         where.mkdir(parents=True, exist_ok=True)
         return
-    with _os_errors():
+    with os_errors(where):
         tf.io.gfile.makedirs(where)
 
 
 def read(where: Location) -> bytes:
     """The content of a file."""
-    with open_binary(where) as file, _os_errors():
+    with open_binary(where) as file:
         return bytes(file.read())
 
 
@@ -175,7 +239,7 @@ def write(where: Location, content: bytes) -> None:
         new.write_bytes(content)
         new.replace(where)
         return
-    with _os_errors(), tf.io.gfile.GFile(where, "wb") as file:
+    with os_errors(where), tf.io.gfile.GFile(where, "wb") as file:
         file.write(content)
 
 
@@ -184,5 +248,5 @@ def remove(where: Location) -> None:
     if isinstance(where, Path):
         where.unlink()
         return
-    with _os_errors():
+    with os_errors(where):
         tf.io.gfile.remove(where)

@@ -55,7 +55,7 @@ def write_state(run: Location, saved: SavedState) -> None:
     directory = files.join(run, DIRECTORY)
     files.make_dir(directory)
     content, arrays = saved.state.to_json()
-    there = files.names(directory)
+    there = files.file_names(directory)
     for name, array in arrays.items():
         if f"{name}.npy" not in there:
             buffer = io.BytesIO()
@@ -75,7 +75,7 @@ def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
     directory = files.join(run, DIRECTORY)
     if not files.is_dir(directory):
         return None
-    there = files.names(directory)
+    there = files.file_names(directory)
     steps = _steps(there)
     step = max((one for one in steps if at_most is None or one <= at_most), default=None)
     if step is None:
@@ -98,7 +98,7 @@ def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
 
 def _remove_old(directory: Location, step: int) -> None:
     """Removes what belongs to none of the steps that are kept, of which this is the last."""
-    names = files.names(directory)
+    names = files.file_names(directory)
     # Steps after it are of a training that was resumed at an earlier one.
     kept = sorted(one for one in _steps(names) if one <= step)[-KEPT:]
     needed = {f"{one}.json" for one in kept}

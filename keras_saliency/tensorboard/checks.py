@@ -23,7 +23,7 @@ def check_log_dir(log_dir: object) -> Location:
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
     path = location(log_dir)
-    if isinstance(path, Path) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(log_dir)):
+    if isinstance(path, Path) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise ValueError(
             f"log_dir: expected a URL with two slashes, received {log_dir!r}. Pass it as a string: "
             "Path turns two slashes into one."

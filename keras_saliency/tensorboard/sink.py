@@ -21,7 +21,7 @@ from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.detection.state import RunState
 from keras_saliency.log import files, tags
-from keras_saliency.log.reader import alerts_in
+from keras_saliency.log.decoder import alerts_in
 from keras_saliency.log.states import SavedState, read_state, write_state
 from keras_saliency.rendering.settings import Pictures, checked_pictures
 from keras_saliency.tensorboard import texts

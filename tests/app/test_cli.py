@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import keras_saliency as ks
@@ -335,6 +336,41 @@ def test_report_writes_a_film_and_a_filmstrip_of_one_run(log_dir, tmp_path, caps
     clipped = film.filmstrip(log, log.probes.names, clip_percentile=50)
     np.testing.assert_array_equal(Image.open(strip).convert("RGB"), clipped)
     assert (clipped != film.filmstrip(log, log.probes.names)).any()
+
+
+def test_a_log_behind_a_url_is_reported(log_dir, tmp_path, capsys):
+    url = "ram://test_cli/logs"
+    for path in log_dir.rglob("*tfevents*"):
+        target = f"{url}/{path.parent.relative_to(log_dir)}"
+        tf.io.gfile.makedirs(target)
+        tf.io.gfile.copy(str(path), f"{target}/{path.name}")
+    out, strip = tmp_path / "report.html", tmp_path / "strip.png"
+    assert main(["report", f"{url}/", "--out", str(out)]) == 0
+    assert out.read_text("utf-8") == page(log_dir)
+    of_one = ["report", url, "--run", "two/saliency", "--filmstrip", "--out", str(strip)]
+    assert main(of_one) == 0
+    expected = film.filmstrip(ks.read_log(log_dir)["two/saliency"], ["000 class 0", "001 class 1"])
+    np.testing.assert_array_equal(Image.open(strip).convert("RGB"), expected)
+    capsys.readouterr()
+    line = failed(capsys, "report", "ram://test_cli/none", "--out", out)
+    assert line.startswith("keras-saliency: LOGDIR: expected a directory, received ram://test_cli")
+    line = failed(capsys, "report", "nofs://logs", "--out", out)
+    assert line.startswith("keras-saliency: nofs://logs: File system scheme 'nofs' not implemented")
+
+
+def test_the_home_directory_is_found(log_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["report", "~/logs", "--out", str(tmp_path / "report.html")]) == 0
+
+
+def test_the_demo_does_not_write_into_a_log_that_exists(tmp_path):
+    from keras_saliency.app import cli
+
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo-2").mkdir()
+    assert cli._unused(tmp_path / "demo") == tmp_path / "demo-3"
+    tf.io.gfile.makedirs("ram://test_cli/demo")
+    assert cli._unused("ram://test_cli/demo") == "ram://test_cli/demo-2"
 
 
 def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsys):

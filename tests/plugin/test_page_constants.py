@@ -9,7 +9,8 @@ import pytest
 import keras_saliency as ks
 from keras_saliency.app import html_report
 from keras_saliency.log import tags
-from keras_saliency.log.blobs import packed, unpacked
+from keras_saliency.log.blobs import LARGEST_ARRAY, packed, unpacked
+from keras_saliency.log.decoder import MAX_PICTURE_SIDE
 from keras_saliency.log.reader import read_blobs
 from keras_saliency.rendering.heatmaps import SCALES
 from support.browser import eventually, matrix_cell, opened
@@ -61,6 +62,8 @@ def test_names_in_the_log_are_those_of_python(show, tmp_path):
             "FORMAT": tags.FORMAT,
             "BATCHES": tags.batch_run(""),
         }
+        limits = evaluated(tab, "arrays.js", "[module.MOST_BYTES, module.MAX_PICTURE_SIDE]")
+        assert limits == [LARGEST_ARRAY, MAX_PICTURE_SIDE]
         tab.matrix()
         assert tab.options("scale") == list(SCALES)
 

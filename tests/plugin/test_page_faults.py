@@ -1,6 +1,7 @@
 """The page of the SALIENCY tab with logs that are hostile, damaged, empty, or still growing."""
 
 import json
+import zlib
 
 import keras
 import numpy as np
@@ -115,6 +116,7 @@ DAMAGE = {
     7: (TAG, lambda found: found[:1]),
     8: (TAG, lambda found: [*found[:2], b"no array at all"]),
     9: (tags.REPORTS, lambda found: [b'{"format": 1, "content": "report", "arrays": []}']),
+    12: (TAG, lambda found: [*found[:2], zlib.compress(bytes(2**26))]),
     10: (tags.REPORTS, lambda found: spoiled_header(found, targets=[0], predictions=None)),
 }
 """By step, a tag and what becomes of its elements; None: nothing is written. Others are good."""
@@ -124,7 +126,7 @@ def write_damaged(run):
     with writing(run) as writer:
         tag, elements = Encoder(probes(), Pictures()).of_probes({}, unit="epoch")
         write(writer, tag, 0, blobs(*elements))
-        for step in range(12):
+        for step in range(13):
             for tag, good in records_of(step).items():
                 wanted, spoil = DAMAGE.get(step, (None, None))
                 found = spoil(good) if tag == wanted else good
@@ -164,7 +166,7 @@ def logs(chromium, tmp_path_factory):
 
 
 def all_read(board):
-    return len(board.index()) == 7 and len(board.index()["damaged"][tags.REPORTS]) == 12
+    return len(board.index()) == 7 and len(board.index()["damaged"][tags.REPORTS]) == 13
 
 
 @pytest.fixture(scope="module")
@@ -240,13 +242,14 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(door, chromium):
         for said in ("step 1 ", "step 2 ", "step 3 ", "step 9 ", "step 10 ", "step 11 ", "step 0 "):
             assert f"at {said}" in problems, problems
         assert "newer" in problems
-        steps = [0, 4, 5, 6, 7, 8, 11]
+        steps = [0, 4, 5, 6, 7, 8, 11, 12]
         notes = {
             4: "truncated or corrupted",
             5: "Expected maps of 5 probes, found 2.",
             6: "The log has no saliency maps at epoch 6.",
             7: "An array is missing from this log.",
             8: "truncated or corrupted",
+            12: "larger than its probes allow",
         }
         for place, step in enumerate(steps):
             tab.get("step-slider").fill(str(place))

@@ -2,9 +2,17 @@
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0]; // \x93NUMPY, version 1.0
 
-/** The array in a buffer: `{shape, data}`, `data` a Uint8Array or Int32Array in C order. */
-export async function decode(buffer) {
-  return parse(await inflate(buffer));
+export const MOST_BYTES = 2 ** 30; // the largest size of any array
+export const MAX_PICTURE_SIDE = 4096;
+const MAX_HEADER = 65545; // the largest size of what stands before the data of a .npy file
+
+/**
+ * The array in a buffer: `{shape, data}`, `data` a Uint8Array or Int32Array in C order.
+ *
+ * @param most the largest size of the data in bytes; no more than that is decompressed.
+ */
+export async function decode(buffer, most) {
+  return parse(await inflate(buffer, most + MAX_HEADER));
 }
 
 /** The same array's items along its first axis, without a copy. */
@@ -13,12 +21,22 @@ export function item(array, index) {
   return array.data.subarray(index * size, (index + 1) * size);
 }
 
-async function inflate(buffer) {
+async function inflate(buffer, most) {
   const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("deflate"));
-  try {
-    return await new Response(stream).arrayBuffer();
-  } catch {
-    throw new Error("An array in this log is truncated or corrupted.");
+  const reader = stream.getReader();
+  const pieces = [];
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read().catch(() => {
+      throw new Error("An array in this log is truncated or corrupted.");
+    });
+    if (done) return new Blob(pieces).arrayBuffer();
+    size += value.length;
+    if (size > most) {
+      reader.cancel().catch(() => {});
+      throw new Error("An array in this log is larger than its probes allow.");
+    }
+    pieces.push(value);
   }
 }
 

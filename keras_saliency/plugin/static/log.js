@@ -1,6 +1,6 @@
 /** One run of the log: its probes, its reports and findings by step, and its maps on demand. */
 
-import { decode } from "./arrays.js";
+import { decode, MAX_PICTURE_SIDE, MOST_BYTES } from "./arrays.js";
 import { ArrayCache } from "./cache.js";
 import { FINDINGS, MAPS, PROBES, REPORTS } from "./tags.js";
 import { headerProblem } from "./validation.js";
@@ -186,7 +186,7 @@ export class RunLog {
   async evidence(step, name) {
     const entry = this.#tags[FINDINGS].find(([at]) => at === step);
     const place = this.findings(step).arrays.indexOf(name) + 1;
-    return this.#cache.get(`${FINDINGS}/${entry[1]}/${step}/${place}`, () => this.#load(FINDINGS, entry, place));
+    return this.#cache.get(`${FINDINGS}/${entry[1]}/${step}/${place}`, () => this.#load(FINDINGS, entry, place, 4 * MAX_PICTURE_SIDE ** 2));
   }
 
   /** Lists where the maps are; returns whether their number changed. */
@@ -209,7 +209,8 @@ export class RunLog {
     if (!entry) throw new Error(`The log has no ${method} maps ${this.atStep(step)}.`);
     const key = this.#key(method, step, place);
     return this.#cache.get(key, async () => {
-      const array = await this.#load(MAPS + method, entry, place);
+      const most = this.header.shape.reduce((product, side) => product * side, this.count);
+      const array = await this.#load(MAPS + method, entry, place, most);
       if (array.data.length && array.shape[0] !== this.count) {
         throw new Error(`Expected maps of ${this.count} probes, found ${array.shape[0]}.`);
       }
@@ -217,10 +218,10 @@ export class RunLog {
     });
   }
 
-  async #load(tag, entry, place) {
+  async #load(tag, entry, place, most = MOST_BYTES) {
     if (place >= entry[2].length) throw new Error("An array is missing from this log.");
     const buffer = await this.#source.blob(this.run, tag, entry, place);
-    return buffer.byteLength ? decode(buffer) : { shape: [0], data: new Uint8Array() };
+    return buffer.byteLength ? decode(buffer, Math.min(most, MOST_BYTES)) : { shape: [0], data: new Uint8Array() };
   }
 
   async #readProbes(entries) {
@@ -231,8 +232,9 @@ export class RunLog {
     this.#probeProblems.clear();
     if (problem) this.#probeProblems.set(PROBES, problem);
     else {
-      const { arrays, names } = record.header;
-      await Promise.all(arrays.map((name, index) => this.#loadProbeArray(name, entry, index + 1, names.length)));
+      const { arrays, names, regions } = record.header;
+      const load = (name, index) => this.#loadProbeArray(name, entry, index + 1, names.length, regions.length);
+      await Promise.all(arrays.map(load));
     }
     this.header = problem ? null : record.header;
     this.#openedAt = entry[1];
@@ -240,10 +242,11 @@ export class RunLog {
     return true;
   }
 
-  async #loadProbeArray(name, entry, place, probes) {
+  async #loadProbeArray(name, entry, place, probes, regions) {
     if (!PROBE_ARRAYS.includes(name)) return;
     try {
-      const array = await this.#load(PROBES, entry, place);
+      const most = 4 * MAX_PICTURE_SIDE ** 2 * probes * (name === "regions" ? regions : 1);
+      const array = await this.#load(PROBES, entry, place, most);
       const count = array.shape[name === "regions" ? 1 : 0];
       if (array.data.length && count !== probes && (count !== 1 || PER_PROBE_ARRAYS.includes(name))) {
         throw new Error(`Expected ${probes}, one for each probe, found ${count}.`);

@@ -13,7 +13,7 @@ const FIELDS = {
     names: Array.isArray,
     regions: Array.isArray,
     arrays: Array.isArray,
-    shape: Array.isArray,
+    shape: (shape) => Array.isArray(shape) && shape.every(Number.isInteger),
     colormaps: isObject,
     descriptions: isObject,
     levels: Number.isInteger,
