@@ -25,7 +25,6 @@ from keras_saliency.engine.batches import BatchCounter
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
 from keras_saliency.engine.models import check_part
-from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.log import tags
 from keras_saliency.log.files import Location
 from keras_saliency.metrics.catalog import is_logged
@@ -175,8 +174,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         check_part(self.model, self.score.model)
         explained = self.score.model or self.model
         if not explained.built:  # `fit` would build it in a moment
-            with own_seed_generator():
-                build(explained, self.probes)
+            build(explained, self.probes)
         before = self._monitor
         if before is None or not before.explains(self.model):
             self._monitor = SaliencyMonitor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -242,10 +243,17 @@ def _arranged(images: Tensor, data_format: str) -> Tensor:
 
 
 def build(model: Any, probes: ProbeSet) -> None:
-    """Builds a model that has not seen any input, from the shapes of the probes."""
+    """Builds a model that has not seen any input, from the shapes of the probes.
+
+    As in the first step of `fit`, with the same draws from the same generators: its weights are
+    those that `fit` would have given it. An initializer that draws from TensorFlow's generators is
+    an exception: in the graph of a training step they draw other numbers.
+    """
     specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
     images = _spec(fed_shape(probes), probes.images)
-    model(_fed(model, probes.input_name, images, specs))
+    takes_training = "training" in inspect.signature(model.call).parameters
+    options = {"training": True} if takes_training else {}
+    model(_fed(model, probes.input_name, images, specs), **options)
 
 
 def _spec(shape: Sequence[int], values: Array) -> Any:
