@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_saliency.engine.keras_internals import counter
+
 
 class BatchCounter:
     """Counts batches, also if several of them are one execution (`steps_per_execution`).
@@ -65,12 +67,12 @@ def _iterations(model: Any) -> int:
     optimizer = getattr(model, "optimizer", None)
     inner = getattr(optimizer, "inner_optimizer", None)
     if optimizer is None or inner is None:
-        return int(_value(getattr(optimizer, "_iterations", 0)))
+        return int(_value(counter(optimizer)))
     first = optimizer.initial_scale
     scale = _value(optimizer.dynamic_scale) if optimizer.built else first
     is_finite = 0 < scale < math.inf  # it may have been doubled beyond the range of float32
     skipped = max(0, round(math.log2(first / scale))) if is_finite else 0
-    return int(_value(inner._iterations)) + skipped
+    return int(_value(counter(inner))) + skipped
 
 
 def _value(variable: Any) -> float:
