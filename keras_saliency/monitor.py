@@ -27,6 +27,8 @@ from keras_saliency.engine.models import (
     check_fit,
     check_keras,
     check_part,
+    check_strategy,
+    runs_eagerly,
     structure,
     weights,
 )
@@ -41,10 +43,10 @@ class SaliencyMonitor:
     """Explains the same probes again and again while a model's weights change.
 
     The model is used as it is: no clone, no changed layer, `training=False`. One `tf.function`
-    is traced, here (and again if weights are added or replaced); every evaluation runs it on
-    chunks of one fixed size, so the memory that the model needs does not depend on the number of
-    probes. Weights, optimizer, layer states and all global random states are the same after an
-    evaluation as before.
+    is traced, here (again if weights are added or replaced, and at each evaluation of a model that
+    runs eagerly); every evaluation runs it on chunks of one fixed size, so the memory that the
+    model needs does not depend on the number of probes. Weights, optimizer, layer states and all
+    global random states are the same after an evaluation as before.
 
     In a custom training loop, call `step` before the first epoch and after each one.
 
@@ -104,6 +106,7 @@ class SaliencyMonitor:
         check_part(model, self.score.model)
         model = self.score.model or model
         check_keras(model)
+        check_strategy(model.distribute_strategy)
         probes = as_seen(model, as_floats(model, probes))
         check_fit(model, probes)
         self.model = model
@@ -226,6 +229,11 @@ class SaliencyMonitor:
         self.state.record_round(report, streaks)
         return report
 
+    def is_current(self) -> bool:
+        """Whether the model is in the state of the latest evaluation at the end of an epoch."""
+        latest = self.state.latest.get(EPOCH)
+        return latest is not None and latest.is_same_state(self._explained(latest.step)[0])
+
     def restart(self) -> None:
         """Says that the next evaluation begins another training.
 
@@ -288,29 +296,8 @@ class SaliencyMonitor:
 
     def _evaluate(self, step: int, unit: str) -> tuple[SaliencyReport, bool]:
         """The report, and whether it repeats the latest evaluation."""
-        step = check_step(step)
-        if self._structure[0] != weights(self.model):
-            self._structure = structure(self.model)
-            self._traced = self._trace()
-        if self.state.targets is None:
-            self.state.targets = self._traced.first_targets()
-        targets = self.state.targets
-        found = self._traced.explain(targets)
-        first, *further = self.methods
-        maps = found[f"maps/{first}"]
-        report = SaliencyReport(
-            step=step,
-            maps=np.abs(maps),
-            targets=targets.copy(),
-            predictions=found["predictions"],
-            confidences=found["confidences"],
-            scores=found["scores"],
-            gradient_norms=found[f"norms/{first}"],
-            metrics={},
-            method=first,
-            signed_maps=maps if self.reduction == "signed" else None,
-            others={name: found[f"maps/{name}"] for name in further},
-        )
+        report, found = self._explained(check_step(step))
+        targets, first = report.targets, report.method
         is_repeat = self.state.begin(report, unit)
         previous, start = self.state.compared_with(unit, is_repeat)
         metrics = summarize(
@@ -333,6 +320,36 @@ class SaliencyMonitor:
         report = dataclasses.replace(report, metrics=metrics)
         self.state.record(report, unit, is_repeat)
         return report, is_repeat
+
+    def _explained(self, step: int) -> tuple[SaliencyReport, dict[str, Array]]:
+        """A report without metrics, of the model as it is now, and the arrays that it comes from.
+
+        The model is traced anew if weights were added or replaced; and if it runs eagerly, since
+        any attribute may then change what it computes.
+        """
+        if self._structure[0] != weights(self.model) or runs_eagerly(self.model):
+            self._structure = structure(self.model)
+            self._traced = self._trace()
+        if self.state.targets is None:
+            self.state.targets = self._traced.first_targets()
+        targets = self.state.targets
+        found = self._traced.explain(targets)
+        first, *further = self.methods
+        maps = found[f"maps/{first}"]
+        report = SaliencyReport(
+            step=step,
+            maps=np.abs(maps),
+            targets=targets.copy(),
+            predictions=found["predictions"],
+            confidences=found["confidences"],
+            scores=found["scores"],
+            gradient_norms=found[f"norms/{first}"],
+            metrics={},
+            method=first,
+            signed_maps=maps if self.reduction == "signed" else None,
+            others={name: found[f"maps/{name}"] for name in further},
+        )
+        return report, found
 
     def _retold(self, report: SaliencyReport, tested: SaliencyReport) -> SaliencyReport:
         """A report with the findings of an earlier one of the same state; no alert is new."""
