@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
-from keras_saliency.data.checks import check_positive_int, plain_int
+from keras_saliency.data.checks import check_on_alert, check_positive_int, check_verbose
+from keras_saliency.data.history import add_row
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
 from keras_saliency.detection.interventions import what_is_tested
 from keras_saliency.detection.schedule import check_update_freq
 from keras_saliency.detection.sentences import in_short
 from keras_saliency.detection.settings import Interventions, checked_interventions
-from keras_saliency.detection.state import BATCH, EPOCH
+from keras_saliency.detection.state import BATCH, EPOCH, RunState
 from keras_saliency.engine.batches import BatchCounter
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
 from keras_saliency.engine.models import check_part
-from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.log import tags
 from keras_saliency.metrics.catalog import is_logged
 from keras_saliency.monitor import SaliencyMonitor
@@ -136,17 +137,16 @@ class SaliencyCallback(keras.callbacks.Callback):
         )
         self.update_freq = check_update_freq(update_freq)
         self.interventions = checked_interventions(interventions)
-        self.on_alert = _checked_on_alert(on_alert)
+        self.on_alert = check_on_alert(on_alert)
         self.pictures = checked_pictures(pictures)
         self.compute = checked_compute(compute)
         self.name = check_run("name", name)
-        self.verbose = _checked_verbose(verbose)
+        self.verbose = check_verbose(verbose)
         self.history: dict[str, list[Any]] = {"fit": [], "run": [], "step": []}
         self.report: SaliencyReport | None = None
         self._monitor: SaliencyMonitor | None = None  # once training begins
-        self._log: TrainingLog | None = None
-        if self.log_dir is not None:
-            self._log = TrainingLog(self.log_dir, self.name, self.pictures)
+        self._log = self._new_log()
+        self._before = RunState()  # of a copy: what the original had found
         self._printed: set[str] = set()  # the topics
         self._fits = 0
         self._first_epoch: int | None = None  # of this fit
@@ -158,26 +158,31 @@ class SaliencyCallback(keras.callbacks.Callback):
     @property
     def alerts(self) -> list[Alert]:
         """What was caught: the tests that fired at two rounds in a row, as `Alert`s."""
-        return [] if self._monitor is None else [*self._monitor.state.alerts]
+        return [*self._state.alerts]
 
     @property
     def warnings(self) -> list[Alert]:
         """Tests that fired for the first time, before they became alerts."""
-        return [] if self._monitor is None else [*self._monitor.state.warnings]
+        return [*self._state.warnings]
 
     @property
     def effects(self) -> list[tuple[int, tuple[Effect, ...]]]:
         """What every test found: a list of pairs, step and tuple of `Effect`s."""
-        return [] if self._monitor is None else [*self._monitor.state.effects]
+        return [*self._state.effects]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy or a pickle: settings, history and alerts; no model, no trace, no open file."""
+        without_model = vars(keras.callbacks.Callback())
+        state = {**vars(self), **without_model, "_before": self._state, "_monitor": None}
+        return {**state, "_log": self._new_log(), "_batches": BatchCounter()}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
         check_part(self.model, self.score.model)
         explained = self.score.model or self.model
         if not explained.built:  # `fit` would build it in a moment
-            with own_seed_generator():
-                build(explained, self.probes)
-        before = self._monitor
+            build(explained, self.probes)
+        before, state = self._monitor, self._state
         if before is None or not before.explains(self.model):
             self._monitor = SaliencyMonitor(
                 self.model,
@@ -187,8 +192,7 @@ class SaliencyCallback(keras.callbacks.Callback):
                 interventions=self.interventions,
                 compute=self.compute,
             )
-            if before is not None:  # of another model: what was caught there stays listed
-                self._monitor.state.take_lists(before.state)
+            self._monitor.state.take_lists(state)  # what was caught before stays listed
             self._begin_model(self._monitor)
             self._printed = set()
         else:
@@ -259,18 +263,27 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Explains the last epoch, if a callback after this one made it the last; closes files."""
-        state = self._traced.state
-        latest, tested = state.latest.get(EPOCH), state.tested
-        if self._last_epoch >= 0:
-            step = self._last_epoch + self._completed
+        monitor, epoch = self._traced, self._last_epoch
+        latest, tested = monitor.state.latest.get(EPOCH), monitor.state.tested
+        if epoch >= 0:
+            step = epoch + self._completed
             is_explained = latest is not None and latest.step == step
             is_tested = tested is not None and tested.step == step
-            is_due = self.interventions is not None and self._last_epoch != self._first_epoch
-            if not is_explained or (is_due and not is_tested):
-                self._evaluate(step, again=is_explained, last=is_due)
+            is_due = self.interventions is not None and epoch != self._first_epoch
+            if not is_explained:
+                self._evaluate(step, last=is_due)
+            elif is_due and not is_tested and monitor.is_current():
+                self._evaluate(step, again=True, last=True)
+            elif is_due and not is_tested:  # tests and maps of one step are of one state
+                changed = f"the weights were changed after epoch {epoch} had been explained"
+                self._print("changed", f"{changed}; the maps are those from before, not tested")
         self._print_cost()
         if self._log is not None:
             self._log.close()
+
+    @property
+    def _state(self) -> RunState:
+        return self._before if self._monitor is None else self._monitor.state
 
     @property
     def _traced(self) -> SaliencyMonitor:
@@ -280,6 +293,11 @@ class SaliencyCallback(keras.callbacks.Callback):
                 "to model.fit; in a custom training loop, use SaliencyMonitor."
             )
         return self._monitor
+
+    def _new_log(self) -> TrainingLog | None:
+        if self.log_dir is None:
+            return None
+        return TrainingLog(self.log_dir, self.name, self.pictures)
 
     def _begin_model(self, monitor: SaliencyMonitor) -> None:
         """Tells the log what distinguishes this training from others, and how it is made."""
@@ -316,7 +334,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             if epoch > 0:
                 return
         latest = monitor.state.latest.get(EPOCH)
-        if latest is not None and latest.step >= epoch and monitor.is_unchanged():
+        if latest is not None and latest.step >= epoch and monitor.is_current():
             self._completed = latest.step + 1 - epoch
             if fresh is not None and log is not None:
                 log.resume(latest.step)
@@ -339,18 +357,15 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _keep(self, report: SaliencyReport, unit: str, *, again: bool = False) -> None:
         """Writes a report and adds it to the history."""
         self.report = report
+        broken = int((~np.isfinite(report.scores)).sum())
+        if broken:
+            text = f"step {report.step}: the scores of {broken} of {len(report.scores)} probes are"
+            self._print("broken", f"{text} nan or infinite; look at the loss and the learning rate")
         run = self.name if unit == EPOCH else tags.batch_run(self.name)
         if self._log is not None:
             run = self._log.write(report, unit, self._traced.state, again=again)
         row = {"fit": self._fits, "run": run, "step": report.step, **report.metrics}
-        latest = list(zip(self.history["run"], self.history["step"], strict=True))[-1:]
-        if again and latest == [(run, report.step)]:  # the same state: its row is replaced
-            before = {name: column.pop() for name, column in self.history.items()}
-            row = before | row | {"fit": before["fit"]}
-        rows = len(self.history["step"])
-        for name in dict.fromkeys([*self.history, *row]):
-            column = self.history.setdefault(name, [math.nan] * rows)
-            column.append(row.get(name, math.nan))
+        add_row(self.history, row, replaces=again)
 
     def _announce(self, report: SaliencyReport) -> None:
         """Prints new warnings and alerts, and does what `on_alert` says."""
@@ -388,20 +403,3 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self.verbose and topic not in self._printed:
             self._printed.add(topic)
             print(f"saliency: {text}", flush=True)
-
-
-def _checked_on_alert(on_alert: OnAlert) -> OnAlert:
-    is_string = isinstance(on_alert, str)
-    if on_alert is None or callable(on_alert) or (is_string and on_alert in ("warn", "stop")):
-        return on_alert
-    expected = "expected 'warn', 'stop', a function of an alert, or None"
-    raise (ValueError if is_string else TypeError)(f"on_alert: {expected}, received {on_alert!r}.")
-
-
-def _checked_verbose(verbose: object) -> int:
-    number = plain_int(verbose)
-    if type(number) is not int:
-        raise TypeError(f"verbose: expected 0 or 1, received {verbose!r}.")
-    if number not in (0, 1):
-        raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
-    return number

@@ -27,6 +27,8 @@ from keras_saliency.engine.models import (
     check_fit,
     check_keras,
     check_part,
+    check_strategy,
+    runs_eagerly,
     structure,
     weights,
 )
@@ -41,10 +43,10 @@ class SaliencyMonitor:
     """Explains the same probes again and again while a model's weights change.
 
     The model is used as it is: no clone, no changed layer, `training=False`. One `tf.function`
-    is traced, here (and again if weights are added or replaced); every evaluation runs it on
-    chunks of one fixed size, so the memory that the model needs does not depend on the number of
-    probes. Weights, optimizer, layer states and all global random states are the same after an
-    evaluation as before.
+    is traced, here (again if weights are added or replaced, and at each evaluation of a model that
+    runs eagerly); every evaluation runs it on chunks of one fixed size, so the memory that the
+    model needs does not depend on the number of probes. Weights, optimizer, layer states and all
+    global random states are the same after an evaluation as before.
 
     In a custom training loop, call `step` before the first epoch and after each one.
 
@@ -104,6 +106,7 @@ class SaliencyMonitor:
         check_part(model, self.score.model)
         model = self.score.model or model
         check_keras(model)
+        check_strategy(model.distribute_strategy)
         probes = as_seen(model, as_floats(model, probes))
         check_fit(model, probes)
         self.model = model
@@ -226,6 +229,11 @@ class SaliencyMonitor:
         self.state.record_round(report, streaks)
         return report
 
+    def is_current(self) -> bool:
+        """Whether the model is in the state of the latest evaluation at the end of an epoch."""
+        latest = self.state.latest.get(EPOCH)
+        return latest is not None and latest.is_same_state(self._explained(latest.step))
+
     def restart(self) -> None:
         """Says that the next evaluation begins another training.
 
@@ -233,11 +241,6 @@ class SaliencyMonitor:
         starts anew: no earlier test counts any more.
         """
         self.state.is_restarting = True
-
-    def is_unchanged(self) -> bool:
-        """Whether the model is in the state of the latest evaluation at an epoch's end."""
-        latest = self.state.latest.get(EPOCH)
-        return latest is not None and latest.is_same_state(self._explained(latest.step))
 
     def explains(self, model: Any) -> bool:
         """Whether `model` is the one that was traced (or `Score.model`), with the same weights.
@@ -315,8 +318,12 @@ class SaliencyMonitor:
         return report, is_repeat
 
     def _explained(self, step: int) -> SaliencyReport:
-        """The report of the weights as they are now, with the metrics that need more than maps."""
-        if self._structure[0] != weights(self.model):
+        """The report of the model as it is now, with the metrics that need more than maps.
+
+        The model is traced anew if weights were added or replaced; and if it runs eagerly, since
+        any attribute may then change what it computes.
+        """
+        if self._structure[0] != weights(self.model) or runs_eagerly(self.model):
             self._structure = structure(self.model)
             self._traced = self._trace()
         if self.state.targets is None:

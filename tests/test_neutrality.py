@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 import keras_saliency as ks
+from support.random_states import next_draws
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((24, 8, 8, 1)).astype("float32")
@@ -55,25 +56,72 @@ def of_integers():
     return keras.Sequential([keras.Input((8, 8)), layers.Reshape((8, 8, 1)), *convolutional()])
 
 
+def drawn(shape, dtype=None):
+    """An initializer that draws from Keras' global generator."""
+    return keras.random.normal(shape, stddev=0.1, dtype=dtype)
+
+
+class Seeded(layers.Layer):
+    """Draws in `build`: its weights, and the seed of a generator from Python's `random`."""
+
+    def build(self, shape):
+        self.seeds = keras.random.SeedGenerator()
+        self.scale = self.add_weight(shape=shape[-1:], initializer=drawn)
+
+    def call(self, inputs):
+        return inputs * (1 + keras.random.normal((), seed=self.seeds) * self.scale)
+
+
+class NoiseInTraining(layers.Layer):
+    def call(self, inputs, training=False):
+        noise = 0.1 * keras.random.normal(ops.shape(inputs)) if training else 0.0
+        return inputs + noise
+
+
+def unbuilt():
+    ends = [layers.Dense(4, kernel_initializer=drawn), layers.Dropout(0.3), Seeded()]
+    last = layers.Dense(3, activation="softmax", kernel_initializer=drawn)
+    return keras.Sequential([layers.Conv2D(2, 3), layers.Flatten(), *ends, last])
+
+
+class Unbuilt(keras.Model):
+    """Keras builds its layers in its first call, one after the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = NoiseInTraining()
+        self.parts = [layers.Conv2D(2, 3), layers.Flatten(), Seeded()]
+        self.parts.append(layers.Dense(3, activation="softmax", kernel_initializer=drawn))
+
+    def call(self, inputs, training=False):
+        outputs = self.noise(inputs, training=training)
+        for part in self.parts:
+            outputs = part(outputs)
+        return outputs
+
+
 CASES = {
     "TimeDistributed": (in_steps, np.stack([IMAGES, IMAGES[::-1]], 1), {}, "volume"),
     "RematScope": (rematerialized, IMAGES, {}, "image"),
     "tf.function": (in_a_function, IMAGES, {}, "image"),
     "float8": (in_float8, IMAGES, {}, "image"),
     "gray integers": (of_integers, (255 * IMAGES[..., 0]).astype("uint8"), {}, "image"),
+    "unbuilt": (unbuilt, IMAGES, {}, "image"),
+    "unbuilt subclass": (Unbuilt, IMAGES, {"jit_compile": False}, "image"),
     "several batches": (rematerialized, IMAGES, {"steps_per_execution": 2}, "image"),
 }
 
 
 def trained(make, inputs, options, kind, callbacks):
-    """What a fit leaves behind: weights, the optimizer's variables, the losses."""
+    """What a fit leaves behind: all variables and random states, and the losses."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
+    tf.random.set_global_generator(tf.random.Generator.from_seed(1))
     model = make()
     model.compile("adam", "sparse_categorical_crossentropy", **options)
     history = model.fit(inputs, LABELS, batch_size=5, epochs=2, verbose=0, callbacks=callbacks)
-    values = [*model.get_weights(), *(each.numpy() for each in model.optimizer.variables)]
-    return values, history.history["loss"]
+    variables = [*model.variables, *model.optimizer.variables]
+    return [each.numpy() for each in variables] + next_draws(), history.history["loss"]
 
 
 @pytest.mark.slow

@@ -120,3 +120,32 @@ def check_settings(
 def plain_int(value: Any) -> Any:
     """A NumPy integer as an int; everything else unchanged."""
     return value if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
+
+
+def check_verbose(verbose: object) -> int:
+    """Checks the argument `verbose`.
+
+    Raises:
+        TypeError: `verbose` is not an integer.
+        ValueError: `verbose` is neither 0 nor 1.
+    """
+    number = plain_int(verbose)
+    if type(number) is not int:
+        raise TypeError(f"verbose: expected 0 or 1, received {verbose!r}.")
+    if number not in (0, 1):
+        raise ValueError(f"verbose: expected 0 or 1, received {verbose!r}.")
+    return number
+
+
+def check_on_alert(on_alert: Any) -> Any:
+    """Checks the argument `on_alert`.
+
+    Raises:
+        TypeError: `on_alert` is neither a string nor a function nor `None`.
+        ValueError: `on_alert` is another string than `"warn"` and `"stop"`.
+    """
+    is_string = isinstance(on_alert, str)
+    if on_alert is None or callable(on_alert) or (is_string and on_alert in ("warn", "stop")):
+        return on_alert
+    expected = "expected 'warn', 'stop', a function of an alert, or None"
+    raise (ValueError if is_string else TypeError)(f"on_alert: {expected}, received {on_alert!r}.")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import keras
+
+from keras_saliency.engine.keras_internals import counter
+
 
 class BatchCounter:
     """Counts batches, also if several of them are one execution (`steps_per_execution`).
@@ -63,9 +67,14 @@ def _iterations(model: Any) -> int:
     optimizer = getattr(model, "optimizer", None)
     inner = getattr(optimizer, "inner_optimizer", None)
     if optimizer is None or inner is None:
-        return int(getattr(optimizer, "_iterations", 0))
+        return int(_value(counter(optimizer)))
     first = optimizer.initial_scale
-    scale = float(optimizer.dynamic_scale) if optimizer.built else first
+    scale = _value(optimizer.dynamic_scale) if optimizer.built else first
     is_finite = 0 < scale < math.inf  # it may have been doubled beyond the range of float32
     skipped = max(0, round(math.log2(first / scale))) if is_finite else 0
-    return int(inner._iterations) + skipped
+    return int(_value(counter(inner))) + skipped
+
+
+def _value(variable: Any) -> float:
+    """A variable as a number; `float` takes none that a strategy mirrors on several devices."""
+    return float(keras.ops.convert_to_numpy(variable))

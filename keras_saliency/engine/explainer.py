@@ -140,7 +140,7 @@ class Explainer:
             of `completeness`.
         """
         size, total = self.chunk_size, len(targets)
-        with self._written.restored():
+        with self._written.restored(), self._forward.named_errors():
             chunks = [
                 self._kept(
                     self._explained(self._chunk(range(start, start + size), targets)), with_ends
@@ -177,7 +177,7 @@ class Explainer:
             self._answer_written = MutatedVariables(self._answer)
         index = np.minimum(np.arange(self.batch_size), len(images) - 1)  # repeats the last image
         chunk = self._chunk(recipients[index], targets) | {"images": tf.constant(images[index])}
-        with self._answer_written.restored():
+        with self._answer_written.restored(), self._forward.named_errors():
             predictions, values = self._answer(chunk)
         return predictions.numpy()[: len(images)], values.numpy()[: len(images)]
 

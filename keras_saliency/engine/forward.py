@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
+from keras_saliency.engine.keras_internals import inputs_struct
 from keras_saliency.engine.models import (
     fed_shape,
     input_shapes,
@@ -24,6 +27,9 @@ from keras_saliency.engine.models import (
 )
 from keras_saliency.engine.recording import plain, recorded
 from keras_saliency.engine.state_guard import own_seed_generator, same_state
+
+OWN_SCORE = "your_score"
+"""The name scope of the operations of a score that is a function."""
 
 
 class ForwardPass:
@@ -81,6 +87,19 @@ class ForwardPass:
             outputs = self.model(inputs, training=False)
             computed += tf.nest.flatten(outputs)
         return *self._scored(outputs, targets, masks, inputs), calls
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """While traced runs are executed: says if it was the score's function that failed."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if f"{OWN_SCORE}/" not in error.message:
+                raise
+            raise RuntimeError(
+                f"score={scores.score_name(self.score.score)!r}: expected a function that works "
+                f"at every step, whatever the outputs are; it failed with {error.message}"
+            ) from error
 
     def _chosen(self, outputs: Any) -> Any:
         """The output to explain; all outputs if none is named."""
@@ -186,7 +205,7 @@ def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any
         others = [held[str(position)] for position in range(len(held) + 1) if position != name]
         return [*others[:name], images, *others[name:]]
     left_out = dict.fromkeys(optional_inputs(model) - {name, *held})
-    inputs, struct = {name: images, **held, **left_out}, getattr(model, "_inputs_struct", None)
+    inputs, struct = {name: images, **held, **left_out}, inputs_struct(model)
     if struct is None or isinstance(struct, Mapping):
         return inputs
     several = [inputs[known] for known in input_shapes(model)]
@@ -242,10 +261,17 @@ def _arranged(images: Tensor, data_format: str) -> Tensor:
 
 
 def build(model: Any, probes: ProbeSet) -> None:
-    """Builds a model that has not seen any input, from the shapes of the probes."""
+    """Builds a model that has not seen any input, from the shapes of the probes.
+
+    As in the first step of `fit`, with the same draws from the same generators: its weights are
+    those that `fit` would have given it. An initializer that draws from TensorFlow's generators is
+    an exception: in the graph of a training step they draw other numbers.
+    """
     specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
     images = _spec(fed_shape(probes), probes.images)
-    model(_fed(model, probes.input_name, images, specs))
+    takes_training = "training" in inspect.signature(model.call).parameters
+    options = {"training": True} if takes_training else {}
+    model(_fed(model, probes.input_name, images, specs), **options)
 
 
 def _spec(shape: Sequence[int], values: Array) -> Any:
@@ -256,7 +282,8 @@ def _spec(shape: Sequence[int], values: Array) -> Any:
 def _custom_score(score: Any, outputs: Any, targets: Tensor, *inputs: Any) -> Tensor:
     if isinstance(score, tf.types.experimental.PolymorphicFunction):
         score = plain(score)  # to see whether it depends on the targets
-    values = score(outputs, targets, *inputs)
+    with tf.name_scope(OWN_SCORE):
+        values = score(outputs, targets, *inputs)
     if values is None:
         raise TypeError(
             "score: expected a callable that returns one number per probe, received None. "

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.data.reports import Array
+from keras_saliency.engine.keras_internals import all_layers
 from keras_saliency.engine.recording import is_float8
 
 LOSS_SCALES = [2.0**power for power in (15, 9, 3, -3, -9, -15)]
@@ -32,13 +33,13 @@ Explain = Callable[[Array], Mapping[str, Any]]
 
 def uses_half_precision(model: Any) -> bool:
     """Whether a layer computes in float16, in which gradients can leave the range."""
-    layers = model._flatten_layers()  # Keras has no public name for all nested layers
+    layers = all_layers(model)
     return any(getattr(layer, "compute_dtype", None) == "float16" for layer in layers)
 
 
 def uses_float8(model: Any) -> bool:
     """Whether a layer computes in float8."""
-    return any(is_float8(layer) for layer in model._flatten_layers())
+    return any(is_float8(layer) for layer in all_layers(model))
 
 
 def finite(explain: Explain, size: int) -> Mapping[str, Any]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_saliency.data.probes import ProbeSet
+from keras_saliency.engine.keras_internals import inputs_struct
 
 _LOSSES_OF_NUMBERS = {
     "cosine_similarity",
@@ -48,6 +50,26 @@ def check_keras(model: Any) -> None:
             "model: expected a built model, received one without weights. Add a keras.Input, or "
             "call the model on a batch once."
         )
+
+
+def check_strategy(strategy: Any) -> None:
+    """Checks that the weights of a model have one state that can be read.
+
+    Raises:
+        RuntimeError: They are on parameter servers.
+    """
+    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+        raise RuntimeError(
+            "model: expected a model that is trained on this machine or by workers in step, "
+            "received one under ParameterServerStrategy: its workers change the weights at any "
+            "time, so there is no state that a map could be of. Save the model, and explain the "
+            "copy that is loaded without the strategy, with keras_saliency.saliency_maps."
+        )
+
+
+def runs_eagerly(model: Any) -> bool:
+    """Whether a model runs as Python code, of which any attribute may change what it computes."""
+    return bool(getattr(model, "run_eagerly", False) or tf.config.functions_run_eagerly())
 
 
 def check_fit(model: Any, probes: ProbeSet) -> None:
@@ -130,7 +152,7 @@ def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
     Raises:
         ValueError: The inputs are nested.
     """
-    struct = getattr(model, "_inputs_struct", None)  # a subclassed model has none
+    struct = inputs_struct(model)
     if struct is None:
         struct = list(getattr(model, "inputs", None) or [])
     if not isinstance(struct, Mapping | list | tuple):

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from keras_saliency.attributions.differentiation import LayerCall
 from keras_saliency.attributions.heads import Tensor
+from keras_saliency.engine.keras_internals import all_layers, sublayers, takes
 
 _Function = tf.types.experimental.PolymorphicFunction
 _MISSING = object()
@@ -48,7 +49,7 @@ def recorded(
     def all_steps(layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """All steps in one call, if the layer allows it; otherwise one by one."""
         before, seen_before = len(calls), dict(seen)
-        if not any(getattr(inner, "stateful", False) for inner in layer._flatten_layers()):
+        if not any(getattr(inner, "stateful", False) for inner in all_layers(layer)):
             try:
                 return _all_steps(layer, call, steps, *args, **kwargs)
             except (ValueError, TypeError, tf.errors.OpError):  # of a fixed batch size
@@ -149,9 +150,9 @@ def _all_steps(
     if count is None:
         return call(inputs, training=training, mask=mask)
     options = {}
-    if layer.layer._call_has_training_arg:
+    if takes(layer.layer, "training"):
         options["training"] = training
-    if layer.layer._call_has_mask_arg and mask is not None:
+    if takes(layer.layer, "mask") and mask is not None:
         options["mask"] = _merged(mask, 1)
     steps.append(count)
     try:
@@ -195,9 +196,7 @@ def _inner(layer: Any) -> list[Any]:
 
     `x + y` becomes an operation, for example at the end of a residual block.
     """
-    if not hasattr(layer, "_flatten_layers"):
-        return []
-    sublayers = list(layer._flatten_layers(include_self=False, recursive=False))
-    known = {id(sublayer) for sublayer in sublayers}
+    inner = sublayers(layer)
+    known = {id(sublayer) for sublayer in inner}
     operations = getattr(layer, "operations", ())
-    return sublayers + [operation for operation in operations if id(operation) not in known]
+    return inner + [operation for operation in operations if id(operation) not in known]

@@ -13,10 +13,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.backend.common import global_state
 
-_SEED_GENERATOR = "global_seed_generator"
-"""The key of Keras' global seed generator, which has no public name."""
+from keras_saliency.engine.keras_internals import replaced_seed_generator
 
 _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
 
@@ -31,13 +29,9 @@ def own_seed_generator() -> Iterator[keras.random.SeedGenerator]:
     Yields:
         The generator. Keep it as long as functions that were traced in the context are used.
     """
-    before = global_state.get_global_attribute(_SEED_GENERATOR)
     generator = keras.random.SeedGenerator(0)
-    global_state.set_global_attribute(_SEED_GENERATOR, generator)
-    try:
+    with replaced_seed_generator(generator):
         yield generator
-    finally:
-        global_state.set_global_attribute(_SEED_GENERATOR, before)
 
 
 class MutatedVariables:

@@ -64,7 +64,7 @@ _PLACES = {
 METRICS: Mapping[str, Metric] = {
     "gradient_norm": Metric("mean L2 norm of the attribution; by default, the gradient", "none"),
     "confidence": Metric("mean probability of the predicted class", "1 / classes"),
-    "probe_accuracy": Metric("accuracy on the probes", "1 / classes"),
+    "probe_accuracy": Metric("accuracy on the probes with a prediction", "1 / classes"),
     "dead_maps": Metric("share of maps that are zero or not a number", "0"),
     "map_similarity": Metric("rank correlation with the maps of the previous evaluation", "0"),
     "similarity_to_start": Metric("rank correlation with the maps before training", "0"),
@@ -191,8 +191,9 @@ def summarize(
     if probes.kind == "image":
         metrics["border_enrichment"] = localization.border_enrichment(maps)
     if probes.targets is not None and predicts:
-        correct = report.predictions == probes.targets
-        metrics["probe_accuracy"] = float(correct.mean())
+        is_known = report.predictions >= 0  # of a model that gives nan, no accuracy is known
+        correct = np.where(is_known, report.predictions == probes.targets, NAN)
+        metrics["probe_accuracy"] = defined_mean(correct)
         if probes.groups is not None:
             metrics |= _group_metrics(correct, probes.groups, probes.targets)
     if probes.masks is not None:
@@ -246,11 +247,16 @@ def precision_gap(norms: Array, exact: Array) -> float:
 
 
 def _group_metrics(correct: Array, labels: Array, targets: Array) -> dict[str, float]:
+    """The metrics of groups, of the probes whose prediction is known; the others are `nan`."""
     accuracies = groups.group_means(correct, labels)
+    is_known = ~np.isnan(correct)
+    known = correct[is_known] > 0, labels[is_known]
     return {f"group_accuracy/{label}": value for label, value in accuracies.items()} | {
-        "worst_group_accuracy": groups.worst_group_accuracy(correct, labels),
-        "group_gap": groups.group_gap(correct, labels),
-        "group_gap_p_value": groups.group_gap_p_value(correct, labels, targets),
+        "worst_group_accuracy": groups.worst_group_accuracy(*known) if is_known.any() else NAN,
+        "group_gap": groups.group_gap(*known) if is_known.any() else NAN,
+        "group_gap_p_value": (
+            groups.group_gap_p_value(*known, targets[is_known]) if is_known.any() else NAN
+        ),
     }
 
 

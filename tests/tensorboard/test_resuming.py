@@ -160,7 +160,7 @@ def test_what_resume_returns_is_for_a_monitor(tmp_path):
     other = TensorBoardSink(tmp_path, monitor.probes, subject={"k": 1})
     later.state = other.resume(0)
     assert later.state.start.step == -1
-    assert later.is_unchanged()
+    assert later.is_current()
     assert [alert.rule for alert in later.state.alerts] == [a.rule for a in monitor.state.alerts]
     other.close()
     assert TensorBoardSink(tmp_path, monitor.probes, subject={"k": 2}).resume(0) is None

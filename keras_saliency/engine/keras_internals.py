@@ -1,0 +1,77 @@
+"""The names of Keras that are not public but needed here, each in one guarded function.
+
+If a version of Keras renames one of them, the package can still be imported, and what is lost is
+what the function says. `tests/engine/test_keras_internals.py` fails on such a version.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+GLOBAL_STATE = "keras.src.backend.common.global_state"
+SEED_GENERATOR = "global_seed_generator"
+"""The module and the key of Keras' global seed generator."""
+
+
+@contextmanager
+def replaced_seed_generator(generator: keras.random.SeedGenerator) -> Iterator[None]:
+    """Within this context, `generator` is Keras' global seed generator in this thread.
+
+    Without Keras' module, there is a warning, and the global generator stays.
+    """
+    try:
+        module = importlib.import_module(GLOBAL_STATE)
+        get, put = module.get_global_attribute, module.set_global_attribute
+    except (ImportError, AttributeError) as error:
+        warnings.warn(
+            f"keras_saliency: Keras {keras.__version__} has no {GLOBAL_STATE} any more ({error}). "
+            "Layers that draw random numbers without a seed may now draw other ones in training "
+            "than without keras_saliency. Please report this.",
+            stacklevel=4,
+        )
+        yield
+        return
+    before = get(SEED_GENERATOR)
+    put(SEED_GENERATOR, generator)
+    try:
+        yield
+    finally:
+        put(SEED_GENERATOR, before)
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """The direct sublayers of a layer; without `_flatten_layers`, its public `layers` if any."""
+    if hasattr(layer, "_flatten_layers"):
+        return list(layer._flatten_layers(include_self=False, recursive=False))
+    return list(getattr(layer, "layers", []))
+
+
+def all_layers(layer: Any) -> list[Any]:
+    """A layer, and all layers within it."""
+    if hasattr(layer, "_flatten_layers"):
+        return list(layer._flatten_layers())
+    return [layer, *(deeper for inner in sublayers(layer) for deeper in all_layers(inner))]
+
+
+def inputs_struct(model: Any) -> Any:
+    """The inputs of a functional model as it takes them, a dict, a list or a tensor.
+
+    `None` for a subclassed model, and without `_inputs_struct`: then inputs are taken in order.
+    """
+    return getattr(model, "_inputs_struct", None)
+
+
+def takes(layer: Any, argument: str) -> bool:
+    """Whether a layer's call takes the argument `"training"` or `"mask"`."""
+    return bool(getattr(layer, f"_call_has_{argument}_arg", False))
+
+
+def counter(optimizer: Any) -> Any:
+    """The variable that counts batches; without `_iterations`, the one that counts updates."""
+    return getattr(optimizer, "_iterations", getattr(optimizer, "iterations", 0))

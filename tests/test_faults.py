@@ -1,0 +1,252 @@
+"""What goes wrong around a training: each row of docs/faults.md that a fit can show."""
+
+import copy
+import pickle
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_saliency as ks
+from keras_saliency.data.reports import SaliencyReport
+from support.networks import CLASSES, data, fit, network, probes
+
+QUICK = {"log_dir": None, "interventions": None, "verbose": 0}
+
+
+def maps_of(model):
+    return ks.saliency_maps(model, probes().images, probes().targets)
+
+
+def contents(saliency):
+    """What a callback has found, with nan made equal to itself."""
+    found = [saliency.history, saliency.alerts, saliency.warnings, saliency.effects]
+    return [repr(each) for each in found] + [saliency.report.maps.tobytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda used: pickle.loads(pickle.dumps(used))])
+def test_a_copy_of_a_used_callback_has_its_history_and_can_be_used(copied, tmp_path):
+    used = ks.SaliencyCallback(probes(), log_dir=tmp_path, pictures=None, verbose=0)
+    model = network()
+    fit([used], model=model)
+    other = copied(used)
+    assert contents(other) == contents(used)
+    assert len(other.effects) == 3
+    assert other.model is None
+    fit([other], epochs=1, model=model)
+    assert other.history["step"] == [-1, 0, 1, -1, 0]
+    assert other.history["run"] == ["saliency"] * 3 + ["saliency_2"] * 2
+    np.testing.assert_array_equal(other.report.maps, maps_of(model))
+    assert used.history["step"] == [-1, 0, 1]
+    assert {*ks.read_log(tmp_path)} == {"saliency", "saliency_2"}
+
+
+class StopAndRestore(keras.callbacks.Callback):
+    """Ends the training after an epoch, with the weights that there were after the first one."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.last, self.first = last, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            self.first = self.model.get_weights()
+        if epoch == self.last:
+            self.model.set_weights(self.first)
+            self.model.stop_training = True
+
+
+@pytest.mark.slow
+def test_maps_and_tests_of_a_step_are_of_one_state(tmp_path, capsys):
+    """Epoch 4 is not due for tests, until a later callback makes it the last one."""
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, pictures=None)
+    model, states = network(), []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: states.append(maps_of(model))
+    )
+    fit([look, saliency, StopAndRestore(4)], epochs=20, model=model)
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4]
+    (run,) = ks.read_log(tmp_path).values()
+    last = run.reports[-1]
+    np.testing.assert_allclose(saliency.report.maps, states[4])
+    assert np.abs(states[4] - maps_of(model)).max() > 1e-3
+    assert last.interventions is None
+    assert last.metrics["gradient_norm"] == pytest.approx(
+        saliency.history["gradient_norm"][-1], rel=1e-6
+    )
+    assert 4 not in [step for step, _ in saliency.effects]
+    printed = capsys.readouterr().out
+    assert "the weights were changed after epoch 4 had been explained" in printed
+
+
+@pytest.mark.slow
+def test_a_last_epoch_that_was_not_explained_shows_the_weights_that_are_left():
+    saliency = ks.SaliencyCallback(probes(), saliency_freq=4, log_dir=None, verbose=0)
+    model = network()
+    fit([saliency, StopAndRestore(5)], epochs=20, model=model)
+    assert saliency.history["step"] == [-1, 0, 4, 5]
+    assert saliency.effects[-1][0] == 5
+    np.testing.assert_allclose(saliency.report.maps, maps_of(model), rtol=1e-6)
+
+
+class Scaled(keras.Model):
+    """Its outputs depend on a Python attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.alpha, self.flatten = 1.0, keras.layers.Flatten()
+        self.dense = keras.layers.Dense(CLASSES)
+
+    def call(self, inputs):
+        return keras.ops.softmax(self.alpha * self.dense(self.flatten(inputs)))
+
+
+@pytest.mark.slow
+def test_an_attribute_that_an_eager_model_reads_is_seen():
+    model = Scaled()
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    saliency = ks.SaliencyCallback(probes(), **QUICK)
+    change = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(model, "alpha", 0.0)
+    )
+    fit([saliency, change], model=model)
+    norms = saliency.history["gradient_norm"]
+    assert norms[1] > 0.1
+    assert norms[2] == 0
+
+
+@pytest.mark.slow
+def test_layers_that_are_frozen_or_replaced_and_compiled_anew_are_seen():
+    model = network()
+    saliency = ks.SaliencyCallback(probes(), **QUICK)
+    for change in ("none", "frozen", "unfrozen", "replaced"):
+        model.layers[0].trainable = change != "frozen"
+        if change == "replaced":
+            model.layers[0].activation = keras.activations.tanh
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        fit([saliency], epochs=1, model=model)
+        np.testing.assert_allclose(saliency.report.maps, maps_of(model), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_a_cleared_session_between_fits():
+    model = network()
+    saliency = ks.SaliencyCallback(probes(), **QUICK)
+    fit([saliency], epochs=1, model=model)
+    keras.backend.clear_session()
+    fit([saliency], epochs=1, model=model)
+    assert saliency.history["step"] == [-1, 0, -1, 0]
+    np.testing.assert_array_equal(saliency.report.maps, maps_of(model))
+
+
+@pytest.mark.slow
+def test_fits_in_threads():
+    models = [network(), network()]
+    callbacks = [ks.SaliencyCallback(probes(), **QUICK) for _ in models]
+    threads = [
+        threading.Thread(target=fit, args=([saliency],), kwargs={"model": model})
+        for model, saliency in zip(models, callbacks, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for model, saliency in zip(models, callbacks, strict=True):
+        assert saliency.history["step"] == [-1, 0, 1]
+        np.testing.assert_array_equal(saliency.report.maps, maps_of(model))
+
+
+def test_weights_that_are_nan_are_told_once_and_have_no_accuracy(capsys):
+    saliency = ks.SaliencyCallback(probes(), log_dir=None, interventions=None)
+    model = network()
+    breaking = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: model.layers[-1].bias.assign([np.nan] * CLASSES)
+    )
+    fit([breaking, saliency], epochs=3, model=model)
+    accuracies = saliency.history["probe_accuracy"]
+    assert 0 <= accuracies[0] <= 1
+    assert np.isnan(accuracies[1:]).all()
+    printed = capsys.readouterr().out
+    assert printed.count("nan or infinite") == 1
+    assert "saliency: step 0: the scores of 6 of 6 probes are nan or infinite" in printed
+
+
+class Interrupted(Exception):
+    """Of a data set."""
+
+
+@pytest.mark.slow
+def test_after_an_error_in_the_data_set_fit_works_again(tmp_path):
+    def batches():
+        images, labels = data()
+        for count in range(5):
+            if count == 4:
+                raise Interrupted
+            yield images[:8], labels[:8]
+
+    saliency = ks.SaliencyCallback(
+        probes(), log_dir=tmp_path, pictures=None, interventions=None, verbose=0
+    )
+    model = network()
+    with pytest.raises(tf.errors.OpError, match="Interrupted"):
+        model.fit(
+            batches(), steps_per_epoch=3, epochs=2, shuffle=False, verbose=0, callbacks=[saliency]
+        )
+    assert saliency.history["step"] == [-1, 0]
+    fit([saliency], epochs=1, model=model)
+    np.testing.assert_array_equal(saliency.report.maps, maps_of(model))
+    steps = {name: [r.step for r in run.reports] for name, run in ks.read_log(tmp_path).items()}
+    assert steps == {"saliency": [-1, 0], "saliency_2": [-1, 0]}
+
+
+@pytest.mark.slow
+def test_after_an_interruption_within_an_evaluation_fit_works_again(tmp_path):
+    begun = []
+
+    def interrupting(recipients, donors, where):
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return donors
+
+    whole = ks.InterventionTest("whole", interrupting, "the whole image", "it should not")
+    saliency = ks.SaliencyCallback(
+        probes(),
+        log_dir=tmp_path,
+        pictures=None,
+        interventions=ks.Interventions("epoch", tests=[whole]),
+        verbose=0,
+    )
+    model = network()
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: begun.append(model.get_weights())
+    )
+    with pytest.raises(KeyboardInterrupt):
+        fit([keep, saliency], epochs=5, model=model)
+    for value, before in zip(model.get_weights(), begun[-1], strict=True):
+        np.testing.assert_array_equal(value, before)
+    assert saliency.history["step"] == [-1, 0]
+    begun.clear()
+    fit([saliency], epochs=1, model=model)
+    assert saliency.history["step"] == [-1, 0, -1, 0]
+    np.testing.assert_array_equal(saliency.report.maps, maps_of(model))
+    assert all(isinstance(r, SaliencyReport) for r in ks.read_log(tmp_path)["saliency"].reports)
+
+
+@pytest.mark.slow
+def test_a_score_that_fails_late_is_named():
+    limit = tf.Variable(1e9, trainable=False)
+
+    def bounded(outputs, targets):
+        with tf.control_dependencies([tf.debugging.assert_less(outputs, limit)]):
+            return tf.gather(outputs, targets, batch_dims=1)
+
+    saliency = ks.SaliencyCallback(probes(), score=bounded, **QUICK)
+    fail = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: limit.assign(1e9 if epoch < 1 else -1.0)
+    )
+    with pytest.raises(RuntimeError, match="score='bounded': expected a function that works"):
+        fit([saliency, fail], epochs=3)
+    assert saliency.history["step"] == [-1, 0]
