@@ -44,20 +44,21 @@ class SaliencyCallback(keras.callbacks.Callback):
     The first evaluation shows the model before its first batch; then one follows each epoch
     (`saliency_freq`) and, if you ask for it, every `update_freq` batches. Training itself
     is bit for bit what it is without the callback. Anything that cannot be explained correctly
-    raises before training begins; if something cannot be *written*, there is one warning, and
-    training goes on.
+    raises before training begins; if something cannot be *written*, there is a warning, training
+    goes on, and it is written later if possible.
 
     Pictures, scalars and the configuration go to the run `<log_dir>/saliency`; steps are Keras'
-    0-based epochs, and -1 is the state before training. A resumed training continues that run; a
-    second `fit` from epoch 0 gets a run of its own, `saliency_2`. Evaluations within epochs go to
-    the run `saliency_batches` (`saliency_2_batches` for `saliency_2`), where steps count the
-    batches trained on.
+    0-based epochs, and -1 is the state before training. A resumed training continues that run, and
+    so does a second `fit` that starts with the weights that the first one ended with: steps then
+    count completed epochs. Other trainings get a run of their own, `saliency_2`. Evaluations within
+    epochs go to the run `saliency_batches` (`saliency_2_batches` for `saliency_2`), where steps
+    count the batches trained on.
 
     Args:
         probes: What to explain. Draw it from held-out data that carry the same cues as the training
             data: on images that the model has memorised, the p-values of the tests do not hold.
-        log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`; `None`
-            writes nothing.
+        log_dir: TensorBoard's log directory, as that of `keras.callbacks.TensorBoard`, or a URL
+            such as `"gs://bucket/logs"`; `None` writes nothing.
         method: The attribution method, as in `SaliencyMonitor`: a name, a function with settings,
             or a list.
         score: What is differentiated: `"logit"`, another name, a callable, or
