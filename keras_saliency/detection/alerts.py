@@ -27,7 +27,11 @@ WARNING, ALERT = "warning", "alert"
 
 SCORE_FLOORS = 2.0
 """For models without classes, whose floors no benchmark has measured, floors are this many times as
-high, and an effect has to exceed its value at the start by as much."""
+high."""
+
+FIRST = "the first test of a run may be of an untrained model"
+"""Why nothing fires at first in a model without classes, of which no accuracy tells how good it
+is."""
 
 UNCLEAR = ", and the margin over it is not significant"
 """How the reason of a finding ends that is larger than its control; it pauses a streak."""
@@ -98,8 +102,8 @@ def judge(
         status, reason = _status(effect, test, floor, p_value, results.alpha)
         if results.blocked_because:
             status, reason = "untestable", results.blocked_because
-        elif results.unit == "score" and status == "fires":
-            status, reason = _against_start(effect, floor, before, start is None)
+        elif results.unit == "score" and status == "fires" and start is None:
+            status, reason = "finding", FIRST
         if status == "fires" and effect.explained_by:
             reason = f"explained by {effect.explained_by}"
         if status == "fires" and settings.ignores(effect.test):
@@ -146,15 +150,6 @@ def _status(
         return "fires", ""
     control = f"the control, {CONTROLS[test.control]}, has an effect of {plain(effect.control)}"
     return "finding", f"{control}{UNCLEAR}" if outweighs else control
-
-
-def _against_start(effect: Effect, floor: float, before: float, is_first: bool) -> tuple[str, str]:
-    """What becomes of a score's effect that fires; one unknown at the start counts as 0."""
-    if is_first:
-        return "finding", "later effects are compared with this one"
-    if effect.effect < (0.0 if math.isnan(before) else before) + floor:
-        return "finding", f"at the start it was {plain(before)}"
-    return "fires", ""
 
 
 def _next(streak: Streak, status: str, effect: Effect) -> Streak:
