@@ -33,6 +33,10 @@ STATIC = Path(__file__).with_name("static")
 CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript"}
 BLOB_SECONDS = 3600
 
+POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+"""For answers that are opened as documents, though none of them is one: the document of the page is
+TensorBoard's. Then nothing in them may run, load or be framed."""
+
 Handler = Callable[[Request], Response]
 
 
@@ -136,4 +140,5 @@ def _fresh(request: Request, text: str, code: int = 200) -> Response:
 
 def _respond(request: Request, content: str | bytes, content_type: str, **how: int) -> Response:
     response: Response = http_util.Respond(request, content, content_type, **how)
+    response.headers["Content-Security-Policy"] = POLICY
     return response

@@ -29,6 +29,7 @@ PIXEL = base64.b64decode(
 MAPS = tags.maps_tag("gradient")
 MARKUP = "<img src=x onerror=alert(1)>"
 HEAVY = {"keras", "matplotlib", "numpy", "scipy", "tensorflow"}
+POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 HOSTILE = "saliency_log/maps/../<script>alert(1)</script>?&#%2e"
 
 
@@ -223,6 +224,7 @@ def test_what_is_kept_by_a_browser(board):
             continue
         assert (found["Content-Type"], found["Cache-Control"]) == (kind, kept)
         assert found["X-Content-Type-Options"] == "nosniff"
+        assert found["Content-Security-Policy"] == POLICY
 
 
 def test_json_is_compressed_where_the_browser_can(board):
@@ -242,6 +244,7 @@ def test_the_files_of_the_page_are_served_and_no_others(board):
         assert (status, content) == (200, path.read_bytes())
         assert headers["Content-Type"] == f"{kinds[path.suffix]}; charset=utf-8"
         assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Content-Security-Policy"] == POLICY
         assert headers["Cache-Control"] == "no-cache, must-revalidate"
     for path in ("loader.py", "../loader.py", "%2e%2e/loader.py", "static/index.js", "..%2fa.js"):
         assert board.get(f"/data/plugin/saliency/{path}")[0] == 404
