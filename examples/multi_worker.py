@@ -15,8 +15,8 @@ import sys
 NUM_EPOCHS = 3
 
 
-def train(explains=True, at_epoch_end=lambda epoch: None):
-    """What each worker does; returns the model."""
+def train(explains=True, at_epoch_end=lambda model, epoch: None):
+    """What each worker does."""
     import tensorflow as tf
 
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before anything else of TensorFlow
@@ -72,10 +72,9 @@ def train(explains=True, at_epoch_end=lambda epoch: None):
             report = monitor.step(epoch, last=epoch == NUM_EPOCHS - 1)
             sink.write(report)
             print(f"epoch {epoch}: accuracy {report.metrics['probe_accuracy']:.0%}", flush=True)
-        at_epoch_end(epoch)
+        at_epoch_end(model, epoch)
     if monitor:
         sink.close()
-    return model
 
 
 def configurations(num_workers=2):

@@ -21,13 +21,14 @@ def example():
 
 
 def main():
-    """Trains; prints the hash of what the training left behind."""
+    """Trains; prints the hash of the variables after the first epoch."""
     explains, stops = (text == "True" for text in sys.argv[1:3])
 
-    def at_epoch_end(epoch):
-        if stops and epoch == 0:
-            os._exit(3)
+    def at_epoch_end(model, epoch):
+        if epoch == 0:
+            values = b"".join(variable.numpy().tobytes() for variable in model.variables)
+            print("left:", hashlib.sha256(values).hexdigest(), flush=True)
+            if stops:
+                os._exit(3)
 
-    model = example().train(explains=explains, at_epoch_end=at_epoch_end)
-    values = b"".join(variable.numpy().tobytes() for variable in model.variables)
-    print("left:", hashlib.sha256(values).hexdigest())
+    example().train(explains=explains, at_epoch_end=at_epoch_end)
