@@ -55,8 +55,9 @@ def train(explains=True, at_epoch_end=lambda model, epoch: None):
     def train_step(batch):
         strategy.run(step, args=batch)
 
-    # All workers have the same weights, so one of them explains and writes, while the others wait
-    # for it in their next step. An evaluation itself exchanges nothing with other workers.
+    # All workers have the same weights, except that each has BatchNorm statistics of its own. One
+    # of them explains and writes, while the others wait for it in their next step. An evaluation
+    # itself exchanges nothing with other workers.
     is_chief = strategy.cluster_resolver.task_id == 0
     monitor = None
     if explains and is_chief:
