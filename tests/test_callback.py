@@ -496,7 +496,7 @@ def test_a_full_disk_is_said_once_an_outage_and_its_steps_are_written_later(tmp_
     told = [re.match(r"saliency: step (\d) could not be", str(one.message)) for one in warned]
     assert [one and one[1] for one in told] == ["1", "4"]
     assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4, 5]
-    with pytest.warns(UserWarning, match="damaged or cut off"):  # what was begun on the full disk
+    with pytest.warns(UserWarning, match="within a record"):  # what was begun on the full disk
         log = ks.read_log(tmp_path)["saliency"]
     assert [one.step for one in log.reports] == [-1, 0, 1, 2, 3, 4, 5]
     assert all(one.interventions for one in log.reports)
