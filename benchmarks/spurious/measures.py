@@ -241,7 +241,9 @@ def passes(some: Iterable[Case], watch: str) -> list[int]:
 
 
 def null_p_values(some: Iterable[Case], probes: str) -> np.ndarray[Any, np.dtype[Any]]:
-    """Of named regions in N1 to N3 and N6, every evaluation with an open gate: the raw p-values.
+    """Of named regions in N1 to N3, every evaluation with an open gate: the raw p-values.
+
+    Those of N6 are drawn at random, so they may hold a part of the object, which means something.
 
     Args:
         some: Cases, of which those of these controls are read.
@@ -250,7 +252,7 @@ def null_p_values(some: Iterable[Case], probes: str) -> np.ndarray[Any, np.dtype
     """
     found = []
     for case in some:
-        is_null = control(case) in ("N1", "N2", "N3", "N6") and case.record["probes"] == probes
+        is_null = control(case) in ("N1", "N2", "N3") and case.record["probes"] == probes
         if is_null and "region" in case.replays:
             replayed = case.replays["region"]
             for is_open, effects in zip(replayed.open, replayed.effects, strict=True):

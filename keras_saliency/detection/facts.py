@@ -17,7 +17,8 @@ MAX_SIDE = 64
 """Larger images are reduced to this many pixels of their longer side before they are compared."""
 
 OUTSIDE = 0.1
-"""A place is outside of the masks if they cover at most this share of it."""
+"""A place is outside of the masks if they cover at most this share of it, and it holds at most this
+share of them: a lesion may be a small part of a large place."""
 
 MOST = 0.5
 """This share of a place has to repeat, or to be separate from the objects, to speak for it."""
@@ -96,8 +97,8 @@ class ProbeFacts:
             return ""
         covered = self._num_covering
         if covered is not None:
-            most = OUTSIDE * len(self._probes) * np.count_nonzero(mask)
-            if covered[mask].sum() <= most:
+            most = min(len(self._probes) * np.count_nonzero(mask), covered.sum())
+            if covered[mask].sum() <= OUTSIDE * most:
                 return "outside of your masks"
         if self.repeated_place[mask].mean() >= MOST:
             shares = self.repeated_in(mask)

@@ -52,18 +52,29 @@ def test_a_place_outside_of_the_masks_has_support():
     """A tenth of it may be the object: 2 of 20 pixels, or all of it in one of ten images."""
     assert OUTSIDE == 0.1
     masks = np.zeros((len(TARGETS), SIDE, SIDE), bool)
-    masks[:, 10:14, 10:14] = True
+    masks[:, 10:14, 10:15] = True  # 20 pixels
     facts = ProbeFacts(ProbeSet(noise(), TARGETS, masks=masks))
     assert facts.support(at(0, 0, 5, 5)) == "outside of your masks"
     assert facts.support(at(10, 10, 2, 2)) == ""
-    assert facts.support(at(10, 12, 1, 20 - 8)) == ""  # 2 of 12 pixels
-    assert facts.support(at(9, 12, 2, 10)) == "outside of your masks"  # 2 of 20
-    assert facts.support(at(9, 11, 2, 10)) == ""  # 3 of 20
-    masks[:] = False
+    assert facts.support(at(10, 13, 1, 7)) == ""  # 2 of 7 pixels
+    assert facts.support(at(9, 13, 2, 10)) == "outside of your masks"  # 2 of 20
+    assert facts.support(at(9, 12, 2, 10)) == ""  # 3 of 20
     for count, support in ((3, "outside of your masks"), (4, "")):
         masks[:count, :5, :5] = True
         facts = ProbeFacts(ProbeSet(noise(), TARGETS, masks=masks))
         assert facts.support(at(0, 0, 5, 5)) == support
+
+
+def test_a_large_place_that_holds_a_small_object_is_not_outside_of_it():
+    """Such as a quarter of a scan with a lesion of four pixels."""
+    masks = np.zeros((len(TARGETS), SIDE, SIDE), bool)
+    masks[:, 10:12, 10:12] = True
+    facts = ProbeFacts(ProbeSet(noise(), TARGETS, masks=masks))
+    assert facts.support(at(4, 4, 12, 12)) == ""
+    assert facts.support(at(0, 0, 10, 10)) == "outside of your masks"
+    masks[: len(TARGETS) // 20, 5, 5] = True  # a few objects reach there
+    facts = ProbeFacts(ProbeSet(noise(), TARGETS, masks=masks))
+    assert facts.support(at(0, 0, 10, 10)) == "outside of your masks"
 
 
 def test_a_place_that_repeats_has_support_and_names_the_class():
