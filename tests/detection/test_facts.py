@@ -60,9 +60,9 @@ def test_a_place_outside_of_the_masks_has_support():
     assert facts.support(at(9, 13, 2, 10)) == "outside of your masks"  # 2 of 20
     assert facts.support(at(9, 12, 2, 10)) == ""  # 3 of 20
     for count, support in ((3, "outside of your masks"), (4, "")):
-        masks[:count, :5, :5] = True
+        masks[:count, :5, :4] = True
         facts = ProbeFacts(ProbeSet(noise(), TARGETS, masks=masks))
-        assert facts.support(at(0, 0, 5, 5)) == support
+        assert facts.support(at(0, 0, 5, 4)) == support
 
 
 def test_a_large_place_that_holds_a_small_object_is_not_outside_of_it():
