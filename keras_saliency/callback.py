@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
@@ -331,7 +332,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         fresh = None if monitor.state.evaluations else monitor.state
         if fresh is not None and log is not None:  # earlier epochs may be of another process
             state = log.resume(epoch - 1) if epoch > 0 else log.newest()
-            monitor.state = state or fresh
+            with contextlib.suppress(ValueError):  # a damaged state
+                monitor.state = state or fresh
             if epoch > 0:
                 return
         latest = monitor.state.latest.get(EPOCH)

@@ -201,7 +201,7 @@ class TensorBoardSink:
 
         def fits(name: str, contents: Contents) -> bool:
             last = contents.last_step
-            if last is None or not self._is_ours(contents):
+            if last is None or not self._is_ours(contents) or self.overtaken is not None:
                 return False
             directory = files.join(self.log_dir, name)
             found[name] = read_state(directory, at_most=step)
@@ -261,6 +261,7 @@ class TensorBoardSink:
         finally:
             self._pending.clear()
             self._file = self._latest = self._findings_step = None
+            self._overlaps = False
             self._release()
 
     def _write_pending(self) -> None:
@@ -344,7 +345,8 @@ class TensorBoardSink:
             return self._is_ours(contents) and (is_before or self._overlaps)
 
         own = self._own_run if is_same else None
-        names = [own] if own else runs_of(self.log_dir, self._first_run) if step >= 0 else []
+        may_continue = step >= 0 and self.overtaken is None
+        names = [own] if own else runs_of(self.log_dir, self._first_run) if may_continue else []
         place = continued_run(self.log_dir, names, fits) or new_run(self.log_dir, self._first_run)
         return self._taken(place)
 

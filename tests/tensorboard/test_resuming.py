@@ -94,11 +94,13 @@ def test_a_log_that_is_one_epoch_ahead_of_the_checkpoint_is_written_again(epoch,
 
 
 def test_a_log_that_is_further_ahead_is_named(tmp_path, capsys):
-    trained(tmp_path, 0, 5)
+    """And no older training is continued in its stead."""
+    trained(tmp_path, 0, 1)
+    trained(tmp_path, 0, 5, after=4)
     saliency = trained(tmp_path, 2, 4)
-    assert saliency.history["run"][-1] == "saliency_2"
+    assert saliency.history["run"][-1] == "saliency_3"
     assert (
-        "saliency: the run saliency goes on until step 4 already; this training, which continues "
+        "saliency: the run saliency_2 goes on until step 4 already; this training, which continues "
         "after step 1, gets a run of its own"
     ) in capsys.readouterr().out
 
@@ -144,6 +146,23 @@ def test_another_model_begins_a_run_of_its_own(tmp_path):
     assert saliency.history["run"] == ["saliency_2"] * 2
     assert saliency.history["step"] == [-1, 0]
     assert saliency.alerts == []
+
+
+def test_a_resumed_callback_begins_a_new_run_with_other_weights(tmp_path):
+    trained(tmp_path, 0, 3)
+    saliency = trained(tmp_path, 3, 4)
+    model = linear(rate=0.0)
+    train([saliency], model=model, epochs=1)
+    assert saliency.history["run"] == ["saliency"] * 2 + ["saliency_2"] * 2
+    assert saliency.history["step"] == [2, 3, -1, 0]
+
+
+def test_a_state_of_other_shapes_is_ignored(tmp_path):
+    trained(tmp_path, 0, 3)
+    for path in (tmp_path / "saliency" / "state").glob("*.npy"):
+        np.save(path, np.zeros((2, 3), np.float32))
+    saliency = trained(tmp_path, 3, 4)
+    assert saliency.history["run"] == ["saliency"] * 2
 
 
 def test_what_resume_returns_is_for_a_monitor(tmp_path):
