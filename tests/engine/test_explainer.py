@@ -441,67 +441,6 @@ def test_a_backend_that_is_not_tensorflow(backend, needs):
     assert len(lines) == 2
 
 
-@pytest.mark.slow
-def test_mirrored_strategy():
-    """Two logical CPU devices; the numbers are those of the same weights without a strategy."""
-    printed = run_python(
-        """
-        import warnings
-        warnings.simplefilter("ignore")  # TensorFlow's own, about the strategy
-        import numpy as np, keras, tensorflow as tf
-        from keras_saliency import Compute, ProbeSet, SaliencyMonitor
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        half = tf.config.LogicalDeviceConfiguration()
-        tf.config.set_logical_device_configuration(cpu, [half, half])
-
-        class Noise(keras.layers.Layer):
-            def __init__(self):
-                super().__init__()
-                self.generator = keras.random.SeedGenerator(5)
-            def call(self, x, training=False):
-                noise = keras.random.normal((1, 6, 5, 2), seed=self.generator)
-                return x + noise
-
-        def net():
-            return keras.Sequential([
-                keras.Input((6, 5, 2)), Noise(), keras.layers.Conv2D(4, 3, activation="relu"),
-                keras.layers.BatchNormalization(), keras.layers.Flatten(),
-                keras.layers.Dense(3, activation="softmax")])
-
-        rng = np.random.default_rng(0)
-        images, targets = rng.normal(size=(8, 6, 5, 2)).astype("float32"), np.arange(8) % 3
-        probes = ProbeSet(images, targets)
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-        assert strategy.num_replicas_in_sync == 2
-        with strategy.scope():
-            model = net()
-            model.compile("sgd", "sparse_categorical_crossentropy")
-        single = net()
-        single.set_weights(model.get_weights())
-        monitor = SaliencyMonitor(model, probes, compute=Compute(batch_size=3))
-
-        def plain(model):
-            return SaliencyMonitor(model, probes, compute=Compute(batch_size=3)).evaluate(0)
-
-        reports = [(monitor.evaluate(0), plain(single))]
-        model.fit(images, targets, batch_size=8, epochs=2, verbose=0)
-        before = [v.numpy().tobytes() for v in model.variables]
-        trained = net()
-        trained.set_weights(model.get_weights())
-        reports.append((monitor.evaluate(1), plain(trained)))
-        assert before == [v.numpy().tobytes() for v in model.variables]
-        assert monitor.trace_count == 1
-        assert np.abs(reports[0][0].maps - reports[1][0].maps).max() > 1e-3
-        for one, other in reports:
-            np.testing.assert_allclose(one.maps, other.maps, rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
-            np.testing.assert_array_equal(one.predictions, other.predictions)
-        print("equal")
-        """
-    )
-    assert printed.splitlines()[-1] == "equal"
-
-
 def test_a_model_with_other_weights_is_traced_anew():
     model = linear_net()
     monitor = SaliencyMonitor(model, PROBES)

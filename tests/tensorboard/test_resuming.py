@@ -75,7 +75,7 @@ def test_the_whole_training_alerts(whole):
     assert [row["step"] for row in rows(log_dir)] == [-1, 0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("kills", [(1,), (3,), (2, 3, 4), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("kills", [(1,), (2, 3, 4)])
 def test_a_resumed_log_equals_that_of_an_uninterrupted_training(kills, whole, tmp_path):
     for first, last in itertools.pairwise([0, *kills, EPOCHS]):
         saliency = trained(tmp_path, first, last)
@@ -85,11 +85,10 @@ def test_a_resumed_log_equals_that_of_an_uninterrupted_training(kills, whole, tm
     assert len(saliency.effects) == len(whole[1].effects)
 
 
-@pytest.mark.parametrize("epoch", [2, 3, 4])
-def test_a_log_that_is_one_epoch_ahead_of_the_checkpoint_is_written_again(epoch, whole, tmp_path):
+def test_a_log_that_is_one_epoch_ahead_of_the_checkpoint_is_written_again(whole, tmp_path):
     """The process was killed after it wrote the log, and before it saved the weights."""
-    trained(tmp_path, 0, epoch + 1)
-    trained(tmp_path, epoch, EPOCHS)
+    trained(tmp_path, 0, 4)  # it has alerted
+    trained(tmp_path, 3, EPOCHS)
     assert_equal(tmp_path, whole[0])
 
 

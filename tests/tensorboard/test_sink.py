@@ -286,8 +286,7 @@ def test_a_second_fit_from_the_start_gets_a_run_of_its_own(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("counts", [True, False])
-@pytest.mark.parametrize("anew", [True, False])
+@pytest.mark.parametrize(("counts", "anew"), [(True, False), (False, False), (False, True)])
 def test_a_loop_of_fits_is_one_run_with_one_filmstrip(counts, anew, tmp_path):
     """Whether each fit is told its epoch, or begins at 0; of one callback, or of one for each."""
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "loop", verbose=0)
