@@ -236,7 +236,10 @@ def write(where: Location, content: bytes) -> None:
     """Writes a file; a local one is replaced as a whole, or stays as it was."""
     if isinstance(where, Path):
         new = where.with_name(f"{where.name}.new")
-        new.write_bytes(content)
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         new.replace(where)
         return
     with os_errors(where), tf.io.gfile.GFile(where, "wb") as file:

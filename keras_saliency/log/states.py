@@ -89,10 +89,12 @@ def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
 
     try:
         text = json.loads(files.read(files.join(directory, f"{step}.json")))
-        needed = {name for name in _hashes(text["content"]) if name is not None}
+        needed = _hashes(json.dumps(text["content"]))
         state = RunState.from_json(text["content"], {name: array(name) for name in needed})
         return SavedState(step, text["subject"], state)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError):
+    except OSError:
+        raise
+    except Exception:
         return None  # damaged, or of another version
 
 
@@ -103,8 +105,9 @@ def _remove_old(directory: Location, step: int) -> None:
     kept = sorted(one for one in _steps(names) if one <= step)[-KEPT:]
     needed = {f"{one}.json" for one in kept}
     for one in kept:
-        content = json.loads(files.read(files.join(directory, f"{one}.json")))["content"]
-        needed |= {f"{name}.npy" for name in _hashes(content)}
+        # As text: one that was damaged still names its arrays, or none.
+        text = files.read(files.join(directory, f"{one}.json")).decode(errors="replace")
+        needed |= {f"{name}.npy" for name in _hashes(text)}
     for name in names:
         if name not in needed:
             files.remove(files.join(directory, name))
@@ -114,7 +117,6 @@ def _steps(names: list[str]) -> list[int]:
     return [int(name[:-5]) for name in names if re.fullmatch(r"-?\d+\.json", name)]
 
 
-def _hashes(content: Mapping[str, object]) -> set[str]:
+def _hashes(text: str) -> set[str]:
     """The names of all arrays in a state."""
-    text = json.dumps(content)
     return set(re.findall(r'"([0-9a-f]{32})"', text))

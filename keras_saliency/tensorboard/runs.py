@@ -15,6 +15,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,12 +40,14 @@ class Contents:
 
     Attributes:
         last_step: The largest step; `None` if there are no events.
+        steps: All steps.
         tags: What was written of that step.
         findings: The blobs of the findings of that step, if there are any.
         configuration: The configuration, as text; empty if there is none.
     """
 
     last_step: int | None = None
+    steps: frozenset[int] = frozenset()
     tags: frozenset[str] = frozenset()
     findings: tuple[bytes, ...] = field(default=(), repr=False)
     configuration: str = ""
@@ -72,6 +75,7 @@ class Run:
 def read_contents(directory: Location) -> Contents:
     """Reads the event files of a run."""
     last, text = None, ""
+    steps: set[int] = set()
     found: set[str] = set()
     findings: tuple[bytes, ...] = ()
     for path in _event_files(directory):
@@ -79,13 +83,14 @@ def read_contents(directory: Location) -> Contents:
             for value in event.summary.value:
                 if last is None or event.step > last:
                     last, found, findings = event.step, set(), ()
+                steps.add(event.step)
                 if event.step == last:
                     found.add(value.tag)
                     if value.tag == tags.FINDINGS:
                         findings = tuple(value.tensor.string_val)
-                if value.tag == tags.CONFIGURATION:
-                    text = value.tensor.string_val[0].decode()
-    return Contents(last, frozenset(found), findings, text)
+                if value.tag == tags.CONFIGURATION and value.tensor.string_val:
+                    text = value.tensor.string_val[0].decode(errors="replace")
+    return Contents(last, frozenset(steps), frozenset(found), findings, text)
 
 
 def new_run(log_dir: Location, first: str) -> Run:
@@ -115,25 +120,31 @@ def continued_run(
         directory = files.join(log_dir, name)
         if not files.is_dir(directory):
             continue
-        lock = _Lock.of(directory) if isinstance(directory, Path) else None
-        if lock is not None and not lock.is_held:
-            continue  # it is being written
-        contents = read_contents(directory)
-        if fits(name, contents):
+        try:
+            contents = read_contents(directory)
+            if not fits(name, contents):
+                continue
+            lock = _Lock.of(directory) if isinstance(directory, Path) else None
+        except OSError:
+            continue  # it is not for us
+        if lock is None or lock.is_held:
             return Run(name, contents, lock)
-        if lock is not None:
-            lock.release()
+        print(
+            f"saliency: the run {name} is being written by another training, so this one gets a "
+            "run of its own",
+            flush=True,
+        )
     return None
 
 
 def runs_of(log_dir: Location, first: str) -> list[str]:
     """The runs `first`, `first_2`, ... in a log directory, the one written last first."""
-    times = {}
+    times: dict[str, float] = {}
     for name in files.subdirectories(log_dir):
         if re.fullmatch(rf"{re.escape(first)}(_\d+)?", name):
-            written = [files.modified(path) for path in _event_files(files.join(log_dir, name))]
-            if written:
-                times[name] = max(written)
+            with suppress(OSError):  # it may be somebody else's
+                written = [files.modified(path) for path in _event_files(files.join(log_dir, name))]
+                times |= {name: max(written)} if written else {}
     return sorted(times, key=lambda name: -times[name])
 
 
@@ -151,11 +162,16 @@ def _take_local(directory: Path, name: str) -> Run | None:
         is_new = True
     except FileExistsError:
         is_new = False
-    if not is_new and (not directory.is_dir() or _event_files(directory)):
-        return None
-    lock = _Lock.of(directory)
+    try:
+        if not is_new and (not directory.is_dir() or _event_files(directory)):
+            return None
+        lock = _Lock.of(directory)
+    except PermissionError:
+        return None  # it is somebody else's
     if lock is None:  # without locks, an empty directory may be that of a training that just began
         return Run(name, Contents()) if is_new else None
+    if lock.is_held and _event_files(directory):  # written by a training that has ended meanwhile
+        lock.release()
     return Run(name, Contents(), lock) if lock.is_held else None
 
 
@@ -182,6 +198,17 @@ _LOCKS: dict[str, _Lock] = {}
 """The locks that this process has, by directory."""
 
 
+def _close_inherited() -> None:
+    """In a forked process, which must not keep the locks of its parent."""
+    for lock in _LOCKS.values():
+        os.close(lock.descriptor)
+    _LOCKS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)
+
+
 class _Lock:
     """A lock on a directory, which ends with the process at the latest.
 
@@ -190,13 +217,13 @@ class _Lock:
     """
 
     def __init__(self, key: str, descriptor: int) -> None:
-        self._key, self._descriptor = key, descriptor
+        self._key, self.descriptor = key, descriptor
         self._thread = threading.get_ident()
 
     @property
     def is_held(self) -> bool:
         """Whether this is the one that has the directory."""
-        return self._descriptor >= 0
+        return self.descriptor >= 0
 
     @classmethod
     def of(cls, directory: Path) -> _Lock | None:
@@ -223,7 +250,8 @@ class _Lock:
         """Unlocks the directory, if it was locked."""
         if not self.is_held:
             return
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a forked process may have it open, too
-        os.close(self._descriptor)
-        self._descriptor = -1
-        del _LOCKS[self._key]
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # a forked process may have it open, too
+        os.close(self.descriptor)
+        self.descriptor = -1
+        if _LOCKS.get(self._key) is self:
+            del _LOCKS[self._key]

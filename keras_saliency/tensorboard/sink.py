@@ -292,11 +292,11 @@ class TensorBoardSink:
         if entry.pictures is None:
             entry.pictures = self._summaries.pictures(report)
         contents = Contents() if self._place is None else self._place.contents
-        last = contents.last_step if entry.again and contents.last_step is not None else -2
-        if last > step:
-            return  # it is there, as a later one is
+        is_there = entry.again and step in contents.steps
+        if is_there and step != contents.last_step:
+            return  # as a whole, since a later one is there
         is_late = entry.is_late
-        if last == step and self._summaries.is_whole(contents.tags, report):
+        if is_there and self._summaries.is_whole(contents.tags, report):
             report = _with_earlier_alerts(report, contents)
             is_new = tags.ALERTS not in contents.tags or report is not entry.report
             if report.interventions is None or not is_new:
@@ -314,6 +314,8 @@ class TensorBoardSink:
         """Opens a new event file, in the run that this report belongs to."""
         if self._place is None:
             self._place = self._taken_run(entry)
+        elif not files.is_dir(files.join(self.log_dir, self.run)):
+            raise RemovedError(f"{files.join(self.log_dir, self.run)} was removed")
         self._file = EventFile(files.join(self.log_dir, self.run))
         if self._file.is_first:
             self._has_configuration = False  # also if there was one, and was removed

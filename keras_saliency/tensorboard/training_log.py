@@ -51,8 +51,9 @@ class TrainingLog:
         sink = self._sink(self._names[EPOCH], EPOCH)
         try:
             state = sink.resume(step)
-        except OSError:
-            return None  # is said when the first report is written
+        except Exception as error:  # a training must not end because of an older log
+            self._warn_unreadable(error)
+            return None
         if sink.overtaken is not None:
             run, last = sink.overtaken
             print(
@@ -66,7 +67,8 @@ class TrainingLog:
         """What the latest training of the same probes, method and score remembered, if any."""
         try:
             saved = self._sink(self._names[EPOCH], EPOCH).newest()
-        except OSError:
+        except Exception as error:
+            self._warn_unreadable(error)
             return None
         return None if saved is None else saved.state
 
@@ -87,7 +89,7 @@ class TrainingLog:
         try:
             sink.write(report, again=again)
             if unit == EPOCH:
-                sink.save_state(report.step, state)
+                self._save_state(sink, report.step, state)
             self._has_warned = False  # a later failure is another one
             self._runs[name] = sink.run
         except OSError as error:
@@ -103,6 +105,17 @@ class TrainingLog:
             self.run = sink.run
         return sink.run
 
+    def _save_state(self, sink: TensorBoardSink, step: int, state: RunState) -> None:
+        try:
+            sink.save_state(step, state)
+        except Exception as error:  # a training must not end because of it
+            if not self._has_warned:
+                warnings.warn(
+                    f"saliency: what a resumed training needs of step {step} could not be written "
+                    f"to {self._log_dir}: {error!r}. All else was written.",
+                    stacklevel=2,
+                )
+
     def close(self) -> None:
         """Closes the files; what is then lost is said."""
         for sink in self._sinks.values():
@@ -111,6 +124,13 @@ class TrainingLog:
             except OSError as error:
                 warnings.warn(f"saliency: {error}", stacklevel=2)
         self._has_warned = False
+
+    def _warn_unreadable(self, error: Exception) -> None:
+        warnings.warn(
+            f"saliency: earlier runs in {self._log_dir} could not be read, so none is continued: "
+            f"{error!r}",
+            stacklevel=3,
+        )
 
     def _sink(self, name: str, unit: str) -> TensorBoardSink:
         if name not in self._sinks:

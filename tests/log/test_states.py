@@ -89,3 +89,12 @@ def test_a_state_without_its_arrays_is_none(tmp_path):
         path.unlink()
     assert read_state(tmp_path) is None
     assert read_state(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"step": 1}', "null"])
+def test_a_damaged_state_does_not_keep_the_next_one_from_being_written(damage, tmp_path):
+    write_state(tmp_path, saved(1))
+    (tmp_path / "state" / "1.json").write_text(damage)
+    write_state(tmp_path, saved(2))
+    assert read_state(tmp_path).step == 2
+    assert read_state(tmp_path, at_most=1) is None

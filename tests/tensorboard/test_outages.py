@@ -1,7 +1,9 @@
 """What becomes of reports that cannot be written, and of a log that is removed meanwhile."""
 
 import itertools
+import resource
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 import keras_saliency as ks
 from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verdict
+from keras_saliency.detection.state import RunState
 from keras_saliency.tensorboard.sink import MAX_PENDING, TensorBoardSink
 from support.events import steps
 from support.logs import report
@@ -222,3 +225,37 @@ def test_tests_of_a_step_that_had_none_are_added(tmp_path):
     (log,) = ks.read_log(tmp_path).values()
     assert log.reports[0].interventions.passes == 10
     assert steps(tmp_path / "saliency")["saliency_log/reports"] == [1]
+
+
+def test_a_directory_that_is_removed_during_an_outage_is_made_again(tmp_path):
+    """As by a user who makes space on a full disk."""
+    sink = TensorBoardSink(tmp_path / "logs", probes())
+    sink.write(at(0))
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, usual[1]))
+        refused(sink, at(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        signal.signal(signal.SIGXFSZ, handler)
+    shutil.rmtree(tmp_path / "logs")
+    with pytest.warns(UserWarning, match="was removed during training, .* before step 1"):
+        sink.write(at(2))
+    sink.close()
+    assert steps_of(tmp_path / "logs") == [1, 2]
+
+
+def test_a_step_that_an_overtaking_run_does_not_have_is_written(tmp_path):
+    """Steps 0 and 2 are there; a training that resumes after step 1 writes that one."""
+    sink = TensorBoardSink(tmp_path, probes(), subject={})
+    sink.write(at(0))
+    sink.save_state(0, RunState(targets=probes().targets))
+    sink.write(at(2))
+    sink.close()
+    resumed = TensorBoardSink(tmp_path, probes(), subject={})
+    assert resumed.resume(1) is not None
+    resumed.write(at(1), again=True)
+    resumed.close()
+    assert resumed.run == "saliency"
+    assert steps_of(tmp_path) == [0, 1, 2]

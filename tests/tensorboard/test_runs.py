@@ -212,3 +212,46 @@ def test_home_is_expanded(tmp_path, monkeypatch):
 
 def test_nothing_is_read_of_a_run_without_events(tmp_path):
     assert read_contents(tmp_path) == read_contents(tmp_path / "nowhere") == Contents()
+
+
+def test_a_run_of_somebody_else_is_left_alone(tmp_path, monkeypatch):
+    """One whose directory may not be read."""
+    (tmp_path / "saliency").mkdir()
+    if os.access(tmp_path / "saliency", os.W_OK):
+        real = runs.files.event_files
+
+        def event_files(where):
+            if where == tmp_path / "saliency":
+                raise PermissionError(where)
+            return real(where)
+
+        monkeypatch.setattr(runs.files, "event_files", event_files)
+    for step in (-1, 3):
+        one = sink(tmp_path)
+        one.write(report(maps(), step=step))
+        one.close()
+    assert one.run == "saliency_2"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_outlives_its_parent_holds_no_lock(tmp_path):
+    """Such as a worker that a data set has forked, after the training was killed."""
+    one = sink(tmp_path)
+    one.write(report(maps(), step=2))
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"x")
+        os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    for lock in [*runs._LOCKS.values()]:  # as when this process is killed: closed, not unlocked
+        os.close(lock.descriptor)
+    runs._LOCKS.clear()
+    try:
+        assert write(tmp_path, 3) == "saliency"
+    finally:
+        os.write(done[1], b"x")
+        os.waitpid(child, 0)
+        one._place._lock.descriptor = -1
+        one.close()
