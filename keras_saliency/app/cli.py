@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from keras_saliency.app.options import build_parser, in_options
 from keras_saliency.app.quiet import import_keras
-from keras_saliency.log import files
 
 if TYPE_CHECKING:
     from keras_saliency.app.demo import Outcome
@@ -77,7 +76,7 @@ def _demo(options: argparse.Namespace) -> None:
     def progress(text: str) -> None:
         print(f"  [{time.monotonic() - start_time:3.0f} s] {text}", flush=True)
 
-    log_dir = _unused(files.location(options.log_dir))
+    log_dir = _unused(options.log_dir)
     clean, tagged = (
         train(run, log_dir, epochs=options.epochs, progress=progress) for run in ("clean", "tagged")
     )
@@ -124,9 +123,11 @@ def _alerts(run: Outcome) -> str:
 def _serve(options: argparse.Namespace) -> None:
     """Starts TensorBoard for a log directory and prints the links."""
     host, port = options.host or "localhost", options.port
-    log_dir = files.location(options.log_dir)
-    if isinstance(log_dir, Path) and not log_dir.is_dir():
-        raise ValueError(f"LOGDIR: the directory {log_dir} does not exist.")
+    log_dir = options.log_dir
+    if "://" not in log_dir:
+        log_dir = str(Path(log_dir).expanduser())
+        if not Path(log_dir).is_dir():
+            raise ValueError(f"LOGDIR: the directory {log_dir} does not exist.")
     if not 1 <= port <= 65535:
         raise ValueError(f"--port: expected 1 to 65535, received {port}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -136,7 +137,7 @@ def _serve(options: argparse.Namespace) -> None:
         hint = "If another TensorBoard uses this port, choose another one."
         raise ValueError(f"--port, --host: {error.strerror}. {hint}") from None
     print(_links(host, port, _prefix(options.for_tensorboard)), flush=True)
-    command = _tensorboard(str(log_dir), port) + (["--host", host] if options.host else [])
+    command = _tensorboard(log_dir, port) + (["--host", host] if options.host else [])
     process = _run([*command, *options.for_tensorboard])
     if process.returncode:
         raise RuntimeError(f"TensorBoard ended with status {process.returncode}.")
@@ -171,9 +172,11 @@ def _tensorboard(log_dir: str, port: int) -> list[str]:
     return [command, "--logdir", log_dir, *keep, "--port", str(port)]
 
 
-def _unused(path: files.Location) -> files.Location:
+def _unused(path: str) -> Path | str:
     """The first of `path`, `path-2`, `path-3`, ... that does not exist."""
-    number, free = 1, path
+    from keras_saliency.log import files
+
+    number, free = 1, files.location(path)
     while files.exists(free):
         number += 1
         free = files.location(f"{path}-{number}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import keras
-
 from keras_saliency.engine.keras_internals import counter
 
 
@@ -77,4 +75,5 @@ def _iterations(model: Any) -> int:
 
 def _value(variable: Any) -> float:
     """A variable as a number; `float` takes none that a strategy mirrors on several devices."""
-    return float(keras.ops.convert_to_numpy(variable))
+    value = getattr(variable, "value", variable)
+    return float(value.numpy() if hasattr(value, "numpy") else value)
