@@ -17,7 +17,7 @@ from keras_saliency.tensorboard.sink import MAX_PENDING, TensorBoardSink
 class TrainingLog:
     """Writes the reports of a training, over several fits and models.
 
-    What cannot be written is said once an outage, and does not stop the training.
+    What cannot be written is reported once per outage, and does not stop the training.
 
     Args:
         log_dir: The log directory, checked.
@@ -46,7 +46,7 @@ class TrainingLog:
     def resume(self, step: int) -> RunState | None:
         """What an earlier process remembered of the training that goes on after this step.
 
-        If the log of that process is further than this step, that is said.
+        If the log of that process is ahead of this step, a line on the console says so.
         """
         sink = self._sink(self._names[EPOCH], EPOCH)
         try:
@@ -57,7 +57,7 @@ class TrainingLog:
         if sink.overtaken is not None:
             run, last = sink.overtaken
             print(
-                f"saliency: the run {run} goes on until step {last} already; this training, which "
+                f"saliency: the run {run} already has steps up to {last}; this training, which "
                 f"continues after step {step}, gets a run of its own",
                 flush=True,
             )

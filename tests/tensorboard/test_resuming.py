@@ -99,7 +99,7 @@ def test_a_log_that_is_further_ahead_is_named(tmp_path, capsys):
     saliency = trained(tmp_path, 2, 4)
     assert saliency.history["run"][-1] == "saliency_3"
     assert (
-        "saliency: the run saliency_2 goes on until step 4 already; this training, which continues "
+        "saliency: the run saliency_2 already has steps up to 4; this training, which continues "
         "after step 1, gets a run of its own"
     ) in capsys.readouterr().out
 
