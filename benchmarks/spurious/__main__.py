@@ -1,6 +1,6 @@
 """The command line of the benchmark.
 
-    python -m benchmarks.spurious run [--subset ci|dev|first|full] [--workers N] [--results FILE]
+    python -m benchmarks.spurious run [--subset NAME] [--workers N] [--results FILE]
     python -m benchmarks.spurious report [--results FILE] [--out FOLDER]
     python -m benchmarks.spurious sheet [--out FOLDER]
 
@@ -28,7 +28,7 @@ def main() -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="make the runs of a subset", allow_abbrev=False)
-    run.add_argument("--subset", choices=("ci", "dev", "first", "full"), default="full")
+    run.add_argument("--subset", choices=("ci", "dev", "first", "lesions", "full"), default="full")
     run.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     report = commands.add_parser("report", help="tables and a figure", allow_abbrev=False)
     sheet = commands.add_parser("sheet", help="pictures of the data", allow_abbrev=False)

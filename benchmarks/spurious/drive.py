@@ -59,9 +59,9 @@ def drive(runs: Sequence[Run], results: Path, workers: int) -> int:
 
 
 def read(results: Path) -> list[dict[str, Any]]:
-    """The records of a file; none if there is no file. A line that broke off is cut away.
+    """Reads the records of a file; an incomplete last line is removed from it.
 
-    Of two records of one run the later one counts.
+    Of two records of one run the later one counts. Without a file, there are none.
     """
     if not results.exists():
         return []

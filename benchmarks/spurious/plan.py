@@ -214,12 +214,16 @@ def subset(name: str) -> list[Run]:
 
     Args:
         name: `"full"`, the second edition; `"dev"`, each control and each kind about once, on
-            other seeds; `"first"`, the first edition; or `"ci"`, a minute's worth of short runs.
+            other seeds; `"first"`, the first edition; `"lesions"`, scans whose class is a lesion,
+            with masks, on further seeds; or `"ci"`, a minute's worth of short runs.
     """
     from benchmarks.spurious import second_edition  # which needs `Run`
 
     if name == "full":
         return watched(second_edition.full(range(20, 28)))
+    if name == "lesions":
+        runs = [run for run in second_edition.full(range(30, 36)) if run.group == "N11"]
+        return [dataclasses.replace(run, watches=("exact",)) for run in runs]
     if name == "dev":
         return watched(second_edition.development(range(2)))
     if name == "first":

@@ -15,8 +15,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks.spurious.drive import read
 from benchmarks.unseen.plan import Run, runs
 from benchmarks.unseen.report import page
 
@@ -91,17 +91,6 @@ def drive(wanted: Sequence[Run], results: Path) -> int:
         line = f"[{number}/{len(left)}] {run.id}: {said}; {record['seconds']} s"
         print(line, file=sys.stderr, flush=True)
     return failed
-
-
-def read(results: Path) -> list[dict[str, Any]]:
-    """The records of a file; none if there is no file. A line that broke off is cut away."""
-    if not results.exists():
-        return []
-    text = results.read_text(encoding="utf-8")
-    if not text.endswith("\n"):
-        text = text[: text.rfind("\n") + 1]
-        results.write_text(text, encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 if __name__ == "__main__":

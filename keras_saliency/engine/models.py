@@ -62,8 +62,8 @@ def check_strategy(strategy: Any) -> None:
         raise RuntimeError(
             "model: expected a model that is trained on this machine or by workers in step, "
             "received one under ParameterServerStrategy: its workers change the weights at any "
-            "time, so there is no state that a map could be of. Save the model, and explain the "
-            "copy that is loaded without the strategy, with keras_saliency.saliency_maps."
+            "time, also while a map is computed. Save the model, load it without the strategy, "
+            "and pass that to keras_saliency.saliency_maps."
         )
 
 

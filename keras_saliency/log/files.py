@@ -34,7 +34,7 @@ def location(path: str | Path) -> Location:
     """Where a path or a URL is; `~` is the home directory.
 
     Raises:
-        ValueError: A `Path` was made of a URL, and so lost one of its slashes.
+        ValueError: It is a URL with one slash; a `Path` that was made of a URL has lost the other.
 
     Example:
         >>> location("gs://bucket/logs/"), str(location("logs/run"))
@@ -46,12 +46,13 @@ def location(path: str | Path) -> Location:
     if re.match(f"{_SCHEME}/", text):
         scheme, _, rest = text.partition("://")
         return f"{scheme}://{rest.rstrip('/')}"
-    if isinstance(path, Path) and re.match(_SCHEME, text) and not path.parents[-2].exists():
+    local = Path(path).expanduser()
+    if re.match(_SCHEME, text) and not local.parents[-2].exists():
         raise ValueError(
-            f"log_dir: expected a directory, or a URL as a string, received {path!r}. A Path "
-            "cannot hold a URL; pass the string."
+            f"log_dir: expected a directory, or a URL as a string, received {path!r}. A URL has "
+            "two slashes, of which a Path keeps one: pass the string."
         )
-    return Path(path).expanduser()
+    return local
 
 
 def scheme(where: Location) -> str:

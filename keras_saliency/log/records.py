@@ -48,7 +48,7 @@ def records(where: Location) -> Iterator[bytes | Loss]:
         position = 0
         # TensorBoard's reader is fast. But it stops at the first damaged record, and a wrong length
         # ends the whole process.
-        for content in _by_tensorboard(where, _end_of_frames(file, end)):
+        for content in _by_tensorboard(where, _frames(file, 0, end)[1]):
             position += HEAD + len(content) + TAIL
             yield content
         while position < end:
@@ -61,6 +61,17 @@ def records(where: Location) -> Iterator[bytes | Loss]:
                 is_whole = length is None and position + HEAD <= end
                 position = _next_frame(file, position + 1, end)
                 yield Loss(at_end=position == end and not is_whole)
+
+
+def num_records(where: Location, start: int) -> tuple[int, int]:
+    """How many whole frames follow each other from a position on, and where the last one ends.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    end = size(where)
+    with open_binary(where) as file:
+        return _frames(file, start, end)
 
 
 def _by_tensorboard(where: Location, end: int) -> Iterator[bytes]:
@@ -76,19 +87,18 @@ def _by_tensorboard(where: Location, end: int) -> Iterator[bytes]:
                 return
 
 
-def _end_of_frames(file: Any, end: int) -> int:
-    """Up to where frames follow each other, by their lengths."""
-    position = 0
-    while position < end:
+def _frames(file: Any, start: int, end: int) -> tuple[int, int]:
+    """How many frames follow each other, by their lengths, and where the last one ends."""
+    count, position = 0, start
+    while True:
         length = _length(file, position, end)
         if length is None or position + HEAD + length + TAIL > end:
-            break
-        position += HEAD + length + TAIL
-    return position
+            return count, position
+        count, position = count + 1, position + HEAD + length + TAIL
 
 
 def _length(file: Any, position: int, end: int) -> int | None:
-    """The length of the record whose frame is here; `None` if there is no frame."""
+    """The length of the record that begins at a position; `None` if no record begins there."""
     if position + HEAD > end:
         return None
     file.seek(position)

@@ -67,19 +67,23 @@ def write_state(run: Location, saved: SavedState) -> None:
 
 
 def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
-    """Reads the latest state, of a step of at most this number if there is one.
+    """Reads the latest state that is not damaged.
+
+    Args:
+        run: The directory of the run.
+        at_most: The largest step that is of interest.
 
     Returns:
-        The state; `None` if there is none, or it cannot be read.
+        The state; `None` if there is none.
+
+    Raises:
+        OSError: The directory cannot be read.
     """
     directory = files.join(run, DIRECTORY)
     if not files.is_dir(directory):
         return None
     there = files.file_names(directory)
-    steps = _steps(there)
-    step = max((one for one in steps if at_most is None or one <= at_most), default=None)
-    if step is None:
-        return None
+    steps = [one for one in _steps(there) if at_most is None or one <= at_most]
 
     def array(name: str) -> Array:
         if f"{name}.npy" not in there:
@@ -87,15 +91,17 @@ def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
         content = files.read(files.join(directory, f"{name}.npy"))
         return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
 
-    try:
-        text = json.loads(files.read(files.join(directory, f"{step}.json")))
-        needed = _hashes(json.dumps(text["content"]))
-        state = RunState.from_json(text["content"], {name: array(name) for name in needed})
-        return SavedState(step, text["subject"], state)
-    except OSError:
-        raise
-    except Exception:
-        return None  # damaged, or of another version
+    for step in sorted(steps, reverse=True):
+        try:
+            text = json.loads(files.read(files.join(directory, f"{step}.json")))
+            needed = _hashes(json.dumps(text["content"]))
+            state = RunState.from_json(text["content"], {name: array(name) for name in needed})
+            return SavedState(step, text["subject"], state)
+        except OSError:
+            raise
+        except Exception:
+            continue  # it is damaged, or of another version
+    return None
 
 
 def _remove_old(directory: Location, step: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,11 +22,6 @@ def check_log_dir(log_dir: object) -> Location:
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
     path = location(log_dir)
-    if isinstance(path, Path) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
-        raise ValueError(
-            f"log_dir: expected a URL with two slashes, received {log_dir!r}. Pass it as a string: "
-            "Path turns two slashes into one."
-        )
     if isinstance(path, str):
         known = sorted(name for name in tf.io.gfile.get_registered_schemes() if name)
         if scheme(path) not in known:

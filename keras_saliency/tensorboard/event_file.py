@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_saliency.log import files
 from keras_saliency.log.files import Location
+from keras_saliency.log.records import num_records
 
 Write = Callable[[], object]
 """Writes one event to TensorFlow's current default writer, at its current step."""
@@ -72,22 +73,6 @@ class EventFile:
             self._writer.close()
         except tf.errors.OpError as error:
             raise OSError(message(error)) from error
-
-
-def num_records(path: Location, start: int) -> tuple[int, int]:
-    """The number of whole records in an event file after a position, and where the last one ends.
-
-    Around the data of a record are its length, in 8 bytes, and two checksums of 4 bytes.
-    """
-    count, position, size = 0, start, files.size(path)
-    with files.open_binary(path) as file:
-        while position + 16 <= size:
-            file.seek(position)
-            end = position + 16 + int.from_bytes(file.read(8), "little")
-            if end > size:
-                break
-            count, position = count + 1, end
-    return count, position
 
 
 def message(error: tf.errors.OpError) -> str:

@@ -133,6 +133,7 @@ class TensorBoardSink:
         self._findings_step: int | None = None  # the latest step whose findings were accepted
         self._written: frozenset[str] = frozenset()  # metrics of the latest step
         self._place: Run | None = None  # while it is taken
+        self._has_looked = False  # whether `resume` has looked for a run to continue
         self._overlaps = False  # whether steps may be written that the run has
         self._has_configuration = False  # whether the run has the configuration, on disk
         self._file: EventFile | None = None
@@ -191,13 +192,14 @@ class TensorBoardSink:
             step: The step that the weights are of, such as `initial_epoch - 1`.
 
         Returns:
-            What the run remembers, for `SaliencyMonitor.state`; `None` if there is no such run, or
-            it has no state.
+            The state that was saved with the run, for `SaliencyMonitor.state`; `None` if there is
+            no such run, or its state is missing or damaged.
 
         Raises:
             OSError: The log directory cannot be read.
         """
         found: dict[str, SavedState | None] = {}
+        self._has_looked = True
 
         def fits(name: str, contents: Contents) -> bool:
             last = contents.last_step
@@ -226,6 +228,11 @@ class TensorBoardSink:
             if saved is not None and saved.subject == self._subject:
                 return saved
         return None
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether `resume` has found the run of an earlier training, since the last close."""
+        return self._overlaps
 
     def save_state(self, step: int, state: RunState) -> None:
         """Writes what a run remembers, beside its event files, for `resume`.
@@ -261,7 +268,7 @@ class TensorBoardSink:
         finally:
             self._pending.clear()
             self._file = self._latest = self._findings_step = None
-            self._overlaps = False
+            self._overlaps = self._has_looked = False
             self._release()
 
     def _write_pending(self) -> None:
@@ -347,7 +354,7 @@ class TensorBoardSink:
             return self._is_ours(contents) and (is_before or self._overlaps)
 
         own = self._own_run if is_same else None
-        may_continue = step >= 0 and self.overtaken is None
+        may_continue = step >= 0 and not self._has_looked
         names = [own] if own else runs_of(self.log_dir, self._first_run) if may_continue else []
         place = continued_run(self.log_dir, names, fits) or new_run(self.log_dir, self._first_run)
         return self._taken(place)

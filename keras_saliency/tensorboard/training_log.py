@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
-from keras_saliency.detection.state import BATCH, EPOCH, RunState
+from keras_saliency.detection.state import EPOCH, RunState
 from keras_saliency.log import tags
 from keras_saliency.log.files import Location
 from keras_saliency.rendering.settings import Pictures
@@ -29,12 +29,11 @@ class TrainingLog:
     """
 
     def __init__(self, log_dir: Location, name: str, pictures: Pictures | None) -> None:
-        self._log_dir, self._pictures, self.run = log_dir, pictures, name
-        self._names = {EPOCH: name, BATCH: tags.batch_run(name)}
+        self._log_dir, self._name, self._pictures, self.run = log_dir, name, pictures, name
         self._runs: dict[str, str] = {}  # that were written, by the names that were asked for
         self._sinks: dict[str, TensorBoardSink] = {}
         self._settings: tuple[ProbeSet, Mapping[str, object], Mapping[str, object]] | None = None
-        self._has_warned = False
+        self._has_warned = self._has_warned_of_state = False
 
     def begin_model(
         self, probes: ProbeSet, subject: Mapping[str, object], notes: Mapping[str, object]
@@ -48,7 +47,7 @@ class TrainingLog:
 
         If the log of that process is ahead of this step, a line on the console says so.
         """
-        sink = self._sink(self._names[EPOCH], EPOCH)
+        sink = self._sink(self._name, EPOCH)
         try:
             state = sink.resume(step)
         except Exception as error:  # a training must not end because of an older log
@@ -61,12 +60,18 @@ class TrainingLog:
                 f"continues after step {step}, gets a run of its own",
                 flush=True,
             )
+        if state is None and sink.is_resumed:
+            print(
+                f"saliency: the run {sink.run} goes on, but what it remembered cannot be read: "
+                "comparisons with the start, and the tests, begin anew",
+                flush=True,
+            )
         return state
 
     def newest(self) -> RunState | None:
         """What the latest training of the same probes, method and score remembered, if any."""
         try:
-            saved = self._sink(self._names[EPOCH], EPOCH).newest()
+            saved = self._sink(self._name, EPOCH).newest()
         except Exception as error:
             self._warn_unreadable(error)
             return None
@@ -84,7 +89,7 @@ class TrainingLog:
         Returns:
             The name that the run of this unit has on disk.
         """
-        name = self._names[EPOCH] if unit == EPOCH else tags.batch_run(self.run)
+        name = self._name if unit == EPOCH else tags.batch_run(self.run)
         sink = self._sink(name, unit)
         try:
             sink.write(report, again=again)
@@ -108,8 +113,10 @@ class TrainingLog:
     def _save_state(self, sink: TensorBoardSink, step: int, state: RunState) -> None:
         try:
             sink.save_state(step, state)
+            self._has_warned_of_state = False
         except Exception as error:  # a training must not end because of it
-            if not self._has_warned:
+            if not self._has_warned_of_state:
+                self._has_warned_of_state = True
                 warnings.warn(
                     f"saliency: what a resumed training needs of step {step} could not be written "
                     f"to {self._log_dir}: {error!r}. All else was written.",

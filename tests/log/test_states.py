@@ -98,3 +98,10 @@ def test_a_damaged_state_does_not_keep_the_next_one_from_being_written(damage, t
     write_state(tmp_path, saved(2))
     assert read_state(tmp_path).step == 2
     assert read_state(tmp_path, at_most=1) is None
+
+
+def test_if_the_latest_state_is_damaged_the_one_before_is_read(tmp_path):
+    for step in (1, 2):
+        write_state(tmp_path, saved(step))
+    (tmp_path / "state" / "2.json").write_text("")
+    assert read_state(tmp_path).step == 1

@@ -116,11 +116,12 @@ def test_a_state_that_is_a_step_behind_the_log_is_made_up_for(whole, tmp_path):
     assert_equal(tmp_path, whole[0])
 
 
-def test_a_log_without_a_state_is_continued(whole, tmp_path):
+def test_a_log_without_a_state_is_continued(tmp_path, capsys):
     """As one of an earlier version: with another start, but in the same run."""
     trained(tmp_path, 0, 3)
     shutil.rmtree(tmp_path / "saliency" / "state")
     saliency = trained(tmp_path, 3, 5)
+    assert "saliency: the run saliency goes on, but what it remembered" in capsys.readouterr().out
     assert saliency.history["run"] == ["saliency"] * 3
     assert [row["step"] for row in rows(tmp_path)] == [-1, 0, 1, 2, 3, 4]
 

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,23 +216,22 @@ def test_nothing_is_read_of_a_run_without_events(tmp_path):
     assert read_contents(tmp_path) == read_contents(tmp_path / "nowhere") == Contents()
 
 
-def test_a_run_of_somebody_else_is_left_alone(tmp_path, monkeypatch):
-    """One whose directory may not be read."""
-    (tmp_path / "saliency").mkdir()
-    if os.access(tmp_path / "saliency", os.W_OK):
-        real = runs.files.event_files
-
-        def event_files(where):
-            if where == tmp_path / "saliency":
-                raise PermissionError(where)
-            return real(where)
-
-        monkeypatch.setattr(runs.files, "event_files", event_files)
-    for step in (-1, 3):
-        one = sink(tmp_path)
-        one.write(report(maps(), step=step))
-        one.close()
-    assert one.run == "saliency_2"
+def test_a_run_of_somebody_else_is_left_alone():
+    """One whose directory may not be read, by a user who is not root."""
+    nobody, root = 65534, os.geteuid()
+    with tempfile.TemporaryDirectory() as log_dir:  # which pytest's own is not: anybody may enter
+        Path(log_dir).chmod(0o777)
+        theirs = Path(log_dir, "saliency")
+        theirs.mkdir(mode=0o700 if root == 0 else 0)
+        try:
+            if root == 0:
+                os.seteuid(nobody)
+            for step in (-1, 3):
+                assert write(log_dir, step) == "saliency_2"
+        finally:
+            os.seteuid(root)
+            theirs.chmod(0o700)
+        assert [*theirs.iterdir()] == []
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
