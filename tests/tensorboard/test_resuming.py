@@ -148,10 +148,13 @@ def test_another_model_begins_a_run_of_its_own(tmp_path):
     assert saliency.alerts == []
 
 
-def test_a_resumed_callback_begins_a_new_run_with_other_weights(tmp_path):
+@pytest.mark.parametrize("same", [True, False])
+def test_a_resumed_callback_begins_a_new_run_with_other_weights(same, tmp_path):
+    """Of the same model, or of another one."""
     trained(tmp_path, 0, 3)
     saliency = trained(tmp_path, 3, 4)
-    model = linear(rate=0.0)
+    model = saliency.model if same else linear(rate=0.0)
+    model.set_weights(kernel_after(-1))
     train([saliency], model=model, epochs=1)
     assert saliency.history["run"] == ["saliency"] * 2 + ["saliency_2"] * 2
     assert saliency.history["step"] == [2, 3, -1, 0]
