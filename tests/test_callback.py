@@ -14,7 +14,7 @@ import keras_saliency as ks
 from keras_saliency import TESTS
 from keras_saliency.metrics.maps import map_similarity
 from support.networks import CLASSES, data, fit, network, probes
-from support.planted import SIDE, TAG, Teacher, linear, tagged_probes, train
+from support.planted import SIDE, Teacher, linear, reading_the_tag, tagged_probes, train
 
 
 class Noise(keras.layers.Layer):
@@ -678,7 +678,7 @@ def test_a_withdrawn_alert_is_printed(capsys):
                 kernel = np.zeros((SIDE, SIDE, CLASSES))
                 for target in range(CLASSES):
                     kernel[3 + 2 * target : 5 + 2 * target, 3:9, target] = epoch
-                self.teach(kernel)
+                self.model.set_weights([kernel.reshape(-1, CLASSES), np.zeros(CLASSES)])
 
     tests = ks.Interventions("epoch", tests=["region"])
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, interventions=tests)
@@ -736,13 +736,6 @@ def test_tests_at_every_epoch():
     )
     train([saliency], epochs=9, model=linear(rate=0.0))
     assert steps_tested(saliency) == saliency.history["step"] == [-1, 0, 2, 4, 6, 8]
-
-
-def reading_the_tag(weight=1.0):
-    """The weights of a linear model that looks at nothing else."""
-    kernel = np.zeros((SIDE, SIDE, CLASSES))
-    kernel[TAG] = weight * np.eye(CLASSES)
-    return [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
 
 
 @pytest.mark.slow

@@ -12,10 +12,11 @@ from keras import layers
 import keras_saliency as ks
 from keras_saliency import Compute, Interventions, ProbeSet, SaliencyMonitor
 from keras_saliency.data.serialization import to_json
+from keras_saliency.detection.alerts import Streak
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import RunState
-from support.planted import linear, planted, tagged_probes, train
+from support.planted import linear, planted, reading_the_tag, tagged_probes, train
 from support.small_nets import (
     CORNER,
     COUNT,
@@ -730,3 +731,17 @@ def test_the_start_repeated_is_compared_with_no_start(interventions, is_read_bac
     assert np.isnan(monitor.step(-1).metrics["similarity_to_start"])
     assert monitor.step(0).metrics["similarity_to_start"] == pytest.approx(1)
     assert monitor.step(0).metrics["similarity_to_start"] == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_an_alert_that_stands_keeps_naming_the_cue():
+    """Of two regions of the same pixels the first names it, unless the other's alert stands."""
+    model = linear()
+    model.set_weights(reading_the_tag())
+    tagged = tagged_probes()
+    probes = dataclasses.replace(tagged, regions=dict.fromkeys("ab", tagged.regions["tag"]))
+    for standing, explained in (("", ("region/b", "region/a")), ("b", ("region/a", "region/b"))):
+        monitor = SaliencyMonitor(model, probes, interventions=Interventions(tests=["region"]))
+        monitor.state.streaks = {f"region/{name}": Streak(2, active=True) for name in standing}
+        effects = monitor.step(0).interventions.effects
+        assert [(e.test, e.explained_by) for e in effects if e.explained_by] == [explained]

@@ -11,8 +11,7 @@ import pytest
 import keras_saliency as ks
 from keras_saliency.data.serialization import to_json
 from keras_saliency.tensorboard.sink import TensorBoardSink
-from support.networks import CLASSES
-from support.planted import SIDE, TAG, linear, tagged_probes, train
+from support.planted import linear, reading_the_tag, tagged_probes, train
 
 pytestmark = pytest.mark.slow
 
@@ -21,9 +20,7 @@ EPOCHS = 6
 
 def kernel_after(epoch):
     """Weights of 0, from epoch 2 on such as read the tag alone, ever larger ones."""
-    kernel = np.zeros((SIDE, SIDE, CLASSES))
-    kernel[TAG] = max(0, epoch - 1) * np.eye(CLASSES)
-    return [kernel.reshape(-1, CLASSES), np.zeros(CLASSES)]
+    return reading_the_tag(max(0, epoch - 1))
 
 
 def trained(log_dir, first, last, *, after=None, name="saliency"):
