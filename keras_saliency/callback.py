@@ -212,8 +212,9 @@ class SaliencyCallback(keras.callbacks.Callback):
             self._continue(epoch)
             before = epoch - 1 + self._completed
             report = self._evaluate(before, again=before >= 0)
-            self._batches.begin_fit(self.model, goes_on=monitor.state.evaluations > 1)
-            self._batches_explained = self._batches.count
+            self._batches.begin_fit(self.model, before=monitor.state.batches)
+            within = monitor.state.latest.get(BATCH)
+            self._batches_explained = self._batches.count if within is None else within.step
             self._print("what", f"{monitor.described}, {self._where()}")
             when = self.interventions.when if self.interventions else ""
             self._print("tests", what_is_tested(report.interventions, when))
@@ -240,7 +241,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Explains the model after an epoch; the metrics join Keras' `logs`."""
         monitor, self._last_epoch = self._traced, epoch
         if self.update_freq != "epoch":
-            self._batches.settle(self.params.get("steps"))
+            monitor.state.batches = self._batches.settle(self.params.get("steps"))
         is_last = epoch == (self.params or {}).get("epochs", 0) - 1 or self.model.stop_training
         if epoch % self.saliency_freq and not is_last:
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import math
 import types
 import typing
@@ -52,6 +53,15 @@ def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
         for field in dataclasses.fields(record)
         if field.name not in leave_out
     }
+
+
+def put(array: Array, arrays: dict[str, Array]) -> str:
+    """Puts an array among others, under its hash; returns that name, for use in JSON."""
+    digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+    digest.update(array.tobytes())
+    name = digest.hexdigest()
+    arrays[name] = array
+    return name
 
 
 def from_json(cls: type[RecordT], row: Mapping[str, Any], **more: Any) -> RecordT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from keras_saliency.data.reports import (
     Effect,
     SaliencyReport,
 )
-from keras_saliency.data.serialization import from_json, to_json
+from keras_saliency.data.serialization import from_json, put, to_json
 from keras_saliency.detection.alerts import ALERT, Streak
 from keras_saliency.detection.schedule import has_moved, is_log_spaced
 
@@ -39,6 +38,8 @@ class RunState:
         targets: `(num_probes,)`, the classes explained; `None` until the first predictions fix
             them.
         evaluations: How many evaluations at epoch ends there were, and before training.
+        batches: How many batches the model was trained on up to the latest epoch's end; 0 if they
+            are not counted.
         start: The first report: the state before training.
         start_unit: The unit whose latest report is still the start; empty if there is none.
         latest: By unit, the latest report.
@@ -55,6 +56,7 @@ class RunState:
 
     targets: Array | None = None
     evaluations: int = 0
+    batches: int = 0
     start: SaliencyReport | None = None
     start_unit: str = ""
     latest: dict[str, SaliencyReport] = field(default_factory=dict)
@@ -160,7 +162,7 @@ class RunState:
 
     def _start_anew(self) -> None:
         """Forgets what belongs to the weights before; what was found with them stays listed."""
-        self.evaluations, self.start, self.start_unit = 0, None, ""
+        self.evaluations, self.batches, self.start, self.start_unit = 0, 0, None, ""
         self.tested, self.start_effects, self.rounds = None, None, 0
         self.latest, self.earlier, self.streaks = {}, {}, {}
 
@@ -173,13 +175,7 @@ class RunState:
         arrays: dict[str, Array] = {}
 
         def named(array: Array | None) -> str | None:
-            """Puts an array among the others; returns its name."""
-            if array is None:
-                return None
-            digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
-            digest.update(array.tobytes())
-            arrays[digest.hexdigest()] = array
-            return digest.hexdigest()
+            return None if array is None else put(array, arrays)
 
         def row(report: SaliencyReport | None) -> dict[str, Any] | None:
             if report is None:
@@ -191,6 +187,7 @@ class RunState:
             "format": _FORMAT,
             "targets": named(self.targets),
             "evaluations": self.evaluations,
+            "batches": self.batches,
             "start": row(self.start),
             "start_unit": self.start_unit,
             "latest": {unit: row(report) for unit, report in self.latest.items()},
@@ -241,6 +238,7 @@ class RunState:
         return cls(
             targets=array(content["targets"]),
             evaluations=content["evaluations"],
+            batches=content.get("batches", 0),
             start=report(content["start"]),
             start_unit=content["start_unit"],
             latest={unit: report(row) for unit, row in content["latest"].items()},

@@ -24,10 +24,10 @@ class BatchCounter:
         self._model: Any = None
         self._before = self._iterations_before = self._executions = 0
 
-    def begin_fit(self, model: Any, *, goes_on: bool) -> None:
-        """Starts from the optimizer's counter, or goes on from the larger of it and one's own."""
+    def begin_fit(self, model: Any, *, before: int) -> None:
+        """Starts from the optimizer's counter, or from the number of batches before, if larger."""
         self._model = model
-        self.count = max(_iterations(model), self.count if goes_on else 0)
+        self.count = max(_iterations(model), before)
 
     def begin_epoch(self) -> None:
         """To be called before the first batch of an epoch."""

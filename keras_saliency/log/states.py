@@ -11,7 +11,8 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -34,12 +35,16 @@ class SavedState:
     Attributes:
         step: Of the latest evaluation.
         subject: What distinguishes the run from others: names and values of settings.
-        state: The state after that evaluation.
+        state: The state after that evaluation; `None` for a run within epochs.
+        films: The film strips, as values that JSON can hold.
+        arrays: The arrays that `films` names, by these names.
     """
 
     step: int
     subject: Mapping[str, str]
-    state: RunState
+    state: RunState | None
+    films: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
 
 
 def write_state(run: Location, saved: SavedState) -> None:
@@ -54,15 +59,16 @@ def write_state(run: Location, saved: SavedState) -> None:
     """
     directory = files.join(run, DIRECTORY)
     files.make_dir(directory)
-    content, arrays = saved.state.to_json()
+    content, arrays = (None, {}) if saved.state is None else saved.state.to_json()
     there = files.file_names(directory)
-    for name, array in arrays.items():
+    for name, array in {**arrays, **saved.arrays}.items():
         if f"{name}.npy" not in there:
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)
             files.write(files.join(directory, f"{name}.npy"), buffer.getvalue())
-    text = json.dumps({"step": saved.step, "subject": dict(saved.subject), "content": content})
-    files.write(files.join(directory, f"{saved.step}.json"), text.encode())
+    text = {"step": saved.step, "subject": dict(saved.subject), "content": content}
+    text["films"] = dict(saved.films)
+    files.write(files.join(directory, f"{saved.step}.json"), json.dumps(text).encode())
     _remove_old(directory, saved.step)
 
 
@@ -94,9 +100,10 @@ def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
     for step in sorted(steps, reverse=True):
         try:
             text = json.loads(files.read(files.join(directory, f"{step}.json")))
-            needed = _hashes(json.dumps(text["content"]))
-            state = RunState.from_json(text["content"], {name: array(name) for name in needed})
-            return SavedState(step, text["subject"], state)
+            content, films = text["content"], text["films"]
+            arrays = {name: array(name) for name in _hashes(json.dumps([content, films]))}
+            state = None if content is None else RunState.from_json(content, arrays)
+            return SavedState(step, text["subject"], state, films, arrays)
         except OSError:
             raise
         except Exception:

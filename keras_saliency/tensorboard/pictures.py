@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from keras_saliency.data.blocks import evenly, rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
+from keras_saliency.data.serialization import put
 from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
 from keras_saliency.metrics.maps import mean_map
@@ -135,9 +138,35 @@ class PictureWriter:
             names = [self._probes.names[row] for row in self._rows]
             names = [name if layouts.is_drawable(name) else name[:3] for name in names]
             self._films[method] = Filmstrip(
-                names, self._frames, self._scale, self._colormap, clip_percentile=self._percentile
+                names,
+                self._frames,
+                self._probes.map_shape[1:],
+                self._scale,
+                self._colormap,
+                clip_percentile=self._percentile,
             )
         return self._films[method]
+
+    def to_json(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What is kept of earlier reports: values for JSON, and the arrays that these name."""
+        arrays: dict[str, Array] = {}
+        content = {
+            "signed": self._signed,
+            "limits": {method: put(limit, arrays) for method, limit in self._limits.items()},
+            "films": {method: film.to_json(arrays) for method, film in self._films.items()},
+        }
+        return content, arrays
+
+    def resume(self, content: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Goes on from what `to_json` returned, in another process.
+
+        Raises:
+            ValueError: It is of other probes, or of another renderer.
+        """
+        self._signed = content["signed"]
+        self._limits = {method: arrays[name] for method, name in content["limits"].items()}
+        for method, film in content["films"].items():
+            self._film(method).resume(film, arrays, signed=self._signed)
 
     def description(self, tag: str) -> str:
         """Describes the picture of a tag, in Markdown."""
@@ -191,7 +220,8 @@ class PictureWriter:
 
     def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
         """Small pictures of the mean map and of every probe, with captions; all of one size."""
-        first = _heat(self._renderer, mean, self._colormap, self._percentile)
+        reduced = self._renderer.reduced(mean[np.newaxis])
+        first = _heat(self._renderer, reduced, self._colormap, self._percentile)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
         cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
         defects = [map_defect(maps[probe]) for probe in self._chosen]
@@ -230,6 +260,23 @@ class PictureWriter:
         return f"{len(targets)} probe{'s'[: len(targets) > 1]} ({', '.join(by_class)})"
 
 
+@dataclass
+class _Column:
+    """The maps of one evaluation, as they are drawn in a film strip.
+
+    Attributes:
+        step: Of the evaluation.
+        mean: `(1, ...)`, the mean of all maps, at the size of a frame.
+        maps: `(num_probes, ...)`, at the size of a frame.
+        frames: As they were drawn last: of the mean, then of each map.
+    """
+
+    step: int
+    mean: Array
+    maps: Array
+    frames: list[Array] = field(default_factory=list)
+
+
 class Filmstrip:
     """Rows of maps over the evaluations of a run: at most `MAX_COLUMNS`, and the newest one.
 
@@ -239,6 +286,7 @@ class Filmstrip:
     Args:
         names: The names of the probes.
         renderer: A renderer for these probes.
+        map_shape: The shape of a map.
         scale: As in `Pictures`.
         colormap: As in `Pictures`.
         clip_percentile: As in `Pictures`.
@@ -248,6 +296,7 @@ class Filmstrip:
         self,
         names: list[str],
         renderer: Renderer,
+        map_shape: tuple[int, ...],
         scale: str,
         colormap: str,
         *,
@@ -255,46 +304,89 @@ class Filmstrip:
     ) -> None:
         self._names, self._scale, self._colormap = [ALL, *names], scale, colormap
         self._percentile = clip_percentile
-        self._renderer, self._signed = renderer, False
+        self._renderer, self._map_shape, self._signed = renderer, map_shape, False
         self._images = [layouts.blank(*renderer.originals.shape[1:3]), *renderer.originals]
-        self._kept: list[tuple[int, Array, list[Array]]] = []
+        self._kept: list[_Column] = []
         self._stride, self._count = 1, 0
+        self._last_step: int | None = None
         self._limits: Array | None = None
 
     def add(self, step: int, mean: Array, maps: Array, *, signed: bool = False) -> Array:
         """Adds a column and draws the filmstrip.
 
         Args:
-            step: The step of the column; -1 is the state before training.
+            step: The step of the column; -1 is the state before training. If it is that of the last
+                column, it replaces that.
             mean: `(height, width)`, the mean of all maps.
             maps: `(num_probes, height, width)`.
             signed: Whether the maps are signed; must be the same for all columns.
         """
         self._signed = signed
-        small = self._renderer.reduced(maps)
-        running = self._limits = limits(
-            small, self._scale, self._limits, clip_percentile=self._percentile
-        )
-        first = self._framed(
-            _heat(self._renderer, mean, self._colormap, self._percentile),
-            [map_defect(self._renderer.reduced(mean[None]))],
-        )
-        columns = [*self._kept, (step, small, first + self._shown(small, running))]
-        if self._scale != "epoch":  # the scale of earlier columns may have changed
-            columns = [
-                (step, small, column[:1] + self._shown(small, running))
-                for step, small, column in columns
-            ]
+        if step == self._last_step:
+            self._kept = [column for column in self._kept if column.step != step]
+            self._count -= 1
+        self._last_step = step
+        new = _Column(step, self._renderer.reduced(mean[np.newaxis]), self._renderer.reduced(maps))
+        self._limits = self._ends(new.maps, self._limits)
+        columns = [*self._kept, new]
+        for column in columns:
+            self._draw(column)
         if self._count % self._stride == 0:
             self._kept = columns
         if len(self._kept) > MAX_COLUMNS:
             self._kept, self._stride = self._kept[::2], 2 * self._stride
         self._count += 1
         frames = [self._framed(self._images, [""] * len(self._names))]
-        frames += [column for _, _, column in columns]
+        frames += [column.frames for column in columns]
         rows = [(name, [frame[row] for frame in frames]) for row, name in enumerate(self._names)]
-        steps = ["start" if step == -1 else str(step) for step, _, _ in columns]
+        steps = ["start" if column.step == -1 else str(column.step) for column in columns]
         return layouts.filmstrip(rows, ["", *steps])
+
+    def to_json(self, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The columns as values for JSON; puts the arrays that these name among `arrays`."""
+        return {
+            "stride": self._stride,
+            "count": self._count,
+            "last_step": self._last_step,
+            "limits": None if self._limits is None else put(self._limits, arrays),
+            "columns": [
+                {"step": one.step, "mean": put(one.mean, arrays), "maps": put(one.maps, arrays)}
+                for one in self._kept
+            ],
+        }
+
+    def resume(
+        self, content: Mapping[str, Any], arrays: Mapping[str, Array], *, signed: bool
+    ) -> None:
+        """Goes on from what `to_json` returned."""
+        shape = self._renderer.reduced(np.zeros((1, *self._map_shape))).shape
+        expected = {"mean": shape, "maps": (len(self._names) - 1, *shape[1:])}
+        for column in content["columns"]:
+            received = {name: arrays[column[name]].shape for name in expected}
+            if received != expected:
+                raise ValueError(f"expected columns of {expected}, received {received}.")
+        self._signed = signed
+        self._stride, self._count = content["stride"], content["count"]
+        self._last_step = content["last_step"]
+        self._limits = None if content["limits"] is None else arrays[content["limits"]]
+        self._kept = [
+            _Column(one["step"], arrays[one["mean"]], arrays[one["maps"]])
+            for one in content["columns"]
+        ]
+
+    def _ends(self, small: Array, before: Array | None) -> Array:
+        """Where the colours of these maps end."""
+        return limits(small, self._scale, before, clip_percentile=self._percentile)
+
+    def _draw(self, column: _Column) -> None:
+        """Draws the frames of a column, unless they are as they were."""
+        if not column.frames:
+            mean = _heat(self._renderer, column.mean, self._colormap, self._percentile)
+            column.frames = self._framed(mean, [map_defect(column.mean)])
+        elif self._scale == "epoch":  # only other scales change with later columns
+            return
+        ends = self._ends(column.maps, self._limits)
+        column.frames = column.frames[:1] + self._shown(column.maps, ends)
 
     def _shown(self, small: Array, running: Array) -> list[Array]:
         """The frames of a column's maps, with the current scale."""
@@ -323,8 +415,7 @@ def _mean(maps: Array) -> Array:
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])
 
 
-def _heat(renderer: Renderer, one_map: Array, colormap: str, clip_percentile: float) -> Array:
-    """Draws a map alone, with a scale of its own."""
-    reduced = renderer.reduced(one_map[np.newaxis])
+def _heat(renderer: Renderer, reduced: Array, colormap: str, clip_percentile: float) -> Array:
+    """Draws one map alone, at the renderer's size, with a scale of its own."""
     end = limits(reduced, "epoch", clip_percentile=clip_percentile)
     return renderer.heat(reduced, limits=end, colormap=colormap, signed=False)

@@ -219,7 +219,13 @@ class TensorBoardSink:
         self._place = self._taken(place)
         self._overlaps = True
         saved = found[place.name]
-        return None if saved is None else saved.state
+        if saved is None:
+            return None
+        try:
+            self._summaries.resume(saved.films, saved.arrays)
+        except (ValueError, LookupError, TypeError):  # it is damaged
+            self._summaries.begin_run()
+        return saved.state
 
     def newest(self) -> SavedState | None:
         """The latest state of the run that was written last, if it has the same subject."""
@@ -234,18 +240,18 @@ class TensorBoardSink:
         """Whether `resume` has found the run of an earlier training, since the last close."""
         return self._overlaps
 
-    def save_state(self, step: int, state: RunState) -> None:
+    def save_state(self, step: int, state: RunState | None = None) -> None:
         """Writes what a run remembers, beside its event files, for `resume`.
 
         Args:
             step: Of the latest report, which was written.
-            state: As in `SaliencyMonitor.state`.
+            state: As in `SaliencyMonitor.state`; `None`: the film strips only.
 
         Raises:
             OSError: It cannot be written.
         """
         if self._place is not None:
-            saved = SavedState(step, self._subject, state)
+            saved = SavedState(step, self._subject, state, *self._summaries.films())
             write_state(files.join(self.log_dir, self.run), saved)
 
     def close(self) -> None:

@@ -8,13 +8,14 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, SummaryMetadata
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_saliency.data.probes import ProbeSet
-from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.log import tags
 from keras_saliency.log.encoder import Encoder, Record
 from keras_saliency.metrics.catalog import description
@@ -49,6 +50,15 @@ class Summaries:
         """Begins new film strips."""
         self._pictures = PictureWriter(self._probes, self._settings) if self._settings else None
         self._drawn_step = None
+
+    def films(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What is kept of earlier reports: values for JSON, and the arrays that these name."""
+        return ({}, {}) if self._pictures is None else self._pictures.to_json()
+
+    def resume(self, films: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Continues the film strips that another process began."""
+        if self._pictures is not None and films:
+            self._pictures.resume(films, arrays)
 
     def pictures(self, report: SaliencyReport) -> list[Write]:
         """The pictures of a report; none of the step that was drawn last."""

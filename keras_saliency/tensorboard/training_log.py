@@ -48,6 +48,16 @@ class TrainingLog:
         If the log of that process is ahead of this step, a line on the console says so.
         """
         sink = self._sink(self._name, EPOCH)
+        state = self._resume(sink, step)
+        if state is None and sink.is_resumed:
+            print(
+                f"saliency: the run {sink.run} goes on, but what it remembered cannot be read: "
+                "comparisons with the start, and the tests, begin anew",
+                flush=True,
+            )
+        return state
+
+    def _resume(self, sink: TensorBoardSink, step: int) -> RunState | None:
         try:
             state = sink.resume(step)
         except Exception as error:  # a training must not end because of an older log
@@ -58,12 +68,6 @@ class TrainingLog:
             print(
                 f"saliency: the run {run} already has steps up to {last}; this training, which "
                 f"continues after step {step}, gets a run of its own",
-                flush=True,
-            )
-        if state is None and sink.is_resumed:
-            print(
-                f"saliency: the run {sink.run} goes on, but what it remembered cannot be read: "
-                "comparisons with the start, and the tests, begin anew",
                 flush=True,
             )
         return state
@@ -90,11 +94,17 @@ class TrainingLog:
             The name that the run of this unit has on disk.
         """
         name = self._name if unit == EPOCH else tags.batch_run(self.run)
+        is_first = name not in self._sinks
         sink = self._sink(name, unit)
         try:
+            if is_first and unit != EPOCH and self._sink(self._name, EPOCH).is_resumed:
+                self._resume(sink, report.step - 1)
             sink.write(report, again=again)
             if unit == EPOCH:
                 self._save_state(sink, report.step, state)
+                within = self._sinks.get(tags.batch_run(self.run))
+                if within is not None and state.batches:
+                    self._save_state(within, state.batches)
             self._has_warned = False  # a later failure is another one
             self._runs[name] = sink.run
         except OSError as error:
@@ -110,7 +120,7 @@ class TrainingLog:
             self.run = sink.run
         return sink.run
 
-    def _save_state(self, sink: TensorBoardSink, step: int, state: RunState) -> None:
+    def _save_state(self, sink: TensorBoardSink, step: int, state: RunState | None = None) -> None:
         try:
             sink.save_state(step, state)
             self._has_warned_of_state = False

@@ -86,7 +86,7 @@ def test_without_its_own_counter_an_optimizer_counts_updates():
         optimizer = Optimizer()
 
     counter = BatchCounter()
-    counter.begin_fit(Model(), goes_on=False)
+    counter.begin_fit(Model(), before=0)
     assert counter.count == 7
 
 

@@ -11,6 +11,7 @@ import pytest
 import keras_saliency as ks
 from keras_saliency.data.serialization import to_json
 from keras_saliency.tensorboard.sink import TensorBoardSink
+from support.events import events, pixels
 from support.planted import linear, reading_the_tag, tagged_probes, train
 
 pytestmark = pytest.mark.slow
@@ -23,7 +24,7 @@ def kernel_after(epoch):
     return reading_the_tag(max(0, epoch - 1))
 
 
-def trained(log_dir, first, last, *, after=None, name="saliency"):
+def trained(log_dir, first, last, *, after=None, name="saliency", seen=0, **settings):
     """A process that trains from one epoch to before another; its callback.
 
     Args:
@@ -32,13 +33,17 @@ def trained(log_dir, first, last, *, after=None, name="saliency"):
         last: The epoch it is killed before.
         after: The epoch whose weights it begins with.
         name: Of the callback.
+        seen: The batches that the optimizer has counted.
+        settings: Further arguments of the callback.
     """
     model = linear(rate=0.0)
+    model.optimizer.iterations.assign(seen)
     model.set_weights(kernel_after(first - 1 if after is None else after))
     learn = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: model.set_weights(kernel_after(epoch))
     )
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, name=name, verbose=0)
+    settings = {"log_dir": log_dir, "name": name, "verbose": 0, **settings}
+    saliency = ks.SaliencyCallback(tagged_probes(), **settings)
     train([saliency, learn], model=model, initial_epoch=first, epochs=last)
     return saliency
 
@@ -80,6 +85,51 @@ def test_a_resumed_log_equals_that_of_an_uninterrupted_training(kills, whole, tm
     told = [(a.level, a.rule, a.step, a.start) for a in saliency.warnings + saliency.alerts]
     assert told == [(a.level, a.rule, a.step, a.start) for a in whole[1].warnings + whole[1].alerts]
     assert len(saliency.effects) == len(whole[1].effects)
+
+
+def pictures(run):
+    """The pictures of a run, as they are last in its files, by tag and step."""
+    found = events(run)
+    return {
+        (tag, step): pixels(tensors[-1])
+        for tag in found
+        if tag.startswith(("saliency/filmstrip", "saliency/contact"))
+        for step, tensors in found[tag].items()
+    }
+
+
+@pytest.mark.parametrize("scale", ["epoch", "shared"])
+def test_film_strips_and_evaluations_within_epochs_go_on(scale, tmp_path):
+    """Also those that were ahead of the weights, of batches 20 to 30."""
+    settings = {
+        "pictures": ks.Pictures(scale=scale),
+        "update_freq": 3,
+        "interventions": None,
+    }
+    trained(tmp_path / "whole", 0, EPOCHS, **settings)
+    for first, last in ((0, 3), (2, 4), (4, EPOCHS)):
+        trained(tmp_path / "resumed", first, last, seen=10 * first, **settings)
+    for run in ("saliency", "saliency_batches"):
+        whole, resumed = (pictures(tmp_path / one / run) for one in ("whole", "resumed"))
+        assert whole.keys() == resumed.keys()
+        assert len({tag for tag, _ in whole}) == 2
+        for key, picture in whole.items():
+            np.testing.assert_array_equal(picture, resumed[key], str(key))
+    assert sorted(path.name for path in (tmp_path / "resumed").iterdir()) == [
+        "saliency",
+        "saliency_batches",
+    ]
+
+
+def test_batches_are_counted_on_where_the_optimizer_counts_others(tmp_path):
+    """As one that accumulates gradients, or that is made anew by each process."""
+    for first in range(3):
+        saliency = trained(
+            tmp_path, first, first + 1, update_freq=5, interventions=None, pictures=None
+        )
+    (log,) = (log for run, log in ks.read_log(tmp_path).items() if run == "saliency_batches")
+    assert [report.step for report in log.reports] == [5, 10, 15, 20, 25, 30]
+    assert saliency.history["run"][-2:] == ["saliency_batches", "saliency"]
 
 
 def test_a_log_that_is_one_epoch_ahead_of_the_checkpoint_is_written_again(whole, tmp_path):
