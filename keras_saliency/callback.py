@@ -209,13 +209,16 @@ class SaliencyCallback(keras.callbacks.Callback):
         monitor = self._traced
         if self._first_epoch is None:
             self._first_epoch = epoch
-            self._continue(epoch)
+            goes_on = self._continue(epoch)
             before = epoch - 1 + self._completed
-            report = self._evaluate(before, again=before >= 0)
+            report = self._evaluate(before, again=goes_on)
             self._batches.begin_fit(self.model, before=monitor.state.batches)
             within = monitor.state.latest.get(BATCH)
             self._batches_explained = self._batches.count if within is None else within.step
             self._print("what", f"{monitor.described}, {self._where()}")
+            if self._log is not None and (self._log.run != self.name or self._log.is_resumed):
+                which = f"goes on after step {before}" if goes_on else "is that of this training"
+                self._print(f"fit {self._fits}", f"the run {self._log.run} {which}")
             when = self.interventions.when if self.interventions else ""
             self._print("tests", what_is_tested(report.interventions, when))
         else:
@@ -320,7 +323,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         }
         self._log.begin_model(monitor.probes, subject, notes)
 
-    def _continue(self, epoch: int) -> None:
+    def _continue(self, epoch: int) -> bool:
         """Finds out which training the fit that begins continues, and takes its state.
 
         A fit that starts in the state that an earlier one ended in goes on from there, also in
@@ -328,6 +331,9 @@ class SaliencyCallback(keras.callbacks.Callback):
 
         Args:
             epoch: The first epoch of the fit.
+
+        Returns:
+            Whether it continues one.
         """
         monitor, log, self._completed = self._traced, self._log, 0
         fresh = None if monitor.state.evaluations else monitor.state
@@ -336,14 +342,16 @@ class SaliencyCallback(keras.callbacks.Callback):
             with contextlib.suppress(ValueError):  # a damaged state
                 monitor.state = state or fresh
             if epoch > 0:
-                return
+                return True
         latest = monitor.state.latest.get(EPOCH)
-        if latest is not None and latest.step >= epoch and monitor.is_current():
+        if latest is not None and latest.step >= epoch - 1 and monitor.is_current():
             self._completed = latest.step + 1 - epoch
             if fresh is not None and log is not None:
                 log.resume(latest.step)
-        elif fresh is not None:
+            return True
+        if fresh is not None:
             monitor.state = fresh
+        return epoch > 0
 
     def _evaluate(self, step: int, *, again: bool = False, last: bool = False) -> SaliencyReport:
         """Evaluates at the end of an epoch, or before training.

@@ -62,6 +62,7 @@ class StopAndRestore(keras.callbacks.Callback):
 @pytest.mark.slow
 def test_maps_and_tests_of_a_step_are_of_one_state(tmp_path, capsys):
     """Epoch 4 is not due for tests, until a later callback makes it the last one."""
+    keras.utils.set_random_seed(0)
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, pictures=None)
     model, states = network(), []
     look = keras.callbacks.LambdaCallback(

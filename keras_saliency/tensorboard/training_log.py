@@ -81,6 +81,11 @@ class TrainingLog:
             return None
         return None if saved is None else saved.state
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the run is that of an earlier process."""
+        return any(sink.is_resumed for sink in self._sinks.values())
+
     def write(self, report: SaliencyReport, unit: str, state: RunState, *, again: bool) -> str:
         """Writes a report, and the state after it.
 

@@ -132,6 +132,35 @@ def test_batches_are_counted_on_where_the_optimizer_counts_others(tmp_path):
     assert saliency.history["run"][-2:] == ["saliency_batches", "saliency"]
 
 
+class Killed(Exception):
+    pass
+
+
+def kill(batch, logs):
+    raise Killed
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_training_that_is_killed_in_its_first_epoch_begins_again_in_its_run(
+    same, whole, tmp_path, capsys
+):
+    """If it begins with the same weights; others are of another training."""
+    model = linear(rate=0.0)
+    model.set_weights(kernel_after(-1 if same else 4))
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    death = keras.callbacks.LambdaCallback(on_train_batch_begin=kill)
+    with pytest.raises(Killed):
+        train([saliency, death], model=model)
+    trained(tmp_path, 0, EPOCHS, verbose=1)
+    told = capsys.readouterr().out
+    if same:
+        assert_equal(tmp_path, whole[0])
+        assert "saliency: the run saliency goes on after step -1\n" in told
+    else:
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["saliency", "saliency_2"]
+        assert "saliency: the run saliency_2 is that of this training\n" in told
+
+
 def test_a_log_that_is_one_epoch_ahead_of_the_checkpoint_is_written_again(whole, tmp_path):
     """The process was killed after it wrote the log, and before it saved the weights."""
     trained(tmp_path, 0, 4)  # it has alerted
@@ -196,15 +225,17 @@ def test_another_model_begins_a_run_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_resumed_callback_begins_a_new_run_with_other_weights(same, tmp_path):
+def test_a_resumed_callback_begins_a_new_run_with_other_weights(same, tmp_path, capsys):
     """Of the same model, or of another one."""
     trained(tmp_path, 0, 3)
-    saliency = trained(tmp_path, 3, 4)
+    saliency = trained(tmp_path, 3, 4, verbose=1)
+    assert "saliency: the run saliency goes on after step 2\n" in capsys.readouterr().out
     model = saliency.model if same else linear(rate=0.0)
     model.set_weights(kernel_after(-1))
     train([saliency], model=model, epochs=1)
     assert saliency.history["run"] == ["saliency"] * 2 + ["saliency_2"] * 2
     assert saliency.history["step"] == [2, 3, -1, 0]
+    assert "saliency: the run saliency_2 is that of this training\n" in capsys.readouterr().out
 
 
 def test_a_state_of_other_shapes_is_ignored(tmp_path):
