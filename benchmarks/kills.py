@@ -1,0 +1,291 @@
+"""Kills trainings, resumes them, and compares their logs with that of one that was not killed.
+
+    python -m benchmarks.kills [--random 200] [--boundaries] [--seed 0] [--out FILE]
+
+A training of sixteen epochs, with a test at each, is a process that gets SIGKILL: at a random moment,
+or at a chosen one of its operations on files of the log (`--boundaries`: at each of them, in a
+process of its own). Then it is started again, until it ends. It goes on from what Keras saved, in
+one of these ways:
+
+- backup after: `BackupAndRestore` comes after `SaliencyCallback` in the list of callbacks, so the
+  log may be one epoch ahead of the weights;
+- backup before: it comes before it, so the log may lack the last epoch that was saved;
+- checkpoint: `ModelCheckpoint` saves the model, and the script passes `initial_epoch`.
+
+With the same batches in the same order and deterministic operations, a resumed log must have the
+reports, maps, tests and alerts of the uninterrupted one, value for value, in one run. If a training
+is killed before the first weights are saved, but after the first epoch is logged, it begins again
+in a second run, which must have all that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_saliency as ks
+from benchmarks._models import arguments_of, machine, table, tell
+from keras_saliency.data.serialization import to_json
+
+SIDE, CLASSES, EPOCHS = 12, 3, 16
+WAYS = ("backup after", "backup before", "checkpoint")
+UPDATE_FREQ = {"backup after": "epoch", "backup before": 4, "checkpoint": "epoch"}
+
+ENDED, KILLED = 0, -signal.SIGKILL
+
+EQUAL, BEGUN_ANEW = "equal", "equal, in a second run"
+"""The good outcomes."""
+
+CUT = "Keras could not read its checkpoint"
+"""The process was killed while Keras saved the weights; that is told, and not compared."""
+
+
+def images(seed: int, count: int = 240) -> tuple[Any, Any]:
+    """Noise with a bar for each class, and one bright pixel that also tells the class."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    canvas = generator.normal(0, 1, (count, SIDE, SIDE, 1)).astype(np.float32)
+    for target in range(CLASSES):
+        canvas[labels == target, 3 + 2 * target : 5 + 2 * target, 3:9] += 0.6
+    canvas[:, 1, 2:5] = 0
+    canvas[np.arange(count), 1, 2 + labels] = 6
+    return canvas, labels
+
+
+def probes() -> ks.ProbeSet:
+    """Other images of the kind, with the place of the bright pixel as a region."""
+    region = np.zeros((SIDE, SIDE), bool)
+    region[1, 2:5] = True
+    canvas, labels = images(seed=1, count=12 * CLASSES)
+    return ks.ProbeSet(canvas, labels, regions={"tag": region})
+
+
+def train(way: str, directory: Path, dies_at: int | None = None) -> None:
+    """A process: trains from what was saved on, and writes the final weights at its end.
+
+    Args:
+        way: One of `WAYS`.
+        directory: For the log and what Keras saves.
+        dies_at: The number of the operation on files of the log that it is killed before.
+    """
+    count_operations(directory, dies_at)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
+    saliency = ks.SaliencyCallback(
+        probes(),
+        log_dir=directory / "logs",
+        update_freq=UPDATE_FREQ[way],
+        interventions="epoch",
+        verbose=0,
+        on_alert=None,
+    )
+    first = 0
+    if way == "checkpoint":
+        saved = sorted((directory / "checkpoints").glob("*.keras"))
+        if saved:
+            first = int(saved[-1].stem) + 1
+            model = keras.saving.load_model(saved[-1])
+        callbacks = [saliency, Checkpoint(directory / "checkpoints")]
+    else:
+        backup = keras.callbacks.BackupAndRestore(directory / "backup", delete_checkpoint=False)
+        callbacks = [backup, saliency] if way == "backup before" else [saliency, backup]
+    model.fit(
+        *images(seed=0),
+        batch_size=24,
+        shuffle=False,
+        initial_epoch=first,
+        epochs=EPOCHS,
+        verbose=0,
+        callbacks=callbacks,
+    )
+    np.savez(directory / "weights.npz", *model.get_weights())
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves the whole model after each epoch, under its final name only when it is complete."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Saves it."""
+        self.directory.mkdir(exist_ok=True)
+        self.model.save(self.directory / "new.keras.part.keras")
+        (self.directory / "new.keras.part.keras").rename(self.directory / f"{epoch:03}.keras")
+
+
+def count_operations(directory: Path, dies_at: int | None) -> None:
+    """Counts operations on files of the log, in a file; kills this process before one of them."""
+    log_dir, count = str(directory / "logs"), 0
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event not in ("open", "os.mkdir", "os.rename", "os.remove"):
+            return
+        if any(str(argument).startswith(log_dir) for argument in arguments[:2]):
+            if count == dies_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+            (directory / "operations").write_text(str(count))
+
+    sys.addaudithook(look)
+
+
+class Trainings:
+    """Processes that train; they start from one that has imported TensorFlow already."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["keras_saliency", "benchmarks._models"])
+
+    def run(
+        self, way: str, directory: Path, *, dies_at: int | None = None, after: float | None = None
+    ) -> int:
+        """Starts a process and waits for its end; gives its exit code.
+
+        Args:
+            way: One of `WAYS`.
+            directory: Of the training.
+            dies_at: As in `train`.
+            after: The seconds after which it is killed.
+        """
+        process = self._context.Process(target=train, args=(way, directory, dies_at))
+        process.start()
+        process.join(after)
+        process.kill()
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode
+
+    def until_it_ends(self, way: str, directory: Path, delays: Iterator[float] | None) -> list[int]:
+        """Starts processes until one ends by itself; gives their exit codes."""
+        codes = []
+        while not codes or codes[-1] == KILLED:
+            codes.append(self.run(way, directory, after=next(delays) if delays else None))
+        return codes
+
+
+def rows(log: ks.Log) -> list[dict[str, Any]]:
+    """All numbers and words of the reports of a run, without the maps."""
+    return [
+        to_json(dataclasses.replace(one, others={}), leave_out=("maps",)) for one in log.reports
+    ]
+
+
+def outcome(directory: Path, whole: Path) -> str:
+    """How the log of a training that was killed differs from that of one that was not."""
+    logs, expected = ks.read_log(directory / "logs"), ks.read_log(whole / "logs")
+    for run, log in logs.items():
+        if log.problems:
+            return f"{run}: {'; '.join(log.problems)}"
+    if "saliency_2" in logs:
+        first = [report.step for report in logs.pop("saliency").reports]
+        if first not in ([-1], [-1, 0]):
+            return f"split after step {first[-1]}"
+        logs.pop("saliency_batches", None)
+    found = {run.replace("saliency_2", "saliency"): log for run, log in logs.items()}
+    if found.keys() != expected.keys():
+        return f"runs {', '.join(logs)}"
+    for run, log in expected.items():
+        steps = [[report.step for report in one.reports] for one in (found[run], log)]
+        if steps[0] != steps[1]:
+            return f"{run}: steps {steps[0]} instead of {steps[1]}"
+        for one, other in zip(found[run].reports, log.reports, strict=True):
+            if not np.array_equal(one.maps, other.maps):
+                return f"{run}: other maps at step {one.step}"
+        for one, other in zip(rows(found[run]), rows(log), strict=True):
+            different = [name for name in other if repr(one[name]) != repr(other[name])]
+            if different:
+                return f"{run}: other {', '.join(different)} at step {one['step']}"
+    weights, others = (np.load(one / "weights.npz") for one in (directory, whole))
+    if any(not np.array_equal(weights[name], others[name]) for name in others):
+        return "other weights"
+    return BEGUN_ANEW if "saliency_2" in logs else EQUAL
+
+
+def main() -> int:
+    """Kills, resumes and compares; returns 1 if a log differs from the uninterrupted one."""
+    parser = arguments_of(__doc__)
+    parser.add_argument("--random", type=int, default=200, help="kills at random moments")
+    parser.add_argument("--boundaries", action="store_true", help="also before each operation")
+    parser.add_argument("--every", type=int, default=1, help="of the operations, try each n-th")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    trainings, outcomes = Trainings(), Counter[tuple[str, str, str]]()
+    kills: Counter[tuple[str, str]] = Counter()
+    generator = np.random.default_rng(arguments.seed)
+    with contextlib.ExitStack() as stack:
+        new = lambda: Path(stack.enter_context(tempfile.TemporaryDirectory()))  # noqa: E731
+        wholes, seconds, operations = {}, {}, {}
+        for way in arguments.ways:
+            wholes[way] = new()
+            trainings.run(way, wholes[way])
+            began = time.perf_counter()
+            again = new()
+            trainings.run(way, again)  # the first one started the server
+            seconds[way] = time.perf_counter() - began
+            operations[way] = int((again / "operations").read_text())
+            assert outcome(again, wholes[way]) == EQUAL, "two trainings alike differ"
+
+        def finish(how: str, way: str, directory: Path, delays: Iterator[float] | None) -> None:
+            codes = trainings.until_it_ends(way, directory, delays)
+            kills[how, way] += codes.count(KILLED)
+            found = outcome(directory, wholes[way]) if codes[-1] == ENDED else CUT
+            outcomes[how, way, found] += 1
+            print(f"{how}, {way}: {len(codes)} processes, {found}", flush=True)
+
+        for way in arguments.ways:
+            numbers = range(0, operations[way], arguments.every) if arguments.boundaries else ()
+            for number in numbers:
+                directory = new()
+                code = trainings.run(way, directory, dies_at=number)
+                kills["operations", way] += code == KILLED
+                finish("operations", way, directory, None)
+        for way in arguments.ways:
+            longest = 0.5 * seconds[way]
+            while kills["random", way] * len(arguments.ways) < arguments.random:
+                delays = (generator.uniform(0, longest) for _ in iter(int, 1))
+                finish("random", way, new(), delays)
+    lines = [
+        [how, way, str(kills[how, way]), found, str(count)]
+        for (how, way, found), count in sorted(outcomes.items())
+    ]
+    bad = [key for key in outcomes if key[2] not in (EQUAL, BEGUN_ANEW, CUT)]
+    header = ["killed at", "way", "kills", "log", "trainings"]
+    parts = [
+        f"{sum(kills.values())} kills of trainings of {EPOCHS} epochs. {machine()}",
+        table(header, lines),
+        "FAIL" if bad else "Every log that could be completed is that of the uninterrupted one.",
+    ]
+    tell("\n\n".join(parts), arguments.out)
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
