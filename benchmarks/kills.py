@@ -1,11 +1,11 @@
 """Kills trainings, resumes them, and compares their logs with that of one that was not killed.
 
-    python -m benchmarks.kills [--random 200] [--boundaries] [--seed 0] [--out FILE]
+    python -m benchmarks.kills [--random 200] [--boundaries] [--every 7] [--out FILE]
 
-A training of sixteen epochs, with a test at each, is a process that gets SIGKILL: at a random moment,
-or at a chosen one of its operations on files of the log (`--boundaries`: at each of them, in a
-process of its own). Then it is started again, until it ends. It goes on from what Keras saved, in
-one of these ways:
+A training of sixteen epochs, with a test at each, is a process that gets SIGKILL: at a random
+moment, or before one of its operations on files of the log (`--boundaries`: before each of them, or
+each n-th, in a training of its own). Then it is started again, until it ends. It goes on from what
+Keras saved, in one of these ways:
 
 - backup after: `BackupAndRestore` comes after `SaliencyCallback` in the list of callbacks, so the
   log may be one epoch ahead of the weights;
@@ -20,8 +20,9 @@ in a second run, which must have all that.
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import signal
@@ -41,7 +42,7 @@ import keras_saliency as ks
 from benchmarks._models import arguments_of, machine, table, tell
 from keras_saliency.data.serialization import to_json
 
-SIDE, CLASSES, EPOCHS = 12, 3, 16
+SIDE, CLASSES = 12, 3
 WAYS = ("backup after", "backup before", "checkpoint")
 UPDATE_FREQ = {"backup after": "epoch", "backup before": 4, "checkpoint": "epoch"}
 
@@ -74,11 +75,12 @@ def probes() -> ks.ProbeSet:
     return ks.ProbeSet(canvas, labels, regions={"tag": region})
 
 
-def train(way: str, directory: Path, dies_at: int | None = None) -> None:
+def train(way: str, epochs: int, directory: Path, dies_at: int | None = None) -> None:
     """A process: trains from what was saved on, and writes the final weights at its end.
 
     Args:
         way: One of `WAYS`.
+        epochs: How many there are in all.
         directory: For the log and what Keras saves.
         dies_at: The number of the operation on files of the log that it is killed before.
     """
@@ -118,7 +120,7 @@ def train(way: str, directory: Path, dies_at: int | None = None) -> None:
         batch_size=24,
         shuffle=False,
         initial_epoch=first,
-        epochs=EPOCHS,
+        epochs=epochs,
         verbose=0,
         callbacks=callbacks,
     )
@@ -153,13 +155,20 @@ def count_operations(directory: Path, dies_at: int | None) -> None:
             count += 1
             (directory / "operations").write_text(str(count))
 
+    directory.mkdir(exist_ok=True)
     sys.addaudithook(look)
+
+
+def operations(directory: Path) -> int:
+    """The number of operations of the process that trained there last."""
+    return int((directory / "operations").read_text())
 
 
 class Trainings:
     """Processes that train; they start from one that has imported TensorFlow already."""
 
-    def __init__(self) -> None:
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["keras_saliency", "benchmarks._models"])
 
@@ -174,7 +183,7 @@ class Trainings:
             dies_at: As in `train`.
             after: The seconds after which it is killed.
         """
-        process = self._context.Process(target=train, args=(way, directory, dies_at))
+        process = self._context.Process(target=train, args=(way, self._epochs, directory, dies_at))
         process.start()
         process.join(after)
         process.kill()
@@ -182,7 +191,9 @@ class Trainings:
         assert process.exitcode is not None
         return process.exitcode
 
-    def until_it_ends(self, way: str, directory: Path, delays: Iterator[float] | None) -> list[int]:
+    def until_it_ends(
+        self, way: str, directory: Path, delays: Iterator[float] | None = None
+    ) -> list[int]:
         """Starts processes until one ends by itself; gives their exit codes."""
         codes = []
         while not codes or codes[-1] == KILLED:
@@ -228,6 +239,45 @@ def outcome(directory: Path, whole: Path) -> str:
     return BEGUN_ANEW if "saliency_2" in logs else EQUAL
 
 
+def attempts(arguments: argparse.Namespace, root: Path) -> Iterator[tuple[str, str, int, str]]:
+    """Kills and resumes trainings below a directory.
+
+    Yields:
+        Of each training: when it was killed, its way, how often it was killed, and the outcome.
+    """
+    trainings = Trainings(arguments.epochs)
+    generator = np.random.default_rng(arguments.seed)
+    directories = (root / str(number) for number in itertools.count())
+    wholes, seconds = {}, {}
+    for way in arguments.ways:
+        wholes[way], again = next(directories), next(directories)
+        trainings.run(way, wholes[way])
+        began = time.perf_counter()
+        trainings.run(way, again)  # the first one may have started the server
+        seconds[way] = time.perf_counter() - began
+        if outcome(again, wholes[way]) != EQUAL:
+            raise RuntimeError(f"{way}: two trainings that were not killed differ.")
+
+    def ended(way: str, directory: Path, codes: list[int]) -> tuple[int, str]:
+        found = outcome(directory, wholes[way]) if codes[-1] == ENDED else CUT
+        return codes.count(KILLED), found
+
+    for way in arguments.ways if arguments.boundaries else ():
+        for number in range(0, operations(wholes[way]), arguments.every):
+            directory = next(directories)
+            first = trainings.run(way, directory, dies_at=number)
+            codes = [first, *trainings.until_it_ends(way, directory)]
+            yield "an operation", way, *ended(way, directory, codes)
+    for way in arguments.ways:
+        kills = 0
+        while kills * len(arguments.ways) < arguments.random:
+            directory = next(directories)
+            delays = (generator.uniform(0, seconds[way] / 2) for _ in itertools.count())
+            codes = trainings.until_it_ends(way, directory, delays)
+            kills += codes.count(KILLED)
+            yield "a random moment", way, *ended(way, directory, codes)
+
+
 def main() -> int:
     """Kills, resumes and compares; returns 1 if a log differs from the uninterrupted one."""
     parser = arguments_of(__doc__)
@@ -235,56 +285,25 @@ def main() -> int:
     parser.add_argument("--boundaries", action="store_true", help="also before each operation")
     parser.add_argument("--every", type=int, default=1, help="of the operations, try each n-th")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    trainings, outcomes = Trainings(), Counter[tuple[str, str, str]]()
-    kills: Counter[tuple[str, str]] = Counter()
-    generator = np.random.default_rng(arguments.seed)
-    with contextlib.ExitStack() as stack:
-        new = lambda: Path(stack.enter_context(tempfile.TemporaryDirectory()))  # noqa: E731
-        wholes, seconds, operations = {}, {}, {}
-        for way in arguments.ways:
-            wholes[way] = new()
-            trainings.run(way, wholes[way])
-            began = time.perf_counter()
-            again = new()
-            trainings.run(way, again)  # the first one started the server
-            seconds[way] = time.perf_counter() - began
-            operations[way] = int((again / "operations").read_text())
-            assert outcome(again, wholes[way]) == EQUAL, "two trainings alike differ"
-
-        def finish(how: str, way: str, directory: Path, delays: Iterator[float] | None) -> None:
-            codes = trainings.until_it_ends(way, directory, delays)
-            kills[how, way] += codes.count(KILLED)
-            found = outcome(directory, wholes[way]) if codes[-1] == ENDED else CUT
-            outcomes[how, way, found] += 1
-            print(f"{how}, {way}: {len(codes)} processes, {found}", flush=True)
-
-        for way in arguments.ways:
-            numbers = range(0, operations[way], arguments.every) if arguments.boundaries else ()
-            for number in numbers:
-                directory = new()
-                code = trainings.run(way, directory, dies_at=number)
-                kills["operations", way] += code == KILLED
-                finish("operations", way, directory, None)
-        for way in arguments.ways:
-            longest = 0.5 * seconds[way]
-            while kills["random", way] * len(arguments.ways) < arguments.random:
-                delays = (generator.uniform(0, longest) for _ in iter(int, 1))
-                finish("random", way, new(), delays)
-    lines = [
-        [how, way, str(kills[how, way]), found, str(count)]
-        for (how, way, found), count in sorted(outcomes.items())
-    ]
-    bad = [key for key in outcomes if key[2] not in (EQUAL, BEGUN_ANEW, CUT)]
-    header = ["killed at", "way", "kills", "log", "trainings"]
+    trainings: Counter[tuple[str, str, str]] = Counter()
+    kills: Counter[tuple[str, str, str]] = Counter()
+    with tempfile.TemporaryDirectory() as root:
+        for when, way, count, found in attempts(arguments, Path(root)):
+            trainings[when, way, found] += 1
+            kills[when, way, found] += count
+            print(f"killed {count} times, at {when}; {way}: {found}", flush=True)
+    rows = [[*key, str(kills[key]), str(trainings[key])] for key in sorted(trainings)]
+    is_good = {found for _, _, found in trainings} <= {EQUAL, BEGUN_ANEW, CUT}
     parts = [
-        f"{sum(kills.values())} kills of trainings of {EPOCHS} epochs. {machine()}",
-        table(header, lines),
-        "FAIL" if bad else "Every log that could be completed is that of the uninterrupted one.",
+        f"{kills.total()} kills of trainings of {arguments.epochs} epochs. {machine()}",
+        table(["killed at", "goes on from", "log", "kills", "trainings"], rows),
+        "Every training that ended has the log of the uninterrupted one." if is_good else "FAIL",
     ]
     tell("\n\n".join(parts), arguments.out)
-    return int(bool(bad))
+    return int(not is_good)
 
 
 if __name__ == "__main__":
