@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 import threading
 
 import joblib
@@ -88,6 +89,15 @@ def test_maps_and_tests_of_a_step_are_of_one_state(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_after_a_callback_that_stops_and_restores_maps_and_tests_are_of_what_is_left():
+    saliency, model = ks.SaliencyCallback(probes(), log_dir=None, verbose=0), network()
+    fit([StopAndRestore(4), saliency], epochs=20, model=model)
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4]
+    assert saliency.effects[-1][0] == 4
+    np.testing.assert_allclose(saliency.report.maps, maps_of(model), rtol=1e-6)
+
+
+@pytest.mark.slow
 def test_a_last_epoch_that_was_not_explained_shows_the_weights_that_are_left():
     saliency = ks.SaliencyCallback(probes(), saliency_freq=4, log_dir=None, verbose=0)
     model = network()
@@ -162,6 +172,30 @@ def test_fits_in_threads():
     for model, saliency in zip(models, callbacks, strict=True):
         assert saliency.history["step"] == [-1, 0, 1]
         np.testing.assert_array_equal(saliency.report.maps, maps_of(model))
+
+
+@pytest.mark.slow
+def test_a_log_that_is_removed_within_a_fit_goes_on(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), **QUICK | {"log_dir": tmp_path / "logs"})
+    remove = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: epoch == 1 and shutil.rmtree(tmp_path / "logs")
+    )
+    with pytest.warns(UserWarning, match="was removed during training, .* before step 2"):
+        fit([saliency, remove], epochs=4)
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3]
+    (run,) = ks.read_log(tmp_path / "logs").values()
+    assert [report.step for report in run.reports] == [2, 3]
+
+
+@pytest.mark.slow
+def test_a_fit_writes_behind_a_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for epochs in (2, 4):
+        saliency = ks.SaliencyCallback(probes(), **QUICK | {"log_dir": "ram://faults/logs"})
+        fit([saliency], initial_epoch=epochs - 2, epochs=epochs)
+    (run,) = ks.read_log("ram://faults/logs").values()
+    assert [report.step for report in run.reports] == [-1, 0, 1, 2, 3]
+    assert [*tmp_path.iterdir()] == []
 
 
 class Estimator(ClassifierMixin, BaseEstimator):
