@@ -2,16 +2,21 @@
 
 import copy
 import pickle
+import shutil
 import threading
 
+import joblib
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import cross_val_score
 
 import keras_saliency as ks
 from keras_saliency.data.reports import SaliencyReport
 from support.networks import CLASSES, data, fit, network, probes
+from support.random_states import next_draws
 
 QUICK = {"log_dir": None, "interventions": None, "verbose": 0}
 
@@ -81,6 +86,15 @@ def test_maps_and_tests_of_a_step_are_of_one_state(tmp_path, capsys):
     assert 4 not in [step for step, _ in saliency.effects]
     printed = capsys.readouterr().out
     assert "the weights were changed after epoch 4 had been explained" in printed
+
+
+@pytest.mark.slow
+def test_after_a_callback_that_stops_and_restores_maps_and_tests_are_of_what_is_left():
+    saliency, model = ks.SaliencyCallback(probes(), log_dir=None, verbose=0), network()
+    fit([StopAndRestore(4), saliency], epochs=20, model=model)
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 4]
+    assert saliency.effects[-1][0] == 4
+    np.testing.assert_allclose(saliency.report.maps, maps_of(model), rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -158,6 +172,90 @@ def test_fits_in_threads():
     for model, saliency in zip(models, callbacks, strict=True):
         assert saliency.history["step"] == [-1, 0, 1]
         np.testing.assert_array_equal(saliency.report.maps, maps_of(model))
+
+
+@pytest.mark.slow
+def test_a_log_that_is_removed_within_a_fit_goes_on(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), **QUICK | {"log_dir": tmp_path / "logs"})
+    remove = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: epoch == 1 and shutil.rmtree(tmp_path / "logs")
+    )
+    with pytest.warns(UserWarning, match="was removed during training, .* before step 2"):
+        fit([saliency, remove], epochs=4)
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3]
+    (run,) = ks.read_log(tmp_path / "logs").values()
+    assert [report.step for report in run.reports] == [2, 3]
+
+
+@pytest.mark.slow
+def test_a_fit_writes_behind_a_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for epochs in (2, 4):
+        saliency = ks.SaliencyCallback(probes(), **QUICK | {"log_dir": "ram://faults/logs"})
+        fit([saliency], initial_epoch=epochs - 2, epochs=epochs)
+    (run,) = ks.read_log("ram://faults/logs").values()
+    assert [report.step for report in run.reports] == [-1, 0, 1, 2, 3]
+    assert [*tmp_path.iterdir()] == []
+
+
+class Estimator(ClassifierMixin, BaseEstimator):
+    """Of scikit-learn; fits with copies of its callbacks, as they reach another process."""
+
+    def __init__(self, callbacks=()):
+        self.callbacks = callbacks
+
+    def fit(self, images, labels):
+        self.classes_, self.model_ = sorted({*labels}), network()
+        callbacks = pickle.loads(pickle.dumps(self.callbacks))
+        self.model_.fit(images, labels, epochs=2, verbose=0, callbacks=callbacks)
+        return self
+
+    def predict(self, images):
+        return self.model_.predict(images, verbose=0).argmax(axis=-1)
+
+
+@pytest.mark.slow
+def test_copies_train_beside_the_original_within_its_fit(tmp_path):
+    saliency = ks.SaliencyCallback(probes(), **QUICK | {"log_dir": tmp_path})
+    scores = []
+
+    def validate(epoch, logs):
+        if epoch == 0:
+            with joblib.parallel_config("threading", n_jobs=2):
+                scores.extend(cross_val_score(Estimator([saliency]), *data(), cv=2))
+
+    fit([saliency, keras.callbacks.LambdaCallback(on_epoch_end=validate)])
+    assert np.isfinite(scores).all()
+    steps = {name: [r.step for r in run.reports] for name, run in ks.read_log(tmp_path).items()}
+    assert steps == {name: [-1, 0, 1] for name in ("saliency", "saliency_2", "saliency_3")}
+    assert saliency.history["run"] == ["saliency"] * 3
+
+
+class Slices(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return tuple(values[8 * index :][:8] for values in data())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_processes_that_load_data_change_nothing(tmp_path):
+    saliency = ks.SaliencyCallback(
+        probes(), log_dir=tmp_path, pictures=None, interventions=None, update_freq=2, verbose=0
+    )
+    left = []
+    for callbacks in ([saliency], []):
+        keras.utils.set_random_seed(0)
+        model = network()
+        batches = Slices(use_multiprocessing=True, workers=2)
+        model.fit(batches, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+        left.append([*model.get_weights(), *next_draws()[:3], next_draws()[4]])
+    for value, other in zip(*left, strict=True):
+        np.testing.assert_array_equal(value, other)
+    steps = {name: [r.step for r in run.reports] for name, run in ks.read_log(tmp_path).items()}
+    assert steps == {"saliency": [-1, 0, 1], "saliency_batches": [2, 4, 6]}
 
 
 def test_weights_that_are_nan_are_told_once_and_have_no_accuracy(capsys):

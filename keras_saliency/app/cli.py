@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import os
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from os.path import relpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from keras_saliency.app.options import build_parser, in_options
 from keras_saliency.app.quiet import import_keras
@@ -32,7 +33,10 @@ _VIEWS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status: 0, 2 for an error, or 130 if interrupted."""
+    """Runs the command and returns its exit status: 0, 2 for an error, or 130 if interrupted.
+
+    Does not return if TensorBoard takes over.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     own = list(takewhile(lambda argument: argument != "--", arguments))
     commands = {"demo": _demo, "tensorboard": _serve, "report": _report, "explain": _explain}
@@ -91,7 +95,7 @@ def _demo(options: argparse.Namespace) -> None:
     print(f"\nTo see both runs, epoch by epoch:\n  {' '.join(command)}")
     print(_links("localhost", options.port))
     if options.serve:
-        _run(command)
+        _become(command)
 
 
 def _verdict(clean: Outcome, tagged: Outcome) -> str:
@@ -138,15 +142,16 @@ def _serve(options: argparse.Namespace) -> None:
         raise ValueError(f"--port, --host: {error.strerror}. {hint}") from None
     print(_links(host, port, _prefix(options.for_tensorboard)), flush=True)
     command = _tensorboard(log_dir, port) + (["--host", host] if options.host else [])
-    process = _run([*command, *options.for_tensorboard])
-    if process.returncode:
-        raise RuntimeError(f"TensorBoard ended with status {process.returncode}.")
+    _become([*command, *options.for_tensorboard])
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    """Runs TensorBoard's command with the current Python interpreter, until it is stopped."""
-    tensorboard = [sys.executable, "-m", "tensorboard.main"]
-    return subprocess.run([*tensorboard, *command[1:]], check=False)
+def _become(command: Sequence[str]) -> NoReturn:
+    """Runs TensorBoard's command in the place of this process, which gets its signals."""
+    tensorboard = [sys.executable, "-m", "tensorboard.main", *command[1:]]
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(sys.executable, tensorboard)
+    sys.exit(subprocess.run(tensorboard, check=False).returncode)
 
 
 def _prefix(arguments: Sequence[str]) -> str:

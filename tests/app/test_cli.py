@@ -1,7 +1,11 @@
+import contextlib
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -16,6 +20,7 @@ from keras_saliency.app.explain import applications, load_application
 from keras_saliency.app.html_report import page
 from keras_saliency.app.images import read_image
 from support.logs import images, report
+from support.servers import free_port
 
 COLORS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
@@ -253,21 +258,51 @@ def test_tensorboard_that_cannot_start_is_one_clear_line(tmp_path, capsys):
     assert "--port, --host: " in failed(capsys, "tensorboard", tmp_path, "--host", "203.0.113.1")
 
 
+def served(port, *arguments, options=(), **settings):
+    """The command `tensorboard` in a process of its own."""
+    code = "import sys; from keras_saliency.app.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, *options, "-c", code, "tensorboard", "--port", str(port)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, *arguments], stdout=pipe, stderr=pipe, text=True, **settings)
+
+
 @pytest.mark.slow
-def test_tensorboard_runs_in_a_process_of_its_own(tmp_path):
-    code = (
-        "import sys; from keras_saliency.app.cli import main; "
-        "status = main(sys.argv[1:]); "
-        "print(status, {'keras', 'numpy', 'tensorboard', 'tensorflow'} & {*sys.modules})"
-    )
-    with socket.create_server(("localhost", 0)) as server:
-        port = str(server.getsockname()[1])
-    command = [sys.executable, "-c", code, "tensorboard", str(tmp_path), "--port", port, "--"]
-    for further, status in (("--version", 0), ("--nonsense", 2)):
-        ran = subprocess.run([*command, further], capture_output=True, text=True, timeout=300)
-        assert ran.stdout.startswith(f"  http://localhost:{port}/#saliency  the SALIENCY tab\n")
-        assert ran.stdout.endswith(f"\n{status} set()\n")
-    assert ran.stderr.endswith("keras-saliency: TensorBoard ended with status 2.\n")
+def test_tensorboard_takes_the_place_of_the_command_which_imports_little(tmp_path):
+    port = free_port()
+    options = ["-X", "importtime"]  # of the command; TensorBoard is started without it
+    process = served(port, str(tmp_path), "--", "--nonsense", options=options)
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert printed.startswith(f"  http://localhost:{port}/#saliency  the SALIENCY tab\n")
+    assert "unrecognized arguments: --nonsense" in errors
+    imported = {*re.findall(r"\| +(\S+)$", errors, re.MULTILINE)}
+    assert "keras_saliency.app.cli" in imported
+    assert not imported & {"keras", "numpy", "tensorboard", "tensorflow"}
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_command_ends_tensorboard_and_all_its_processes(tmp_path):
+    port = free_port()
+    process = served(port, str(tmp_path), start_new_session=True)
+    try:
+        deadline = time.monotonic() + 90
+        while not answers(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)  # until no process can print any more
+        assert not answers(port)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def answers(port):
+    try:
+        socket.create_connection(("localhost", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):

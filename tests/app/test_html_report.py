@@ -110,6 +110,12 @@ def test_the_page_asks_nobody_for_anything(log_dir):
     assert not re.search(r"<(link|img|iframe|script src)", DATA.sub("", text))
 
 
+def test_the_page_does_not_say_where_the_log_is(log_dir):
+    text = page(log_dir)
+    assert f"<title>Saliency: {log_dir.name}</title>" in text
+    assert str(log_dir.parent) not in text
+
+
 NONCE = re.compile(r'nonce="([^"]*)"')
 
 

@@ -9,7 +9,7 @@ import scipy.special
 import tensorflow as tf
 from keras import layers
 
-from keras_saliency import Compute, ProbeSet, SaliencyMonitor, saliency_maps
+from keras_saliency import Compute, ProbeSet, SaliencyCallback, SaliencyMonitor, saliency_maps
 from keras_saliency.attributions import methods_by_name
 from support.programs import run_program
 from support.small_nets import (
@@ -402,7 +402,15 @@ def run_python(script, **environment):
 WRONG_BACKEND = "keras_saliency: expected Keras on the TensorFlow backend, received"
 
 
-@pytest.mark.parametrize("use", [SaliencyMonitor, lambda m, p: saliency_maps(m, p.images)])
+def fitted_unbuilt(model, probes):
+    unbuilt = compiled(keras.Sequential([layers.Flatten(), layers.Dense(3)]))
+    callbacks = [SaliencyCallback(probes, log_dir=None)]
+    unbuilt.fit(IMAGES, TARGETS, verbose=0, callbacks=callbacks)
+
+
+@pytest.mark.parametrize(
+    "use", [SaliencyMonitor, lambda m, p: saliency_maps(m, p.images), fitted_unbuilt]
+)
 def test_what_keras_says_of_its_backend_counts(monkeypatch, use):
     model = linear_net()
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")

@@ -150,14 +150,16 @@ def test_a_resumed_training_goes_on_in_the_same_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
+def test_backup_and_restore_resumes_in_the_same_runs(tmp_path):
     class Crash(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
                 raise RuntimeError("the machine went away")
 
     def callbacks():
-        saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path / "logs", verbose=0)
+        saliency = ks.SaliencyCallback(
+            probes(), log_dir=tmp_path / "logs", update_freq=2, verbose=0
+        )
         return [saliency, keras.callbacks.BackupAndRestore(tmp_path / "backup")]
 
     with pytest.raises(RuntimeError, match="went away"):
@@ -165,9 +167,12 @@ def test_backup_and_restore_resumes_in_the_same_run(tmp_path):
     assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1]
     after = callbacks()
     fit(after, epochs=4)
-    assert after[0].history["step"] == [1, 2, 3]
+    rows = zip(after[0].history["run"], after[0].history["step"], strict=True)
+    assert [step for run, step in rows if run == "saliency"] == [1, 2, 3]
     assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1, 2, 3]
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["saliency"]
+    batches = steps(tmp_path / "logs" / "saliency_batches")["saliency/filmstrip"]
+    assert batches == [2, 4, 6, 8, 10, 12]  # of 3 in each epoch
+    assert len([*(tmp_path / "logs").iterdir()]) == 2
 
 
 @pytest.mark.slow
