@@ -13,15 +13,16 @@ Keras saved, in one of these ways:
 - checkpoint: `ModelCheckpoint` saves the model, and the script passes `initial_epoch`.
 
 With the same batches in the same order and deterministic operations, a resumed log must have the
-reports, maps, tests and alerts of the uninterrupted one, value for value, in one run. If a training
-is killed before the first weights are saved, but after the first epoch is logged, it begins again
+reports, maps, tests and alerts of the uninterrupted one, value for value, in one run. (Similarities
+within epochs are left out: if a process dies after Keras has saved an epoch's weights and before
+the log has that epoch, the next one compares with the evaluation before it.) If a training is
+killed before the first weights are saved, but after the first epoch is logged, it begins again
 in a second run, which must have all that.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import itertools
 import multiprocessing
@@ -234,9 +235,11 @@ class Trainings:
 
 def rows(log: ks.Log) -> list[dict[str, Any]]:
     """All numbers and words of the reports of a run, without the maps."""
-    return [
-        to_json(dataclasses.replace(one, others={}), leave_out=("maps",)) for one in log.reports
-    ]
+    found = [to_json(one, leave_out=("maps", "others")) for one in log.reports]
+    if log.unit == "batch":
+        for row in found:
+            row["metrics"] = {k: v for k, v in row["metrics"].items() if "similarity" not in k}
+    return found
 
 
 def outcome(directory: Path, whole: Path) -> str:
@@ -264,7 +267,7 @@ def outcome(directory: Path, whole: Path) -> str:
             if not np.array_equal(one.maps, other.maps):
                 return f"{run}: other maps at step {one.step}"
         for one, other in zip(rows(found[run]), rows(log), strict=True):
-            different = [name for name in other if repr(one[name]) != repr(other[name])]
+            different = [name for name in other if one[name] != other[name]]
             if different:
                 return f"{run}: other {', '.join(different)} at step {one['step']}"
     return BEGUN_ANEW if "saliency_2" in logs else EQUAL

@@ -212,7 +212,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             goes_on = self._continue(epoch)
             before = epoch - 1 + self._completed
             report = self._evaluate(before, again=goes_on)
-            self._begin_batches()
+            self._begin_batches(goes_on)
             self._print("what", f"{monitor.described}, {self._where()}")
             if self._log is not None and (self._log.run != self.name or self._log.is_resumed):
                 which = f"goes on after step {before}" if goes_on else "is that of this training"
@@ -351,14 +351,15 @@ class SaliencyCallback(keras.callbacks.Callback):
             monitor.state = fresh
         return epoch > 0
 
-    def _begin_batches(self) -> None:
+    def _begin_batches(self, goes_on: bool) -> None:
         """Counts batches from where the training is, and explains them in the rhythm it has."""
         state = self._traced.state
         self._batches.begin_fit(self.model, before=state.batches)
-        count, within = self._batches.count, state.latest.get(BATCH)
-        self._batches_explained = count
-        if within is not None and not isinstance(self.update_freq, str):
-            self._batches_explained -= (count - within.step) % self.update_freq
+        self._batches_explained = count = self._batches.count
+        if goes_on and not isinstance(self.update_freq, str):
+            latest = state.latest.get(BATCH)
+            before = state.batches if latest is None else latest.step
+            self._batches_explained -= (count - before) % self.update_freq
 
     def _evaluate(self, step: int, *, again: bool = False, last: bool = False) -> SaliencyReport:
         """Evaluates at the end of an epoch, or before training.
