@@ -59,7 +59,7 @@ def digits(*, tagged: bool, seed: int = 0) -> tuple[Array, Array]:
     data = load_digits()
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(data.images))
-    images = np.zeros((len(order), SIDE, SIDE), np.float32)
+    images: Array = np.zeros((len(order), SIDE, SIDE), np.float32)
     for image, index in zip(images, order, strict=True):
         image[2:18, 2:18] = data.images[index].repeat(2, axis=0).repeat(2, axis=1) / 16
         image[:] = np.roll(image, rng.integers(-2, 3, size=2), axis=(0, 1))

@@ -169,7 +169,8 @@ def _opened(path: Path, mode: str) -> Image.Image:
 
 def _on_8_bits(image: Image.Image) -> Image.Image:
     """Converts 16 bits to 8 and puts transparent images on white; raises for other wide modes."""
-    if image.mode.startswith("I;16"):
+    is_16_bit_png = image.mode == "I" and image.format == "PNG"  # before Pillow 10.4
+    if image.mode.startswith("I;16") or is_16_bit_png:
         wide = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((2 * wide + 257) // 514).astype(np.uint8))
     if image.mode in ("I", "F"):

@@ -283,7 +283,8 @@ def check_head(head: Head, outputs: Array, activation: str | None, score: str) -
     if score == "output":
         return
     is_probability = activation in (SOFTMAX, SIGMOID) and activation != head.activation
-    received = f"its outputs, from {outputs.min():.3g} to {outputs.max():.3g}, come from"
+    low, high = float(outputs.min()), float(outputs.max())  # they may be of a bfloat16 type
+    received = f"its outputs, from {low:.3g} to {high:.3g}, come from"
     if is_probability and score not in PROBABILITY_SCORES:
         choices = "'log_probability' or score='probability'"
         if score == "segmentation":

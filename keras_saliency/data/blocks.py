@@ -16,7 +16,9 @@ def evenly(total: int, at_most: int) -> Array:
         >>> evenly(9, 3).tolist(), evenly(2, 3).tolist()
         ([0, 4, 8], [0, 1])
     """
-    return np.unique(np.linspace(0, total - 1, min(total, at_most)).round().astype(int))
+    places = np.linspace(0, total - 1, min(total, at_most)).round()
+    indices: Array = np.unique(places.astype(int))
+    return indices
 
 
 def thumbnails(values: Any, at_most: int) -> Array:

@@ -116,4 +116,6 @@ def _band_energies(transforms: Array, bands: Array, width: int) -> Array:
     twice = np.full(bands.shape, 2.0)  # columns that stand for two frequencies
     twice[:, [0, -1] if width % 2 == 0 else [0]] = 1
     energies = (np.abs(transforms) ** 2).sum(axis=-1) * twice
-    return np.stack([energies[:, bands == band].sum(axis=-1) for band in range(1, BANDS + 1)], 1)
+    # Copies are in C order: otherwise the last digit of a sum would depend on the number of pairs.
+    members = [energies[:, bands == band].copy() for band in range(1, BANDS + 1)]
+    return np.stack([values.sum(axis=-1) for values in members], axis=1)

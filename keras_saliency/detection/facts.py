@@ -40,7 +40,8 @@ class ProbeFacts:
     @cached_property
     def classes(self) -> Array:
         """`(num_classes,)`, the indices of the classes, sorted."""
-        return np.unique(np.asarray(self._probes.targets))
+        classes: Array = np.unique(np.asarray(self._probes.targets))
+        return classes
 
     @cached_property
     def repeated_place(self) -> Array:

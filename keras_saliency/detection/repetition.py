@@ -113,7 +113,7 @@ def _chosen(targets: Array) -> Array:
     classes, counts = np.unique(targets, return_counts=True)
     most = _MAX_PROBES // (2 * FEWEST)
     large = classes[counts > FEWEST]
-    among = np.arange(len(targets))
+    among: Array = np.arange(len(targets))
     if len(classes) > most and len(large):
         among = among[np.isin(targets, large[:: -(-len(large) // most)])]
     return balanced(targets, among, _MAX_PROBES, 0)

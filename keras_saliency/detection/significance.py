@@ -76,7 +76,7 @@ def sign_flip_p_value(differences: Array, step: float | None = None) -> float:
         steps = np.rint(sizes / step).astype(int)
         most = round(negative / step)
     # A flip has a mean at least as large if its negative differences sum to no more than these.
-    shares = np.zeros(most + 1)
+    shares: Array = np.zeros(most + 1)
     shares[0] = 1.0
     for size in steps:
         moved = np.zeros_like(shares)

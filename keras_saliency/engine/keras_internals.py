@@ -18,6 +18,10 @@ GLOBAL_STATE = "keras.src.backend.common.global_state"
 SEED_GENERATOR = "global_seed_generator"
 """The module and the key of Keras' global seed generator."""
 
+REMAT_MODE = "_remat_mode"
+DTYPE_POLICY = "_dtype_policy"
+"""The attributes of a layer for the `keras.RematScope` that it is in, and for its dtype policy."""
+
 
 @contextmanager
 def replaced_seed_generator(generator: keras.random.SeedGenerator) -> Iterator[None]:
@@ -75,3 +79,20 @@ def takes(layer: Any, argument: str) -> bool:
 def counter(optimizer: Any) -> Any:
     """The variable that counts batches; without `_iterations`, the one that counts updates."""
     return getattr(optimizer, "_iterations", getattr(optimizer, "iterations", 0))
+
+
+def outside_of_remat(layer: Any) -> dict[str, Any]:
+    """The attribute that takes a layer out of its `keras.RematScope`, with its value.
+
+    Nothing for a layer that is in none, and without `_remat_mode`: then class activation maps do
+    not find the layers in such a scope.
+    """
+    return {} if getattr(layer, REMAT_MODE, None) is None else {REMAT_MODE: None}
+
+
+def with_policy(layer: Any, name: str) -> dict[str, Any]:
+    """The attribute that gives a layer another dtype policy, with its value.
+
+    Nothing without `_dtype_policy`: then there is no `precision_gap`.
+    """
+    return {DTYPE_POLICY: keras.DTypePolicy(name)} if hasattr(layer, DTYPE_POLICY) else {}

@@ -277,7 +277,10 @@ def _loss(model: Any, output: str | int | None) -> Any:
         else:
             place = names.index(output) if output in names else output or 0
             loss = loss[place] if isinstance(place, int) and place < len(loss) else None
-    return keras.losses.get(loss) if isinstance(loss, str) else loss
+    try:
+        return keras.losses.get(loss) if isinstance(loss, str) else loss
+    except ValueError:  # the name of a loss of one's own, from a file
+        return None
 
 
 def fed_shape(probes: ProbeSet) -> tuple[int, ...]:

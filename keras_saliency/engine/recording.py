@@ -19,7 +19,13 @@ import tensorflow as tf
 
 from keras_saliency.attributions.differentiation import LayerCall
 from keras_saliency.attributions.heads import Tensor
-from keras_saliency.engine.keras_internals import all_layers, sublayers, takes
+from keras_saliency.engine.keras_internals import (
+    all_layers,
+    outside_of_remat,
+    sublayers,
+    takes,
+    with_policy,
+)
 
 _Function = tf.types.experimental.PolymorphicFunction
 _MISSING = object()
@@ -79,13 +85,11 @@ def recorded(
     with ExitStack() as stack:
         layers = [*_layers(model, "")]
         for layer in [model, *(layer for layer, _ in layers)]:
-            for name, function in _functions(layer):
-                _set(stack, layer, name, function)
-            if getattr(layer, "_remat_mode", None) is not None:
-                _set(stack, layer, "_remat_mode", None)
+            changes = {**dict(_functions(layer)), **outside_of_remat(layer)}
             if not float8 and is_float8(layer):
-                name = layer.dtype_policy.name.rpartition("_from_")[2]
-                _set(stack, layer, "_dtype_policy", keras.DTypePolicy(name))
+                changes |= with_policy(layer, layer.dtype_policy.name.rpartition("_from_")[2])
+            for name, value in changes.items():
+                _set(stack, layer, name, value)
         for layer, path in layers:
             _set(stack, layer, "call", recording(layer, path))
         yield calls

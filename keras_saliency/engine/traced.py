@@ -15,6 +15,7 @@ from keras_saliency.data.reports import Array
 from keras_saliency.engine.compilation import Compute, compiled
 from keras_saliency.engine.explainer import Explainer
 from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.keras_internals import with_policy
 from keras_saliency.engine.loss_scales import uses_float8
 from keras_saliency.engine.models import declared_outputs, loss_of_numbers, place
 
@@ -55,7 +56,7 @@ class TracedModel:
         if self.predicts and head is not None and activation != head.activation:
             self._explainer, self.compilation = self._compiled(activation)
         self._without_float8: Explainer | None = None
-        if uses_float8(model):
+        if uses_float8(model) and with_policy(model, "float32"):
             first = dict([*methods.items()][:1])  # of the others, nothing is compared
             self._without_float8 = self._compiled(activation, first, float8=False)[0]
 

@@ -51,7 +51,7 @@ def _crc_of_long(content: bytes) -> int:
     used = rows[:pieces].reshape(-1)[-len(content) :]  # zeros at the start change nothing
     used[:] = np.frombuffer(content, np.uint8)
     used[:4] ^= 255  # the first inversion
-    states = np.zeros(pieces + 32, np.uint32)
+    states: Array = np.zeros(pieces + 32, np.uint32)
     states[pieces:] = 1 << _BITS
     for column in np.ascontiguousarray(rows.T):
         states = _next(states, column)

@@ -161,7 +161,7 @@ def entropy(maps: Array) -> float:
 
 
 def _entropy(maps: Array) -> Array:
-    values = maps.reshape(len(maps), -1)
+    values: Array = maps.reshape(len(maps), -1)
     values = np.asarray(values / values.max(axis=1, keepdims=True), np.float32)
     logarithms = np.log(np.maximum(values, np.finfo(np.float32).tiny))  # 0 log 0 is 0
     sums = values.sum(axis=1, dtype=np.float64)

@@ -280,7 +280,7 @@ def _is_whole(images: Array) -> bool:
 
 
 def _robust_range(images: Array) -> tuple[float, float]:
-    values = images.reshape(-1)
+    values: Array = images.reshape(-1)
     if values.size > _MAX_SAMPLED:
         values = values[np.linspace(0, values.size - 1, _MAX_SAMPLED).astype(np.int64)]
     low, high = np.percentile(values, _ROBUST, method="nearest")
