@@ -52,7 +52,6 @@ def test_what_the_chief_explains_changes_no_training_and_not_how_it_ends(tmp_pat
         assert chief.returncode == 1
         left += re.findall("^left: .*$", chief.stdout + other.stdout, re.MULTILINE)
         errors += re.findall(r"^\S*Error: ", chief.stderr, re.MULTILINE)
-        assert "stopped sending heartbeats" in chief.stderr
     assert len({*left}) == 2
     assert left[:2] == left[2:]  # of each worker, as BatchNorm's statistics are its own
     assert errors == 2 * ["tensorflow.python.framework.errors_impl.UnavailableError: "]
