@@ -18,6 +18,9 @@ HIGH_FREQUENCY = 0.33
 BANDS = 8
 """The bands of spatial frequency of a spectrum, equally wide up to 0.5 cycles per pixel."""
 
+Description = tuple[Array, ...]
+"""What an edit needs to know of each of some images: arrays with a row for each."""
+
 
 def swap_region(recipients: Array, donors: Array, where: Array) -> Array:
     """Replaces the pixels in a mask by those of the donor.
@@ -46,17 +49,34 @@ def swap_tint(recipients: Array, donors: Array, where: Array | None = None) -> A
         >>> swap_tint(dark, bright).ravel()
         array([0.5, 0.9])
     """
-    axes = (1, 2)
-    both = recipients.astype(np.float64), donors.astype(np.float64)  # float32 sums are too coarse
-    mean, wanted_mean = (x.mean(axis=axes, keepdims=True) for x in both)
-    contrast, wanted = (x.std(axis=axes, keepdims=True) for x in both)
-    is_flat = np.ptp(recipients, axis=axes, keepdims=True) == 0
-    stretch = np.divide(wanted, contrast, out=np.ones_like(wanted), where=~is_flat)
-    images = (recipients - mean) * stretch + wanted_mean
-    low = np.minimum(recipients, donors).min(axis=(1, 2, 3), keepdims=True)
-    high = np.maximum(recipients, donors).max(axis=(1, 2, 3), keepdims=True)
-    result: Array = images.clip(low, high).astype(recipients.dtype)
-    return result
+    return _with_tint(recipients, _tint(recipients), _tint(donors))
+
+
+def _tint(images: Array) -> Description:
+    """The mean, deviation and flatness of each channel, and the range of each image."""
+    exact = images.astype(np.float64)  # sums in float32 are too coarse
+    mean, deviation = (f(exact, axis=(1, 2), keepdims=True) for f in (np.mean, np.std))
+    is_flat = np.ptp(images, axis=(1, 2), keepdims=True) == 0
+    return mean, deviation, is_flat, *_range(images)
+
+
+def _with_tint(recipients: Array, ours: Description, theirs: Description) -> Array:
+    mean, deviation, is_flat, *_ = ours
+    wanted_mean, wanted, *_ = theirs
+    stretch = np.divide(wanted, deviation, out=np.ones_like(wanted), where=~is_flat)
+    return _clipped((recipients - mean) * stretch + wanted_mean, recipients, ours, theirs)
+
+
+def _range(images: Array) -> Description:
+    """The smallest and the largest value of each image."""
+    low, high = (f(images, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+    return low, high
+
+
+def _clipped(made: Array, recipients: Array, ours: Description, theirs: Description) -> Array:
+    """Images within the joint range of both, which is what the descriptions end with."""
+    low, high = np.minimum(ours[-2], theirs[-2]), np.maximum(ours[-1], theirs[-1])
+    return np.asarray(made.clip(low, high).astype(recipients.dtype))
 
 
 def swap_high_frequency(recipients: Array, donors: Array, where: Array | None = None) -> Array:
@@ -67,12 +87,24 @@ def swap_high_frequency(recipients: Array, donors: Array, where: Array | None = 
         >>> swap_high_frequency(np.full((1, 4, 4, 1), 0.5), stripes)[0, 0, :, 0]
         array([0., 1., 0., 1.])
     """
-    height, width = recipients.shape[1:3]
-    high = np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width)) >= HIGH_FREQUENCY
-    difference = np.fft.rfft2(donors - recipients, axes=(1, 2)) * high[..., np.newaxis]
-    change = np.fft.irfft2(difference, (height, width), axes=(1, 2))
-    result: Array = (recipients + change).astype(recipients.dtype)
-    return result
+    return _with_details(recipients, _details(recipients), _details(donors))
+
+
+def _details(images: Array) -> Description:
+    """The part of each image that has high frequencies."""
+    high = _frequencies(images) >= HIGH_FREQUENCY
+    transforms = np.fft.rfft2(images, axes=(1, 2)) * high[..., np.newaxis]
+    return (np.fft.irfft2(transforms, images.shape[1:3], axes=(1, 2)).astype(images.dtype),)
+
+
+def _with_details(recipients: Array, ours: Description, theirs: Description) -> Array:
+    return np.asarray((recipients + (theirs[0] - ours[0])).astype(recipients.dtype))
+
+
+def _frequencies(images: Array) -> Array:
+    """The spatial frequencies of `rfft2`, in cycles per pixel."""
+    height, width = images.shape[1:3]
+    return np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width))
 
 
 def swap_spectrum(recipients: Array, donors: Array, where: Array | None = None) -> Array:
@@ -89,33 +121,54 @@ def swap_spectrum(recipients: Array, donors: Array, where: Array | None = None) 
         >>> bool(np.allclose(made, 0.1 * coarse + fine))
         True
     """
-    height, width = recipients.shape[1:3]
-    frequencies = np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width))
-    bands = np.ceil(frequencies * 2 * BANDS - 1e-9).astype(int).clip(max=BANDS)  # 0 is the mean
-    ours, theirs = (np.fft.rfft2(x.astype(np.float64), axes=(1, 2)) for x in (recipients, donors))
-    energy, wanted = (_band_energies(x, bands, width) for x in (ours, theirs))
+    return _with_spectrum(recipients, _spectrum(recipients), _spectrum(donors))
+
+
+def _spectrum(images: Array) -> Description:
+    """The energy of each band, the energy with the mean, and the range of each image."""
+    transforms = np.fft.rfft2(images.astype(np.float64), axes=(1, 2))
+    whole = (np.abs(transforms) ** 2).sum(axis=(1, 2, 3))
+    bands = _band_energies(transforms, _bands(images), images.shape[2])
+    return bands, whole[:, np.newaxis], *_range(images)
+
+
+def _with_spectrum(recipients: Array, ours: Description, theirs: Description) -> Array:
+    energy, wanted, whole = ours[0], theirs[0], theirs[1]
     total, their_total = (x.sum(axis=1, keepdims=True) for x in (energy, wanted))
-    wanted *= np.divide(total, their_total, out=np.ones_like(total), where=their_total > 0)
-    is_empty = (energy <= 1e-12 * total) | (their_total <= 1e-20 * _energy(theirs))
-    gains = np.sqrt(np.divide(wanted, energy, out=np.ones_like(wanted), where=~is_empty))
-    gains = np.concatenate([np.ones((len(gains), 1)), gains], axis=1)[:, bands]
-    images = np.fft.irfft2(ours * gains[..., np.newaxis], (height, width), axes=(1, 2))
-    low = np.minimum(recipients, donors).min(axis=(1, 2, 3), keepdims=True)
-    high = np.maximum(recipients, donors).max(axis=(1, 2, 3), keepdims=True)
-    result: Array = images.clip(low, high).astype(recipients.dtype)
-    return result
+    ratio = np.divide(total, their_total, out=np.ones_like(total), where=their_total > 0)
+    is_empty = (energy <= 1e-12 * total) | (their_total <= 1e-20 * whole)
+    gains = np.sqrt(np.divide(wanted * ratio, energy, out=np.ones_like(wanted), where=~is_empty))
+    gains = np.concatenate([np.ones((len(gains), 1)), gains], axis=1)[:, _bands(recipients)]
+    transforms = np.fft.rfft2(recipients.astype(np.float64), axes=(1, 2))
+    made = np.fft.irfft2(transforms * gains[..., np.newaxis], recipients.shape[1:3], axes=(1, 2))
+    return _clipped(made, recipients, ours, theirs)
 
 
-def _energy(transforms: Array) -> Array:
-    """The energy of each image with its mean, `(num_pairs, 1)`."""
-    return np.asarray((np.abs(transforms) ** 2).sum(axis=(1, 2, 3)))[:, np.newaxis]
+def _bands(images: Array) -> Array:
+    """The band of each spatial frequency, 1 to `BANDS`; 0 is the mean."""
+    bands = np.ceil(_frequencies(images) * 2 * BANDS - 1e-9)
+    return np.asarray(bands.astype(int).clip(max=BANDS))
 
 
 def _band_energies(transforms: Array, bands: Array, width: int) -> Array:
-    """The energy of each band over all channels, `(num_pairs, BANDS)`, without the mean."""
+    """The energy of each band over all channels, `(num_images, BANDS)`, without the mean."""
     twice = np.full(bands.shape, 2.0)  # columns that stand for two frequencies
     twice[:, [0, -1] if width % 2 == 0 else [0]] = 1
     energies = (np.abs(transforms) ** 2).sum(axis=-1) * twice
-    # Copies are in C order: otherwise the last digit of a sum would depend on the number of pairs.
+    # Copies are in C order: otherwise the last digit of a sum would depend on the number of images.
     members = [energies[:, bands == band].copy() for band in range(1, BANDS + 1)]
     return np.stack([values.sum(axis=-1) for values in members], axis=1)
+
+
+PARTS: Mapping[
+    Any,
+    tuple[
+        Callable[[Array], Description], Callable[[Array, Description, Description], Array]
+    ],
+] = {
+    swap_tint: (_tint, _with_tint),
+    swap_high_frequency: (_details, _with_details),
+    swap_spectrum: (_spectrum, _with_spectrum),
+}
+"""Of each edit of the whole image: the description of images, and the exchange, from the recipients
+and the descriptions of both to images."""

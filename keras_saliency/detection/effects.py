@@ -21,6 +21,8 @@ from keras_saliency.detection.swaps import (
     CONTROLLED,
     Answer,
     Answers,
+    Describe,
+    Images,
     PairEdit,
     Readiness,
     Swap,
@@ -69,6 +71,8 @@ class SwapExperiment:
         answer: Asks the model; it gets at most `chunk_size` images.
         chunk_size: Bounds the memory.
         by_score: Whether effects are measured in the score instead of in accuracy.
+        predictions: `(num_probes,)`, the classes predicted for the probes as they are. With them,
+            the model is not asked about counterfactual images that equal a probe.
 
     Attributes:
         passes: The number of images that the model was asked about.
@@ -82,10 +86,15 @@ class SwapExperiment:
         answer: Answer,
         chunk_size: int,
         by_score: bool,
+        predictions: Array | None = None,
     ) -> None:
         self._images, self._targets, self._scores = images, targets, scores
         self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
+        self._predictions = np.empty(0) if predictions is None else predictions
+        self._looks_up = predictions is not None
         self.passes = 0
+        self._describe: Describe | None = None  # whose descriptions are kept
+        self._descriptions: dict[int, tuple[Array, ...]] = {}  # by probe
 
     def readiness(self, pairs: Pairs, predictions: Array) -> Readiness:
         """Whether the model knows the classes at all, and which change counts as an effect of 1."""
@@ -97,7 +106,7 @@ class SwapExperiment:
             accuracy = float(known[pairs.recipients].mean())
             reason = f"the accuracy on the probes is {accuracy:.2f}, below {required:.2f}"
             return Readiness("" if accuracy >= required else reason, 1.0, required, known)
-        whole = self.run(lambda _, theirs, *indices: theirs, pairs)
+        whole = self.run(lambda _, theirs: theirs.values, pairs)
         scale = float(self._differences(whole, pairs).mean())
         same, other = self._changes(whole, pairs)
         further = float((same > other).mean())
@@ -112,13 +121,26 @@ class SwapExperiment:
         shape = pairs.same.shape
         recipients = np.tile(pairs.recipients.repeat(shape[1]), 2)
         donors = np.concatenate([pairs.same.ravel(), pairs.other.ravel()])
-        answers = []
+        predictions, scores = np.full(len(donors), -1), np.full(len(donors), np.nan)
+        rows = np.empty(0, np.int64)  # of the images that wait for a full chunk
+        images = np.empty((0, *self._images.shape[1:]), self._images.dtype)
         for start in range(0, len(donors), self._chunk_size):
-            part = slice(start, start + self._chunk_size)
-            images = self._made(edit, recipients[part], donors[part])
-            answers.append(self._answer(images, recipients[part]))
-        self.passes += len(donors)
-        predictions, scores = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+            part = np.arange(start, min(start + self._chunk_size, len(donors)))
+            made = self._made(edit, recipients[part], donors[part])
+            is_open = np.ones(len(part), bool)
+            for probes in (each[part] for each in self._known(recipients, donors)):
+                is_same = (made == self._images[probes]).all(axis=(1, 2, 3))
+                predictions[part[is_same]] = self._predictions[probes[is_same]]
+                scores[part[is_same]] = self._scores[probes[is_same]]
+                is_open &= ~is_same
+            rows = np.concatenate([rows, part[is_open]])
+            images = np.concatenate([images, made[is_open]])
+            while len(rows) >= self._chunk_size or (len(rows) and part[-1] + 1 == len(donors)):
+                now, later = slice(self._chunk_size), slice(self._chunk_size, None)
+                asked = self._answer(images[now], recipients[rows[now]])
+                predictions[rows[now]], scores[rows[now]] = asked
+                self.passes += len(rows[now])
+                rows, images = rows[later], images[later]
         (same, other), (same_scores, other_scores) = (
             values.reshape(2, *shape) for values in (predictions, scores)
         )
@@ -190,9 +212,8 @@ class SwapExperiment:
             swap.pairs, same=swap.pairs.same[:, :1], other=swap.pairs.other[:, :1]
         )
 
-        def edit(ours: Array, theirs: Array, recipients: Array, donors: Array) -> Array:
-            alike = kept.edit(theirs, ours, donors, recipients)
-            return swap.edit(ours, alike, recipients, donors)
+        def edit(ours: Images, theirs: Images) -> Array:
+            return swap.edit(ours, Images(kept.edit(theirs, ours), theirs.indices))
 
         answers = self.run(edit, pairs)
         return float(self._differences(answers, pairs).mean()) / readiness.scale
@@ -242,8 +263,25 @@ class SwapExperiment:
         }
         return max(effects.items(), key=lambda item: item[1])
 
+    def _known(self, recipients: Array, donors: Array) -> list[Array]:
+        """Probes whose answers are known: a score is that of one target, a prediction is not."""
+        if not self._looks_up:
+            return []
+        return [recipients] if self._by_score else [donors, recipients]
+
     def _made(self, edit: PairEdit, recipients: Array, donors: Array) -> Array:
-        return edit(self._images[recipients], self._images[donors], recipients, donors)
+        return edit(
+            *(Images(self._images[one], one, self._described) for one in (recipients, donors))
+        )
+
+    def _described(self, describe: Describe, indices: Array) -> tuple[Array, ...]:
+        """The descriptions of these probes, each of which is made once and kept for the test."""
+        if describe is not self._describe:
+            self._describe, self._descriptions = describe, {}
+        for index in {*indices.tolist()} - self._descriptions.keys():
+            self._descriptions[index] = describe(self._images[index : index + 1])
+        rows = [self._descriptions[index] for index in indices.tolist()]
+        return tuple(np.concatenate(part) for part in zip(*rows, strict=True))
 
     def _changes(self, answers: Answers, pairs: Pairs) -> tuple[Array, Array]:
         """How much each pair kept, with a donor of the same class and with one of another."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from keras_saliency.data.reports import Array, Effect
 from keras_saliency.detection import places
-from keras_saliency.detection.edits import swap_region
+from keras_saliency.detection.edits import PARTS, swap_region
 from keras_saliency.detection.places import Candidates, Place, Round
 from keras_saliency.detection.proposals import elsewhere
-from keras_saliency.detection.swaps import PairEdit, Swap
+from keras_saliency.detection.swaps import Images, PairEdit, Swap
 from keras_saliency.detection.tests import TESTS, Edit, InterventionTest
 
 
@@ -116,10 +116,13 @@ def _exchange(
 ) -> PairEdit:
     """An edit at a place of each pair; `rest` takes everything else from the donor."""
 
-    def exchanged(ours: Array, theirs: Array, recipients: Array, donors: Array) -> Array:
-        where = _where(mask, overlap, recipients, donors)
-        made = edit(theirs, ours, where) if rest else edit(ours, theirs, where)
-        return _checked_images(test, made, ours)
+    def exchanged(ours: Images, theirs: Images) -> Array:
+        one, other = (theirs, ours) if rest else (ours, theirs)
+        if edit in PARTS:
+            describe, exchange = PARTS[edit]
+            return exchange(one.values, one.described(describe), other.described(describe))
+        where = _where(mask, overlap, ours.indices, theirs.indices)
+        return _checked_images(test, edit(one.values, other.values, where), ours.values)
 
     return exchanged
 

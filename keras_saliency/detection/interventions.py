@@ -88,7 +88,9 @@ def intervene(
     if not len(pairs.recipients):
         reason = "at least two classes are needed, one of them with two probes"
         return InterventionResults(groups, reason, unit, 0, "")
-    experiment = SwapExperiment(probes.images, targets, scores, answer, chunk_size, by_score)
+    experiment = SwapExperiment(
+        probes.images, targets, scores, answer, chunk_size, by_score, predictions
+    )
     readiness = experiment.readiness(pairs, predictions)
     round_ = Round(
         images=probes.images,
@@ -176,6 +178,8 @@ def _measured(
     Returns:
         The effects, and what was exchanged by the name of the test.
     """
+    if readiness.blocked_because:
+        return [_not_made(plan) for _, _, plan in planned], {}
     num_classes = len(np.unique(round_.targets[round_.pairs.other]))
     num_aimed = sum(test.aimed is not None and num_classes > 2 for test, _, _ in planned)
     num_tests = len(planned) + num_aimed + num_others
@@ -201,6 +205,14 @@ def _measured(
             effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
             swaps[aimed.test] = aimed
     return effects, swaps
+
+
+def _not_made(plan: Swap | Effect | list[Swap]) -> Effect:
+    """A test without numbers, since the model does not know the classes."""
+    if isinstance(plan, Effect):
+        return plan
+    swap = plan[0] if isinstance(plan, list) else plan
+    return Effect(swap.test, num_probes=len(swap.pairs.recipients))
 
 
 def _aimed(

@@ -12,9 +12,34 @@ Answer = Callable[[Array, Array], tuple[Array, Array]]
 """Asks the model: from images, and the indices of the probes that they were made from, to the
 predicted classes (-1 where unknown) and the scores of these probes' targets."""
 
-PairEdit = Callable[[Array, Array, Array, Array], Array]
-"""From the images of recipients and of donors, and the indices of both, `(num_pairs,)`, to
-counterfactual images."""
+Describe = Callable[[Array], tuple[Array, ...]]
+"""What an edit needs to know of images, as in `edits.PARTS`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of some probes, as they are or changed.
+
+    Attributes:
+        values: `(num_images, height, width, channels)`.
+        indices: `(num_images,)`, the probes.
+        known: Describes probes as they are, each only once: from `Describe` and indices to what
+            `Describe` returns of the images. `None` if the images are changed.
+    """
+
+    values: Array
+    indices: Array
+    known: Callable[[Describe, Array], tuple[Array, ...]] | None = None
+
+    def described(self, describe: Describe) -> tuple[Array, ...]:
+        """The description of each image."""
+        if self.known is None:
+            return describe(self.values)
+        return self.known(describe, self.indices)
+
+
+PairEdit = Callable[[Images, Images], Array]
+"""From recipients and donors, pair by pair, to counterfactual images."""
 
 CONTROLLED = 0.15
 """From this effect on, a control is measured; smaller ones raise no alert."""

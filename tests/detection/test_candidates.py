@@ -76,8 +76,8 @@ class Shares:
         return np.where(is_wrong, wrong, self.targets[recipients]), 1.0 * is_wrong
 
     def edit(self, index):
-        return lambda ours, theirs, recipients, donors: (
-            (index * self._count + donors).astype(float).reshape(-1, 1, 1, 1)
+        return lambda ours, theirs: (
+            (index * self._count + theirs.indices).astype(float).reshape(-1, 1, 1, 1)
         )
 
     def swaps(self, *areas, floor=0.25, **fields):

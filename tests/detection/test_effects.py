@@ -10,6 +10,7 @@ from keras_saliency.detection.effects import (
     required_accuracy,
 )
 from keras_saliency.detection.pairs import Pairs, balanced, draw_pairs
+from keras_saliency.detection.swaps import Images
 
 UNEVEN = np.repeat([0, 3, 7, 9], [5, 12, 2, 31])
 np.random.default_rng(0).shuffle(UNEVEN)
@@ -139,9 +140,9 @@ OWN = np.array([5.0, -5.0, -1.0, 2.0])
 """The scores of the probes themselves."""
 
 
-def both(ours, theirs, recipients, donors):
+def both(ours, theirs):
     """An image that shows who was made of whom."""
-    return (10 * IMAGES[recipients] + IMAGES[donors]).astype(float)
+    return (10 * IMAGES[ours.indices] + IMAGES[theirs.indices]).astype(float)
 
 
 def answer(images, recipients):
@@ -185,10 +186,10 @@ def test_an_effect_in_the_score_by_hand():
 def test_the_control_is_asked_of_the_same_pairs():
     seen = []
 
-    def control(ours, theirs, recipients, donors):
+    def control(ours, theirs):
         """Each probe with a donor of its own class, whoever the donor was."""
-        seen.extend(zip(recipients.tolist(), donors.tolist(), strict=True))
-        return both(ours, theirs, recipients, recipients ^ 1)
+        seen.extend(zip(ours.indices.tolist(), theirs.indices.tolist(), strict=True))
+        return both(ours, Images(theirs.values, ours.indices ^ 1))
 
     asked = asker()
     effect = asked.effect(swap(both, PAIRS, control=control), Readiness("", 1.0), 8)
@@ -280,13 +281,13 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     assert gate == ""
     assert 7 <= scale <= 8
     blind = SwapExperiment(
-        images, targets, np.zeros(40), lambda x, _: (x, np.zeros(len(x))), 100, True
+        images, targets, np.zeros(40), lambda x, _: (np.zeros(len(x)),) * 2, 100, True
     )
     gate, scale = readied(blind, pairs, np.full(40, -1))
     assert gate == "the scores tell the classes of the probes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
     effect = blind.effect(
-        swap(lambda ours, theirs, a, b: images[a], pairs), Readiness("", scale), 8
+        swap(lambda ours, theirs: ours.values, pairs), Readiness("", scale), 8
     )
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
     broken = SwapExperiment(images, targets, np.full(40, np.nan), pixel, 100, True)
@@ -355,8 +356,8 @@ def test_p_values_do_not_depend_on_probes_that_are_not_tested():
             rows, columns = np.divmod(images.ravel().astype(int), 24)
             return said[rows, columns], said[columns, rows].astype(float)
 
-        def edit(ours, theirs, recipients, donors):
-            return (24 * recipients + donors).astype(float).reshape(-1, 1, 1, 1)
+        def edit(ours, theirs):
+            return (24 * ours.indices + theirs.indices).astype(float).reshape(-1, 1, 1, 1)
 
         everyone = np.concatenate([targets, np.full(more, 2)])
         for by_score in (False, True):
@@ -401,7 +402,7 @@ def test_there_are_a_few_examples_of_many_pairs():
         return np.where(asked < 4, asked, asked - 1), np.zeros(len(batch))
 
     effect = SwapExperiment(images, targets, np.zeros(24), wrong_from_class_4_on, 99, False).effect(
-        swap(lambda ours, theirs, a, b: images[a], pairs), Readiness("", 1.0), 8
+        swap(lambda ours, theirs: ours.values, pairs), Readiness("", 1.0), 8
     )
     assert len(effect.examples) == NUM_EXAMPLES
     assert len({int(targets[example.recipient]) for example in effect.examples}) == NUM_EXAMPLES
@@ -434,7 +435,7 @@ def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as
             return said[rows, columns], np.zeros(len(images))
 
         asked = SwapExperiment(indices, targets, np.zeros(40), reads, 10**6, False)
-        edit = swap(lambda ours, theirs, a, b: 40 * indices[a] + indices[b], pairs)
+        edit = swap(lambda ours, theirs: 40 * ours.values + theirs.values, pairs)
         effect = asked.effect(edit, Readiness("", 1.0), 8)
         p_values.append(effect.p_value)
         effects.append(effect.effect)
@@ -467,8 +468,8 @@ def test_what_other_donors_might_have_carried_is_no_evidence():
                 rows, columns = np.divmod(images.ravel().astype(int), count)
                 return (by_object[rows] + by_region[columns]).argmax(axis=1), np.zeros(len(images))
 
-            def edit(ours, theirs, recipients, donors, count=count):
-                return (count * recipients + donors).astype(float).reshape(-1, 1, 1, 1)
+            def edit(ours, theirs, count=count):
+                return (count * ours.indices + theirs.indices).astype(float).reshape(-1, 1, 1, 1)
 
             asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), targets, np.zeros(count), reads, 9**9, False
@@ -477,3 +478,79 @@ def test_what_other_donors_might_have_carried_is_no_evidence():
             p_values.append(asked.effect(question, Readiness("", 1.0), 8).p_value)
         assert (np.array(p_values) < 0.05).mean() <= 0.07, (classes, per_class)
         assert (np.array(p_values) < 0.01).mean() <= 0.02, (classes, per_class)
+
+
+# ---------------------------------------------------------------- what the model is asked
+
+
+class Asked:
+    """A model that predicts an image's first pixel, and remembers what it was asked."""
+
+    def __init__(self):
+        self.images, self.sizes = [], []
+
+    def __call__(self, images, recipients):
+        self.images += images[:, 0, 0, 0].tolist()
+        self.sizes.append(len(images))
+        return images[:, 0, 0, 0].astype(int), images[:, 0, 0, 0] / 2
+
+
+MIXED = Pairs(np.arange(8), (np.arange(8) ^ 1)[:, np.newaxis], (np.arange(8) ^ 2)[:, np.newaxis])
+
+
+def third_of_donors(ours, theirs):
+    """The recipient, the donor, or an image of its own, by turns."""
+    new = 100.0 + 10 * ours.values + theirs.values
+    turn = (ours.indices % 3)[:, np.newaxis, np.newaxis, np.newaxis]
+    return np.where(turn == 0, ours.values, np.where(turn == 1, theirs.values, new))
+
+
+@pytest.mark.parametrize("by_score", [False, True])
+def test_answers_that_are_known_are_looked_up(by_score):
+    images = np.arange(8.0).reshape(8, 1, 1, 1)
+    asked, told = Asked(), np.arange(8) % 5
+    experiment = SwapExperiment(images, np.arange(8) // 2 % 2, told / 4, asked, 3, by_score, told)
+    answers = experiment.run(third_of_donors, MIXED)
+    made = [
+        third_of_donors(Images(images, np.arange(8)), Images(images[donors[:, 0]], donors[:, 0]))
+        for donors in (MIXED.same, MIXED.other)
+    ]
+    turn = np.arange(8) % 3
+    looked_up = (turn == 0) if by_score else (turn < 2)  # the score of a donor is of its target
+    expected = [image[i].item() for image in made for i in range(8) if not looked_up[i]]
+    assert asked.images == expected
+    assert asked.sizes == [3] * (len(expected) // 3) + [len(expected) % 3] * (len(expected) % 3 > 0)
+    assert experiment.passes == len(expected)
+    for found, scores, donors in (
+        (answers.same, answers.same_scores, MIXED.same[:, 0]),
+        (answers.other, answers.other_scores, MIXED.other[:, 0]),
+    ):
+        new = 100 + 10 * np.arange(8) + donors
+        theirs = donors if by_score else told[donors]
+        np.testing.assert_array_equal(
+            found[:, 0], np.select([turn == 0, turn == 1], [told, theirs], new)
+        )
+        if by_score:
+            own = np.select([turn == 0, turn == 1], [told / 4, donors / 2], new / 2)
+            np.testing.assert_array_equal(scores[:, 0], own)
+
+
+def test_each_probe_is_described_once_as_it_is():
+    calls = []
+
+    def describe(images):
+        calls.extend(images.ravel().tolist())
+        return images.ravel(), -images
+
+    def edit(ours, theirs):
+        (one, _), (_, other) = ours.described(describe), theirs.described(describe)
+        assert one.tolist() == ours.values.ravel().tolist()
+        np.testing.assert_array_equal(other, -theirs.values)
+        return ours.values
+
+    images = np.arange(8.0).reshape(8, 1, 1, 1)
+    experiment = SwapExperiment(images, np.arange(8) % 2, np.zeros(8), Asked(), 3, False)
+    experiment.run(edit, MIXED)
+    assert sorted(calls) == list(range(8))
+    changed = Images(images[:2] + 50, np.array([0, 1]))
+    assert changed.described(describe)[0].tolist() == [50, 51]

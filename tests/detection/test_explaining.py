@@ -314,7 +314,7 @@ class Pixels:
         mask[0, list(pixels)] = True
         return Swap(
             test,
-            lambda ours, theirs, *_: swap_region(ours, theirs, mask),
+            lambda ours, theirs: swap_region(ours.values, theirs.values, mask),
             None,
             self.pairs,
             **fields,
