@@ -82,6 +82,9 @@ class Effect:
             does.
         explained_by: The test of which this effect is a consequence; empty if there is none.
         untestable: Why the test was not possible; empty if it was.
+        bound: The upper bound of the effect, if the test was stopped after a part of the donors
+            because it would not reach its floor; `effect` is then that of this part, and `p_value`
+            is 1. `nan` for a complete test.
         examples: Up to four of the pairs in which the answer changed most.
     """
 
@@ -100,6 +103,7 @@ class Effect:
     support: str = ""
     explained_by: str = ""
     untestable: str = ""
+    bound: float = math.nan
     examples: tuple[Example, ...] = field(default=(), repr=False)
 
 

@@ -133,6 +133,8 @@ def _status(
     """What the rule says of one effect, and why."""
     if effect.untestable:
         return "untestable", effect.untestable
+    if not math.isnan(effect.bound):
+        return "stopped", f"at most {plain(effect.bound)}, by a part of the donors"
     if not (p_value < alpha and effect.effect >= min(floor, FINDING)):
         return "quiet", ""
     if effect.effect < floor:

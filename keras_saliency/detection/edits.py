@@ -3,10 +3,13 @@
 Every edit has the form `(recipients, donors, where) -> images`, with images `(num_pairs, height,
 width, channels)` in floating point. In each pair, the result is the recipient with the donor's
 region, tint, spectrum or high frequencies. If the first two arguments are exchanged, everything
-else comes from the donor instead. Edits of the whole image ignore `where`.
+else comes from the donor instead. Edits of the whole image ignore `where`, and have two parts:
+what they need to know of each image, and the exchange.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -20,6 +23,9 @@ BANDS = 8
 
 Description = tuple[Array, ...]
 """What an edit needs to know of each of some images: arrays with a row for each."""
+
+Exchange = Callable[[Array, Description, Description], Array]
+"""From recipients, and the descriptions of recipients and of donors, to images."""
 
 
 def swap_region(recipients: Array, donors: Array, where: Array) -> Array:
@@ -104,7 +110,7 @@ def _with_details(recipients: Array, ours: Description, theirs: Description) -> 
 def _frequencies(images: Array) -> Array:
     """The spatial frequencies of `rfft2`, in cycles per pixel."""
     height, width = images.shape[1:3]
-    return np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width))
+    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width)))
 
 
 def swap_spectrum(recipients: Array, donors: Array, where: Array | None = None) -> Array:
@@ -160,15 +166,9 @@ def _band_energies(transforms: Array, bands: Array, width: int) -> Array:
     return np.stack([values.sum(axis=-1) for values in members], axis=1)
 
 
-PARTS: Mapping[
-    Any,
-    tuple[
-        Callable[[Array], Description], Callable[[Array, Description, Description], Array]
-    ],
-] = {
+PARTS: Mapping[Callable[..., Array], tuple[Callable[[Array], Description], Exchange]] = {
     swap_tint: (_tint, _with_tint),
     swap_high_frequency: (_details, _with_details),
     swap_spectrum: (_spectrum, _with_spectrum),
 }
-"""Of each edit of the whole image: the description of images, and the exchange, from the recipients
-and the descriptions of both to images."""
+"""The two parts of each edit of the whole image."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,13 @@ FINALISTS = 3
 NEARLY = 0.9
 """Of candidates with nearly the largest effect, this share of it, the smallest place is tested."""
 
+PILOT = 64
+"""The number of recipients that a test begins with, with one donor of each kind."""
+
+BOUND = 3.0
+"""A test stops after these if its effect, and this many standard errors, are below what would be of
+interest. That can lose an alert, and never makes one."""
+
 NUM_EXAMPLES = 4
 """Pairs that are kept as evidence, of different classes where possible."""
 
@@ -59,6 +67,21 @@ def required_accuracy(chance: float) -> float:
         [0.2, 0.6, 0.95]
     """
     return min(max(chance + 0.1, min(2 * chance, 0.6)), (1 + chance) / 2)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """The class whose donors changed most answers.
+
+    Attributes:
+        target: Its index.
+        effect: Of these donors.
+        bound: As in `Effect`.
+    """
+
+    target: int
+    effect: float
+    bound: float
 
 
 class SwapExperiment:
@@ -157,20 +180,29 @@ class SwapExperiment:
             num_tests: How many tests are made in this round.
             alpha: The level of significance, which they share.
         """
-        return self.effect_and_answers(swap, readiness, num_tests, alpha)[0]
+        return self.effect_and_suspect(swap, readiness, num_tests, alpha)[0]
 
-    def effect_and_answers(
+    def effect_and_suspect(
         self, swap: Swap, readiness: Readiness, num_tests: int, alpha: float = ALPHA
-    ) -> tuple[Effect, Answers]:
-        """Measures one swap, as `effect` does, and returns the answers as well."""
-        pairs, scale = swap.pairs, readiness.scale
+    ) -> tuple[Effect, Suspect]:
+        """Measures one swap, as `effect` does, and finds the class whose donors changed most."""
+        scale, count = readiness.scale, len(swap.pairs.recipients)
+        few = balanced(self._targets[swap.pairs.recipients], np.arange(count), PILOT, 0)
+        pairs = swap.pairs.part(few)
         answers = self.run(swap.edit, pairs)
         differences = self._differences(answers, pairs) / scale
+        bound = upper_bound(differences)
+        is_part = pairs.same.size < swap.pairs.same.size
+        is_stopped = is_part and bound < min(swap.floor, CONTROLLED)
+        if is_part and not is_stopped:
+            pairs, answers = swap.pairs, self._completed(swap, few, answers)
+            differences = self._differences(answers, pairs) / scale
         keep = self._keep(answers, pairs, scale)
         p_value = swap.num_candidates * self._p_value((1 / scale, answers), pairs=pairs)
         numbers: dict[str, Any] = {
             "effect": float(differences.mean()),
-            "p_value": min(p_value, 1.0),  # nan stays nan
+            "p_value": 1.0 if is_stopped else min(p_value, 1.0),  # nan stays nan
+            "bound": bound if is_stopped else math.nan,
             "keep": keep,
         }
         if not self._by_score:
@@ -198,19 +230,36 @@ class SwapExperiment:
             window=swap.window,
             target=swap.target,
             support=swap.support,
-            untestable=_objection(len(pairs.recipients), fewest, keep, required),
-            examples=self._examples(swap, answers, differences),
+            untestable=_objection(count, fewest, keep, required),
+            examples=self._examples(swap.edit, pairs, answers, differences),
         )
-        return effect, answers
+        return effect, self._suspect(answers, pairs, scale)
+
+    def _completed(self, swap: Swap, few: Array, first: Answers) -> Answers:
+        """The answers for all pairs of a swap, of which the first ones are there.
+
+        Args:
+            swap: What to exchange.
+            few: The recipients of the first answers, as rows of the pairs.
+            first: With one donor of each kind.
+        """
+        pairs, everyone = swap.pairs, slice(None)
+        others = np.setdiff1d(np.arange(len(pairs.recipients)), few)
+        whole = Answers(*(np.empty(pairs.same.shape, x.dtype) for x in first))
+        cells = [(few, slice(1)), (few, slice(1, None)), (others, everyone)]
+        for place in cells:
+            part = pairs.part(*place)
+            answers = first if place is cells[0] else self.run(swap.edit, part)
+            for values, found in zip(whole, answers, strict=True):
+                values[place] = found
+        return whole
 
     def remaining(self, swap: Swap, kept: Swap, readiness: Readiness) -> float:
         """The effect of a swap, with one donor each, that has what another swap would exchange.
 
         Each donor first gets it from its recipient, so that it does not differ between the two.
         """
-        pairs = dataclasses.replace(
-            swap.pairs, same=swap.pairs.same[:, :1], other=swap.pairs.other[:, :1]
-        )
+        pairs = swap.pairs.part(slice(None))
 
         def edit(ours: Images, theirs: Images) -> Array:
             return swap.edit(ours, Images(kept.edit(theirs, ours), theirs.indices))
@@ -239,29 +288,32 @@ class SwapExperiment:
         left = list(range(len(swaps)))
         is_screened = len(swaps) > FINALISTS and len(few) < len(everyone)
         for rows in (few, everyone) if is_screened else (everyone,):
-            part = Pairs(pairs.recipients[rows], pairs.same[rows, :1], pairs.other[rows, :1])
-            effects = {
-                index: float(self._differences(self.run(swaps[index].edit, part), part).mean())
-                / readiness.scale
+            part = pairs.part(rows)
+            found = {
+                index: self._differences(self.run(swaps[index].edit, part), part) / readiness.scale
                 for index in left
             }
-            left = sorted(left, key=lambda index: -effects[index])[:FINALISTS]
+            effects = {index: float(differences.mean()) for index, differences in found.items()}
+            order = sorted(left, key=lambda index: -effects[index])
+            floor = min(swaps[0].floor, CONTROLLED)
+            left = [index for index in order if upper_bound(found[index]) >= floor][:FINALISTS]
+            if not left:
+                return stopped(swaps[order[0]], effects[order[0]], upper_bound(found[order[0]]))
         largest = effects[left[0]]
         nearly = [index for index in left if not effects[index] < min(NEARLY * largest, largest)]
         chosen = swaps[min(nearly, key=lambda index: (swaps[index].area, -effects[index]))]
         if largest >= chosen.floor / 2:
             return dataclasses.replace(chosen, num_candidates=len(swaps))
-        return stopped(chosen, largest)
+        return stopped(chosen, largest, upper_bound(found[left[0]]))
 
-    def suspect(self, answers: Answers, pairs: Pairs, readiness: Readiness) -> tuple[int, float]:
-        """The class whose donors changed most answers, and the effect of these donors."""
+    def _suspect(self, answers: Answers, pairs: Pairs, scale: float) -> Suspect:
+        """The class whose donors changed most answers."""
         same, other = self._changes(answers, pairs)
-        lost = (same.mean(axis=1, keepdims=True) - other) / readiness.scale
+        lost = (same.mean(axis=1, keepdims=True) - other) / scale
         donated = self._targets[pairs.other]
-        effects = {
-            int(target): float(lost[donated == target].mean()) for target in np.unique(donated)
-        }
-        return max(effects.items(), key=lambda item: item[1])
+        by_target = {int(target): lost[donated == target] for target in np.unique(donated)}
+        target, most = max(by_target.items(), key=lambda item: float(item[1].mean()))
+        return Suspect(target, float(most.mean()), upper_bound(most))
 
     def _known(self, recipients: Array, donors: Array) -> list[Array]:
         """Probes whose answers are known: a score is that of one target, a prediction is not."""
@@ -332,9 +384,10 @@ class SwapExperiment:
             return 1 - float(np.abs(answers.same_scores - own).mean()) / scale
         return float((answers.same == self._targets[pairs.recipients, np.newaxis]).mean())
 
-    def _examples(self, swap: Swap, answers: Answers, differences: Array) -> tuple[Example, ...]:
+    def _examples(
+        self, edit: PairEdit, pairs: Pairs, answers: Answers, differences: Array
+    ) -> tuple[Example, ...]:
         """The pairs in which the answer changed most, first one of each class."""
-        pairs = swap.pairs
         own = self._targets[pairs.recipients, np.newaxis]
         changed = (answers.same == own) & (answers.other != own)
         order = np.argsort(-differences, kind="stable")
@@ -346,17 +399,33 @@ class SwapExperiment:
         for row in order[:NUM_EXAMPLES]:
             column = int(changed[row].argmax())
             recipient, donor = pairs.recipients[row], pairs.other[row, column]
-            image = self._made(swap.edit, np.array([recipient]), np.array([donor]))[0]
+            image = self._made(edit, np.array([recipient]), np.array([donor]))[0]
             predictions = int(answers.other[row, column]), int(answers.same[row, column])
             examples.append(Example(int(recipient), int(donor), image, *predictions))
         return tuple(examples)
 
 
-def stopped(swap: Swap, effect: float) -> Effect:
+def upper_bound(differences: Array) -> float:
+    """What an effect does not exceed, judged from the differences of each recipient.
+
+    `BOUND` standard errors above their mean; one more difference of 1 counts in the variance, so
+    that few equal differences do not prove much.
+
+    Example:
+        >>> round(upper_bound(np.zeros(100)), 3), round(upper_bound(np.zeros(10)), 3)
+        (0.03, 0.3)
+    """
+    count, mean = len(differences), float(differences.mean())
+    variance = (((differences - mean) ** 2).sum() + 1) / count
+    return mean + BOUND * math.sqrt(variance / count)
+
+
+def stopped(swap: Swap, effect: float, bound: float) -> Effect:
     """The effect of a swap that was not measured further, as few donors showed next to nothing."""
     return Effect(
         swap.test,
         effect=effect,
+        bound=bound,
         p_value=1.0,
         num_probes=len(swap.pairs.recipients),
         num_donors=1,

@@ -190,17 +190,16 @@ def _measured(
         if isinstance(swap, Effect):
             effects.append(swap)
             continue
-        effect, answers = experiment.effect_and_answers(swap, readiness, num_tests, alpha)
+        effect, suspect = experiment.effect_and_suspect(swap, readiness, num_tests, alpha)
         effects.append(effect)
         swaps[swap.test] = swap
         if test.aimed is None or num_classes <= 2 or isinstance(place, Candidates):
             continue
-        target, mean = experiment.suspect(answers, swap.pairs, readiness)
-        aimed = _aimed(test, place, target, num_classes, round_)
+        aimed = _aimed(test, place, suspect.target, num_classes, round_)
         if effect.effect >= swap.floor:
             effects.append(Effect(aimed.test, untestable=f"{swap.test} has an effect by itself"))
-        elif mean < swap.floor / 2:
-            effects.append(stopped(aimed, mean))
+        elif suspect.effect < swap.floor / 2:
+            effects.append(stopped(aimed, suspect.effect, suspect.bound))
         else:
             effects.append(experiment.effect(aimed, readiness, num_tests, alpha))
             swaps[aimed.test] = aimed

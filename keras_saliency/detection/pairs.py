@@ -21,6 +21,9 @@ MIN_CLASS_SIZE = 4
 """With many classes, some are left out so that the others keep this many probes each."""
 
 
+_FIRST = slice(1)
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Recipients and their donors, as indices of probes.
@@ -34,6 +37,10 @@ class Pairs:
     recipients: Array
     same: Array
     other: Array
+
+    def part(self, rows: Array | slice, columns: slice = _FIRST) -> Pairs:
+        """Some of the recipients, with the first or other donors of each kind."""
+        return Pairs(self.recipients[rows], self.same[rows, columns], self.other[rows, columns])
 
 
 def donors_for(recipients: Array) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from keras_saliency.data.reports import Array, Window
 from keras_saliency.detection.pairs import Pairs
@@ -93,8 +94,7 @@ class Readiness:
     known: Array | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(NamedTuple):
     """The model's answers to counterfactual images, each `(num_recipients, num_donors)`."""
 
     same: Array

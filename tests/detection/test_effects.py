@@ -286,9 +286,7 @@ def test_the_gate_of_scores_asks_what_the_whole_image_does():
     gate, scale = readied(blind, pairs, np.full(40, -1))
     assert gate == "the scores tell the classes of the probes apart in 0.00 of pairs, below 0.70"
     assert np.isnan(scale)
-    effect = blind.effect(
-        swap(lambda ours, theirs: ours.values, pairs), Readiness("", scale), 8
-    )
+    effect = blind.effect(swap(lambda ours, theirs: ours.values, pairs), Readiness("", scale), 8)
     assert np.isnan([effect.effect, effect.p_value, effect.keep]).all()
     broken = SwapExperiment(images, targets, np.full(40, np.nan), pixel, 100, True)
     gate, scale = readied(broken, pairs, np.full(40, -1))
