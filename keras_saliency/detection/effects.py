@@ -46,10 +46,11 @@ NEARLY = 0.9
 """Of candidates with nearly the largest effect, this share of it, the smallest place is tested."""
 
 PILOT = 64
-"""The number of recipients that a test begins with, with one donor of each kind."""
+"""The number of recipients that a test begins with, with one donor of each kind. Then come the
+other recipients, and then the other donors."""
 
-BOUND = 3.0
-"""A test stops after these if its effect, and this many standard errors, are below what would be of
+BOUND = 2.0
+"""A test stops in between if its effect, and this many standard errors, are below what would be of
 interest. That can lose an alert, and never makes one."""
 
 NUM_EXAMPLES = 4
@@ -187,22 +188,15 @@ class SwapExperiment:
     ) -> tuple[Effect, Suspect]:
         """Measures one swap, as `effect` does, and finds the class whose donors changed most."""
         scale, count = readiness.scale, len(swap.pairs.recipients)
-        few = balanced(self._targets[swap.pairs.recipients], np.arange(count), PILOT, 0)
-        pairs = swap.pairs.part(few)
-        answers = self.run(swap.edit, pairs)
+        pairs, answers, bound = self._as_far_as_needed(swap, scale)
+        is_stopped = not math.isnan(bound)
         differences = self._differences(answers, pairs) / scale
-        bound = upper_bound(differences)
-        is_part = pairs.same.size < swap.pairs.same.size
-        is_stopped = is_part and bound < min(swap.floor, CONTROLLED)
-        if is_part and not is_stopped:
-            pairs, answers = swap.pairs, self._completed(swap, few, answers)
-            differences = self._differences(answers, pairs) / scale
         keep = self._keep(answers, pairs, scale)
         p_value = swap.num_candidates * self._p_value((1 / scale, answers), pairs=pairs)
         numbers: dict[str, Any] = {
             "effect": float(differences.mean()),
             "p_value": 1.0 if is_stopped else min(p_value, 1.0),  # nan stays nan
-            "bound": bound if is_stopped else math.nan,
+            "bound": bound,
             "keep": keep,
         }
         if not self._by_score:
@@ -235,24 +229,34 @@ class SwapExperiment:
         )
         return effect, self._suspect(answers, pairs, scale)
 
-    def _completed(self, swap: Swap, few: Array, first: Answers) -> Answers:
-        """The answers for all pairs of a swap, of which the first ones are there.
+    def _as_far_as_needed(self, swap: Swap, scale: float) -> tuple[Pairs, Answers, float]:
+        """Asks about ever more pairs of a swap, while its effect may be of interest.
 
-        Args:
-            swap: What to exchange.
-            few: The recipients of the first answers, as rows of the pairs.
-            first: With one donor of each kind.
+        Returns:
+            The pairs that were asked about, the answers, and the upper bound of the effect; `nan`
+            if these are all pairs.
         """
-        pairs, everyone = swap.pairs, slice(None)
-        others = np.setdiff1d(np.arange(len(pairs.recipients)), few)
-        whole = Answers(*(np.empty(pairs.same.shape, x.dtype) for x in first))
-        cells = [(few, slice(1)), (few, slice(1, None)), (others, everyone)]
-        for place in cells:
-            part = pairs.part(*place)
-            answers = first if place is cells[0] else self.run(swap.edit, part)
-            for values, found in zip(whole, answers, strict=True):
-                values[place] = found
-        return whole
+        shape, everyone, first = swap.pairs.same.shape, slice(None), slice(1)
+        few = balanced(self._targets[swap.pairs.recipients], np.arange(shape[0]), PILOT, 0)
+        others = np.setdiff1d(np.arange(shape[0]), few)
+        whole = Answers(*np.full((2, *shape), -1), *np.full((2, *shape), np.nan))
+        for rows, columns, known in (
+            (few, first, few),
+            (others, first, everyone),
+            (everyone, slice(1, None), everyone),
+        ):
+            part = swap.pairs.part(rows, columns)
+            if part.same.size:
+                for values, found in zip(whole, self.run(swap.edit, part), strict=True):
+                    values[rows, columns] = found
+            pairs = swap.pairs.part(known, slice(columns.stop))
+            answers = Answers(*(values[known, : columns.stop] for values in whole))
+            bound = upper_bound(self._differences(answers, pairs) / scale)
+            if pairs.same.size == swap.pairs.same.size:
+                break
+            if bound < min(swap.floor, CONTROLLED):
+                return pairs, answers, bound
+        return pairs, answers, math.nan
 
     def remaining(self, swap: Swap, kept: Swap, readiness: Readiness) -> float:
         """The effect of a swap, with one donor each, that has what another swap would exchange.
@@ -413,7 +417,7 @@ def upper_bound(differences: Array) -> float:
 
     Example:
         >>> round(upper_bound(np.zeros(100)), 3), round(upper_bound(np.zeros(10)), 3)
-        (0.03, 0.3)
+        (0.02, 0.2)
     """
     count, mean = len(differences), float(differences.mean())
     variance = (((differences - mean) ** 2).sum() + 1) / count

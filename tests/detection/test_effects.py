@@ -8,6 +8,7 @@ from keras_saliency.detection.effects import (
     Swap,
     SwapExperiment,
     required_accuracy,
+    upper_bound,
 )
 from keras_saliency.detection.pairs import Pairs, balanced, draw_pairs
 from keras_saliency.detection.swaps import Images
@@ -362,7 +363,8 @@ def test_p_values_do_not_depend_on_probes_that_are_not_tested():
             asked = SwapExperiment(
                 np.zeros((count, 1, 1, 1)), everyone, np.zeros(count), reads, 99, by_score
             )
-            found.append(asked.effect(swap(edit, pairs), Readiness("", 1.0), 8).p_value)
+            measured = swap(edit, pairs, floor=0.0)  # without stopping early
+            found.append(asked.effect(measured, Readiness("", 1.0), 8).p_value)
     assert found == found[:2] * 4
     assert 1e-4 < found[0] < 0.5  # enough flips are as large to tell one draw from another
 
@@ -433,10 +435,14 @@ def test_a_region_that_says_nothing_of_the_class_has_small_p_values_as_seldom_as
             return said[rows, columns], np.zeros(len(images))
 
         asked = SwapExperiment(indices, targets, np.zeros(40), reads, 10**6, False)
-        edit = swap(lambda ours, theirs: 40 * ours.values + theirs.values, pairs)
-        effect = asked.effect(edit, Readiness("", 1.0), 8)
-        p_values.append(effect.p_value)
-        effects.append(effect.effect)
+        for floor in (0.0, 1.0):  # without stopping early, and with it
+            edit = swap(lambda ours, theirs: 40 * ours.values + theirs.values, pairs, floor=floor)
+            effect = asked.effect(edit, Readiness("", 1.0), 8)
+            p_values.append(effect.p_value)
+            effects.append(effect.effect)
+    p_values, with_stops = p_values[::2], p_values[1::2]
+    assert (np.array(with_stops) < 0.05).mean() <= (np.array(p_values) < 0.05).mean()
+    effects = effects[::2]
     assert (np.array(p_values) < 0.05).mean() <= 0.07
     assert (np.array(p_values) < 0.01).mean() <= 0.02
     assert (np.array(p_values) < 0.05).mean() >= 0.02
@@ -552,3 +558,63 @@ def test_each_probe_is_described_once_as_it_is():
     assert sorted(calls) == list(range(8))
     changed = Images(images[:2] + 50, np.array([0, 1]))
     assert changed.described(describe)[0].tolist() == [50, 51]
+
+
+# ---------------------------------------------------------------- stopping early
+
+
+def counted(share, count, num_donors, *, floor=0.25, control=None):
+    """A share of the recipients is lost with each donor of the other class; effect and passes."""
+    targets = np.arange(count) % 2
+    pairs = draw_pairs(targets, np.arange(count), num_donors=num_donors, seed=0)
+    lost = np.arange(count) // 2 < share * count / 2
+
+    def edit(ours, theirs):
+        is_lost = lost[ours.indices] & (targets[theirs.indices] != targets[ours.indices])
+        said = np.where(is_lost, 1 - targets[ours.indices], targets[ours.indices])
+        return said.astype(float).reshape(-1, 1, 1, 1)
+
+    images = np.full((count, 1, 1, 1), -1.0)
+    experiment = SwapExperiment(images, targets, np.zeros(count), Asked(), 50, False)
+    return experiment.effect(swap(edit, pairs, floor=floor), Readiness(""), 8), experiment.passes
+
+
+def test_without_an_effect_64_recipients_with_a_donor_of_each_kind_are_enough():
+    effect, passes = counted(0.0, 100, 2)
+    assert passes == 64 * 2
+    assert (effect.effect, effect.p_value, effect.flip, effect.keep) == (0, 1, 0, 1)
+    assert (effect.num_probes, effect.num_donors) == (64, 1)
+    assert effect.bound == pytest.approx(2 / 64)
+
+
+def test_what_a_part_of_the_recipients_shows_is_not_forgotten():
+    """The whole effect is that of all pairs, each of which is asked once."""
+    for share, count, num_donors in ((0.2, 100, 2), (0.5, 100, 4), (0.3, 200, 1), (1.0, 10, 3)):
+        effect, passes = counted(share, count, num_donors)
+        assert passes == count * num_donors * 2
+        assert effect.effect == pytest.approx(share)
+        assert (effect.num_probes, effect.num_donors) == (count, num_donors)
+        assert np.isnan(effect.bound)
+
+
+def test_a_part_is_enough_if_two_standard_errors_stay_below_what_is_of_interest():
+    # Of 64 recipients, two are lost: a variance of (2 * 62 / 64 + 1) / 64.
+    expected = 2 / 64 + 2 * np.sqrt((2 * 62 / 64 + 1) / 64 / 64)
+    differences = np.zeros(64)
+    differences[:2] = 1
+    assert upper_bound(differences) == pytest.approx(expected)
+    assert counted(0.02, 100, 2)[0].bound < 0.15
+    assert counted(0.02, 100, 2, floor=0.05)[1] == 100 * 2 * 2  # here it may reach the floor
+
+
+def test_then_come_all_recipients_and_then_the_other_donors():
+    """The first 64 are all lost, the other 36 are not: with one donor each, the effect is 0.5."""
+    for first, expected in ((0.1, 64 * 2), (0.15, 100 * 2), (0.6, 100 * 4 * 2)):
+        effect, passes = counted(first, 100, 4)
+        assert passes == expected, first
+
+
+def test_a_part_that_is_all_is_not_a_part():
+    effect, passes = counted(0.0, 60, 1)
+    assert (effect.num_probes, passes) == (60, 120)
+    assert np.isnan(effect.bound)

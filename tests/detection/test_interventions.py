@@ -82,8 +82,10 @@ def test_a_model_that_reads_a_named_region_only():
         assert_not_compared(effects[name])
     for name in AIMED:
         assert_stopped(effects[name])
-    for effect in found.effects[:3]:
-        assert (effect.num_probes, effect.num_donors) == (60, 4)
+    sizes = [(effect.num_probes, effect.num_donors) for effect in found.effects[:3]]
+    assert sizes == [(60, 4), (60, 1), (60, 1)]  # without an effect, it stops
+    assert np.isnan(effects["region/tag"].bound)
+    assert effects["region/other"].bound == pytest.approx(2 / 60)
 
 
 @pytest.mark.parametrize(("pixel", "thin"), [(RING, 1), (INNER, 0)])
