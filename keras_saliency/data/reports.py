@@ -140,7 +140,8 @@ class Verdict:
             evaluation.
         start: The effect at the first evaluation, usually before training; `nan` without one.
         status: `"fires"`; `"finding"`: a significant effect that raises no alert, for the reason
-            given; `"quiet"`; or `"untestable"`.
+            given; `"quiet"`; `"stopped"`, a part of the donors shows that the effect is too small;
+            or `"untestable"`.
         reason: The reason for the status, in words; may be empty.
         active: Whether an alert of this rule is active.
         subject: What was exchanged, in words.

@@ -260,6 +260,7 @@ def what_is_tested(results: InterventionResults | None, when: str) -> str:
     reasons = [f"{effect.test} ({effect.untestable or 'too few probes'})" for effect in missing]
     how_often = "frequent at first, then less often" if when == "auto" else "at every evaluation"
     text = f"intervention tests ({how_often}): {', '.join(tested) or 'none'}"
-    text += f"; {results.passes} forward passes"
+    none = f"not made yet, since {results.blocked_because}"
+    text += f"; {none if results.blocked_because else f'{results.passes} forward passes'}"
     text += f"; not testable: {', '.join(reasons)}" if reasons else ""
     return text + (f"; {results.note}" if results.note else "")

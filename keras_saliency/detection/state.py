@@ -16,6 +16,7 @@ from keras_saliency.data.reports import (
     Array,
     Effect,
     SaliencyReport,
+    Verdict,
 )
 from keras_saliency.data.serialization import from_json, put, to_json
 from keras_saliency.detection.alerts import ALERT, Streak
@@ -125,7 +126,7 @@ class RunState:
         return (
             last
             or is_log_spaced(self.evaluations - 1)
-            or any(verdict.status == "fires" for verdict in self.tested.verdicts)
+            or any(_may_alert(verdict) for verdict in self.tested.verdicts)
             or has_moved(report.metrics, self.tested.metrics)
         )
 
@@ -255,6 +256,12 @@ class RunState:
             ],
             is_restarting=content["is_restarting"],
         )
+
+
+def _may_alert(verdict: Verdict) -> bool:
+    """Whether a test that fired raises an alert if it fires once more."""
+    is_new = verdict.status == "fires" and not verdict.active
+    return is_new and not verdict.effect.explained_by
 
 
 def check_state(state: object, probes: ProbeSet) -> None:

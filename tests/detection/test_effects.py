@@ -608,10 +608,11 @@ def test_a_part_is_enough_if_two_standard_errors_stay_below_what_is_of_interest(
 
 
 def test_then_come_all_recipients_and_then_the_other_donors():
-    """The first 64 are all lost, the other 36 are not: with one donor each, the effect is 0.5."""
-    for first, expected in ((0.1, 64 * 2), (0.15, 100 * 2), (0.6, 100 * 4 * 2)):
-        effect, passes = counted(first, 100, 4)
-        assert passes == expected, first
+    """Of an effect of 0.1, 64 recipients cannot tell whether it is below 0.15; 400 can."""
+    for share, expected in ((0.0, 64 * 2), (0.1, 400 * 2), (0.6, 400 * 4 * 2)):
+        effect, passes = counted(share, 400, 4)
+        assert passes == expected, share
+        assert effect.effect == pytest.approx(share)
 
 
 def test_a_part_that_is_all_is_not_a_part():

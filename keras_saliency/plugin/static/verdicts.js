@@ -12,6 +12,7 @@ const MARKS = {
   explained: { title: "the rule fires as a consequence of another one", path: "M2 6L6 2L10 6M6 2V11" },
   finding: { title: "finding: a significant effect that raises no alert", path: "M2 2H10V10H2z" },
   quiet: { title: "quiet: no significant effect", path: "M6 4.5a1.5 1.5 0 1 0 .01 0z" },
+  stopped: { title: "stopped: a part of the donors shows that the effect is too small", path: "M6 5.25a.75 .75 0 1 0 .01 0z" },
   untestable: { title: "not testable", path: "M2 6H10" },
 };
 
