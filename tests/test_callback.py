@@ -139,8 +139,7 @@ def test_the_first_report_is_that_of_the_untrained_model():
 
 @pytest.mark.slow
 def test_the_model_is_traced_once_over_two_fits_and_a_new_compile():
-    saliency = ks.SaliencyCallback(probes(), log_dir=None, update_freq=1, verbose=0)
-    model = network()
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, update_freq=5, verbose=0)
     traces = []
 
     class Counting(keras.layers.Layer):
@@ -149,14 +148,16 @@ def test_the_model_is_traced_once_over_two_fits_and_a_new_compile():
                 traces.append(1)
             return inputs
 
-    model = network(Counting())
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 1)), Counting(), *linear().layers])
+    model.set_weights(reading_the_tag())  # so that there are tests
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
     traces.clear()
-    fit([saliency], model=model)
+    train([saliency], epochs=2, model=model)
     count = len(traces)  # once for the maps, once for the answers to interventions
     assert saliency._monitor.trace_count == 1
-    fit([saliency], model=model)
+    train([saliency], epochs=1, model=model)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    fit([saliency], model=model)
+    train([saliency], epochs=1, model=model)
     assert saliency._monitor.trace_count == 1
     assert len(traces) == count == 2
 
@@ -712,9 +713,8 @@ def test_without_interventions_there_is_nothing_of_them():
 
 
 def steps_tested(saliency):
-    """The steps with a number for the region, from the history."""
-    columns = saliency.history["step"], saliency.history["effect/region/tag"]
-    return [step for step, effect in zip(*columns, strict=True) if not np.isnan(effect)]
+    """The steps with a round of tests, also if the model did not know the classes."""
+    return [step for step, _ in saliency.effects]
 
 
 @pytest.mark.slow
@@ -736,6 +736,21 @@ def test_tests_at_every_epoch():
     )
     train([saliency], epochs=9, model=linear(rate=0.0))
     assert steps_tested(saliency) == saliency.history["step"] == [-1, 0, 2, 4, 6, 8]
+
+
+@pytest.mark.slow
+def test_after_an_alert_tests_are_seldom_again():
+    """It fires at epochs 1 and 2; a model that knows nothing is not asked at all."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    reports = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: reports.append(saliency.report)
+    )
+    train([saliency, Teacher(), look], epochs=12, model=linear(rate=0.0))
+    assert {alert.step for alert in saliency.alerts} == {2}
+    assert steps_tested(saliency) == [-1, 0, 1, 2, 3, 5, 7, 10, 11]
+    assert [report.interventions.passes for report in reports[:2]] == [0, 0]
+    assert reports[2].interventions.passes > 0
 
 
 @pytest.mark.slow
@@ -835,7 +850,7 @@ def test_the_next_fit_of_a_model_with_other_weights_starts_anew():
     assert logs["saliency_alert"] == [0.0, 0.0]
     assert (len(saliency.alerts), len(saliency.warnings)) == told
     verdict = saliency.report.verdicts[0]
-    assert (verdict.effect.test, verdict.effect.effect) == ("region/tag", 0)
+    assert (verdict.effect.test, verdict.status) == ("region/tag", "untestable")
     assert np.isnan(verdict.start)
     assert not verdict.active
     model.set_weights(reading_the_tag(3))

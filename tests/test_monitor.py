@@ -354,9 +354,9 @@ def test_the_same_state_twice_is_no_two_in_a_row():
         assert again.alerts == ()
         assert again.metrics["effect/region/corner"] == 0.5
     assert of_corner(evaluated_at(monitor, model, 3, 4))[2:] == (True, 0.5, ["alert"])
-    assert of_corner(evaluated_at(monitor, model, 4, 0))[1:3] == ("quiet", True)
-    assert of_corner(evaluated_at(monitor, model, 5, 0))[1:3] == ("quiet", True)  # nor is it calmer
-    assert of_corner(evaluated_at(monitor, model, 6, 0.5))[1:3] == ("quiet", False)
+    assert of_corner(evaluated_at(monitor, model, 4, 0))[1:3] == ("stopped", True)
+    assert of_corner(evaluated_at(monitor, model, 5, 0))[1:3] == ("stopped", True)  # nor is it calmer
+    assert of_corner(evaluated_at(monitor, model, 6, 0.5))[1:3] == ("stopped", False)
 
 
 def test_an_alert_is_withdrawn_at_the_second_quiet_round():
@@ -639,7 +639,7 @@ def test_a_state_read_back_goes_on_as_if_nothing_had_happened():
     assert similarities[0] < 1 == similarities[2]  # the maps at 0.5 are those of the start
     assert monitor.state.to_json()[0] == other.state.to_json()[0]
     assert other.state.start.step == 0
-    assert of_corner(reports[1])[1:3] == ("quiet", False)
+    assert of_corner(reports[1])[1:3] == ("stopped", False)
 
 
 def test_a_new_monitor_has_a_complete_state():
