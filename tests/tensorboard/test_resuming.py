@@ -103,7 +103,7 @@ def test_film_strips_and_evaluations_within_epochs_go_on(scale, tmp_path):
     """Also those that were ahead of the weights, of batches 20 to 30."""
     settings = {
         "pictures": ks.Pictures(scale=scale),
-        "update_freq": 3,
+        "update_freq": 5,
         "interventions": None,
     }
     trained(tmp_path / "whole", 0, EPOCHS, **settings)
