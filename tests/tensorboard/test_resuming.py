@@ -12,7 +12,7 @@ import keras_saliency as ks
 from keras_saliency.data.serialization import to_json
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels
-from support.planted import linear, reading_the_tag, tagged_probes, train
+from support.planted import SIDE, linear, reading_the_tag, tagged_probes, train
 
 pytestmark = pytest.mark.slow
 
@@ -271,7 +271,9 @@ def test_other_weights_or_another_model_do_not_go_on_in_the_run_of_a_training(tm
     saliency = trained(tmp_path, 4, 5, after=6, verbose=1)
     assert saliency.history["run"] == ["saliency_2"] * 2
     assert "saliency: this training writes to a new run, saliency_2\n" in capsys.readouterr().out
-    model = keras.Sequential([*linear().layers[:1], keras.layers.Dense(4), *linear().layers[1:]])
+    model = keras.Sequential(
+        [keras.Input((SIDE, SIDE, 1)), keras.layers.Dense(1), *linear().layers]
+    )
     model.compile("sgd", "sparse_categorical_crossentropy")
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
     train([saliency], model=model, initial_epoch=6, epochs=7)
