@@ -68,7 +68,7 @@ clean:
 # TensorBoard 2.18 needs pkg_resources, which newer versions of setuptools no longer have.
 .venv-oldest/stamp: pyproject.toml
 	$(PYTHON_OLDEST) -m venv --clear .venv-oldest
-	$(MAKE) --silent lowest-versions > .venv-oldest/lowest.txt
+	$(MAKE) --silent --no-print-directory lowest-versions > .venv-oldest/lowest.txt
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check \
 		--constraint .venv-oldest/lowest.txt --editable '.[demo]' \
 		'setuptools<81' hypothesis pytest pytest-xdist saliency tf_keras

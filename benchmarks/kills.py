@@ -31,6 +31,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ ENDED, KILLED = 0, -signal.SIGKILL
 EQUAL, BEGUN_ANEW = "equal", "equal, in a second run"
 """The good outcomes."""
 
-UNREADABLE = "Keras' checkpoint cannot be read"
+UNREADABLE = "Keras cannot read its checkpoint"
 WRONG = "Keras' checkpoint has weights and epoch of two epochs"
 """A process was killed while Keras wrote its checkpoint, file by file. This is told, and the logs
 are not compared."""
@@ -82,7 +83,7 @@ def probes() -> ks.ProbeSet:
 
 
 def train(way: str, epochs: int, directory: Path, dies_at: int | None = None) -> None:
-    """A process: trains from what was saved on.
+    """A process: trains from what was saved on, and writes why it failed, if it does.
 
     Args:
         way: One of `WAYS`.
@@ -91,6 +92,15 @@ def train(way: str, epochs: int, directory: Path, dies_at: int | None = None) ->
         dies_at: The number of the operation on files of the log that it is killed before.
     """
     count_operations(directory, dies_at)
+    try:
+        fit(way, epochs, directory)
+    except Exception:
+        (directory / "error").write_text(traceback.format_exc())
+        raise
+
+
+def fit(way: str, epochs: int, directory: Path) -> None:
+    """Trains from what was saved on; the arguments are those of `train`."""
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(0)
@@ -155,7 +165,8 @@ def wrong_state(directory: Path, whole: Path) -> str:
     for line in (directory / "states").read_text().splitlines():
         is_first, epoch, state = line.split()
         if state != expected[epoch]:
-            return WRONG if is_first == "1" else f"other weights before epoch {epoch}"
+            is_saved = is_first == "1" and state in expected.values()
+            return WRONG if is_saved else f"other weights before epoch {epoch}"
     return ""
 
 
@@ -244,6 +255,10 @@ def rows(log: ks.Log) -> list[dict[str, Any]]:
 
 def outcome(directory: Path, whole: Path) -> str:
     """How the log of a training that was killed differs from that of one that was not."""
+    error = directory / "error"
+    if error.exists():
+        text = error.read_text()
+        return text if str(Path(ks.__file__).parent) in text else UNREADABLE
     wrong = wrong_state(directory, whole)
     if wrong:
         return wrong
@@ -293,8 +308,9 @@ def attempts(arguments: argparse.Namespace, root: Path) -> Iterator[tuple[str, s
             raise RuntimeError(f"{way}: two trainings that were not killed differ.")
 
     def ended(way: str, directory: Path, codes: list[int]) -> tuple[int, str]:
-        found = outcome(directory, wholes[way]) if codes[-1] == ENDED else UNREADABLE
-        return codes.count(KILLED), found
+        if codes[-1] not in (ENDED, 1):
+            return codes.count(KILLED), f"a process ended with {codes[-1]}"
+        return codes.count(KILLED), outcome(directory, wholes[way])
 
     for way in arguments.ways if arguments.boundaries else ():
         for number in range(0, operations(wholes[way]), arguments.every):

@@ -176,6 +176,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Of a copy or a pickle: settings, history and alerts; no model, no trace, no open file."""
         without_model = vars(keras.callbacks.Callback())
         state = {**vars(self), **without_model, "_before": self._state, "_monitor": None}
+        state["history"] = {name: [*values] for name, values in self.history.items()}
         return {**state, "_log": self._new_log(), "_batches": BatchCounter()}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -209,14 +210,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         monitor = self._traced
         if self._first_epoch is None:
             self._first_epoch = epoch
+            run = self._log.run if self._log else ""
             goes_on = self._continue(epoch)
             before = epoch - 1 + self._completed
             report = self._evaluate(before, again=goes_on)
             self._begin_batches(goes_on)
             self._print("what", f"{monitor.described}, {self._where()}")
-            if self._log is not None and (self._log.run != self.name or self._log.is_resumed):
-                which = f"goes on after step {before}" if goes_on else "is that of this training"
-                self._print(f"fit {self._fits}", f"the run {self._log.run} {which}")
+            if self._log is not None:
+                self._print_run(self._log, run, before)
             when = self.interventions.when if self.interventions else ""
             self._print("tests", what_is_tested(report.interventions, when))
         else:
@@ -312,6 +313,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             "method": ", ".join(monitor.methods),
             "score": monitor.score.name,
             "reduction": monitor.reduction,
+            "parameters": f"{monitor.model.count_params():,}",
         }
         notes = {
             "model": monitor.model.name,
@@ -336,7 +338,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         monitor, log, self._completed = self._traced, self._log, 0
         fresh = None if monitor.state.evaluations else monitor.state
         if fresh is not None and log is not None:  # earlier epochs may be of another process
-            state = log.resume(epoch - 1) if epoch > 0 else log.newest()
+            state = log.resume(epoch - 1, monitor.resembles) if epoch > 0 else log.newest()
             with contextlib.suppress(ValueError):  # a damaged state
                 monitor.state = state or fresh
             if epoch > 0:
@@ -379,7 +381,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         self.report = report
         broken = int((~np.isfinite(report.scores)).sum())
         if broken:
-            text = f"step {report.step}: the scores of {broken} of {len(report.scores)} probes are"
+            number = f"{'batch' if unit == BATCH else 'step'} {report.step}"
+            text = f"{number}: the scores of {broken} of {len(report.scores)} probes are"
             self._print("broken", f"{text} nan or infinite; look at the loss and the learning rate")
         run = self.name if unit == EPOCH else tags.batch_run(self.name)
         if self._log is not None:
@@ -411,6 +414,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         batches = f" and every {self.update_freq} batches" if self.update_freq != "epoch" else ""
         where = f"; see them with: tensorboard --logdir {self.log_dir}" if self.log_dir else ""
         return f"{often}{batches}; {self._traced.compilation}{where}"
+
+    def _print_run(self, log: TrainingLog, earlier: str, step: int) -> None:
+        """Prints which run the fit that begins writes, if that is not plain."""
+        if log.resumed_at is not None:
+            gap = f" (its last step was {log.resumed_at})" if log.resumed_at < step else ""
+            self._print(f"run {self._fits}", f"the run {log.run} goes on after step {step}{gap}")
+        elif log.run != earlier:
+            self._print(f"run {self._fits}", f"this training writes to a new run, {log.run}")
 
     def _print_cost(self) -> None:
         """Prints, after the first epoch that ended with an evaluation, what that cost."""

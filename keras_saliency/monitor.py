@@ -234,6 +234,18 @@ class SaliencyMonitor:
         latest = self.state.latest.get(EPOCH)
         return latest is not None and latest.is_same_state(self._explained(latest.step))
 
+    def resembles(self, state: RunState) -> bool:
+        """Whether the model may have the weights of the latest evaluation in another state.
+
+        A state that is not one of these probes is damaged, and tells nothing.
+        """
+        latest = state.latest.get(EPOCH)
+        try:
+            check_state(state, self.probes)
+        except ValueError:
+            return True
+        return latest is None or latest.resembles(self._explained(latest.step))
+
     def restart(self) -> None:
         """Says that the next evaluation begins another training.
 

@@ -190,9 +190,10 @@ def test_a_log_that_is_removed_within_a_fit_goes_on(tmp_path):
 @pytest.mark.slow
 def test_a_fit_writes_behind_a_url(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    model = network()
     for epochs in (2, 4):
         saliency = ks.SaliencyCallback(probes(), **QUICK | {"log_dir": "ram://faults/logs"})
-        fit([saliency], initial_epoch=epochs - 2, epochs=epochs)
+        fit([saliency], initial_epoch=epochs - 2, epochs=epochs, model=model)
     (run,) = ks.read_log("ram://faults/logs").values()
     assert [report.step for report in run.reports] == [-1, 0, 1, 2, 3]
     assert [*tmp_path.iterdir()] == []

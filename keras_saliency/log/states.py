@@ -72,11 +72,14 @@ def write_state(run: Location, saved: SavedState) -> None:
     _remove_old(directory, saved.step)
 
 
-def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
+def read_state(
+    run: Location, subject: Mapping[str, str] | None = None, at_most: int | None = None
+) -> SavedState | None:
     """Reads the latest state that is not damaged.
 
     Args:
         run: The directory of the run.
+        subject: What the state has to be about; `None`: anything.
         at_most: The largest step that is of interest.
 
     Returns:
@@ -101,6 +104,8 @@ def read_state(run: Location, at_most: int | None = None) -> SavedState | None:
         try:
             text = json.loads(files.read(files.join(directory, f"{step}.json")))
             content, films = text["content"], text["films"]
+            if subject is not None and text["subject"] != dict(subject):
+                continue
             arrays = {name: array(name) for name in _hashes(json.dumps([content, films]))}
             state = None if content is None else RunState.from_json(content, arrays)
             return SavedState(step, text["subject"], state, films, arrays)

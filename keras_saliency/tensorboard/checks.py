@@ -21,7 +21,12 @@ def check_log_dir(log_dir: object) -> Location:
     """
     if not isinstance(log_dir, str | Path):
         raise TypeError(f"log_dir: expected a path, received {log_dir!r}.")
-    path = location(log_dir)
+    if not str(log_dir):
+        raise ValueError("log_dir: expected a directory, received ''. Pass '.' for this directory.")
+    try:
+        path = location(log_dir)
+    except RuntimeError as error:  # a home directory that does not exist
+        raise ValueError(f"log_dir: expected a directory, received {log_dir!r}: {error}") from error
     if isinstance(path, str):
         known = sorted(name for name in tf.io.gfile.get_registered_schemes() if name)
         if scheme(path) not in known:

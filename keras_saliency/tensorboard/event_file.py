@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -40,8 +41,11 @@ class EventFile:
         except tf.errors.OpError as error:
             raise OSError(message(error)) from error
         made = [path for _, path in files.event_files(directory) if path not in before]
-        self._path = made[0] if made else None
-        self._position = files.size(self._path) if self._path else 0
+        if not made:
+            raise RemovedError(f"{directory} was removed")
+        self._path = made[0]
+        self._position = files.size(self._path)
+        self._identity = self._identified()
 
     def write(self, step: int, writes: Sequence[Write]) -> None:
         """Writes the events of one step with one flush: they are there as a whole, or not.
@@ -53,6 +57,7 @@ class EventFile:
             RemovedError: The file has been removed.
             OSError: The events cannot be written.
         """
+        self._check()
         try:
             # Another callback may have disabled recording; this one always records.
             with self._writer.as_default(step=step), tf.summary.record_if(True):
@@ -61,8 +66,7 @@ class EventFile:
                 self._writer.flush()
         except tf.errors.OpError as error:
             raise OSError(message(error)) from error
-        if self._path is None or not files.exists(self._path):
-            raise RemovedError(f"{self._path} was removed")
+        self._check()
         count, self._position = num_records(self._path, self._position)
         if count < len(writes):
             raise OSError(f"{self._path} has only {count} of {len(writes)} new records")
@@ -73,6 +77,25 @@ class EventFile:
             self._writer.close()
         except tf.errors.OpError as error:
             raise OSError(message(error)) from error
+        self._check()
+
+    def _check(self) -> None:
+        """Checks that the file is still there, with all that was written.
+
+        Raises:
+            RemovedError: It is not.
+        """
+        if not files.exists(self._path):
+            raise RemovedError(f"{self._path} was removed")
+        if self._identified() != self._identity or files.size(self._path) < self._position:
+            raise RemovedError(f"{self._path} was replaced or cut")
+
+    def _identified(self) -> tuple[int, int] | None:
+        """The device and the number of a local file."""
+        if not isinstance(self._path, Path):
+            return None
+        status = self._path.stat()
+        return status.st_dev, status.st_ino
 
 
 def message(error: tf.errors.OpError) -> str:

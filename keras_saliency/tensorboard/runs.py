@@ -145,7 +145,14 @@ def runs_of(log_dir: Location, first: str) -> list[str]:
             with suppress(OSError):  # it may be somebody else's
                 written = [files.modified(path) for path in _event_files(files.join(log_dir, name))]
                 times |= {name: max(written)} if written else {}
-    return sorted(times, key=lambda name: -times[name])
+    # Some file systems know no times: there, the one with the highest number is the last one.
+    return sorted(times, key=lambda name: (-times[name], -_number(name)))
+
+
+def _number(name: str) -> int:
+    """The number at the end of a run's name: 2 for `saliency_2`, 1 for `saliency`."""
+    found = re.search(r"_(\d+)$", name)
+    return int(found[1]) if found else 1
 
 
 def _event_files(directory: Location) -> list[Location]:
@@ -179,14 +186,14 @@ def _take_remote(directory: str, name: str) -> Run | None:
     """Takes a directory of an object store for a new run; `None` if it is taken already."""
     gfile = tf.io.gfile
     try:
-        if gfile.isdir(directory) and gfile.listdir(directory):
+        if gfile.isdir(directory) and gfile.listdir(f"{directory}/"):
             return None
         gfile.makedirs(directory)
         claim = f"{CLAIM}{uuid.uuid4().hex}"
         with gfile.GFile(f"{directory}/{claim}", "w") as file:
             file.write("A training of keras_saliency writes to this run.\n")
         # Of two trainings that are here at the same time, each may find the other's file: both go.
-        if [other for other in gfile.listdir(directory) if other.rstrip("/") != claim]:
+        if [other for other in gfile.listdir(f"{directory}/") if other.rstrip("/") != claim]:
             gfile.remove(f"{directory}/{claim}")
             return None
     except tf.errors.OpError as error:

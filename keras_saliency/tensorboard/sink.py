@@ -8,7 +8,8 @@ import os
 import platform
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,15 +182,20 @@ class TensorBoardSink:
             self._findings_step = step
         self._write_pending()
 
-    def resume(self, step: int) -> RunState | None:
+    def resume(
+        self, step: int, is_ours: Callable[[RunState], bool] | None = None
+    ) -> RunState | None:
         """Takes the run that a training which goes on after a step belongs to; to be called first.
 
-        That run is the one that was written last, of the same probes, method and score, if its last
-        step is this one or one before it. If a training was killed after it wrote a step and before
-        it saved its weights, the run is one step ahead, and that step is written again.
+        That run is one of the same probes, method and score whose last step is this one or one
+        before it: the one that `is_ours` recognises, otherwise the one that was written last. If a
+        training was killed after it wrote a step and before it saved its weights, the run is one
+        step ahead, and that step is written again.
 
         Args:
             step: The step that the weights are of, such as `initial_epoch - 1`.
+            is_ours: Whether a state that was saved at this very step may be of this training, such
+                as `SaliencyMonitor.resembles`. Runs with other states are left alone.
 
         Returns:
             The state that was saved with the run, for `SaliencyMonitor.state`; `None` if there is
@@ -205,15 +211,22 @@ class TensorBoardSink:
             last = contents.last_step
             if last is None or not self._is_ours(contents) or self.overtaken is not None:
                 return False
-            directory = files.join(self.log_dir, name)
-            found[name] = read_state(directory, at_most=step)
             if last > step and found[name] is None:
                 self.overtaken = (name, last)
             return last <= step or found[name] is not None
 
         own = self._own_run
-        names = [own] if own else runs_of(self.log_dir, self._first_run)
-        place = continued_run(self.log_dir, names, fits)
+        recognised, others = [], []
+        for name in [own] if own else runs_of(self.log_dir, self._first_run):
+            with suppress(OSError):  # it may be somebody else's
+                found[name] = read_state(files.join(self.log_dir, name), self._subject, step)
+                saved = found[name]
+                if is_ours is None or saved is None or saved.state is None or saved.step < step:
+                    others.append(name)
+                elif is_ours(saved.state):
+                    recognised.append(name)
+                    break
+        place = continued_run(self.log_dir, recognised + others, fits)
         if place is None:
             return None
         self._place = self._taken(place)
@@ -230,15 +243,18 @@ class TensorBoardSink:
     def newest(self) -> SavedState | None:
         """The latest state of the run that was written last, if it has the same subject."""
         for name in runs_of(self.log_dir, self._first_run)[:1]:
-            saved = read_state(files.join(self.log_dir, name))
-            if saved is not None and saved.subject == self._subject:
-                return saved
+            return read_state(files.join(self.log_dir, name), self._subject)
         return None
 
     @property
     def is_resumed(self) -> bool:
         """Whether `resume` has found the run of an earlier training, since the last close."""
         return self._overlaps
+
+    @property
+    def last_step(self) -> int | None:
+        """The last step of the run when it was taken; `None` if it was empty, or none is taken."""
+        return None if self._place is None else self._place.contents.last_step
 
     def save_state(self, step: int, state: RunState | None = None) -> None:
         """Writes what a run remembers, beside its event files, for `resume`.
@@ -267,6 +283,8 @@ class TensorBoardSink:
                 self._write_pending()
             if self._file is not None:
                 self._file.close()
+        except RemovedError as error:
+            raise OSError(f"{error}, with all that was written") from error
         except OSError as error:
             steps = ", ".join(map(str, self.pending)) or "the latest one"
             text = f"the results of these steps are lost: {steps} ({error})"
@@ -283,8 +301,8 @@ class TensorBoardSink:
             while self._pending:
                 try:
                     self._write_entry(self._pending[0])
-                except RemovedError:
-                    self._begin_again(self._pending[0].report.step)
+                except RemovedError as error:
+                    self._begin_again(self._pending[0].report.step, error)
                     self._write_entry(self._pending[0])
                 self._pending.popleft()
         except OSError:
@@ -292,8 +310,8 @@ class TensorBoardSink:
             while len(self._pending) > MAX_PENDING:
                 lost = self._pending.popleft().report.step
                 warnings.warn(
-                    f"saliency: the results of step {lost} are lost: only {MAX_PENDING} later "
-                    "steps wait to be written.",
+                    f"saliency: the results of step {lost} of {self.run} are lost: only "
+                    f"{MAX_PENDING} later steps wait to be written.",
                     stacklevel=2,
                 )
             raise
@@ -334,14 +352,13 @@ class TensorBoardSink:
             self._has_configuration = False  # also if there was one, and was removed
         return self._file
 
-    def _begin_again(self, step: int) -> None:
-        """Says that the directory of the run was removed, and gives it up."""
+    def _begin_again(self, step: int, why: RemovedError) -> None:
+        """Says that the file or directory of the run was removed, and gives it up."""
         self._file = None
         self._release()
         warnings.warn(
-            f"saliency: the directory {files.join(self.log_dir, self.run)} was removed during "
-            f"training, with all that was written before step {step}. It is created again, and "
-            "this and later steps are written there.",
+            f"saliency: {why} during training, with all that was written before step {step}. A new "
+            "one is created, and this and later steps are written there.",
             stacklevel=2,
         )
 

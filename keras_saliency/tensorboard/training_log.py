@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
@@ -42,13 +42,19 @@ class TrainingLog:
         self.close()
         self._sinks, self._settings = {}, (probes, subject, notes)
 
-    def resume(self, step: int) -> RunState | None:
+    def resume(
+        self, step: int, is_ours: Callable[[RunState], bool] | None = None
+    ) -> RunState | None:
         """What an earlier process remembered of the training that goes on after this step.
 
         If the log of that process is ahead of this step, a line on the console says so.
+
+        Args:
+            step: As in `TensorBoardSink.resume`.
+            is_ours: As there.
         """
         sink = self._sink(self._name, EPOCH)
-        state = self._resume(sink, step)
+        state = self._resume(sink, step, is_ours)
         if state is None and sink.is_resumed:
             print(
                 f"saliency: the run {sink.run} goes on, but what it remembered cannot be read: "
@@ -57,9 +63,14 @@ class TrainingLog:
             )
         return state
 
-    def _resume(self, sink: TensorBoardSink, step: int) -> RunState | None:
+    def _resume(
+        self,
+        sink: TensorBoardSink,
+        step: int,
+        is_ours: Callable[[RunState], bool] | None = None,
+    ) -> RunState | None:
         try:
-            state = sink.resume(step)
+            state = sink.resume(step, is_ours)
         except Exception as error:  # a training must not end because of an older log
             self._warn_unreadable(error)
             return None
@@ -82,9 +93,10 @@ class TrainingLog:
         return None if saved is None else saved.state
 
     @property
-    def is_resumed(self) -> bool:
-        """Whether the run is that of an earlier process."""
-        return any(sink.is_resumed for sink in self._sinks.values())
+    def resumed_at(self) -> int | None:
+        """The last step of the run, if it is that of an earlier process."""
+        sink = self._sinks.get(self._name)
+        return sink.last_step if sink is not None and sink.is_resumed else None
 
     def write(self, report: SaliencyReport, unit: str, state: RunState, *, again: bool) -> str:
         """Writes a report, and the state after it.

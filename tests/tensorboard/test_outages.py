@@ -4,6 +4,7 @@ import itertools
 import resource
 import shutil
 import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -66,7 +67,9 @@ def test_close_writes_what_waits(outage, tmp_path):
 def test_the_oldest_of_too_many_is_lost_and_that_is_said(outage, tmp_path):
     refused(outage, *map(at, range(MAX_PENDING)))
     for lost in (0, 1):
-        with pytest.warns(UserWarning, match=f"results of step {lost} are lost: only 8 later"):
+        with pytest.warns(
+            UserWarning, match=f"results of step {lost} of saliency are lost: only 8 later"
+        ):
             refused(outage, at(MAX_PENDING + lost))
     assert outage.pending == tuple(range(2, MAX_PENDING + 2))
     (tmp_path / "logs").unlink()
@@ -118,6 +121,35 @@ def test_a_directory_that_is_removed_is_noticed_and_made_again(remade, tmp_path)
     assert [one.step for one in log.reports] == [2, 3]
     assert log.probes.fingerprint == probes().fingerprint
     assert steps(tmp_path / "logs" / "saliency")["saliency/configuration"] == [2]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_event_file_that_is_cut_or_replaced_is_noticed(replaced, tmp_path):
+    sink = TensorBoardSink(tmp_path / "logs", probes())
+    sink.write(at(0))
+    (path,) = (tmp_path / "logs" / "saliency").glob("*tfevents*")
+    if replaced:
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content[: len(content) // 3])
+    else:
+        path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="was replaced or cut during training, .* before step 1"):
+        sink.write(at(1))
+    sink.write(at(2))
+    sink.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the file that was cut
+        *_, log = ks.read_log(tmp_path / "logs").values()
+    assert [one.step for one in log.reports][-2:] == [1, 2]
+
+
+def test_a_directory_that_is_removed_after_the_last_step_is_noticed(tmp_path):
+    sink = TensorBoardSink(tmp_path / "logs", probes())
+    sink.write(at(0))
+    shutil.rmtree(tmp_path / "logs")
+    with pytest.raises(OSError, match="was removed, with all that was written"):
+        sink.close()
 
 
 def test_a_directory_that_is_removed_between_two_fits_is_made_again(tmp_path):

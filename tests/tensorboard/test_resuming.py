@@ -12,7 +12,7 @@ import keras_saliency as ks
 from keras_saliency.data.serialization import to_json
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels
-from support.planted import linear, reading_the_tag, tagged_probes, train
+from support.planted import SIDE, linear, reading_the_tag, tagged_probes, train
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +103,7 @@ def test_film_strips_and_evaluations_within_epochs_go_on(scale, tmp_path):
     """Also those that were ahead of the weights, of batches 20 to 30."""
     settings = {
         "pictures": ks.Pictures(scale=scale),
-        "update_freq": 3,
+        "update_freq": 5,
         "interventions": None,
     }
     trained(tmp_path / "whole", 0, EPOCHS, **settings)
@@ -158,7 +158,7 @@ def test_a_training_that_is_killed_in_its_first_epoch_begins_again_in_its_run(
         assert "saliency: the run saliency goes on after step -1\n" in told
     else:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["saliency", "saliency_2"]
-        assert "saliency: the run saliency_2 is that of this training\n" in told
+        assert "saliency: this training writes to a new run, saliency_2\n" in told
 
 
 def test_a_log_that_is_one_epoch_ahead_of_the_checkpoint_is_written_again(whole, tmp_path):
@@ -235,7 +235,7 @@ def test_a_resumed_callback_begins_a_new_run_with_other_weights(same, tmp_path, 
     train([saliency], model=model, epochs=1)
     assert saliency.history["run"] == ["saliency"] * 2 + ["saliency_2"] * 2
     assert saliency.history["step"] == [2, 3, -1, 0]
-    assert "saliency: the run saliency_2 is that of this training\n" in capsys.readouterr().out
+    assert "saliency: this training writes to a new run, saliency_2\n" in capsys.readouterr().out
 
 
 def test_a_state_of_other_shapes_is_ignored(tmp_path):
@@ -244,6 +244,49 @@ def test_a_state_of_other_shapes_is_ignored(tmp_path):
         np.save(path, np.zeros((2, 3), np.float32))
     saliency = trained(tmp_path, 3, 4)
     assert saliency.history["run"] == ["saliency"] * 2
+
+
+def test_two_trainings_that_were_killed_each_go_on_in_their_own_run(tmp_path, capsys):
+    """Which one a process resumes is told by the weights, whichever run was written last."""
+    for run, after in (("saliency", None), ("saliency_2", 4)):
+        lock = trained_at_the_same_step(tmp_path, after)
+        assert lock.history["run"][-1] == run
+    for run, after in (("saliency", None), ("saliency_2", 4)):
+        saliency = trained_at_the_same_step(tmp_path, after, first=2, last=3)
+        assert saliency.history["run"] == [run] * 2
+        assert saliency.history["step"] == [1, 2]
+
+
+def trained_at_the_same_step(log_dir, after, first=0, last=2):
+    """A process whose weights are always those after an epoch, or those of all others."""
+    model = linear(rate=0.0)
+    model.set_weights(kernel_after(-1) if after is None else kernel_after(after))
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0)
+    train([saliency], model=model, initial_epoch=first, epochs=last)
+    return saliency
+
+
+def test_other_weights_or_another_model_do_not_go_on_in_the_run_of_a_training(tmp_path, capsys):
+    trained(tmp_path, 0, 4)
+    saliency = trained(tmp_path, 4, 5, after=6, verbose=1)
+    assert saliency.history["run"] == ["saliency_2"] * 2
+    assert "saliency: this training writes to a new run, saliency_2\n" in capsys.readouterr().out
+    model = keras.Sequential(
+        [keras.Input((SIDE, SIDE, 1)), keras.layers.Dense(1), *linear().layers]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    train([saliency], model=model, initial_epoch=6, epochs=7)
+    assert saliency.history["run"] == ["saliency_3"] * 2
+
+
+def test_a_gap_is_said(tmp_path, capsys):
+    """Epochs 2 and 3 were trained without the callback."""
+    trained(tmp_path, 0, 2)
+    saliency = trained(tmp_path, 4, 5, verbose=1)
+    assert saliency.history["run"] == ["saliency"] * 2
+    told = "saliency: the run saliency goes on after step 3 (its last step was 1)\n"
+    assert told in capsys.readouterr().out
 
 
 def test_what_resume_returns_is_for_a_monitor(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_saliency as ks
 from keras_saliency.tensorboard import runs
@@ -146,6 +147,15 @@ def test_an_own_run_is_continued_or_a_new_one_is_begun(tmp_path):
     assert write(tmp_path, 1, previous_run="saliency") == "saliency"
     assert write(tmp_path, 1, previous_run="saliency") == "saliency_3"  # not saliency_2
     assert write(tmp_path, 5, previous_run="gone") == "saliency_4"
+
+
+def test_without_times_the_run_with_the_highest_number_is_the_last_one():
+    """As in `ram://`; there, listing a directory also lists those that its name begins."""
+    for name in ("logs", "logs_2", "logs_3"):
+        assert new_run("ram://test_times", "logs").name == name
+        with tf.io.gfile.GFile(f"ram://test_times/{name}/events.tfevents", "w") as file:
+            file.write("x")
+    assert runs_of("ram://test_times", "logs") == ["logs_3", "logs_2", "logs"]
 
 
 def test_only_runs_of_the_name_count(tmp_path):
