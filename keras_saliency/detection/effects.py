@@ -334,8 +334,11 @@ class SwapExperiment:
         """The descriptions of these probes, each of which is made once and kept for the test."""
         if describe is not self._describe:
             self._describe, self._descriptions = describe, {}
-        for index in {*indices.tolist()} - self._descriptions.keys():
-            self._descriptions[index] = describe(self._images[index : index + 1])
+        missing = sorted({*indices.tolist()} - self._descriptions.keys())
+        if missing:
+            parts = describe(self._images[missing])
+            for row, index in enumerate(missing):
+                self._descriptions[index] = tuple(part[row : row + 1] for part in parts)
         rows = [self._descriptions[index] for index in indices.tolist()]
         return tuple(np.concatenate(part) for part in zip(*rows, strict=True))
 
