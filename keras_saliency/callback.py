@@ -75,9 +75,9 @@ class SaliencyCallback(keras.callbacks.Callback):
             the training after the epoch. A function: is called with each alert, which is also
             printed; if it returns `"stop"`, training ends after the epoch, and what it raises ends
             it at once. `None`: alerts are only in the list.
-        pictures: How maps become pictures: `"auto"` or
-            `ks.Pictures(scale, colormap, map_size, clip_percentile)`;
-            `None`: no pictures in the stock tabs.
+        pictures: How maps become pictures, and at which steps the stock tabs get some: `"auto"` or
+            `ks.Pictures(scale, colormap, map_size, clip_percentile, when, probes)`; `None`: no
+            pictures in the stock tabs.
         compute: How maps are computed: `"auto"` or
             `ks.Compute(batch_size, jit_compile, reduction)`.
         name: The name of the run below `log_dir`, and the prefix in `logs`. Two callbacks in one

@@ -24,25 +24,38 @@ class Pictures:
             for the maximum. Larger values have the colour of the end: scaled by its maximum, a map
             with one hot pixel would be black. It applies to images and volumes (maps of other
             inputs always end at their maximum). Captions have the maximum and the end.
+        when: When pictures for TensorBoard's own tabs are drawn. `"auto"`: at the first four
+            evaluations of a run, then ever further apart (evaluations 4, 6, 8, 11, 16, 23, 32,
+            ...), and at the last one of a training. `"epoch"`: at every evaluation. The evidence
+            of alerts is always drawn, and the SALIENCY tab always has all maps.
+        probes: The number of probes that have a picture of their own, evenly chosen; at most 64.
 
     Raises:
         TypeError: An argument has the wrong type.
         ValueError: An argument has a wrong value.
 
     Example:
-        >>> Pictures(colormap="inferno")
-        Pictures(scale='epoch', colormap='inferno', map_size=112, clip_percentile=99)
+        >>> every_epoch = Pictures(colormap="inferno", when="epoch")
+        >>> every_epoch.probes
+        8
     """
 
     scale: str = "epoch"
     colormap: str = "hot"
     map_size: int | None = 112
     clip_percentile: float = CLIP_PERCENTILE
+    when: str = "auto"
+    probes: int = 8
 
     def __post_init__(self) -> None:
         check_choice("scale", self.scale, SCALES)
         check_colormap(self.colormap)
         object.__setattr__(self, "clip_percentile", check_percentile(self.clip_percentile))
+        check_choice("when", self.when, ("auto", "epoch"))
+        probes = check_positive_int(
+            "probes", self.probes, hint="Pass the number of probes with a picture of their own."
+        )
+        object.__setattr__(self, "probes", probes)
         if self.map_size is not None:
             map_size = check_positive_int(
                 "map_size",

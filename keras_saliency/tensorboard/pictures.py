@@ -1,4 +1,4 @@
-"""`PictureWriter`: draws the pictures of a report: every probe, the sheets and the filmstrip."""
+"""`PictureWriter`: draws the pictures of a report: some probes, the sheets and the filmstrip."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
 from keras_saliency.rendering.settings import Pictures
 
 MAX_PROBES = 64
-"""The largest number of probes that are drawn, evenly chosen. Metrics use all probes."""
+"""The largest number of probes on the sheets, evenly chosen. Metrics use all probes."""
 
 MIN_SHEET_CELL = 80
 """The longer side of the contact sheet's cells in pixels; smaller pictures are enlarged by an
@@ -61,13 +61,14 @@ class PictureWriter:
 
     Args:
         probes: The probes of the reports.
-        pictures: The scale, its percentile, and the colormap.
+        pictures: The scale, its percentile, the colormap, and how many probes are drawn alone.
     """
 
     def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
         self._probes, self._scale, self._colormap = probes, pictures.scale, pictures.colormap
         self._percentile = percentile_for(probes.kind, pictures.clip_percentile)
         self._chosen = evenly(len(probes), MAX_PROBES)
+        self._alone = evenly(len(self._chosen), pictures.probes)  # positions in `chosen`
         self._rows = evenly(len(probes), MAX_ROWS)
         self._renderer = renderer(probes, self._chosen, PANEL)
         self._frames = renderer(probes, self._rows, FRAME)
@@ -79,59 +80,79 @@ class PictureWriter:
         """Encodes a picture: as PNG if its pixels are enlarged, otherwise as JPEG."""
         return layouts.encoded(picture, lossless=self._renderer.lossless)
 
-    def draw(self, report: SaliencyReport) -> dict[str, Array]:
-        """Draws the pictures of a report: uint8 `(height, width, 3)` by TensorBoard tag."""
+    def index(self, step: int) -> int:
+        """How many evaluations were added before the one of this step, which may be the latest."""
+        return self._film("").index(step)
+
+    def add(self, report: SaliencyReport) -> None:
+        """Adds the maps of a report to the filmstrips and the scales, without drawing anything.
+
+        A report of the step that was added last replaces that.
+        """
         self._signed = report.signed_maps is not None
-        maps = report.maps if report.signed_maps is None else report.signed_maps
-        over, heat, ends = self._panels("", maps, self._signed)
-        mean = _mean(report.maps)
-        cells = self._cells(report, maps, over, mean)
-        drawn = {
-            tags.CONTACT_SHEET: layouts.contact_sheet(cells),
-            tags.FILMSTRIP: self._film("").add(
-                report.step, mean, maps[self._rows], signed=self._signed
-            ),
-        }
-        if self._renderer.has_clusters:
-            labels, _ = clusters(self._renderer.reduced(report.maps[self._chosen]))
-            if (labels >= 0).sum() >= MIN_CLUSTERED:
-                targets = report.targets[self._chosen]
-                drawn[tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
-        for method, others in report.others.items():
-            mean = _mean(np.abs(others))
-            over_others, _, _ = self._panels(method, others, self._signed)
-            sheet = layouts.contact_sheet(self._cells(report, others, over_others, mean))
-            drawn[tags.contact_sheet_tag(method)] = sheet
-            strip = self._film(method).add(
-                report.step, mean, others[self._rows], signed=self._signed
-            )
-            drawn[tags.filmstrip_tag(method)] = strip
-        for position, probe in enumerate(self._chosen):
-            panels = (self._renderer.originals[position], over[position], heat[position])
-            drawn[tags.probe_tag(self._probes.names[probe])] = layouts.captioned(
-                layouts.beside([enlarged(panel, self._renderer.factor) for panel in panels]),
-                self._caption(report, maps, probe, ends[position]),
-                min_width=CAPTION_WIDTH,
-            )
+        for method, maps in _maps(report).items():
+            mean = _mean(report, method)
+            self._film(method).add(report.step, mean, maps[self._rows], signed=self._signed)
+            if self._scale != "epoch":
+                self._ends(method, self._renderer.reduced(maps[self._chosen]))
+
+    def draw(self, report: SaliencyReport) -> dict[str, Array]:
+        """Adds a report and draws its pictures: uint8 `(height, width, 3)` by TensorBoard tag."""
+        self.add(report)
+        drawn = {}
+        for method, maps in _maps(report).items():
+            over, heat, ends = self._panels(method, maps)
+            cells = self._cells(report, maps, over, _mean(report, method))
+            sheet, strip = layouts.contact_sheet(cells), self._film(method).draw()
+            if method:
+                drawn[tags.contact_sheet_tag(method)] = sheet
+                drawn[tags.filmstrip_tag(method)] = strip
+                continue
+            drawn |= {tags.CONTACT_SHEET: sheet, tags.FILMSTRIP: strip}
+            if self._renderer.has_clusters:
+                labels, _ = clusters(self._renderer.reduced(report.maps[self._chosen]))
+                if (labels >= 0).sum() >= MIN_CLUSTERED:
+                    targets = report.targets[self._chosen]
+                    drawn[tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
+            for row, position in enumerate(self._alone):
+                probe = self._chosen[position]
+                panels = (self._renderer.originals[position], over[position], heat[row])
+                drawn[tags.probe_tag(self._probes.names[probe])] = layouts.captioned(
+                    layouts.beside([enlarged(panel, self._renderer.factor) for panel in panels]),
+                    self._caption(report, maps, probe, ends[row]),
+                    min_width=CAPTION_WIDTH,
+                )
         return drawn
 
-    def _panels(self, method: str, maps: Array, signed: bool) -> tuple[Array, Array, list[str]]:
-        """Of every chosen probe: the map with the input, the map alone, and where colours end."""
+    def _panels(self, method: str, maps: Array) -> tuple[Array, Array, list[str]]:
+        """The maps as pictures.
+
+        Returns:
+            over: Of every chosen probe, the map with the input.
+            heat: Of those that have a picture of their own, the map alone.
+            ends: Of these, where the colours end, in words.
+        """
         reduced = self._renderer.reduced(maps[self._chosen])
-        shown = limits(
-            reduced, self._scale, self._limits.get(method), clip_percentile=self._percentile
-        )
-        self._limits[method] = shown
+        shown = self._ends(method, reduced)
+        signed = self._signed
         colormap = diverging(self._colormap) if signed else self._colormap
+        alone, limits_alone = reduced[self._alone], shown[self._alone]
         ends = [
             end_of_colors(limit, peak, self._scale, self._percentile)
-            for limit, peak in zip(shown, peaks(reduced), strict=True)
+            for limit, peak in zip(limits_alone, peaks(alone), strict=True)
         ]
         return (
             self._renderer.over(reduced, limits=shown, colormap=colormap, signed=signed),
-            self._renderer.heat(reduced, limits=shown, colormap=colormap, signed=signed),
+            self._renderer.heat(alone, limits=limits_alone, colormap=colormap, signed=signed),
             ends,
         )
+
+    def _ends(self, method: str, reduced: Array) -> Array:
+        """Where the colours of the chosen maps end; they join the scale of the run."""
+        before = self._limits.get(method)
+        ends = limits(reduced, self._scale, before, clip_percentile=self._percentile)
+        self._limits[method] = ends
+        return ends
 
     def _film(self, method: str) -> Filmstrip:
         if method not in self._films:
@@ -193,8 +214,8 @@ class PictureWriter:
 
     @property
     def drawn(self) -> list[int]:
-        """The indices of the probes that are drawn."""
-        return [int(index) for index in self._chosen]
+        """The indices of the probes that have a picture of their own."""
+        return [int(index) for index in self._chosen[self._alone]]
 
     def _class(self, index: int) -> str:
         name = self._probes.class_name(index)
@@ -307,12 +328,13 @@ class Filmstrip:
         self._renderer, self._map_shape, self._signed = renderer, map_shape, False
         self._images = [layouts.blank(*renderer.originals.shape[1:3]), *renderer.originals]
         self._kept: list[_Column] = []
+        self._newest: _Column | None = None
         self._stride, self._count = 1, 0
         self._last_step: int | None = None
         self._limits: Array | None = None
 
-    def add(self, step: int, mean: Array, maps: Array, *, signed: bool = False) -> Array:
-        """Adds a column and draws the filmstrip.
+    def add(self, step: int, mean: Array, maps: Array, *, signed: bool = False) -> None:
+        """Adds a column, which is drawn when the filmstrip is.
 
         Args:
             step: The step of the column; -1 is the state before training. If it is that of the last
@@ -327,20 +349,31 @@ class Filmstrip:
             self._count -= 1
         self._last_step = step
         new = _Column(step, self._renderer.reduced(mean[np.newaxis]), self._renderer.reduced(maps))
-        self._limits = self._ends(new.maps, self._limits)
-        columns = [*self._kept, new]
-        for column in columns:
-            self._draw(column)
+        if self._scale != "epoch":
+            self._limits = self._ends(new.maps, self._limits)
+        self._newest = new
         if self._count % self._stride == 0:
-            self._kept = columns
+            self._kept = [*self._kept, new]
         if len(self._kept) > MAX_COLUMNS:
             self._kept, self._stride = self._kept[::2], 2 * self._stride
         self._count += 1
+
+    def draw(self) -> Array:
+        """Draws the columns that are kept, and the newest one: uint8 `(height, width, 3)`."""
+        columns = [column for column in self._kept if column is not self._newest]
+        if self._newest is not None:
+            columns.append(self._newest)
+        for column in columns:
+            self._draw(column)
         frames = [self._framed(self._images, [""] * len(self._names))]
         frames += [column.frames for column in columns]
         rows = [(name, [frame[row] for frame in frames]) for row, name in enumerate(self._names)]
         steps = ["start" if column.step == -1 else str(column.step) for column in columns]
         return layouts.filmstrip(rows, ["", *steps])
+
+    def index(self, step: int) -> int:
+        """How many columns were added before the one of this step, which may be the last."""
+        return self._count - (step == self._last_step)
 
     def to_json(self, arrays: dict[str, Array]) -> dict[str, Any]:
         """The columns as values for JSON; puts the arrays that these name among `arrays`."""
@@ -410,8 +443,15 @@ class Filmstrip:
         return frames
 
 
-def _mean(maps: Array) -> Array:
-    """The mean of all maps, with any number of axes."""
+def _maps(report: SaliencyReport) -> dict[str, Array]:
+    """The maps that are drawn, signed if there are such: of the first method (`""`), and others."""
+    first = report.maps if report.signed_maps is None else report.signed_maps
+    return {"": first, **report.others}
+
+
+def _mean(report: SaliencyReport, method: str) -> Array:
+    """The mean of the sizes of all maps, with any number of axes."""
+    maps = np.abs(report.others[method]) if method else report.maps
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])
 
 

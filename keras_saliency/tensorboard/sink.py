@@ -271,24 +271,27 @@ class TensorBoardSink:
             write_state(files.join(self.log_dir, self.run), saved)
 
     def close(self) -> None:
-        """Writes what waits, and closes the event file.
+        """Writes what waits and the pictures of the last report, and closes the event file.
 
         A later `write` chooses the run as the first one does.
 
         Raises:
-            OSError: Reports could not be written; they are lost.
+            OSError: Reports, or the last pictures, could not be written; they are lost.
         """
         try:
             if self._pending:
                 self._write_pending()
             if self._file is not None:
+                last = self._summaries.last()
+                if last is not None:
+                    self._file.write(*last)
                 self._file.close()
         except RemovedError as error:
             raise OSError(f"{error}, with all that was written") from error
         except OSError as error:
-            steps = ", ".join(map(str, self.pending)) or "the latest one"
-            text = f"the results of these steps are lost: {steps} ({error})"
-            raise OSError(text) from error
+            steps = ", ".join(map(str, self.pending))
+            lost = f"the results of these steps are lost: {steps}"
+            raise OSError(f"{lost if steps else 'the last pictures are lost'} ({error})") from error
         finally:
             self._pending.clear()
             self._file = self._latest = self._findings_step = None

@@ -16,6 +16,7 @@ from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
+from keras_saliency.detection.schedule import is_log_spaced
 from keras_saliency.log import tags
 from keras_saliency.log.encoder import Encoder, Record
 from keras_saliency.metrics.catalog import description
@@ -43,13 +44,14 @@ class Summaries:
         self._probes, self._settings, self._unit = probes, pictures, unit
         self._encoder = None if tab.map_size is None else Encoder(probes, tab)
         self._pictures: PictureWriter | None = None
-        self._drawn_step: int | None = None  # the step that the film strips end with
+        self._added_step: int | None = None  # the step that the film strips end with
+        self._undrawn: SaliencyReport | None = None  # that of this step, if it has no pictures
         self.begin_run()
 
     def begin_run(self) -> None:
         """Begins new film strips."""
         self._pictures = PictureWriter(self._probes, self._settings) if self._settings else None
-        self._drawn_step = None
+        self._added_step = self._undrawn = None
 
     def films(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What is kept of earlier reports: values for JSON, and the arrays that these name."""
@@ -61,11 +63,28 @@ class Summaries:
             self._pictures.resume(films, arrays)
 
     def pictures(self, report: SaliencyReport) -> list[Write]:
-        """The pictures of a report; none of the step that was drawn last."""
-        drawing = self._pictures
-        if drawing is None or report.step == self._drawn_step:
+        """The pictures of a report, if it is to have some; its maps join the film strips.
+
+        None of the step that joined them last.
+        """
+        drawing, settings = self._pictures, self._settings
+        if drawing is None or settings is None or report.step == self._added_step:
             return []
-        self._drawn_step = report.step
+        self._added_step, self._undrawn = report.step, None
+        if settings.when == "auto" and not is_log_spaced(drawing.index(report.step)):
+            self._undrawn = report
+            drawing.add(report)
+            return []
+        return self._drawn(drawing, report)
+
+    def last(self) -> tuple[int, list[Write]] | None:
+        """The step of the latest report and its pictures, if these were not made yet."""
+        report, self._undrawn = self._undrawn, None
+        if report is None or self._pictures is None:
+            return None
+        return report.step, self._drawn(self._pictures, report)
+
+    def _drawn(self, drawing: PictureWriter, report: SaliencyReport) -> list[Write]:
         drawn = drawing.draw(report)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL
             encoded = list(pool.map(drawing.encoded, drawn.values()))

@@ -45,7 +45,7 @@ def test_percentiles_of_another_type(value):
 
 
 def test_percentiles_become_pythons_numbers():
-    assert repr(Pictures(clip_percentile=np.int64(95))).endswith("clip_percentile=95)")
+    assert repr(Pictures(clip_percentile=np.int64(95))).count("clip_percentile=95,") == 1
     assert isinstance(check_percentile(np.float32(99.5)), float)
     assert ks.Pictures() == Pictures(clip_percentile=99)
 

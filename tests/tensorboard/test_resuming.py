@@ -111,8 +111,9 @@ def test_film_strips_and_evaluations_within_epochs_go_on(scale, tmp_path):
         trained(tmp_path / "resumed", first, last, seen=10 * first, **settings)
     for run in ("saliency", "saliency_batches"):
         whole, resumed = (pictures(tmp_path / one / run) for one in ("whole", "resumed"))
-        assert whole.keys() == resumed.keys()
         assert len({tag for tag, _ in whole}) == 2
+        ends = {30, 39} if "batches" in run else set()  # the last steps of the two that were ended
+        assert {step for _, step in resumed.keys() ^ whole.keys()} == ends
         for key, picture in whole.items():
             np.testing.assert_array_equal(picture, resumed[key], str(key))
     assert sorted(path.name for path in (tmp_path / "resumed").iterdir()) == [

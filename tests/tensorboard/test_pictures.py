@@ -1,0 +1,108 @@
+"""Which steps and probes get pictures, and that a filmstrip has the columns of all steps."""
+
+import numpy as np
+import pytest
+
+import keras_saliency as ks
+from keras_saliency.detection.state import RunState
+from keras_saliency.tensorboard.sink import TensorBoardSink
+from support.events import events, pixels, steps
+from support.logs import report
+from support.networks import probes
+
+STRIP, SHEET = "saliency/filmstrip", "saliency/contact_sheet"
+
+
+def at(step, seed=0):
+    maps = np.random.default_rng(1000 * seed + step).random((6, 8, 8), np.float32)
+    return report(maps, step=step, metrics={"gini": 0.5})
+
+
+def write(log_dir, *reports, how=(), close=True, resume=None):
+    """Writes reports, and the state after each, as a training does."""
+    sink = TensorBoardSink(log_dir, probes(), subject={}, **dict(how))
+    if resume is not None:
+        assert sink.resume(resume) is not None
+    for one in reports:
+        sink.write(one, again=one.step == resume)
+        sink.save_state(one.step, RunState(targets=probes().targets))
+    if close:
+        sink.close()
+    return sink
+
+
+def strips(log_dir):
+    found = events(log_dir / "saliency")[STRIP]
+    return {step: pixels(tensors[-1]) for step, tensors in found.items()}
+
+
+@pytest.mark.parametrize("scale", ["epoch", "probe"])
+def test_pictures_are_drawn_ever_further_apart_and_at_last(scale, tmp_path):
+    reports = [at(5 * number) for number in range(14)]
+    thin, full = (ks.Pictures(scale=scale, when=when) for when in ("auto", "epoch"))
+    write(tmp_path / "thin", *reports, how={"pictures": thin})
+    write(tmp_path / "full", *reports, how={"pictures": full})
+    found = steps(tmp_path / "thin" / "saliency")
+    drawn = [0, 5, 10, 15, 20, 30, 40, 55, 65]  # evaluations 0, 1, 2, 3, 4, 6, 8, 11, and the last
+    for tag in (STRIP, SHEET, "saliency_probe/003 class 1"):
+        assert found[tag] == drawn
+    every = steps(tmp_path / "full" / "saliency")
+    assert found["saliency/gini"] == every["saliency/gini"] == every[SHEET] == [*range(0, 70, 5)]
+    for tag in (STRIP, SHEET, "saliency_probe/003 class 1"):
+        ours, theirs = (events(tmp_path / one / "saliency")[tag] for one in ("thin", "full"))
+        for step in drawn:
+            assert len(ours[step]) == 1
+            assert ours[step] == theirs[step]
+
+
+def test_a_killed_training_draws_at_the_steps_of_one_that_was_not(tmp_path):
+    """It was killed after steps 6 and 9, which were not drawn; the log was one step ahead."""
+    write(tmp_path / "whole", *map(at, range(13)))
+    write(tmp_path / "killed", *map(at, range(8)), close=False)
+    write(tmp_path / "killed", *map(at, range(6, 10)), close=False, resume=6)
+    write(tmp_path / "killed", *map(at, range(9, 13)), resume=9)
+    whole, killed = (strips(tmp_path / one) for one in ("whole", "killed"))
+    assert [*whole] == [*killed] == [0, 1, 2, 3, 4, 6, 8, 11, 12]
+    for step, strip in whole.items():
+        np.testing.assert_array_equal(killed[step], strip)
+
+
+def test_the_next_fit_of_a_run_goes_on_counting(tmp_path):
+    sink = write(tmp_path, *map(at, range(6)))
+    for step in range(6, 9):
+        sink.write(at(step))
+    sink.close()
+    assert steps(tmp_path / "saliency")[STRIP] == [0, 1, 2, 3, 4, 5, 6, 8]
+
+
+def test_a_step_that_could_not_be_written_keeps_its_pictures(tmp_path):
+    log_dir = tmp_path / "logs"
+    sink = TensorBoardSink(log_dir, probes())
+    log_dir.write_text("")
+    for step in range(6):
+        with pytest.raises(OSError, match="logs"):
+            sink.write(at(step))
+    log_dir.unlink()
+    sink.close()
+    assert steps(log_dir / "saliency")[STRIP] == [0, 1, 2, 3, 4, 5]
+    assert steps(log_dir / "saliency")["saliency/gini"] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("count", "chosen"), [(1, {"000"}), (3, {"000", "002", "005"})])
+def test_some_probes_have_a_picture_of_their_own(count, chosen, tmp_path):
+    write(tmp_path, at(0), how={"pictures": ks.Pictures(probes=count)})
+    found = events(tmp_path / "saliency")
+    names = {tag.split("/")[1][:3] for tag in found if tag.startswith("saliency_probe/")}
+    assert names == chosen
+    (text,) = found["saliency/configuration"][0]
+    rows = text.string_val[0].decode().split("\n")
+    assert {row[2:5] for row in rows if row.endswith("| yes |")} == chosen
+
+
+def test_when_and_probes_are_checked():
+    with pytest.raises(ValueError, match="when: expected one of 'auto', 'epoch'"):
+        ks.Pictures(when="log")
+    with pytest.raises(ValueError, match="probes: expected a positive integer, received 0"):
+        ks.Pictures(probes=0)
+    with pytest.raises(TypeError, match="probes: expected a positive integer, received 2.5"):
+        ks.Pictures(probes=2.5)
