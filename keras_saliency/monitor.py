@@ -33,7 +33,7 @@ from keras_saliency.engine.models import (
     weights,
 )
 from keras_saliency.engine.traced import TracedModel
-from keras_saliency.metrics.catalog import completeness_gap, precision_gap, summarize
+from keras_saliency.metrics.catalog import Ranks, completeness_gap, precision_gap, summarize
 
 MOST_PRECISION_GAP = 0.05
 """The largest `precision_gap` without a warning."""
@@ -112,7 +112,7 @@ class SaliencyMonitor:
         self.model = model
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
-        self._state = RunState(targets=probes.targets)
+        self._state, self._ranks = RunState(targets=probes.targets), Ranks()
         self._facts = ProbeFacts(probes)
         self._structure = structure(model)
         self._traced = self._trace()
@@ -312,7 +312,12 @@ class SaliencyMonitor:
         is_repeat = self.state.begin(report, unit)
         previous, start = self.state.compared_with(unit, is_repeat)
         metrics = summarize(
-            report, self.probes, previous=previous, before=start, predicts=self._traced.predicts
+            report,
+            self.probes,
+            previous=previous,
+            before=start,
+            predicts=self._traced.predicts,
+            ranks=self._ranks,
         )
         metrics |= report.metrics
         exact = self._traced.norms_without_float8(report.targets, report.method)

@@ -31,10 +31,19 @@ def thumbnails(values: Any, at_most: int) -> Array:
     Returns:
         The block means. If a side is not a multiple of the block size, its last block is smaller.
     """
-    block = -(-max(values.shape[1:3]) // at_most)
+    pictures: Array = np.asarray(values)
+    sides = pictures.shape[1:3]
+    block = -(-max(sides) // at_most)
     if block == 1:
-        return np.asarray(values)
-    return _block_means(_block_means(np.asarray(values), 1, block), 2, block)
+        return pictures
+    kind: Any = np.float64  # in which no sum of float32 overflows
+    if pictures.dtype == np.uint8:
+        kind = np.uint16 if 255 * block**2 < 2**16 else np.uint32
+    sums = _block_sums(_block_sums(pictures, 1, block, kind), 2, block, kind)
+    heights, widths = (np.diff([*range(0, side, block), side]) for side in sides)
+    counts = np.multiply.outer(heights, widths).astype(np.float32)
+    means: Array = sums / counts.reshape(*counts.shape, *(1,) * (sums.ndim - 3))
+    return means.astype(np.float32)
 
 
 def rounded(pictures: Array) -> Array:
@@ -50,15 +59,12 @@ def rounded(pictures: Array) -> Array:
     return pictures if pictures.dtype == np.uint8 else (pictures + 0.5).astype(np.uint8)
 
 
-def _block_means(values: Array, axis: int, block: int) -> Array:
-    """Means of `block` neighbours along an axis, float32; the last block may be smaller."""
+def _block_sums(values: Array, axis: int, block: int, kind: Any) -> Array:
+    """Sums of `block` neighbours along an axis; the last block may be smaller."""
     source = np.moveaxis(values, axis, 0)
-    sums = np.zeros((-(-len(source) // block), *source.shape[1:]))  # float64: no sum overflows
-    sizes = np.zeros(len(sums))
+    sums = np.zeros((-(-len(source) // block), *source.shape[1:]), kind)
     for offset in range(block):
         part = source[offset::block]
         with np.errstate(invalid="ignore"):  # the mean of inf and -inf is nan
             sums[: len(part)] += part
-        sizes[: len(part)] += 1
-    sums /= sizes.reshape(-1, *(1 for _ in sums.shape[1:]))
-    return np.moveaxis(sums.astype(np.float32), 0, axis)
+    return np.moveaxis(sums, 0, axis)

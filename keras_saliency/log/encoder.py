@@ -197,7 +197,7 @@ class Encoder:
         return np.concatenate(
             [
                 rounded(thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE))
-                for first in range(len(images))  # one at a time: copies in float64 are large
+                for first in range(len(images))  # one at a time: copies as floats are large
             ]
         )
 

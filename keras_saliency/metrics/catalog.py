@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_saliency.data.blocks import thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.metrics import groups, localization
@@ -26,6 +27,10 @@ from keras_saliency.metrics.maps import (
 )
 
 NAN = float("nan")
+
+RANKED_SIDE = 112
+"""The longer side of the maps that are compared, in pixels; larger ones are averaged over blocks.
+By default, the SALIENCY tab has these maps."""
 
 
 @dataclass(frozen=True)
@@ -164,27 +169,30 @@ def summarize(
     previous: SaliencyReport | None = None,
     before: SaliencyReport | None = None,
     predicts: bool = True,
+    ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """All metrics of a report.
 
     Args:
         report: The report of an evaluation; its `metrics` are ignored.
         probes: The probes of the report.
-        previous: The report of the previous evaluation, for `map_similarity`.
+        previous: The report of the previous evaluation, for `map_similarity`. Maps are compared at
+            `RANKED_SIDE`.
         before: The report from before training, for comparisons with the start.
         predicts: Whether the model predicts classes. If not, there are no accuracies.
+        ranks: Of the maps that were compared before; default: none are known.
 
     Returns:
         The values by name; the names depend only on `probes` and `predicts`. Undefined values are
         `nan`, such as comparisons with a report that is missing.
     """
-    maps = in_planes(report.maps)
+    maps, ranks = in_planes(report.maps), ranks or Ranks()
     metrics = {
         "gradient_norm": float(report.gradient_norms.mean(dtype=np.float64)),
         "confidence": float(report.confidences.mean()),
         "dead_maps": dead_maps(maps),
-        "map_similarity": _similarity(report, previous),
-        "similarity_to_start": _similarity(report, before),
+        "map_similarity": _similarity(report, previous, ranks),
+        "similarity_to_start": _similarity(report, before, ranks),
         "gini": gini(maps),
         "entropy": entropy(maps),
     }
@@ -285,31 +293,42 @@ def _mask_metrics(
     return metrics
 
 
-def _similarity(report: SaliencyReport, other: SaliencyReport | None) -> float:
+def _similarity(report: SaliencyReport, other: SaliencyReport | None, ranks: Ranks) -> float:
     if other is None:
         return NAN
-    return rank_similarity(_RANKS.of(report.maps), _RANKS.of(other.maps))
+    return rank_similarity(ranks.of(report.maps), ranks.of(other.maps))
 
 
-class _RankCache:
-    """Caches the ranks of the most recently used maps while those maps exist.
+class Ranks:
+    """Keeps the ranks of the most recently compared maps of a run while those maps exist.
 
     The maps of a report are read-only, so the ranks of an array never change. The cache does not
     keep the maps alive: when the last report that holds them is deleted, their ranks are deleted.
+
+    Args:
+        size: The number of arrays whose ranks are kept. A run compares four: now, before training,
+            at the previous epoch and at the previous batch.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = 4) -> None:
         self._size = size
         self._ranks: dict[int, tuple[weakref.ref[Array], Array]] = {}  # by the id of the maps
 
     def of(self, maps: Array) -> Array:
+        """The ranks of maps of any kind of input, images and slices at most `RANKED_SIDE` long."""
         key = id(maps)
         cached = self._ranks.pop(key, None)
-        result = cached[1] if cached and cached[0]() is maps else ranks(in_planes(maps))
+        is_known = cached is not None and cached[0]() is maps
+        result = cached[1] if cached and is_known else ranks(in_planes(_reduced(maps)))
         while len(self._ranks) >= self._size:
             self._ranks.pop(next(iter(self._ranks), 0), None)  # the least recently used
         self._ranks[key] = weakref.ref(maps, lambda _: self._ranks.pop(key, None)), result
         return result
 
 
-_RANKS = _RankCache(size=4)  # now, before training, previous epoch and previous batch
+def _reduced(maps: Array) -> Array:
+    """Maps of images and volumes, each slice at most `RANKED_SIDE` pixels long."""
+    if maps.ndim < 3:
+        return maps
+    small = thumbnails(maps.reshape(-1, *maps.shape[-2:]), RANKED_SIDE)
+    return small.reshape(*maps.shape[:-2], *small.shape[1:])

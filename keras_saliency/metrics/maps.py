@@ -197,14 +197,18 @@ def map_similarity(maps: Array, previous: Array) -> float:
 
 
 def ranks(maps: Array) -> Array:
-    """The rank of each pixel within its map, minus the mean rank; tied pixels get their mean rank.
+    """Twice the rank of each pixel within its map, from 0; tied pixels get their mean rank.
 
     Returns:
-        `(num_probes, height * width)` float32, which is exact for up to 16 million pixels; `nan`
-        for maps that are constant or not finite.
+        `(num_probes, height * width)`, uint16 for maps of up to 2**15 pixels, otherwise uint32; all
+        0 for maps that are constant or not finite.
+
+    Example:
+        >>> ranks(np.array([[[0.5, 0.1, 0.5, 0.9]]])).tolist()
+        [[3, 0, 3, 6]]
     """
     flat = maps.reshape(len(maps), -1)
-    result = np.full(flat.shape, np.nan, np.float32)
+    result = np.zeros(flat.shape, np.uint16 if flat.shape[1] <= 2**15 else np.uint32)
     for row, values in zip(result, flat, strict=True):
         if np.isfinite(values).all() and values.max() > values.min():
             _rank(values, row)
@@ -213,21 +217,28 @@ def ranks(maps: Array) -> Array:
 
 def rank_similarity(now: Array, before: Array) -> float:
     """`map_similarity`, computed from the `ranks` of the maps."""
-    products = np.einsum("ij,ij->i", now, before, dtype=np.float64)
-    squares = np.einsum("ij,ij->i", now, now, dtype=np.float64)
-    squares = squares * np.einsum("ij,ij->i", before, before, dtype=np.float64)
-    return defined_mean(products / np.sqrt(squares))
+    return defined_mean(np.array([_correlation(*pair) for pair in zip(now, before, strict=True)]))
+
+
+def _correlation(one: Array, other: Array) -> float:
+    """Pearson's correlation, in float64; `nan` if one of them is constant."""
+    one, other = one - one.mean(), other - other.mean()
+    square = (one @ one) * (other @ other)
+    return float(one @ other / np.sqrt(square)) if square > 0 else float("nan")
 
 
 def _rank(values: Array, result: Array) -> None:
-    """Writes the centred ranks of `values` into `result`."""
+    """Writes twice the ranks of `values` into `result`."""
     order = values.argsort()
     ordered = values[order]
-    ranked = np.arange(len(values)) - (len(values) - 1) / 2
+    ranked = 2 * np.arange(len(values))
     equal = ordered[1:] == ordered[:-1]
     if equal.any():
         ties = np.concatenate([[False], equal, [False]])  # whether equal to the value in front
-        tied = np.flatnonzero(ties[:-1] | ties[1:])
-        group = np.cumsum(~ties[tied]) - 1
-        ranked[tied] = (np.bincount(group, ranked[tied]) / np.bincount(group))[group]
+        first, last = (
+            np.flatnonzero(edge) for edge in (ties[1:] > ties[:-1], ties[1:] < ties[:-1])
+        )
+        sizes = last - first + 1  # of each group of equal values
+        tied = ties[:-1] | ties[1:]
+        ranked[tied] = np.repeat(first + last, sizes)
     result[order] = ranked

@@ -301,7 +301,8 @@ def displayed(images: Array, black: float | None = None, white: float | None = N
         uint8 `(num_probes, height, width, 3)`; black if all values are equal.
     """
     low, high = value_range(images) if black is None or white is None else (black, white)
-    values = (images.astype(np.float64) - low) * (255 / ((high - low) or 1))
+    kind = np.result_type(images.dtype, np.float32)
+    values = (images.astype(kind) - kind.type(low)) * kind.type(255 / ((high - low) or 1))
     np.clip(values, 0, 255, out=values)
     if values.shape[-1] != 3:
         values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)

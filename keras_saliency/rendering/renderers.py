@@ -33,6 +33,10 @@ _STRIPS = {PANEL: (192, 256, 96), FRAME: (64, 96, 32)}
 """For series and features, in pixels: the smallest width (narrower pictures are enlarged), the
 largest width (in wider pictures, neighbours are combined) and the height."""
 
+_COARSE = 3
+"""The smallest factor by which images are enlarged that are stored without loss. PNG takes twice as
+long as JPEG for those that are enlarged by 2."""
+
 _GAP = 2
 """Pixels between the slices of a volume."""
 
@@ -111,7 +115,7 @@ class _Images:
         self._shape, self._range = images.shape[1:3], value_range(images)
         self.originals = rounded(thumbnails(displayed(images), self._at_most))
         self.factor = factor_for(max(self.originals.shape[1:3]), at_least)
-        self.lossless = self.factor > 1
+        self.lossless = self.factor >= _COARSE
 
     def reduced(self, maps: Array) -> Array:
         return thumbnails(maps, self._at_most)
@@ -154,7 +158,7 @@ class _Volumes:
         slices = displayed(volumes[:, self.chosen], *self._range)
         self._images = rounded(self._smaller(slices))
         self._factor = factor_for(columns * max(self._images.shape[2:4]), at_least)
-        self.lossless = self._factor > 1
+        self.lossless = self._factor >= _COARSE
         self.originals = self._montage(self._images)
 
     def _smaller(self, slices: Array) -> Array:

@@ -77,7 +77,7 @@ class PictureWriter:
         self._films: dict[str, Filmstrip] = {}
 
     def encoded(self, picture: Array) -> bytes:
-        """Encodes a picture: as PNG if its pixels are enlarged, otherwise as JPEG."""
+        """Encodes a picture: as PNG if it has few colours for its size, otherwise as JPEG."""
         return layouts.encoded(picture, lossless=self._renderer.lossless)
 
     def index(self, step: int) -> int:
@@ -290,12 +290,23 @@ class _Column:
         mean: `(1, ...)`, the mean of all maps, at the size of a frame.
         maps: `(num_probes, ...)`, at the size of a frame.
         frames: As they were drawn last: of the mean, then of each map.
+        saved: As `Filmstrip.to_json` returned it last: the row, and the arrays that it names.
     """
 
     step: int
     mean: Array
     maps: Array
     frames: list[Array] = field(default_factory=list)
+    saved: tuple[dict[str, Any], dict[str, Array]] | None = None
+
+    def to_json(self, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The column as values for JSON; puts the arrays that these name among `arrays`."""
+        if self.saved is None:
+            ours: dict[str, Array] = {}
+            row = {"step": self.step, "mean": put(self.mean, ours), "maps": put(self.maps, ours)}
+            self.saved = row, ours
+        arrays |= self.saved[1]
+        return self.saved[0]
 
 
 class Filmstrip:
@@ -382,10 +393,7 @@ class Filmstrip:
             "count": self._count,
             "last_step": self._last_step,
             "limits": None if self._limits is None else put(self._limits, arrays),
-            "columns": [
-                {"step": one.step, "mean": put(one.mean, arrays), "maps": put(one.maps, arrays)}
-                for one in self._kept
-            ],
+            "columns": [column.to_json(arrays) for column in self._kept],
         }
 
     def resume(

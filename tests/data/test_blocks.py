@@ -58,6 +58,16 @@ def test_thumbnails_of_integers_do_not_wrap():
     )
 
 
+@pytest.mark.parametrize("block", [2, 16, 17])
+def test_thumbnails_of_pictures_are_exact(block):
+    """Sums of 16 x 16 levels of 255 are below 2**16, those of 17 x 17 are not."""
+    levels = RNG.integers(200, 256, (2, 4 * block, 3 * block - 1, 3)).astype(np.uint8)
+    levels[0] = 255
+    found = thumbnails(levels, 4)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, block_means(levels, block).astype(np.float32))
+
+
 @pytest.mark.parametrize("value", [1e-45, 1e-38, 3e38])
 def test_thumbnails_over_the_range_of_float32(value):
     values = np.full((1, 6, 6), value, np.float32)

@@ -5,11 +5,19 @@ import weakref
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.metrics import groups, localization, maps
-from keras_saliency.metrics.catalog import LOGGED, METRICS, description, is_logged, summarize
+from keras_saliency.metrics.catalog import (
+    LOGGED,
+    METRICS,
+    Ranks,
+    description,
+    is_logged,
+    summarize,
+)
 
 RNG = np.random.default_rng(0)
 COUNT = 12
@@ -249,27 +257,49 @@ def test_nothing_of_a_report_outlives_it():
 
 
 def test_reports_that_are_kept_keep_few_ranks():
-    """Twelve reports, of which a callback compares four with others."""
+    """Twelve reports of one run, which compares four with others, at a quarter of the pixels."""
     probes = ProbeSet(np.zeros((COUNT, 128, 170, 1), np.float32))
     tracemalloc.start()
     try:
-        kept = [large_report(0)]
+        kept, ranks = [large_report(0)], Ranks()
         for seed in range(1, 12):
             kept.append(large_report(seed))
-            summarize(kept[-1], probes, previous=kept[-2], before=kept[0])
-        size = kept[0].maps.nbytes
-        assert tracemalloc.get_traced_memory()[0] < (len(kept) + 4.5) * size
+            summarize(kept[-1], probes, previous=kept[-2], before=kept[0], ranks=ranks)
+        size = kept[0].maps.nbytes  # of float32; ranks of 64 x 85 pixels are uint16
+        assert tracemalloc.get_traced_memory()[0] < (len(kept) + 4 / 8 + 0.2) * size
     finally:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("kind", ["image", "volume"])
+def test_large_maps_are_compared_as_means_of_blocks(kind):
+    """By SciPy, with blocks of 3 x 3 pixels; those at the edges are smaller."""
+    shape = (COUNT, 250, 225) if kind == "image" else (COUNT, 2, 250, 225)
+    drawn = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    now, before = (
+        dataclasses.replace(report(0), maps=one**4) for one in (drawn[0], drawn[0] + drawn[1])
+    )
+    found = summarize(now, ProbeSet(np.zeros((*shape, 1)), kind=kind), previous=before)
+    starts = np.arange(0, 250, 3), np.arange(0, 225, 3)
+    small = []
+    for one in (now.maps, before.maps):
+        sums = np.add.reduceat(np.add.reduceat(one.astype(float), starts[0], -2), starts[1], -1)
+        counts = np.multiply.outer(np.diff([*starts[0], 250]), np.diff([*starts[1], 225]))
+        small.append((sums / counts).astype(np.float32).reshape(COUNT, -1))
+    expected = [scipy.stats.spearmanr(*pair).statistic for pair in zip(*small, strict=True)]
+    assert found["map_similarity"] == pytest.approx(np.mean(expected), rel=1e-12)
+    if kind == "image":
+        full = maps.map_similarity(now.maps, before.maps)
+        assert abs(found["map_similarity"] - full) > 0.01
+
+
 def test_new_maps_in_the_place_of_old_ones_are_compared_by_their_own_ranks():
     """NumPy uses the memory of an array that is gone for the next one of its size."""
-    places = set()
+    places, ranks = set(), Ranks()
     for seed in range(40):
         now = report(seed)
         places.add(id(now.maps))
-        found = summarize(now, everything(), previous=PREVIOUS)["map_similarity"]
+        found = summarize(now, everything(), previous=PREVIOUS, ranks=ranks)["map_similarity"]
         assert found == maps.map_similarity(now.maps, PREVIOUS.maps)
         del now
     assert len(places) < 40  # else this has shown nothing

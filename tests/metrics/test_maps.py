@@ -284,10 +284,10 @@ def test_map_similarity_leaves_out_undefined_pairs():
 
 def test_ranks_are_those_of_scipy():
     maps = np.concatenate([MAPS, np.round(MAPS, 1)])
-    expected = scipy.stats.rankdata(maps.reshape(10, -1), axis=1) - 43 / 2
+    expected = 2 * scipy.stats.rankdata(maps.reshape(10, -1), axis=1) - 2
     np.testing.assert_array_equal(ranks(maps), expected)
     flat = np.concatenate([one([2, 2]), one([NAN, 1]), one([1, 3])])
-    np.testing.assert_array_equal(ranks(flat), [[NAN, NAN], [NAN, NAN], [-0.5, 0.5]])
+    np.testing.assert_array_equal(ranks(flat), [[0, 0], [0, 0], [0, 2]])
     assert rank_similarity(ranks(MAPS), ranks(BEFORE)) == map_similarity(MAPS, BEFORE)
 
 
@@ -299,3 +299,13 @@ def test_inputs_are_left_as_they_are():
     gini(maps), entropy(maps), map_similarity(maps, before)
     np.testing.assert_array_equal(maps, kept)
     np.testing.assert_array_equal(before, BEFORE)
+
+
+@pytest.mark.parametrize(("side", "dtype"), [(181, np.uint16), (182, np.uint32)])
+def test_the_ranks_of_large_maps_do_not_overflow(side, dtype):
+    """2**15 pixels are between 181 x 181 and 182 x 182; those of 8 values are tied."""
+    wave = np.arange(side * side, dtype=np.float32).reshape(1, side, side)
+    for maps in (wave, wave[:, ::-1], wave % 8):
+        found = ranks(maps)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found[0], 2 * scipy.stats.rankdata(maps) - 2)

@@ -99,6 +99,16 @@ def test_some_probes_have_a_picture_of_their_own(count, chosen, tmp_path):
     assert {row[2:5] for row in rows if row.endswith("| yes |")} == chosen
 
 
+@pytest.mark.parametrize(("side", "start"), [(47, b"\x89PNG"), (48, b"\xff\xd8")])
+def test_pictures_that_are_enlarged_by_three_or_more_are_lossless(side, start, tmp_path):
+    """Those of 47 pixels are enlarged to 141, those of 48 to 96."""
+    sink = TensorBoardSink(tmp_path, ks.ProbeSet(np.zeros((1, side, side, 1)), [0]))
+    sink.write(report(np.ones((1, side, side), np.float32)))
+    sink.close()
+    (tensor,) = events(tmp_path / "saliency")["saliency_probe/000 class 0"][0]
+    assert tensor.string_val[2].startswith(start)
+
+
 def test_when_and_probes_are_checked():
     with pytest.raises(ValueError, match="when: expected one of 'auto', 'epoch'"):
         ks.Pictures(when="log")
