@@ -268,6 +268,8 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Explains the last epoch, if a callback after this one made it the last; closes files."""
+        if self._first_epoch is None:
+            self._make_up()
         monitor, epoch = self._traced, self._last_epoch
         latest, tested = monitor.state.latest.get(EPOCH), monitor.state.tested
         if epoch >= 0:
@@ -352,6 +354,22 @@ class SaliencyCallback(keras.callbacks.Callback):
         if fresh is not None:
             monitor.state = fresh
         return epoch > 0
+
+    def _make_up(self) -> None:
+        """Explains the last epoch of a training that was killed after its weights were saved.
+
+        It is resumed with no epoch left.
+        """
+        monitor, log, step = self._traced, self._log, (self.params or {}).get("epochs", 0) - 1
+        if log is None or step < 0 or monitor.state.evaluations:
+            return
+        state = log.resume(step, monitor.resembles)
+        latest = None if state is None else state.latest.get(EPOCH)
+        if state is None or latest is None or not 0 < step - latest.step <= self.saliency_freq:
+            return
+        with contextlib.suppress(ValueError):  # a damaged state
+            monitor.state = state
+            self._evaluate(step, again=True, last=True)
 
     def _begin_batches(self, goes_on: bool) -> None:
         """Counts batches from where the training is, and explains them in the rhythm it has."""

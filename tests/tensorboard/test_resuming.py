@@ -133,6 +133,17 @@ def test_batches_are_counted_on_where_the_optimizer_counts_others(tmp_path):
     assert saliency.history["run"][-2:] == ["saliency_batches", "saliency"]
 
 
+def test_a_last_epoch_that_was_saved_and_not_logged_is_made_up_for(tmp_path):
+    """As by `BackupAndRestore` before the callback: the training resumes with no epoch left."""
+    trained(tmp_path / "whole", 0, 4, interventions="epoch")
+    log_dir = tmp_path / "resumed"
+    trained(log_dir, 0, 3, interventions="epoch")
+    for _ in range(2):  # and nothing is made up twice
+        trained(log_dir, 4, 4, interventions="epoch")
+        assert_equal(log_dir, tmp_path / "whole")
+        assert [path.name for path in log_dir.iterdir()] == ["saliency"]
+
+
 class Killed(Exception):
     pass
 
