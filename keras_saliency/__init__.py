@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_saliency.app.explain import saliency_maps as saliency_maps
     from keras_saliency.app.html_report import show as show
+    from keras_saliency.app.replay import replay as replay
+    from keras_saliency.app.replay import watch as watch
     from keras_saliency.attributions.scores import Score as Score
     from keras_saliency.callback import SaliencyCallback as SaliencyCallback
     from keras_saliency.data.probes import ProbeSet as ProbeSet
@@ -57,8 +59,10 @@ _HOMES = {
     "TensorBoardSink": "tensorboard.sink",
     "calibrate": "detection.calibration",
     "read_log": "log.reader",
+    "replay": "app.replay",
     "saliency_maps": "app.explain",
     "show": "app.html_report",
+    "watch": "app.replay",
 }
 
 __all__ = sorted(_HOMES)

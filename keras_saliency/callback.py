@@ -251,8 +251,9 @@ class SaliencyCallback(keras.callbacks.Callback):
         # A fit of one epoch may be one of a loop of fits, of which none is the last.
         step = epoch + self._completed
         report = self._evaluate(step, last=is_last and epoch != self._first_epoch)
-        self._seconds, self._epoch_seconds = time.perf_counter() - began, began - self._epoch_began
-        if logs is not None:
+        if logs is not None:  # an epoch was trained
+            self._seconds = time.perf_counter() - began
+            self._epoch_seconds = began - self._epoch_began
             metrics = {name: v for name, v in report.metrics.items() if is_logged(name)}
             tested = monitor.state.tested
             if tested is not None:
@@ -287,6 +288,26 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._print_cost()
         if self._log is not None:
             self._log.close()
+
+    def step_in_log(self) -> int | None:
+        """The last step of the newest run in the log; `None` if it is not of this training's kind.
+
+        That run has the same probes, method and score. To be called after `on_train_begin`.
+        """
+        latest = {} if self._log is None else (self._log.newest() or RunState()).latest
+        return latest[EPOCH].step if EPOCH in latest else None
+
+    def is_in_log(self) -> bool:
+        """Whether the model may have the weights of the last step in the newest run in the log."""
+        monitor, state = self._traced, None if self._log is None else self._log.newest()
+        if state is None:
+            return False
+        fresh = monitor.state
+        with contextlib.suppress(ValueError):  # a damaged state, which tells nothing
+            monitor.state = state
+        is_ours = monitor.resembles(state)
+        monitor.state = fresh
+        return is_ours
 
     @property
     def _state(self) -> RunState:

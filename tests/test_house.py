@@ -37,7 +37,10 @@ HOUSE = {
         *("data", "attributions", "metrics", "rendering", "engine", "detection"),
         *("monitor", "log", "tensorboard"),
     },
-    "app": {"data", "attributions", "rendering", "engine", "monitor", "log", "callback"},
+    "app": {
+        *("data", "attributions", "rendering", "engine", "detection", "monitor", "log"),
+        "callback",
+    },
 }
 """Every room (a folder, or a module beside the folders) and the rooms that it imports."""
 

@@ -39,7 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     own = list(takewhile(lambda argument: argument != "--", arguments))
-    commands = {"demo": _demo, "tensorboard": _serve, "report": _report, "explain": _explain}
+    commands = {
+        "demo": _demo,
+        "tensorboard": _serve,
+        "report": _report,
+        "explain": _explain,
+        "replay": _replay,
+        "watch": _watch,
+    }
     parser = build_parser(commands)
     passed_on = argparse.Namespace(for_tensorboard=arguments[len(own) + 1 :])
     options = parser.parse_args(own, passed_on)
@@ -53,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_, **__: _print_error(message)
             options.run(options)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        _print_error(in_options(str(error), demo=options.run is _demo))
+        _print_error(in_options(str(error), options.command))
         return 2
     except KeyboardInterrupt:
         return 130
@@ -251,3 +258,17 @@ def _explain(options: argparse.Namespace) -> None:
     from keras_saliency.app.explain_command import run
 
     run(options)
+
+
+def _replay(options: argparse.Namespace) -> None:
+    import_keras()
+    from keras_saliency.app.replay_command import run_replay
+
+    run_replay(options)
+
+
+def _watch(options: argparse.Namespace) -> None:
+    import_keras()
+    from keras_saliency.app.replay_command import run_watch
+
+    run_watch(options)

@@ -12,6 +12,7 @@ import math
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,16 @@ SMALL = 2**26
 def read_model(path: Path) -> Any:
     """Loads a model saved as `.keras` or `.h5`, with its loss if that can be loaded.
 
+    A `.json` file has the result of `model.to_json()`; the weights of that model are random.
+
     Raises:
         ValueError: The file is not a Keras model, is damaged, is larger inside than it may be, or
             is an `.h5` file with code.
     """
     try:
-        _check(path)
+        if path.suffix == ".json":
+            return _configured(json.loads(path.read_text("utf-8")))
+        check_file(path)
         return _loaded(path)
     except Exception as error:  # whatever zipfile, h5py and Keras raise for a damaged file
         reason = first_line(error) or type(error).__name__
@@ -46,8 +51,12 @@ def read_model(path: Path) -> Any:
         raise ValueError(f"path: {path} could not be loaded: {reason}") from error
 
 
-def _check(path: Path) -> None:
-    """Raises an error for a file that would take too much memory, or would run code."""
+def check_file(path: Path) -> None:
+    """Checks a file of a model or of weights.
+
+    Raises:
+        ValueError: It would take too much memory, or would run code.
+    """
     if not path.is_file():
         return  # Keras says what is missing
     if zipfile.is_zipfile(path):
@@ -112,10 +121,22 @@ def _loaded(path: Path) -> Any:
         model = keras.saving.load_model(path, compile=False)
     finally:
         messages.setLevel(level)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            compiled = json.loads(archive.read("config.json"))["compile_config"]
-        model.compile(loss=keras.saving.deserialize_keras_object(compiled["loss"]))
-    except Exception:  # a custom loss; an .h5 file; a model that was not compiled
-        return model
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # or an .h5 file
+        _compile(model, json.loads(archive.read("config.json")))
     return model
+
+
+def _configured(config: dict[str, Any]) -> Any:
+    """A model of this configuration, with its loss if that is possible."""
+    model = keras.saving.deserialize_keras_object(
+        {name: value for name, value in config.items() if name != "compile_config"}
+    )
+    _compile(model, config)
+    return model
+
+
+def _compile(model: Any, config: dict[str, Any]) -> None:
+    """Compiles a model with the loss in its configuration, if that can be loaded."""
+    with suppress(Exception):  # a custom loss; a model that was not compiled
+        loss = config["compile_config"]["loss"]
+        model.compile(loss=keras.saving.deserialize_keras_object(loss))

@@ -39,6 +39,22 @@ _OPTIONS = {
 }
 """The options of the commands, by the arguments of the functions that they are passed to."""
 
+_OF_REPLAY = {
+    "checkpoints": "CHECKPOINTS",
+    "first_epoch": "--first-epoch",
+    "ignore": "--ignore",
+    "interval": "--interval",
+    "interventions": "--interventions",
+    "log_dir": "--log-dir",
+    "name": "--name",
+    "probes": "--probes",
+    "saliency_freq": "--saliency-freq",
+    "until_idle": "--until-idle",
+}
+
+_OF_COMMAND = {"demo": {"log_dir": "--log-dir"}, "replay": _OF_REPLAY, "watch": _OF_REPLAY}
+"""What is different for some commands."""
+
 
 def build_parser(
     commands: Mapping[str, Callable[[argparse.Namespace], None]],
@@ -58,9 +74,11 @@ def build_parser(
         "tensorboard": _add_tensorboard,
         "report": _add_report,
         "explain": _add_explain,
+        "replay": _add_replay,
+        "watch": _add_watch,
     }
     for name, add in add_options.items():
-        add(added).set_defaults(run=commands[name])
+        add(added).set_defaults(run=commands[name], command=name)
     return parser
 
 
@@ -78,18 +96,18 @@ _ADVICE = {
 """What messages advise that no option can do, as patterns, and what is said instead."""
 
 
-def in_options(message: str, *, demo: bool) -> str:
+def in_options(message: str, command: str) -> str:
     """An error message with options instead of arguments: `name:` at its start, and any `name=`.
 
     Advice that only holds in Python, such as to pass a callable, is left out.
 
     Example:
-        >>> in_options("score='logit': expected classes. Pass score='output'.", demo=False)
+        >>> in_options("score='logit': expected classes. Pass score='output'.", "explain")
         '--score logit: expected classes. Pass --score output.'
     """
     for pattern, instead in _ADVICE.items():
         message = re.sub(pattern, instead, message)
-    options = _OPTIONS | ({"log_dir": "--log-dir"} if demo else {})
+    options = _OPTIONS | _OF_COMMAND.get(command, {})
     known = "|".join(name for name, option in options.items() if option.startswith("--"))
     message = re.sub(
         rf"(?<![\w/.'-])({known})='([\w.]+)'", lambda m: f"{options[m[1]]} {m[2]}", message
@@ -230,6 +248,95 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
     explain.add_argument("--colormap", default="hot", help="default: %(default)s")
     _add_clip_percentile(explain)
     return explain
+
+
+def _add_replay(commands: Any) -> argparse.ArgumentParser:
+    replay: argparse.ArgumentParser = commands.add_parser(
+        "replay", help="write the log of a training that is over, from its checkpoints"
+    )
+    _add_checkpoints(replay)
+    return replay
+
+
+def _add_watch(commands: Any) -> argparse.ArgumentParser:
+    watch: argparse.ArgumentParser = commands.add_parser(
+        "watch", help="write the log of a training while it runs elsewhere, from its checkpoints"
+    )
+    _add_checkpoints(watch)
+    watch.add_argument(
+        "--interval",
+        type=float,
+        default=10.0,
+        help="seconds between two looks at the files; default: %(default)g",
+    )
+    watch.add_argument(
+        "--until-idle",
+        type=float,
+        metavar="SECONDS",
+        help="end when no file has changed for so long; default: Ctrl-C ends it",
+    )
+    return watch
+
+
+def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    """The options of `replay` and `watch`."""
+    parser.add_argument(
+        "checkpoints",
+        metavar="CHECKPOINTS",
+        nargs="+",
+        help="directories, files and patterns; the number after the word epoch in the name of a "
+        "file, or else the last whole number, is that of its epoch",
+    )
+    parser.add_argument(
+        "--probes", required=True, type=Path, help="an .npz file that ProbeSet.save has written"
+    )
+    parser.add_argument("--log-dir", default="logs", help="directory or URL; default: %(default)s")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="for checkpoints that are weights alone: the model that they are put into, a .keras "
+        "or .h5 file, or a .json file (model.to_json()); default: that of the first checkpoint",
+    )
+    parser.add_argument(
+        "--first-epoch",
+        type=int,
+        default=1,
+        help="number of the first epoch in the names of the files; default: %(default)s, as in "
+        "ModelCheckpoint",
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        help="gradient (default), smoothgrad, grad_cam, ...; can be repeated",
+    )
+    parser.add_argument(
+        "--reduction", help="how channels are reduced: max_abs (default), l2, sum or signed"
+    )
+    parser.add_argument(
+        "--score",
+        default="logit",
+        help="what is explained: logit (default), log_probability, probability, output or "
+        "segmentation",
+    )
+    parser.add_argument(
+        "--model-output", help="for a model with several outputs: the name or position of one"
+    )
+    parser.add_argument(
+        "--interventions", default="auto", help="when to test: auto (default), epoch or none"
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="TEST",
+        help="a test that does not hold for your data; can be repeated",
+    )
+    parser.add_argument(
+        "--saliency-freq", type=int, default=1, help="epochs between evaluations; default: 1"
+    )
+    parser.add_argument(
+        "--name", default="saliency", help="name of the run in the log; default: %(default)s"
+    )
 
 
 def _add_clip_percentile(parser: Any) -> None:

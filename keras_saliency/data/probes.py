@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from keras_saliency.data import pipelines
 from keras_saliency.data.annotations import (
+    DefaultNames,
     checked_class_names,
     checked_groups,
     checked_indices,
@@ -39,9 +41,10 @@ from keras_saliency.data.inputs import (
     checked_images,
     map_axes,
 )
+from keras_saliency.data.probe_files import read_probes, write_probes
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
-from keras_saliency.data.sampling import MIN_PER_CLASS, Drawn, Progress, draw
+from keras_saliency.data.sampling import Progress, draw, remarks
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -201,6 +204,50 @@ class ProbeSet:
                 digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
+    def save(self, path: str | Path) -> None:
+        """Writes the probes to a file, for `load`, and for `keras-saliency replay`.
+
+        The file has all fields, is as large as the arrays in memory, and `numpy.load` reads it.
+
+        Args:
+            path: A file name that ends in `.npz`. An existing file is replaced.
+
+        Raises:
+            ValueError: The name does not end in `.npz`.
+            OSError: The file cannot be written.
+        """
+        names = None if isinstance(self.names, DefaultNames) else self.names
+        write_probes(Path(path).expanduser(), vars(self) | {"names": names})
+
+    @classmethod
+    def load(cls, path: str | Path) -> ProbeSet:
+        """Reads probes that `save` wrote.
+
+        A hash of the content is checked, and nothing in the file can run code.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ValueError: The file does not hold probes, is damaged, or has another format.
+            OSError: The file cannot be read.
+
+        Example:
+            >>> import numpy as np, tempfile
+            >>> probes = ProbeSet(np.zeros((2, 8, 8, 1)), [1, 0], class_names=["cat", "dog"])
+            >>> path = f"{tempfile.mkdtemp()}/probes.npz"
+            >>> probes.save(path)
+            >>> loaded = ProbeSet.load(path)
+            >>> loaded.names, loaded.fingerprint == probes.fingerprint
+            (('000 dog', '001 cat'), True)
+        """
+        path = Path(path).expanduser()
+        values = read_probes(path)
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"path: {path} does not hold probes: {error}") from error
+
     @classmethod
     def from_dataset(
         cls,
@@ -311,7 +358,7 @@ class ProbeSet:
         )
         if not drawn.examples:
             raise ValueError("dataset: expected at least one batch, received an empty data set.")
-        for remark in _remarks(drawn, per_class, max_probes, seed):
+        for remark in remarks(drawn, per_class, max_probes, seed):
             warnings.warn(remark, stacklevel=2)
         examples = [example for chosen in drawn.examples.values() for example in chosen]
         targets = [label for label, chosen in drawn.examples.items() for _ in chosen]
@@ -353,31 +400,3 @@ def check_probes(probes: object) -> ProbeSet:
             "Make one with ProbeSet.from_dataset(dataset) or ProbeSet(images, targets)."
         )
     return probes
-
-
-def _remarks(drawn: Drawn, per_class: int | None, max_probes: int, seed: int) -> Iterator[str]:
-    """What the user of a draw should know, one line each."""
-    if drawn.is_cut:
-        yield (
-            f"dataset: read {drawn.num_read:,} images and stopped, as the data set does not tell "
-            "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how "
-            "much of it to read."
-        )
-    counts = {label: len(chosen) for label, chosen in drawn.examples.items()}
-    if len(counts) < len(drawn.classes):
-        yield (
-            f"{len(drawn.classes)} classes: {len(counts)} of them were drawn by seed {seed}; pass "
-            f"max_probes= for more (now {max_probes})."
-        )
-    if per_class is not None and max(counts.values()) == drawn.per_class < per_class:
-        yield (
-            f"per_class={per_class}: {drawn.per_class} of each class were drawn, as "
-            f"{len(drawn.classes)} classes would be more than max_probes={max_probes}."
-        )
-    wanted = min(per_class or MIN_PER_CLASS, drawn.per_class)
-    short = [f"class {label} ({count})" for label, count in counts.items() if count < wanted]
-    if short:
-        more = f" and {len(short) - 10} more" if len(short) > 10 else ""
-        yield (
-            f"per_class={wanted}: found fewer different images for {', '.join(short[:10])}{more}."
-        )

@@ -101,6 +101,34 @@ def plan(num_classes: int, per_class: int | None, max_probes: int) -> Plan:
     return Plan(wanted, min(num_classes, max_probes // wanted))
 
 
+def remarks(drawn: Drawn, per_class: int | None, max_probes: int, seed: int) -> Iterator[str]:
+    """What the user of a draw should know, one line each."""
+    if drawn.is_cut:
+        yield (
+            f"dataset: read {drawn.num_read:,} images and stopped, as the data set does not tell "
+            "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how "
+            "much of it to read."
+        )
+    counts = {label: len(chosen) for label, chosen in drawn.examples.items()}
+    if len(counts) < len(drawn.classes):
+        yield (
+            f"{len(drawn.classes)} classes: {len(counts)} of them were drawn by seed {seed}; pass "
+            f"max_probes= for more (now {max_probes})."
+        )
+    if per_class is not None and max(counts.values()) == drawn.per_class < per_class:
+        yield (
+            f"per_class={per_class}: {drawn.per_class} of each class were drawn, as "
+            f"{len(drawn.classes)} classes would be more than max_probes={max_probes}."
+        )
+    wanted = min(per_class or MIN_PER_CLASS, drawn.per_class)
+    short = [f"class {label} ({count})" for label, count in counts.items() if count < wanted]
+    if short:
+        more = f" and {len(short) - 10} more" if len(short) > 10 else ""
+        yield (
+            f"per_class={wanted}: found fewer different images for {', '.join(short[:10])}{more}."
+        )
+
+
 class Progress:
     """Prints a line to stderr when reading takes long: every ten seconds.
 

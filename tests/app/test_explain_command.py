@@ -349,11 +349,11 @@ def test_messages_about_heads_name_no_callable(score):
     ):
         choices += "(num_probes,)" if choices.startswith("a") else ""
         message = f"score={score!r}: expected logits. Pass score={choices}. Or end the model in x."
-        told = in_options(message, demo=False)
+        told = in_options(message, "explain")
         assert told.startswith(f"--score {score}: expected logits. ")
         assert not re.search("callable|num_probes|score=", told)
     message = "pass score='output' to explain them; or pass a callable (a, b) -> (num_probes,)."
-    assert in_options(message, demo=False) == "pass --score output to explain them."
+    assert in_options(message, "explain") == "pass --score output to explain them."
 
 
 @pytest.fixture
