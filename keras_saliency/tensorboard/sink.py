@@ -183,7 +183,11 @@ class TensorBoardSink:
         self._write_pending()
 
     def resume(
-        self, step: int, is_ours: Callable[[RunState], bool] | None = None
+        self,
+        step: int,
+        is_ours: Callable[[RunState], bool] | None = None,
+        *,
+        is_known: bool = False,
     ) -> RunState | None:
         """Takes the run that a training which goes on after a step belongs to; to be called first.
 
@@ -196,6 +200,8 @@ class TensorBoardSink:
             step: The step that the weights are of, such as `initial_epoch - 1`.
             is_ours: Whether a state that was saved at this very step may be of this training, such
                 as `SaliencyMonitor.resembles`. Runs with other states are left alone.
+            is_known: Whether it is known that the run of this very name is of this training,
+                whatever is in it.
 
         Returns:
             The state that was saved with the run, for `SaliencyMonitor.state`; `None` if there is
@@ -209,15 +215,19 @@ class TensorBoardSink:
 
         def fits(name: str, contents: Contents) -> bool:
             last = contents.last_step
+            if is_known:
+                return True
             if last is None or not self._is_ours(contents) or self.overtaken is not None:
                 return False
             if last > step and found[name] is None:
                 self.overtaken = (name, last)
             return last <= step or found[name] is not None
 
-        own = self._own_run
+        names = runs_of(self.log_dir, self._first_run)
+        if self._own_run or is_known:
+            names = [self._own_run or self._first_run]
         recognised, others = [], []
-        for name in [own] if own else runs_of(self.log_dir, self._first_run):
+        for name in names:
             with suppress(OSError):  # it may be somebody else's
                 found[name] = read_state(files.join(self.log_dir, name), self._subject, step)
                 saved = found[name]

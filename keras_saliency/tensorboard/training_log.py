@@ -115,7 +115,7 @@ class TrainingLog:
         sink = self._sink(name, unit)
         try:
             if is_first and unit != EPOCH and self._sink(self._name, EPOCH).is_resumed:
-                self._resume(sink, report.step - 1)
+                sink.resume(report.step - 1, is_known=True)
             sink.write(report, again=again)
             if unit == EPOCH:
                 self._save_state(sink, report.step, state)

@@ -123,7 +123,7 @@ def test_json_of_an_effect_by_hand():
         "test": "border",
         "effect": 0.25,
         **dict.fromkeys(
-            ("p_value", "flip", "keep", "control", "margin_p_value", "control_p_value")
+            ("p_value", "flip", "keep", "control", "margin_p_value", "control_p_value", "bound")
         ),
         "num_probes": 0,
         "num_donors": 0,

@@ -112,7 +112,7 @@ def test_film_strips_and_evaluations_within_epochs_go_on(scale, tmp_path):
     for run in ("saliency", "saliency_batches"):
         whole, resumed = (pictures(tmp_path / one / run) for one in ("whole", "resumed"))
         assert len({tag for tag, _ in whole}) == 2
-        ends = {30, 39} if "batches" in run else set()  # the last steps of the two that were ended
+        ends = {30, 40} if "batches" in run else set()  # the last steps of the two that were ended
         assert {step for _, step in resumed.keys() ^ whole.keys()} == ends
         for key, picture in whole.items():
             np.testing.assert_array_equal(picture, resumed[key], str(key))
@@ -120,6 +120,26 @@ def test_film_strips_and_evaluations_within_epochs_go_on(scale, tmp_path):
         "saliency",
         "saliency_batches",
     ]
+
+
+def test_evaluations_within_an_epoch_that_is_trained_again_are_written_again(tmp_path):
+    """The process was killed in its first epoch, after batch 7, and before anything was saved."""
+    settings = {"update_freq": 3, "interventions": None, "pictures": None}
+    trained(tmp_path / "whole", 0, 2, **settings)
+    model = linear(rate=0.0)
+    model.set_weights(kernel_after(-1))
+    log_dir = tmp_path / "resumed"
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0, **settings)
+    death = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: kill(batch, logs) if batch == 7 else None
+    )
+    with pytest.raises(Killed):
+        train([saliency, death], model=model)
+    trained(log_dir, 0, 2, **settings)
+    logs = [ks.read_log(one) for one in (log_dir, tmp_path / "whole")]
+    assert [*logs[0]] == [*logs[1]] == ["saliency", "saliency_batches"]
+    for run, log in logs[1].items():
+        assert [r.step for r in logs[0][run].reports] == [r.step for r in log.reports]
 
 
 def test_batches_are_counted_on_where_the_optimizer_counts_others(tmp_path):

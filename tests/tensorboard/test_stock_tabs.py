@@ -28,7 +28,9 @@ RUNS = ("charts/saliency", "charts/saliency_2")
 def logs(tmp_path_factory):
     """A training of twelve epochs, two with other metrics, and a search."""
     directory = tmp_path_factory.mktemp("logs")
-    fit([ks.SaliencyCallback(probes(), log_dir=directory / "pictures", verbose=0)], epochs=12)
+    every = ks.Pictures(when="epoch")
+    shown = ks.SaliencyCallback(probes(), log_dir=directory / "pictures", pictures=every, verbose=0)
+    fit([shown], epochs=12)
     for probe_set in (probes(), rich_probes()):  # the second gets a run of its own: saliency_2
         fit([ks.SaliencyCallback(probe_set, log_dir=directory / "charts", verbose=0)])
     write_users_layout(directory / "charts")
@@ -49,7 +51,8 @@ def searched(logs):
         model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy")
         saliency = ks.SaliencyCallback(probes(), log_dir=run, verbose=0)
         fit([saliency, hp.KerasCallback(str(run), {RATE: rate})], model=model)
-        found[rate] = {tag: saliency.history[tag.removeprefix("saliency/")][-1] for tag in METRICS}
+        last = {tag: saliency.history[tag.removeprefix("saliency/")][-1] for tag in METRICS}
+        found[rate] = {tag: value for tag, value in last.items() if not np.isnan(value)}
     return found
 
 
