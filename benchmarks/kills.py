@@ -267,7 +267,8 @@ def outcome(directory: Path, whole: Path) -> str:
         if log.problems:
             return f"{run}: {'; '.join(log.problems)}"
     if "saliency_2" in logs:
-        first = [report.step for report in logs.pop("saliency").reports]
+        began = logs.pop("saliency", None)  # it may have been killed before that can be read
+        first = [report.step for report in began.reports] if began else [-1]
         if first not in ([-1], [-1, 0]):
             return f"split after step {first[-1]}"
         logs.pop("saliency_batches", None)
