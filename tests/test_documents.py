@@ -18,7 +18,8 @@ from keras_saliency.detection.significance import level_of_round
 from keras_saliency.metrics.catalog import METRICS
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted({*(ROOT / "examples").glob("*.py")} - {ROOT / "examples" / "multi_worker.py"})
+"""`test_devices.py` runs the one with several workers."""
 
 Run = Callable[[Path], subprocess.CompletedProcess[str]]
 
