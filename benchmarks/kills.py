@@ -123,7 +123,7 @@ def fit(way: str, epochs: int, directory: Path) -> None:
     )
     first = 0
     if way == "checkpoint":
-        saved = sorted((directory / "checkpoints").glob("*.keras"))
+        saved = sorted((directory / "checkpoints").glob("[0-9]*.keras"))
         if saved:
             first = int(saved[-1].stem) + 1
             model = keras.saving.load_model(saved[-1])
@@ -180,8 +180,8 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Saves it."""
         self.directory.mkdir(exist_ok=True)
-        self.model.save(self.directory / "new.keras.part.keras")
-        (self.directory / "new.keras.part.keras").rename(self.directory / f"{epoch:03}.keras")
+        self.model.save(self.directory / "new.keras")
+        (self.directory / "new.keras").rename(self.directory / f"{epoch:03}.keras")
 
 
 def count_operations(directory: Path, dies_at: int | None) -> None:
