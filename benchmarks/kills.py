@@ -51,7 +51,7 @@ UPDATE_FREQ = {"backup after": "epoch", "backup before": 4, "checkpoint": "epoch
 
 ENDED, KILLED = 0, -signal.SIGKILL
 
-EQUAL, BEGUN_ANEW = "equal", "equal, in a second run"
+EQUAL, BEGUN_ANEW = "equal", "equal, in a new run"
 """The good outcomes."""
 
 UNREADABLE = "Keras cannot read its checkpoint"
@@ -266,13 +266,13 @@ def outcome(directory: Path, whole: Path) -> str:
     for run, log in logs.items():
         if log.problems:
             return f"{run}: {'; '.join(log.problems)}"
-    if "saliency_2" in logs:
-        began = logs.pop("saliency", None)  # it may have been killed before that can be read
-        first = [report.step for report in began.reports] if began else [-1]
-        if first not in ([-1], [-1, 0]):
-            return f"split after step {first[-1]}"
-        logs.pop("saliency_batches", None)
-    found = {run.replace("saliency_2", "saliency"): log for run, log in logs.items()}
+    *earlier, last = sorted(run for run in logs if not run.endswith("_batches"))
+    for run in earlier:  # each of a training that was killed before anything was saved
+        steps = [report.step for report in logs[run].reports]
+        if steps not in ([-1], [-1, 0]):
+            return f"split after step {steps[-1]}"
+    ours = {run: log for run, log in logs.items() if run in (last, f"{last}_batches")}
+    found = {run.replace(last, "saliency"): log for run, log in ours.items()}
     if found.keys() != expected.keys():
         return f"runs {', '.join(logs)}"
     for run, log in expected.items():
@@ -286,7 +286,7 @@ def outcome(directory: Path, whole: Path) -> str:
             different = [name for name in other if one[name] != other[name]]
             if different:
                 return f"{run}: other {', '.join(different)} at step {one['step']}"
-    return BEGUN_ANEW if "saliency_2" in logs else EQUAL
+    return EQUAL if last == "saliency" else BEGUN_ANEW
 
 
 def attempts(arguments: argparse.Namespace, root: Path) -> Iterator[tuple[str, str, int, str]]:
