@@ -299,15 +299,8 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def is_in_log(self) -> bool:
         """Whether the model may have the weights of the last step in the newest run in the log."""
-        monitor, state = self._traced, None if self._log is None else self._log.newest()
-        if state is None:
-            return False
-        fresh = monitor.state
-        with contextlib.suppress(ValueError):  # a damaged state, which tells nothing
-            monitor.state = state
-        is_ours = monitor.resembles(state)
-        monitor.state = fresh
-        return is_ours
+        state = None if self._log is None else self._log.newest()
+        return state is not None and self._traced.recognizer()(state)
 
     @property
     def _state(self) -> RunState:
@@ -359,21 +352,25 @@ class SaliencyCallback(keras.callbacks.Callback):
             Whether it continues one.
         """
         monitor, log, self._completed = self._traced, self._log, 0
-        fresh = None if monitor.state.evaluations else monitor.state
-        if fresh is not None and log is not None:  # earlier epochs may be of another process
-            state = log.resume(epoch - 1, monitor.resembles) if epoch > 0 else log.newest()
-            with contextlib.suppress(ValueError):  # a damaged state
-                monitor.state = state or fresh
-            if epoch > 0:
+        if monitor.state.evaluations:  # of an earlier fit with this callback
+            latest = monitor.state.latest[EPOCH]
+            if latest.step >= epoch - 1 and monitor.is_current():
+                self._completed = latest.step + 1 - epoch
                 return True
-        latest = monitor.state.latest.get(EPOCH)
-        if latest is not None and latest.step >= epoch - 1 and monitor.is_current():
-            self._completed = latest.step + 1 - epoch
-            if fresh is not None and log is not None:
-                log.resume(latest.step)
-            return True
-        if fresh is not None:
-            monitor.state = fresh
+        elif log is not None:  # earlier epochs may be of another process
+            is_ours = monitor.recognizer(exactly=epoch == 0)
+            last = epoch - 1
+            if epoch == 0:
+                newest = log.newest(is_ours)
+                if newest is None:
+                    return False
+                last = newest.latest[EPOCH].step
+            state = log.resume(last, is_ours)
+            if state is not None:
+                with contextlib.suppress(ValueError):  # a damaged state
+                    monitor.state = state
+                self._completed = last + 1 - epoch
+                return True
         return epoch > 0
 
     def _make_up(self) -> None:
@@ -384,7 +381,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         monitor, log, step = self._traced, self._log, (self.params or {}).get("epochs", 0) - 1
         if log is None or step < 0 or monitor.state.evaluations:
             return
-        state = log.resume(step, monitor.resembles)
+        state = log.resume(step, monitor.recognizer())
         latest = None if state is None else state.latest.get(EPOCH)
         if state is None or latest is None or not 0 < step - latest.step <= self.saliency_freq:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -234,17 +234,33 @@ class SaliencyMonitor:
         latest = self.state.latest.get(EPOCH)
         return latest is not None and latest.is_same_state(self._explained(latest.step))
 
-    def resembles(self, state: RunState) -> bool:
-        """Whether the model may have the weights of the latest evaluation in another state.
+    def recognizer(self, *, exactly: bool = False) -> Callable[[RunState], bool]:
+        """A function that tells whether the model has the weights that a state is of, or may.
 
-        A state that is not one of these probes is damaged, and tells nothing.
+        The model is evaluated once, however many states are asked about.
+
+        Args:
+            exactly: Whether scores, predictions and maps have to be equal. Otherwise, scores that
+                differ by 1 % will do, as they may on another machine, and so will a damaged state,
+                which tells nothing.
         """
-        latest = state.latest.get(EPOCH)
-        try:
-            check_state(state, self.probes)
-        except ValueError:
-            return True
-        return latest is None or latest.resembles(self._explained(latest.step))
+        now: dict[bytes, SaliencyReport] = {}  # by the targets
+
+        def is_of_these_weights(state: RunState) -> bool:
+            latest = state.latest.get(EPOCH)
+            try:
+                check_state(state, self.probes)
+            except ValueError:
+                return not exactly
+            if latest is None or state.targets is None:
+                return not exactly
+            key = state.targets.tobytes()
+            if key not in now:
+                now[key] = self._explained(latest.step, state.targets)
+            report = now[key]
+            return latest.is_same_state(report) if exactly else latest.resembles(report)
+
+        return is_of_these_weights
 
     def restart(self) -> None:
         """Says that the next evaluation begins another training.
@@ -334,8 +350,10 @@ class SaliencyMonitor:
         self.state.record(report, unit, is_repeat)
         return report, is_repeat
 
-    def _explained(self, step: int) -> SaliencyReport:
+    def _explained(self, step: int, targets: Array | None = None) -> SaliencyReport:
         """The report of the model as it is now, with the metrics that need more than maps.
+
+        The targets are those of the run, by default.
 
         The model is traced anew if weights were added or replaced; and if it runs eagerly, since
         any attribute may then change what it computes.
@@ -343,9 +361,10 @@ class SaliencyMonitor:
         if self._structure[0] != weights(self.model) or runs_eagerly(self.model):
             self._structure = structure(self.model)
             self._traced = self._trace()
-        if self.state.targets is None:
-            self.state.targets = self._traced.first_targets()
-        targets = self.state.targets
+        if targets is None:
+            if self.state.targets is None:
+                self.state.targets = self._traced.first_targets()
+            targets = self.state.targets
         found = self._traced.explain(targets)
         first, *further = self.methods
         maps, metrics = found[f"maps/{first}"], {}

@@ -355,7 +355,7 @@ def test_the_same_state_twice_is_no_two_in_a_row():
         assert again.metrics["effect/region/corner"] == 0.5
     assert of_corner(evaluated_at(monitor, model, 3, 4))[2:] == (True, 0.5, ["alert"])
     assert of_corner(evaluated_at(monitor, model, 4, 0))[1:3] == ("stopped", True)
-    # The same state again is no second quiet test, either.
+    # The state did not change, so this does not count as a second quiet test.
     assert of_corner(evaluated_at(monitor, model, 5, 0))[1:3] == ("stopped", True)
     assert of_corner(evaluated_at(monitor, model, 6, 0.5))[1:3] == ("stopped", False)
 

@@ -51,8 +51,8 @@ def replay(
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: There is no checkpoint, one cannot be loaded, the model cannot be explained, or
-            the log has steps of another training.
+        ValueError: No checkpoint was found, or one of them cannot be loaded; the model cannot be
+            explained; the log has steps of another training.
 
     Example:
         >>> import keras, keras_saliency as ks, numpy as np, tempfile

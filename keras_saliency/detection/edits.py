@@ -24,6 +24,9 @@ BANDS = 8
 Description = tuple[Array, ...]
 """What an edit needs to know of each of some images: arrays with a row for each."""
 
+Describe = Callable[[Array], Description]
+"""From images to their descriptions."""
+
 Exchange = Callable[[Array, Description, Description], Array]
 """From recipients, and the descriptions of recipients and of donors, to images."""
 
@@ -166,7 +169,7 @@ def _band_energies(transforms: Array, bands: Array, width: int) -> Array:
     return np.stack([values.sum(axis=-1) for values in members], axis=1)
 
 
-PARTS: Mapping[Callable[..., Array], tuple[Callable[[Array], Description], Exchange]] = {
+PARTS: Mapping[Callable[..., Array], tuple[Describe, Exchange]] = {
     swap_tint: (_tint, _with_tint),
     swap_high_frequency: (_details, _with_details),
     swap_spectrum: (_spectrum, _with_spectrum),

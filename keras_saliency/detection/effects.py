@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.data.reports import Array, Effect, Example
+from keras_saliency.detection.asking import Asker
 from keras_saliency.detection.pairs import Pairs, balanced
 from keras_saliency.detection.significance import ALPHA, min_recipients, sign_flip_p_value
 from keras_saliency.detection.swaps import (
     CONTROLLED,
     Answer,
     Answers,
-    Describe,
     Images,
     PairEdit,
     Readiness,
@@ -95,11 +95,7 @@ class SwapExperiment:
         answer: Asks the model; it gets at most `chunk_size` images.
         chunk_size: Bounds the memory.
         by_score: Whether effects are measured in the score instead of in accuracy.
-        predictions: `(num_probes,)`, the classes predicted for the probes as they are. With them,
-            the model is not asked about counterfactual images that equal a probe.
-
-    Attributes:
-        passes: The number of images that the model was asked about.
+        predictions: As in `Asker`.
     """
 
     def __init__(
@@ -112,13 +108,13 @@ class SwapExperiment:
         by_score: bool,
         predictions: Array | None = None,
     ) -> None:
-        self._images, self._targets, self._scores = images, targets, scores
-        self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
-        self._predictions = np.empty(0) if predictions is None else predictions
-        self._looks_up = predictions is not None
-        self.passes = 0
-        self._describe: Describe | None = None  # whose descriptions are kept
-        self._descriptions: dict[int, tuple[Array, ...]] = {}  # by probe
+        self._targets, self._scores, self._by_score = targets, scores, by_score
+        self._asker = Asker(images, scores, answer, chunk_size, by_score, predictions)
+
+    @property
+    def passes(self) -> int:
+        """The number of images that the model was asked about."""
+        return self._asker.passes
 
     def readiness(self, pairs: Pairs, predictions: Array) -> Readiness:
         """Whether the model knows the classes at all, and which change counts as an effect of 1."""
@@ -130,7 +126,7 @@ class SwapExperiment:
             accuracy = float(known[pairs.recipients].mean())
             reason = f"the accuracy on the probes is {accuracy:.2f}, below {required:.2f}"
             return Readiness("" if accuracy >= required else reason, 1.0, required, known)
-        whole = self.run(lambda _, theirs: theirs.values, pairs)
+        whole = self._asker.run(lambda _, theirs: theirs.values, pairs)
         scale = float(self._differences(whole, pairs).mean())
         same, other = self._changes(whole, pairs)
         further = float((same > other).mean())
@@ -139,36 +135,6 @@ class SwapExperiment:
         reason = f"the scores tell the classes of the probes apart in {further:.2f} of pairs"
         scale = scale if scale > 0 else math.nan
         return Readiness(f"{reason}, below {FURTHER:.2f}", scale)
-
-    def run(self, edit: PairEdit, pairs: Pairs) -> Answers:
-        """Makes the counterfactual images, chunk by chunk, and asks the model about them."""
-        shape = pairs.same.shape
-        recipients = np.tile(pairs.recipients.repeat(shape[1]), 2)
-        donors = np.concatenate([pairs.same.ravel(), pairs.other.ravel()])
-        predictions, scores = np.full(len(donors), -1), np.full(len(donors), np.nan)
-        rows = np.empty(0, np.int64)  # of the images that wait for a full chunk
-        images = np.empty((0, *self._images.shape[1:]), self._images.dtype)
-        for start in range(0, len(donors), self._chunk_size):
-            part = np.arange(start, min(start + self._chunk_size, len(donors)))
-            made = self._made(edit, recipients[part], donors[part])
-            is_open = np.ones(len(part), bool)
-            for probes in (each[part] for each in self._known(recipients, donors)):
-                is_same = (made == self._images[probes]).all(axis=(1, 2, 3))
-                predictions[part[is_same]] = self._predictions[probes[is_same]]
-                scores[part[is_same]] = self._scores[probes[is_same]]
-                is_open &= ~is_same
-            rows = np.concatenate([rows, part[is_open]])
-            images = np.concatenate([images, made[is_open]])
-            while len(rows) >= self._chunk_size or (len(rows) and part[-1] + 1 == len(donors)):
-                now, later = slice(self._chunk_size), slice(self._chunk_size, None)
-                asked = self._answer(images[now], recipients[rows[now]])
-                predictions[rows[now]], scores[rows[now]] = asked
-                self.passes += len(rows[now])
-                rows, images = rows[later], images[later]
-        (same, other), (same_scores, other_scores) = (
-            values.reshape(2, *shape) for values in (predictions, scores)
-        )
-        return Answers(same, other, same_scores, other_scores)
 
     def effect(
         self, swap: Swap, readiness: Readiness, num_tests: int, alpha: float = ALPHA
@@ -203,7 +169,7 @@ class SwapExperiment:
             numbers["flip"] = self._flip(answers, pairs)
         control = None if swap.support else swap.control
         if control is not None and numbers["effect"] >= min(swap.floor, CONTROLLED):
-            controlled = self.run(control, pairs)
+            controlled = self._asker.run(control, pairs)
             others = self._differences(controlled, pairs) / scale
             numbers |= {
                 "control": float(others.mean()),
@@ -247,7 +213,7 @@ class SwapExperiment:
         ):
             part = swap.pairs.part(rows, columns)
             if part.same.size:
-                for values, found in zip(whole, self.run(swap.edit, part), strict=True):
+                for values, found in zip(whole, self._asker.run(swap.edit, part), strict=True):
                     values[rows, columns] = found
             pairs = swap.pairs.part(known, slice(columns.stop))
             answers = Answers(*(values[known, : columns.stop] for values in whole))
@@ -268,7 +234,7 @@ class SwapExperiment:
         def edit(ours: Images, theirs: Images) -> Array:
             return swap.edit(ours, Images(kept.edit(theirs, ours), theirs.indices))
 
-        answers = self.run(edit, pairs)
+        answers = self._asker.run(edit, pairs)
         return float(self._differences(answers, pairs).mean()) / readiness.scale
 
     def most_promising(self, swaps: Sequence[Swap], readiness: Readiness) -> Swap | Effect:
@@ -294,7 +260,8 @@ class SwapExperiment:
         for rows in (few, everyone) if is_screened else (everyone,):
             part = pairs.part(rows)
             found = {
-                index: self._differences(self.run(swaps[index].edit, part), part) / readiness.scale
+                index: self._differences(self._asker.run(swaps[index].edit, part), part)
+                / readiness.scale
                 for index in left
             }
             effects = {index: float(differences.mean()) for index, differences in found.items()}
@@ -318,29 +285,6 @@ class SwapExperiment:
         by_target = {int(target): lost[donated == target] for target in np.unique(donated)}
         target, most = max(by_target.items(), key=lambda item: float(item[1].mean()))
         return Suspect(target, float(most.mean()), upper_bound(most))
-
-    def _known(self, recipients: Array, donors: Array) -> list[Array]:
-        """Probes whose answers are known: a score is that of one target, a prediction is not."""
-        if not self._looks_up:
-            return []
-        return [recipients] if self._by_score else [donors, recipients]
-
-    def _made(self, edit: PairEdit, recipients: Array, donors: Array) -> Array:
-        return edit(
-            *(Images(self._images[one], one, self._described) for one in (recipients, donors))
-        )
-
-    def _described(self, describe: Describe, indices: Array) -> tuple[Array, ...]:
-        """The descriptions of these probes, each of which is made once and kept for the test."""
-        if describe is not self._describe:
-            self._describe, self._descriptions = describe, {}
-        missing = sorted({*indices.tolist()} - self._descriptions.keys())
-        if missing:
-            parts = describe(self._images[missing])
-            for row, index in enumerate(missing):
-                self._descriptions[index] = tuple(part[row : row + 1] for part in parts)
-        rows = [self._descriptions[index] for index in indices.tolist()]
-        return tuple(np.concatenate(part) for part in zip(*rows, strict=True))
 
     def _changes(self, answers: Answers, pairs: Pairs) -> tuple[Array, Array]:
         """How much each pair kept, with a donor of the same class and with one of another."""
@@ -406,7 +350,7 @@ class SwapExperiment:
         for row in order[:NUM_EXAMPLES]:
             column = int(changed[row].argmax())
             recipient, donor = pairs.recipients[row], pairs.other[row, column]
-            image = self._made(edit, np.array([recipient]), np.array([donor]))[0]
+            image = self._asker.made(edit, np.array([recipient]), np.array([donor]))[0]
             predictions = int(answers.other[row, column]), int(answers.same[row, column])
             examples.append(Example(int(recipient), int(donor), image, *predictions))
         return tuple(examples)

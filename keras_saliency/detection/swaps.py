@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keras_saliency.data.reports import Array, Window
+from keras_saliency.detection.edits import Describe, Description
 from keras_saliency.detection.pairs import Pairs
 
 Answer = Callable[[Array, Array], tuple[Array, Array]]
 """Asks the model: from images, and the indices of the probes that they were made from, to the
 predicted classes (-1 where unknown) and the scores of these probes' targets."""
-
-Describe = Callable[[Array], tuple[Array, ...]]
-"""What an edit needs to know of images, as in `edits.PARTS`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +28,9 @@ class Images:
 
     values: Array
     indices: Array
-    known: Callable[[Describe, Array], tuple[Array, ...]] | None = None
+    known: Callable[[Describe, Array], Description] | None = None
 
-    def described(self, describe: Describe) -> tuple[Array, ...]:
+    def described(self, describe: Describe) -> Description:
         """The description of each image."""
         if self.known is None:
             return describe(self.values)

@@ -279,7 +279,7 @@ def _loss(model: Any, output: str | int | None) -> Any:
             loss = loss[place] if isinstance(place, int) and place < len(loss) else None
     try:
         return keras.losses.get(loss) if isinstance(loss, str) else loss
-    except ValueError:  # the name of a loss of one's own, from a file
+    except ValueError:  # the name of a custom loss, which a file does not hold
         return None
 
 

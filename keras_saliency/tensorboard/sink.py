@@ -199,7 +199,7 @@ class TensorBoardSink:
         Args:
             step: The step that the weights are of, such as `initial_epoch - 1`.
             is_ours: Whether a state that was saved at this very step may be of this training, such
-                as `SaliencyMonitor.resembles`. Runs with other states are left alone.
+                as `SaliencyMonitor.recognizer()`. Runs with other states are left alone.
             is_known: Whether it is known that the run of this very name is of this training,
                 whatever is in it.
 
@@ -250,10 +250,18 @@ class TensorBoardSink:
             self._summaries.begin_run()
         return saved.state
 
-    def newest(self) -> SavedState | None:
-        """The latest state of the run that was written last, if it has the same subject."""
-        for name in runs_of(self.log_dir, self._first_run)[:1]:
-            return read_state(files.join(self.log_dir, name), self._subject)
+    def newest(self, is_ours: Callable[[RunState], bool] | None = None) -> RunState | None:
+        """The latest state of the run of the same subject that was written last.
+
+        Args:
+            is_ours: What has to be true of the state.
+        """
+        for name in runs_of(self.log_dir, self._first_run):
+            with suppress(OSError):  # it may be somebody else's
+                saved = read_state(files.join(self.log_dir, name), self._subject)
+                state = None if saved is None else saved.state
+                if state is not None and (is_ours is None or is_ours(state)):
+                    return state
         return None
 
     @property

@@ -83,14 +83,17 @@ class TrainingLog:
             )
         return state
 
-    def newest(self) -> RunState | None:
-        """What the latest training of the same probes, method and score remembered, if any."""
+    def newest(self, is_ours: Callable[[RunState], bool] | None = None) -> RunState | None:
+        """What the latest training of the same probes, method and score remembered, if any.
+
+        Args:
+            is_ours: As in `TensorBoardSink.newest`.
+        """
         try:
-            saved = self._sink(self._name, EPOCH).newest()
+            return self._sink(self._name, EPOCH).newest(is_ours)
         except Exception as error:
             self._warn_unreadable(error)
             return None
-        return None if saved is None else saved.state
 
     @property
     def resumed_at(self) -> int | None:

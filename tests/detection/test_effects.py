@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_saliency.detection.asking import Asker
 from keras_saliency.detection.effects import (
     FURTHER,
     NUM_EXAMPLES,
@@ -513,8 +514,8 @@ def third_of_donors(ours, theirs):
 def test_answers_that_are_known_are_looked_up(by_score):
     images = np.arange(8.0).reshape(8, 1, 1, 1)
     asked, told = Asked(), np.arange(8) % 5
-    experiment = SwapExperiment(images, np.arange(8) // 2 % 2, told / 4, asked, 3, by_score, told)
-    answers = experiment.run(third_of_donors, MIXED)
+    asker = Asker(images, told / 4, asked, 3, by_score, told)
+    answers = asker.run(third_of_donors, MIXED)
     made = [
         third_of_donors(Images(images, np.arange(8)), Images(images[donors[:, 0]], donors[:, 0]))
         for donors in (MIXED.same, MIXED.other)
@@ -524,7 +525,7 @@ def test_answers_that_are_known_are_looked_up(by_score):
     expected = [image[i].item() for image in made for i in range(8) if not looked_up[i]]
     assert asked.images == expected
     assert asked.sizes == [3] * (len(expected) // 3) + [len(expected) % 3] * (len(expected) % 3 > 0)
-    assert experiment.passes == len(expected)
+    assert asker.passes == len(expected)
     for found, scores, donors in (
         (answers.same, answers.same_scores, MIXED.same[:, 0]),
         (answers.other, answers.other_scores, MIXED.other[:, 0]),
@@ -553,8 +554,7 @@ def test_each_probe_is_described_once_as_it_is():
         return ours.values
 
     images = np.arange(8.0).reshape(8, 1, 1, 1)
-    experiment = SwapExperiment(images, np.arange(8) % 2, np.zeros(8), Asked(), 3, False)
-    experiment.run(edit, MIXED)
+    Asker(images, np.zeros(8), Asked(), 3, False, None).run(edit, MIXED)
     assert sorted(calls) == list(range(8))
     changed = Images(images[:2] + 50, np.array([0, 1]))
     assert changed.described(describe)[0].tolist() == [50, 51]

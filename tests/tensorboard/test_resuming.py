@@ -7,9 +7,11 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_saliency as ks
 from keras_saliency.data.serialization import to_json
+from keras_saliency.log.states import read_state
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels
 from support.planted import SIDE, linear, reading_the_tag, tagged_probes, train
@@ -296,6 +298,48 @@ def trained_at_the_same_step(log_dir, after, first=0, last=2):
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=log_dir, verbose=0)
     train([saliency], model=model, initial_epoch=first, epochs=last)
     return saliency
+
+
+def test_fits_of_one_epoch_of_two_trainings_find_their_own_runs(tmp_path):
+    """Each a process of its own, by turns."""
+    for epoch in range(3):
+        for run, weight in (("saliency", 1.0), ("saliency_2", 2.0)):
+            model = linear(rate=0.0)
+            model.set_weights(reading_the_tag(weight * 3**epoch))
+            learn = keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda _, logs, m=model, w=weight * 3 ** (epoch + 1): m.set_weights(
+                    reading_the_tag(w)
+                )
+            )
+            settings = {"log_dir": tmp_path, "interventions": None, "verbose": 0}
+            saliency = ks.SaliencyCallback(tagged_probes(), **settings)
+            train([saliency, learn], model=model, epochs=1)
+            assert saliency.history["run"] == [run] * 2
+            assert saliency.history["step"] == [epoch - 1, epoch]
+
+
+def test_the_model_is_evaluated_once_however_many_runs_there_are(tmp_path):
+    for after in (2, 4, 6):
+        trained_at_the_same_step(tmp_path, after)
+    calls = []
+
+    class Counting(keras.layers.Layer):
+        def call(self, inputs):
+            tf.py_function(lambda: calls.append(1), [], [])
+            return inputs
+
+    # Eager operations are counted when they run, not when they are traced.
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 1)), Counting(), *linear().layers])
+    model.set_weights(kernel_after(4))
+    monitor = ks.SaliencyMonitor(model, tagged_probes())
+    states = [read_state(tmp_path / run).state for run in ("saliency", "saliency_2", "saliency_3")]
+    calls.clear()
+    recognizes = monitor.recognizer()
+    assert [recognizes(state) for state in states] == [False, True, False]
+    once = len(calls)
+    calls.clear()
+    monitor.evaluate(0)
+    assert once == len(calls) > 0
 
 
 def test_other_weights_or_another_model_do_not_go_on_in_the_run_of_a_training(tmp_path, capsys):

@@ -1,0 +1,100 @@
+"""`Asker`: asks the model about counterfactual images, and only about what is not known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keras_saliency.data.reports import Array
+from keras_saliency.detection.edits import Describe, Description
+from keras_saliency.detection.pairs import Pairs
+from keras_saliency.detection.swaps import Answer, Answers, Images, PairEdit
+
+
+class Asker:
+    """Makes counterfactual images, chunk by chunk, and asks the model about them.
+
+    Args:
+        images: `(num_probes, height, width, channels)`.
+        scores: `(num_probes,)`, the targets' scores now.
+        answer: Asks the model; it gets at most `chunk_size` images.
+        chunk_size: Bounds the memory.
+        by_score: Whether scores are needed; otherwise, predictions are.
+        predictions: `(num_probes,)`, the classes predicted for the probes as they are. With them,
+            the model is not asked about counterfactual images that equal a probe.
+
+    Attributes:
+        passes: The number of images that the model was asked about.
+    """
+
+    def __init__(
+        self,
+        images: Array,
+        scores: Array,
+        answer: Answer,
+        chunk_size: int,
+        by_score: bool,
+        predictions: Array | None,
+    ) -> None:
+        self._images, self._scores, self._predictions = images, scores, predictions
+        self._answer, self._chunk_size, self._by_score = answer, chunk_size, by_score
+        self.passes = 0
+        self._describe: Describe | None = None  # whose descriptions are kept
+        self._descriptions: dict[int, Description] = {}  # by probe
+
+    def run(self, edit: PairEdit, pairs: Pairs) -> Answers:
+        """The model's answers to the images that an edit makes of these pairs."""
+        shape = pairs.same.shape
+        recipients = np.tile(pairs.recipients.repeat(shape[1]), 2)
+        donors = np.concatenate([pairs.same.ravel(), pairs.other.ravel()])
+        predictions, scores = np.full(len(donors), -1), np.full(len(donors), np.nan)
+        rows = np.empty(0, np.int64)  # of the images that wait for a full chunk
+        images = np.empty((0, *self._images.shape[1:]), self._images.dtype)
+        for start in range(0, len(donors), self._chunk_size):
+            part = np.arange(start, min(start + self._chunk_size, len(donors)))
+            made = self.made(edit, recipients[part], donors[part])
+            is_open = np.ones(len(part), bool)
+            for probes, known in self._known(recipients[part], donors[part]):
+                is_same = (made == self._images[probes]).all(axis=(1, 2, 3))
+                predictions[part[is_same]] = known[is_same]
+                scores[part[is_same]] = self._scores[probes[is_same]]
+                is_open &= ~is_same
+            rows = np.concatenate([rows, part[is_open]])
+            images = np.concatenate([images, made[is_open]])
+            while len(rows) >= self._chunk_size or (len(rows) and part[-1] + 1 == len(donors)):
+                now, later = slice(self._chunk_size), slice(self._chunk_size, None)
+                asked = self._answer(images[now], recipients[rows[now]])
+                predictions[rows[now]], scores[rows[now]] = asked
+                self.passes += len(rows[now])
+                rows, images = rows[later], images[later]
+        (same, other), (same_scores, other_scores) = (
+            values.reshape(2, *shape) for values in (predictions, scores)
+        )
+        return Answers(same, other, same_scores, other_scores)
+
+    def made(self, edit: PairEdit, recipients: Array, donors: Array) -> Array:
+        """The counterfactual images of these probes, pair by pair."""
+        return edit(
+            *(Images(self._images[one], one, self._described) for one in (recipients, donors))
+        )
+
+    def _known(self, recipients: Array, donors: Array) -> list[tuple[Array, Array]]:
+        """Probes whose answers are known, and the classes predicted for them.
+
+        A score is that of one target, so that the score of a donor's image is not known.
+        """
+        if self._predictions is None:
+            return []
+        known = [recipients] if self._by_score else [donors, recipients]
+        return [(probes, self._predictions[probes]) for probes in known]
+
+    def _described(self, describe: Describe, indices: Array) -> Description:
+        """The descriptions of these probes, each of which is made once and kept for the test."""
+        if describe is not self._describe:
+            self._describe, self._descriptions = describe, {}
+        missing = sorted({*indices.tolist()} - self._descriptions.keys())
+        if missing:
+            parts = describe(self._images[missing])
+            for row, index in enumerate(missing):
+                self._descriptions[index] = tuple(part[row : row + 1] for part in parts)
+        rows = [self._descriptions[index] for index in indices.tolist()]
+        return tuple(np.concatenate(part) for part in zip(*rows, strict=True))
