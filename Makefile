@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PYTHON_OLDEST ?= python3.10
 
-.PHONY: demo check test test-captum test-oldest test-nightly lowest-versions clean
+.PHONY: demo check test test-gate test-captum test-oldest test-nightly lowest-versions clean
 
 demo: .venv/demo.stamp
 	.venv/bin/keras-saliency demo
@@ -10,9 +10,14 @@ demo: .venv/demo.stamp
 check: lint
 	.venv/bin/pytest -n 2 -m "not slow and not browser"
 
-# Everything. Three processes keep two cores busy while tests wait for servers and the browser.
+# All tests but the longest. Three processes keep two cores busy while tests wait for servers and
+# the browser.
 test: lint
-	.venv/bin/pytest -n 3
+	.venv/bin/pytest -n 3 -m "not gate"
+
+# The longest tests: the demo, trainings on several devices and by several processes.
+test-gate: .venv/dev.stamp
+	.venv/bin/pytest -n 2 -m gate
 
 .PHONY: lint
 lint: .venv/dev.stamp

@@ -12,6 +12,7 @@ from support import workers
 from support.programs import run_program
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_a_fit_on_two_devices_is_explained_as_on_one(tmp_path):
     ended = run_program("from support import mirrored; mirrored.main()", args=[tmp_path])
@@ -44,6 +45,7 @@ def trained_by_two_workers(folder, *, explains):
         return [worker.result() for worker in running]
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_what_the_chief_explains_changes_no_training_and_not_how_it_ends(tmp_path):
     """The weights after an epoch, and the error when the other worker stops, are the same."""

@@ -311,6 +311,7 @@ def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):
     assert "arguments after -- are only allowed for TensorBoard" in capsys.readouterr().err
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
     assert main(["demo", "--log-dir", str(tmp_path / "logs")]) == 0

@@ -139,6 +139,7 @@ run.finish()
         np.testing.assert_array_equal(picture, expected["images"][key])
 
 
+@pytest.mark.gate
 def test_wandb_as_the_page_shows_it(tmp_path):
     needs("wandb")
     run(page("wandb"), tmp_path, WANDB_MODE="offline", WANDB_SILENT="true")
@@ -209,6 +210,7 @@ task.close()
         assert Path(media[(*sheet(tag), step)]).read_bytes() == text.item()
 
 
+@pytest.mark.gate
 def test_clearml_as_the_page_shows_it(tmp_path):
     needs("clearml")
     run(page("clearml"), tmp_path, CLEARML_OFFLINE_MODE="1", **clearml_environment(tmp_path))
