@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 import warnings
@@ -15,13 +16,15 @@ import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
+from keras_saliency.console import Console
 from keras_saliency.data.checks import check_on_alert, check_positive_int, check_verbose
+from keras_saliency.data.costs import Costs
 from keras_saliency.data.history import add_row
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
+from keras_saliency.detection.budget import PASSES_PER_PICTURE
 from keras_saliency.detection.interventions import what_is_tested
-from keras_saliency.detection.schedule import check_update_freq
-from keras_saliency.detection.sentences import in_short
+from keras_saliency.detection.schedule import check_update_freq, is_log_spaced
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH, RunState
 from keras_saliency.engine.batches import BatchCounter
@@ -64,7 +67,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             or a list.
         score: What is differentiated: `"logit"`, another name, a callable, or
             `ks.Score(score, output, position, model)`.
-        saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one.
+        saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one. A short training
+            leaves some of them out: see `budget` of `ks.Compute`.
         update_freq: `"epoch"`: at epoch ends only. An integer, or `"batch"` for 1: also after
             every n batches.
         interventions: Tests of what the model relies on: `"auto"`, at the first evaluation, at
@@ -79,7 +83,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             `ks.Pictures(scale, colormap, map_size, clip_percentile, when, probes)`; `None`: no
             pictures in the stock tabs.
         compute: How maps are computed: `"auto"` or
-            `ks.Compute(batch_size, jit_compile, reduction)`.
+            `ks.Compute(batch_size, jit_compile, reduction, budget)`.
         name: The name of the run below `log_dir`, and the prefix in `logs`. Two callbacks in one
             `fit` need two names.
         verbose: 1 prints once what is done, where it goes and what it costs; 0 prints nothing but
@@ -149,13 +153,14 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._monitor: SaliencyMonitor | None = None  # once training begins
         self._log = self._new_log()
         self._before = RunState()  # of a copy: what the original had found
-        self._printed: set[str] = set()  # the topics
+        self._console = Console(self.verbose)
         self._fits = 0
         self._first_epoch: int | None = None  # of this fit
         self._last_epoch = -1
         self._completed = 0  # epochs of earlier fits of this training, each from epoch 0
         self._batches, self._batches_explained = BatchCounter(), 0
-        self._epoch_began = self._epoch_seconds = self._seconds = math.nan
+        self._trained_since = math.nan  # a time
+        self._training_seconds = self._log_seconds = 0.0
 
     @property
     def alerts(self) -> list[Alert]:
@@ -197,13 +202,14 @@ class SaliencyCallback(keras.callbacks.Callback):
             )
             self._monitor.state.take_lists(state)  # what was caught before stays listed
             self._begin_model(self._monitor)
-            self._printed = set()
+            self._console.begin_model()
         else:
             before.restart()
             if self._log is not None:
                 self._log.close()  # what a fit that crashed left open
         self._fits += 1
         self._first_epoch, self._last_epoch = None, -1
+        self._trained_since, self._training_seconds, self._log_seconds = math.nan, 0.0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
@@ -213,47 +219,60 @@ class SaliencyCallback(keras.callbacks.Callback):
             run = self._log.run if self._log else ""
             goes_on = self._continue(epoch)
             before = epoch - 1 + self._completed
-            report = self._evaluate(before, again=goes_on)
+            if not (goes_on and self._was_left_out(before)):
+                self._evaluate(before, again=goes_on)
             self._begin_batches(goes_on)
-            self._print("what", f"{monitor.described}, {self._where()}")
+            self._console.print("what", f"{monitor.described}, {self._where()}")
             if self._log is not None:
-                self._print_run(self._log, run, before)
+                last = self._log.resumed_at
+                self._console.run(self._fits, self._log.run, before, last=last, earlier=run)
             when = self.interventions.when if self.interventions else ""
-            self._print("tests", what_is_tested(report.interventions, when))
-        else:
-            self._print_cost()
-        if self.update_freq != "epoch":
-            self._batches.begin_epoch()
-        self._epoch_began = time.perf_counter()
+            tested = monitor.state.tested
+            found = None if tested is None else tested.interventions
+            self._console.print("tests", what_is_tested(found, when))
+        elif epoch == self._first_epoch + 2:
+            self._console.costs_so_far(self._costs())
+        self._batches.begin_epoch()
+        self._trained_since = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model within an epoch, if asked to."""
         monitor = self._traced
+        self._batches.end_execution()
         if isinstance(self.update_freq, str):
             return
-        self._batches.end_execution()
         if self._batches.count < self._batches_explained + self.update_freq:
             return
         count = self._batches.settle(self.params.get("steps"))
         if count >= self._batches_explained + self.update_freq:
             self._batches_explained = count
+            self._training_seconds += time.perf_counter() - self._trained_since
             self._keep(monitor.evaluate(count, unit=BATCH), BATCH)
+            self._trained_since = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the metrics join Keras' `logs`."""
         monitor, self._last_epoch = self._traced, epoch
-        if self.update_freq != "epoch":
-            monitor.state.batches = self._batches.settle(self.params.get("steps"))
-        is_last = epoch == (self.params or {}).get("epochs", 0) - 1 or self.model.stop_training
+        self._count_training()
+        num_epochs = (self.params or {}).get("epochs", 0)
+        is_last = epoch == num_epochs - 1 or self.model.stop_training
         if epoch % self.saliency_freq and not is_last:
             return
-        began = time.perf_counter()
+        next_epoch = epoch + self.saliency_freq
+        is_last_but_one = not is_last and next_epoch >= num_epochs - 1 > 0
+        if not (is_last or is_last_but_one or monitor.is_evaluation_due()):
+            monitor.state.work = monitor.state.work.without(evaluations=1)
+            self._console.budget(epoch, self.compute.budget or 0)
+            return
         # A fit of one epoch may be one of a loop of fits, of which none is the last.
-        step = epoch + self._completed
-        report = self._evaluate(step, last=is_last and epoch != self._first_epoch)
-        if logs is not None:  # an epoch was trained
-            self._seconds = time.perf_counter() - began
-            self._epoch_seconds = began - self._epoch_began
+        ends = is_last and epoch != self._first_epoch
+        report = self._evaluate(
+            epoch + self._completed,
+            last=ends or (is_last_but_one and monitor.state.work.is_thinned),
+        )
+        if monitor.state.work.is_thinned:
+            self._console.budget(epoch, self.compute.budget or 0)
+        if logs is not None:
             metrics = {name: v for name, v in report.metrics.items() if is_logged(name)}
             tested = monitor.state.tested
             if tested is not None:
@@ -284,10 +303,14 @@ class SaliencyCallback(keras.callbacks.Callback):
                 self._evaluate(step, again=True, last=True)
             elif is_due and not is_tested:  # tests and maps of one step are of one state
                 changed = f"the weights were changed after epoch {epoch} had been explained"
-                self._print("changed", f"{changed}; the maps are those from before, not tested")
-        self._print_cost()
+                self._console.print(
+                    "changed", f"{changed}; the maps are those from before, not tested"
+                )
         if self._log is not None:
             self._log.close()
+        if self._last_epoch != self._first_epoch:  # not one of a loop of fits
+            size = None if self._log is None else self._log.num_bytes()
+            self._console.costs_in_all(self._fits, self._costs(), size, monitor.state.work)
 
     def step_in_log(self) -> int | None:
         """The last step of the newest run in the log; `None` if it is not of this training's kind.
@@ -389,6 +412,34 @@ class SaliencyCallback(keras.callbacks.Callback):
             monitor.state = state
             self._evaluate(step, again=True, last=True)
 
+    def _was_left_out(self, step: int) -> bool:
+        """Whether the step that a training goes on after was left out, as it would be now.
+
+        What was trained after the latest evaluation in the log is counted as if it had been here.
+        """
+        state = self._traced.state
+        latest = state.latest.get(EPOCH)
+        is_left_out = False
+        for epoch in range(step if latest is None else latest.step + 1, step + 1):
+            state.work = state.work.after_epoch()
+            if (epoch - self._completed) % self.saliency_freq == 0:
+                is_left_out = not self._traced.is_evaluation_due()
+                state.work = state.work.without(evaluations=int(is_left_out))
+        if is_left_out:
+            self.report = latest
+        return is_left_out
+
+    def _count_training(self) -> None:
+        """Counts the epoch that ended: its batches, its samples, its seconds."""
+        state = self._traced.state
+        if math.isnan(self._trained_since):
+            return
+        state.batches = self._batches.settle(self.params.get("steps"))
+        if self._batches.samples:
+            self._training_seconds += time.perf_counter() - self._trained_since
+            state.work = state.work.after_epoch(self._batches.samples)
+        self._trained_since = math.nan
+
     def _begin_batches(self, goes_on: bool) -> None:
         """Counts batches from where the training is, and explains them in the rhythm it has."""
         state = self._traced.state
@@ -407,10 +458,25 @@ class SaliencyCallback(keras.callbacks.Callback):
             again: Whether the last report on disk may show this very state.
             last: Whether it is the last one of the training.
         """
+        state = self._traced.state
+        count = state.evaluations
         report = self._traced.step(step, last=last)
+        if state.evaluations > count:  # it repeats none
+            state.work = state.work.after(self._picture_passes(count))
         self._keep(report, EPOCH, again=again)
         self._announce(report)
         return report
+
+    def _picture_passes(self, count: int) -> int:
+        """The work of the pictures of one evaluation, in forward passes.
+
+        Args:
+            count: How many evaluations there were before.
+        """
+        settings = self.pictures
+        if settings is None or not (settings.when == "epoch" or is_log_spaced(count)):
+            return 0
+        return PASSES_PER_PICTURE * min(len(self.probes), settings.probes)
 
     def _keep(self, report: SaliencyReport, unit: str, *, again: bool = False) -> None:
         """Writes a report and adds it to the history."""
@@ -419,26 +485,23 @@ class SaliencyCallback(keras.callbacks.Callback):
         if broken:
             number = f"{'batch' if unit == BATCH else 'step'} {report.step}"
             text = f"{number}: the scores of {broken} of {len(report.scores)} probes are"
-            self._print("broken", f"{text} nan or infinite; look at the loss and the learning rate")
+            why = "nan or infinite; look at the loss and the learning rate"
+            self._console.print("broken", f"{text} {why}")
         run = self.name if unit == EPOCH else tags.batch_run(self.name)
         if self._log is not None:
+            began = time.perf_counter()
             run = self._log.write(report, unit, self._traced.state, again=again)
+            self._log_seconds += time.perf_counter() - began
         row = {"fit": self._fits, "run": run, "step": report.step, **report.metrics}
         add_row(self.history, row, replaces=again)
 
     def _announce(self, report: SaliencyReport) -> None:
         """Prints new warnings and alerts, and does what `on_alert` says."""
         alerts = [alert for alert in report.alerts if alert.level == "alert"]
-        warned = [alert for alert in report.alerts if alert.level == "warning"]
-        gone = [verdict.effect.test for verdict in report.verdicts if verdict.withdrawn]
-        if gone and self.verbose:
-            names = ", ".join(gone)
-            print(f"saliency: alert withdrawn: {names} (quiet at two tests in a row)", flush=True)
-        if warned and self.verbose:
-            print(f"saliency: warning: {in_short(warned)}", flush=True)
+        self._console.findings(report)
         if not alerts or self.on_alert is None:
             return
-        print(f"saliency: alert: {in_short(alerts)}", flush=True)
+        self._console.alerts(alerts)
         for alert in alerts:
             answer = self.on_alert(alert) if callable(self.on_alert) else self.on_alert
             if isinstance(answer, str) and answer == "stop":
@@ -451,22 +514,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         where = f"; see them with: tensorboard --logdir {self.log_dir}" if self.log_dir else ""
         return f"{often}{batches}; {self._traced.compilation}{where}"
 
-    def _print_run(self, log: TrainingLog, earlier: str, step: int) -> None:
-        """Prints which run the fit that begins writes, if that is not plain."""
-        if log.resumed_at is not None:
-            gap = f" (its last step was {log.resumed_at})" if log.resumed_at < step else ""
-            self._print(f"run {self._fits}", f"the run {log.run} goes on after step {step}{gap}")
-        elif log.run != earlier:
-            self._print(f"run {self._fits}", f"this training writes to a new run, {log.run}")
-
-    def _print_cost(self) -> None:
-        """Prints, after the first epoch that ended with an evaluation, what that cost."""
-        if not math.isnan(self._seconds):
-            share = self._seconds / self._epoch_seconds
-            cost = f"one evaluation took {self._seconds:.2g} s, {share:.1%} of the epoch before it"
-            self._print("cost", cost)
-
-    def _print(self, topic: str, text: str) -> None:
-        if self.verbose and topic not in self._printed:
-            self._printed.add(topic)
-            print(f"saliency: {text}", flush=True)
+    def _costs(self) -> Costs:
+        """What this fit and its evaluations took so far."""
+        return dataclasses.replace(
+            self._traced.costs, training=self._training_seconds, log=self._log_seconds
+        )

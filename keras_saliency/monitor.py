@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_saliency.attributions import Method, methods_by_name
+from keras_saliency.attributions import Method, methods_by_name, num_passes
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
 from keras_saliency.data.checks import check_step
+from keras_saliency.data.costs import Costs
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
@@ -67,6 +69,7 @@ class SaliencyMonitor:
         probes: The probes as the model sees them: integers are floats, and the images of a
             keras-hub task are preprocessed.
         methods: The methods by their names; reports are about the first.
+        costs: What the evaluations of this training took so far.
 
     Raises:
         TypeError: `model` is not a Keras 3 model; an argument has the wrong type.
@@ -113,6 +116,9 @@ class SaliencyMonitor:
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
         self._state, self._ranks = RunState(targets=probes.targets), Ranks()
+        per_probe = sum(num_passes(one, probes.images.shape[1:]) for one in self.methods.values())
+        self._map_passes = len(probes) * per_probe
+        self.costs = Costs()
         self._facts = ProbeFacts(probes)
         self._structure = structure(model)
         self._traced = self._trace()
@@ -139,9 +145,20 @@ class SaliencyMonitor:
             return report
         if is_repeat and tested is not None and tested.is_same_state(report):
             return self._retold(report, tested)
-        if self.state.is_due(report, settings.when, last=last):
+        budget = self.compute.budget
+        if self.state.is_due(report, settings.when, last=last, budget=budget):
             return self.intervene(report)
         return report
+
+    def is_evaluation_due(self) -> bool:
+        """Whether the next evaluation is due by the schedule, or fits into the budget.
+
+        See `Compute.budget`. It is always due if `Interventions.when` is `"epoch"`, or if nothing
+        is known of the training's work (`state.work.trained`).
+        """
+        settings = self.interventions
+        budget = None if settings and settings.when == "epoch" else self.compute.budget
+        return self.state.is_evaluation_due(self._map_passes, budget)
 
     def evaluate(self, step: int, *, unit: str = EPOCH) -> SaliencyReport:
         """Explains all probes with the weights as they are now, without tests.
@@ -191,6 +208,7 @@ class SaliencyMonitor:
                 "report: expected the latest report of this monitor, as returned by "
                 f"evaluate, received a different one (of step {report.step})."
             )
+        began = time.perf_counter()
         settings = self.interventions or Interventions()
         tested = self.state.tested
         if tested is not None and tested.is_same_state(report):
@@ -217,8 +235,16 @@ class SaliencyMonitor:
             start=self.state.start_effects,
             streaks=self.state.streaks,
             class_name=self.probes.class_name,
+            step=report.step,
         )
-        alerts = announce(verdicts, self.state.streaks, report.step, results.unit, settings)
+        alerts = announce(
+            verdicts,
+            self.state.streaks,
+            report.step,
+            results.unit,
+            settings,
+            tested=[*self.state.tested_steps, report.step],
+        )
         report = dataclasses.replace(
             report,
             metrics={**report.metrics, **effect_metrics(results)},
@@ -227,6 +253,9 @@ class SaliencyMonitor:
             alerts=alerts,
         )
         self.state.record_round(report, streaks)
+        seconds = self.costs.tests + time.perf_counter() - began
+        rounds = self.costs.rounds + bool(results.passes)
+        self.costs = dataclasses.replace(self.costs, tests=seconds, rounds=rounds)
         return report
 
     def is_current(self) -> bool:
@@ -269,6 +298,7 @@ class SaliencyMonitor:
         starts anew: no earlier test counts any more.
         """
         self.state.is_restarting = True
+        self.costs = Costs()
 
     def explains(self, model: Any) -> bool:
         """Whether `model` is the one that was traced (or `Score.model`), with the same weights.
@@ -324,6 +354,7 @@ class SaliencyMonitor:
 
     def _evaluate(self, step: int, unit: str) -> tuple[SaliencyReport, bool]:
         """The report, and whether it repeats the latest evaluation."""
+        began = time.perf_counter()
         report = self._explained(check_step(step))
         is_repeat = self.state.begin(report, unit)
         previous, start = self.state.compared_with(unit, is_repeat)
@@ -348,6 +379,11 @@ class SaliencyMonitor:
                 )
         report = dataclasses.replace(report, metrics=metrics)
         self.state.record(report, unit, is_repeat)
+        if not is_repeat:
+            self.state.work = self.state.work.after(self._map_passes)
+        seconds = self.costs.maps + time.perf_counter() - began
+        count = self.costs.evaluations + 1
+        self.costs = dataclasses.replace(self.costs, maps=seconds, evaluations=count)
         return report, is_repeat
 
     def _explained(self, step: int, targets: Array | None = None) -> SaliencyReport:

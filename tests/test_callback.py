@@ -13,7 +13,7 @@ import tensorflow as tf
 import keras_saliency as ks
 from keras_saliency import TESTS
 from keras_saliency.metrics.maps import map_similarity
-from support.networks import CLASSES, data, fit, network, probes
+from support.networks import CLASSES, EVERYTHING, data, fit, network, probes
 from support.planted import SIDE, Teacher, linear, reading_the_tag, tagged_probes, train
 
 
@@ -355,7 +355,7 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path)
     fit([saliency], epochs=3, model=model)
     fit([saliency], epochs=4, initial_epoch=3, model=model)
-    first, tests, second = capsys.readouterr().out.strip().split("\n")
+    first, tests, so_far, in_all = capsys.readouterr().out.strip().split("\n")
     end = f"{model.name}/{model.layers[-1].name}/Softmax"
     assert first == (
         f"saliency: gradient of the logit (the input of '{end}') for 6 probes, every epoch; "
@@ -365,9 +365,12 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
         "saliency: intervention tests (frequent at first, then less often): none; "
     )
     assert "border (" in tests  # of two probes a class not one test can be made
-    assert re.fullmatch(
-        r"saliency: one evaluation took \S+ s, [\d.]+% of the epoch before it", second
+    took = (
+        r"evaluations: maps [\d.]+ s, pictures and log [\d.]+ s, tests [\d.]+ s: "
+        r"[\d.]+% of the training; "
     )
+    assert re.fullmatch(f"saliency: so far 3 {took}less with .+", so_far)
+    assert re.fullmatch(rf"saliency: in all 4 {took}[\d.]+ MB on disk", in_all)
     fit([ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)])
     assert capsys.readouterr().out == ""
 
@@ -589,7 +592,11 @@ def test_without_the_cue_nothing_is_said():
     """Warnings are errors here. The lit pixel is there, and says nothing."""
     told = []
     saliency = ks.SaliencyCallback(
-        tagged_probes(cue=False), log_dir=None, on_alert=told.append, verbose=0
+        tagged_probes(cue=False),
+        log_dir=None,
+        on_alert=told.append,
+        compute=EVERYTHING,
+        verbose=0,
     )
     logs = train([saliency], cue=False, epochs=8).history
     assert (saliency.alerts, saliency.warnings, told) == ([], [], [])
@@ -720,7 +727,7 @@ def steps_tested(saliency):
 @pytest.mark.slow
 def test_tests_are_made_at_epochs_ever_further_apart_and_at_the_last():
     """With a learning rate of 0 nothing moves and nothing fires."""
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, compute=EVERYTHING, verbose=0)
     train([saliency], epochs=14, model=linear(rate=0.0))
     assert saliency.history["step"] == list(range(-1, 14))
     due = [-1, 0, 1, 2, 3, 5, 7, 10, 13]  # evaluations 0, 1, 2, 3, 4, 6, 8, 11, and the last
@@ -741,7 +748,7 @@ def test_tests_at_every_epoch():
 @pytest.mark.slow
 def test_after_an_alert_tests_are_seldom_again():
     """It fires at epochs 1 and 2; a model that knows nothing is not asked at all."""
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, compute=EVERYTHING, verbose=0)
     reports = []
     look = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: reports.append(saliency.report)
@@ -756,7 +763,7 @@ def test_after_an_alert_tests_are_seldom_again():
 @pytest.mark.slow
 def test_a_metric_that_moved_is_tested():
     """At epoch 8, which is not due, the model suddenly knows the tag."""
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, compute=EVERYTHING, verbose=0)
     model = linear(rate=0.0)
 
     def learn(epoch, logs):
@@ -777,13 +784,13 @@ def test_a_metric_that_moved_is_tested():
 @pytest.mark.slow
 def test_a_loop_of_fits_of_one_epoch_is_tested_as_one_fit(tmp_path):
     """Nothing moves and nothing fires: evaluations 0, 1, 2, 3, 4, 6, 8 and 11 are due."""
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, compute=EVERYTHING, verbose=0)
     model = linear(rate=1e-5)
     for epoch in range(12):
         train([saliency], epochs=epoch + 1, initial_epoch=epoch, model=model)
     assert [step for step, _ in saliency.effects] == [-1, 0, 1, 2, 3, 5, 7, 10]
     assert ks.read_log(tmp_path).keys() == {"saliency"}
-    one_fit = ks.SaliencyCallback(tagged_probes(), log_dir=None, verbose=0)
+    one_fit = ks.SaliencyCallback(tagged_probes(), log_dir=None, compute=EVERYTHING, verbose=0)
     train([one_fit], epochs=12, model=linear(rate=1e-5))
     row = [name for name in one_fit.history if name not in ("fit", "run", "step")]
     assert saliency.history["step"] == one_fit.history["step"]
@@ -794,7 +801,9 @@ def test_a_loop_of_fits_of_one_epoch_is_tested_as_one_fit(tmp_path):
 
 @pytest.mark.slow
 def test_a_last_epoch_that_a_later_callback_made_the_last_is_tested():
-    saliency = ks.SaliencyCallback(tagged_probes(cue=False), log_dir=None, verbose=0)
+    saliency = ks.SaliencyCallback(
+        tagged_probes(cue=False), log_dir=None, compute=EVERYTHING, verbose=0
+    )
     stop = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 4)
     )

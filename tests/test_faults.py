@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import keras_saliency as ks
 from keras_saliency.data.reports import SaliencyReport
-from support.networks import CLASSES, data, fit, network, probes
+from support.networks import CLASSES, EVERYTHING, data, fit, network, probes
 from support.planted import linear, reading_the_tag, tagged_probes, train
 from support.random_states import next_draws
 
@@ -35,7 +35,9 @@ def contents(saliency):
 @pytest.mark.slow
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda used: pickle.loads(pickle.dumps(used))])
 def test_a_copy_of_a_used_callback_has_its_history_and_can_be_used(copied, tmp_path):
-    used = ks.SaliencyCallback(probes(), log_dir=tmp_path, pictures=None, verbose=0)
+    used = ks.SaliencyCallback(
+        probes(), log_dir=tmp_path, pictures=None, compute=EVERYTHING, verbose=0
+    )
     model = network()
     fit([used], model=model)
     other = copied(used)
@@ -69,7 +71,7 @@ class StopAndRestore(keras.callbacks.Callback):
 def test_maps_and_tests_of_a_step_are_of_one_state(tmp_path, capsys):
     """Epoch 4 is not due for tests, until a later callback makes it the last one."""
     keras.utils.set_random_seed(0)
-    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, pictures=None)
+    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path, pictures=None, compute=EVERYTHING)
     model, states = network(), []
     look = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: states.append(maps_of(model))

@@ -30,12 +30,13 @@ HOUSE = {
     "engine": {"data", "attributions"},
     "detection": {"data", "metrics"},
     "monitor": {"data", "attributions", "metrics", "engine", "detection"},
+    "console": {"data", "detection"},
     "log": {"data", "metrics", "rendering", "detection"},
     "tensorboard": {"data", "metrics", "detection", "rendering", "log"},
     "plugin": {"log"},
     "callback": {
         *("data", "attributions", "metrics", "rendering", "engine", "detection"),
-        *("monitor", "log", "tensorboard"),
+        *("monitor", "console", "log", "tensorboard"),
     },
     "app": {
         *("data", "attributions", "rendering", "engine", "detection", "monitor", "log"),
@@ -54,6 +55,7 @@ MAY_IMPORT = {
     "engine": {"tensorflow", "keras"},
     "detection": {"scipy"},
     "monitor": set(),
+    "console": set(),
     "log": {"tensorboard", "google"},
     "tensorboard": {"tensorflow", "keras", "tensorboard"},
     "plugin": {"tensorboard", "werkzeug"},

@@ -16,6 +16,7 @@ from keras_saliency.detection.alerts import Streak
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import RunState
+from support.networks import EVERYTHING
 from support.planted import linear, planted, reading_the_tag, tagged_probes, train
 from support.small_nets import (
     CORNER,
@@ -583,7 +584,7 @@ def test_a_custom_loop_writes_the_log_that_fit_writes(tmp_path):
     epochs, batch = 5, 24
 
     saliency = ks.SaliencyCallback(
-        tagged_probes(), log_dir=tmp_path / "fit", verbose=0, on_alert=None
+        tagged_probes(), log_dir=tmp_path / "fit", verbose=0, on_alert=None, compute=EVERYTHING
     )
     fitted = linear()
     train([saliency], epochs=epochs, model=fitted, shuffle=False)

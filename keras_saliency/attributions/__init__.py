@@ -19,6 +19,7 @@ from keras_saliency.attributions.methods import (
     check_method,
     method_name,
     methods_by_name,
+    num_passes,
 )
 from keras_saliency.attributions.noise import smoothgrad, vargrad
 from keras_saliency.attributions.occlusion import occlusion
@@ -50,6 +51,7 @@ __all__ = [
     "method_name",
     "methods_by_name",
     "norm",
+    "num_passes",
     "occlusion",
     "smoothgrad",
     "vargrad",

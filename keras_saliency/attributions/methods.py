@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from keras_saliency.attributions.gradients import gradient, input_x_gradient
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.layers import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
 from keras_saliency.attributions.noise import smoothgrad, vargrad
-from keras_saliency.attributions.occlusion import occlusion
+from keras_saliency.attributions.occlusion import num_windows, occlusion
 from keras_saliency.attributions.paths import expected_gradients, integrated_gradients
 
 Method = str | Callable[[Any, Tensor], Tensor]
@@ -115,3 +116,31 @@ def methods_by_name(method: Method | Sequence[Method]) -> dict[str, Method]:
             "custom function is its __name__."
         )
     return methods
+
+
+def num_passes(method: Method, shape: Sequence[int]) -> int:
+    """About how many forward passes one map takes; a backward pass counts as two.
+
+    Of a custom function it is known how many copies of the input it makes if it has a setting
+    `num_samples` or `num_steps`.
+
+    Args:
+        method: The method.
+        shape: Of one input, with its channels.
+
+    Example:
+        >>> num_passes("gradient", (32, 32, 3)), num_passes("smoothgrad", (32, 32, 3))
+        (3, 72)
+        >>> num_passes(partial(integrated_gradients, num_steps=10), (32, 32, 3))
+        30
+    """
+    function = METHODS[method] if isinstance(method, str) else method
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a callable without a signature
+        return 3
+    settings = {name: parameter.default for name, parameter in parameters.items()}
+    if getattr(function, "func", function) is occlusion:
+        return 1 + num_windows(shape, settings["window"], settings["stride"])
+    copies = settings.get("num_samples", settings.get("num_steps", 1))
+    return 3 * copies if isinstance(copies, int) else 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,19 @@ def occlusion(
     total = tf.zeros([tf.shape(inputs)[0], *shape], tf.float64)
     falls, counts = repeat(len(positions), add, [total, tf.zeros(shape, tf.float64)])
     return tf.cast(falls / counts, inputs.dtype)
+
+
+def num_windows(shape: Sequence[int], window: int | None, stride: int | None) -> int:
+    """How many windows cover one input.
+
+    Args:
+        shape: Of the input, with its channels.
+        window: As in `occlusion`.
+        stride: As in `occlusion`.
+    """
+    has_channels = len(shape) > 1
+    axes = [*shape[:-1]] if has_channels else [*shape]
+    return len(_windows(axes, window, stride, single=not has_channels)[0])
 
 
 def _windows(

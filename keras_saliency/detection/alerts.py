@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_saliency.data.reports import Alert, Effect, InterventionResults, Verdict, Window
-from keras_saliency.detection.sentences import plain, sentence, subject
+from keras_saliency.detection.sentences import plain, seen, sentence, subject
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import ALPHA, holm
 from keras_saliency.detection.tests import CONTROLS, GROUPS, InterventionTest, row_name
@@ -56,6 +56,8 @@ class Streak:
         active: Whether an alert stands.
         window: The window of the latest firing.
         target: The class of the latest firing; another window or class begins a new streak.
+        since: The step of the first of these rounds in which it fired; `None` if it did not fire
+            in the latest one.
     """
 
     fired: int = 0
@@ -63,6 +65,7 @@ class Streak:
     active: bool = False
     window: Window | None = None
     target: int | None = None
+    since: int | None = None
 
 
 def judge(
@@ -72,6 +75,7 @@ def judge(
     start: Mapping[str, float] | None = None,
     streaks: Mapping[str, Streak] | None = None,
     class_name: Callable[[int], str] = str,
+    step: int = -1,
 ) -> tuple[tuple[Verdict, ...], dict[str, Streak]]:
     """Applies the rules to the effects of one round.
 
@@ -81,6 +85,7 @@ def judge(
         start: By test, the effect before training.
         streaks: By test, after the round before.
         class_name: From a class index to its name.
+        step: Of this round.
 
     Returns:
         A verdict for each effect, and the streaks after it. While tests are blocked, nothing is
@@ -114,7 +119,7 @@ def judge(
             and effect.effect >= floor
             and (streak.active or reason.endswith(UNCLEAR))
         )
-        after[effect.test] = streak if is_pause else _next(streak, status, effect)
+        after[effect.test] = streak if is_pause else _next(streak, status, effect, step)
         active = after[effect.test].active
         words = subject(effect, test, class_name)
         is_withdrawn = streak.active and not active
@@ -154,13 +159,14 @@ def _status(
     return "finding", f"{control}{UNCLEAR}" if outweighs else control
 
 
-def _next(streak: Streak, status: str, effect: Effect) -> Streak:
+def _next(streak: Streak, status: str, effect: Effect, step: int) -> Streak:
     if status == "untestable":
         return streak
     if status == "fires":
         fired = 1 + streak.fired * _is_same_place(effect, streak)
         active = streak.active or (fired >= 2 and not effect.explained_by)
-        return Streak(fired, 0, active, effect.window, effect.target)
+        since = streak.since if fired > 1 else step
+        return Streak(fired, 0, active, effect.window, effect.target, since)
     quiet = streak.quiet + 1
     return Streak(0, quiet, streak.active and quiet < 2, streak.window, streak.target)
 
@@ -180,6 +186,8 @@ def announce(
     step: int,
     unit: str,
     settings: Interventions | None = None,
+    *,
+    tested: Sequence[int] = (),
 ) -> tuple[Alert, ...]:
     """The alerts and warnings that are new in a round, those with the largest effect first.
 
@@ -189,6 +197,7 @@ def announce(
         step: Of this round.
         unit: As in `InterventionResults`.
         settings: The table of tests.
+        tested: The steps of all rounds so far in which the model knew the classes.
     """
     table = (settings or Interventions()).table
     alerts = []
@@ -196,8 +205,10 @@ def announce(
     fired = [verdict for verdict in verdicts if verdict.status == "fires"]
     for verdict in sorted(fired, key=lambda verdict: -verdict.effect.effect):
         effect, test = verdict.effect, table[row_name(verdict.effect.test)]
-        if before.get(effect.test, Streak()).active or effect.explained_by:
+        streak = before.get(effect.test, Streak())
+        if streak.active or effect.explained_by:
             continue
+        since = step if streak.since is None or not verdict.active else streak.since
         explains = tuple(
             other.effect.test for other in fired if other.effect.explained_by == effect.test
         )
@@ -206,7 +217,7 @@ def announce(
                 level=ALERT if verdict.active else WARNING,
                 step=step,
                 rule=effect.test,
-                sentence=f"{when}: {sentence(verdict, test, unit, explains)}",
+                sentence=f"{when}: {sentence(verdict, test, unit, explains, seen(since, tested))}",
                 assumption=test.assumption,
                 remedy=test.remedy,
                 effect=effect.effect,

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from keras_saliency.data.reports import Alert, Effect, Verdict
 from keras_saliency.detection.tests import CONTROLS, InterventionTest
 
+MOST_STEPS = 6
+"""The number of steps that are listed."""
+
 
 def subject(effect: Effect, test: InterventionTest, class_name: Callable[[int], str]) -> str:
     """What a test exchanges, in words.
@@ -32,7 +35,11 @@ def _span(name: str, first: int, count: int) -> str:
 
 
 def sentence(
-    verdict: Verdict, test: InterventionTest, unit: str, explains: Sequence[str] = ()
+    verdict: Verdict,
+    test: InterventionTest,
+    unit: str,
+    explains: Sequence[str] = (),
+    first_seen: str = "",
 ) -> str:
     """What a verdict says: the claim, its numbers, its assumption, and what to do about it.
 
@@ -41,6 +48,7 @@ def sentence(
         test: The row of the table.
         unit: As in `InterventionResults`.
         explains: The tests that fired as a consequence.
+        first_seen: When it was seen first, as in `seen`.
     """
     effect, of_groups = verdict.effect, test.edit is None
     relies = f"the model relies on {verdict.subject}"
@@ -68,7 +76,7 @@ def sentence(
         values.append(effect.support)
     if not math.isnan(verdict.start):
         values.append(f"at the start: {_points(verdict.start, unit)}")
-    parts = [f"{claim} ({'; '.join(values)})."]
+    parts = [f"{claim} ({'; '.join(values)}).", first_seen]
     if explains:
         parts.append(f"It explains the effects of {', '.join(explains)}.")
     if not of_groups:
@@ -78,7 +86,28 @@ def sentence(
         f"ks.Interventions(ignore=[{effect.test!r}])."
     )
     parts.append(f"Next: {test.remedy}.")
-    return " ".join(parts)
+    return " ".join(part for part in parts if part)
+
+
+def seen(since: int, tested: Sequence[int]) -> str:
+    """When a test fired first, and when tests were made, in words.
+
+    Args:
+        since: The step at which it fired first.
+        tested: All steps with tests up to now.
+
+    Example:
+        >>> seen(11, [0, 4, 11, 12])
+        'First seen at epoch 11 (tested at 0, 4, 11, 12).'
+        >>> seen(0, [0])
+        ''
+    """
+    if len(tested) < 2:
+        return ""
+    first = "before training" if since == -1 else f"at epoch {since}"
+    listed = ", ".join(map(str, tested[-MOST_STEPS:]))
+    more = "..., " if len(tested) > MOST_STEPS else ""
+    return f"First seen {first} (tested at {more}{listed})."
 
 
 def _points(value: float, unit: str) -> str:

@@ -16,10 +16,10 @@ from keras_saliency.data.reports import (
     Array,
     Effect,
     SaliencyReport,
-    Verdict,
 )
 from keras_saliency.data.serialization import from_json, put, to_json
 from keras_saliency.detection.alerts import ALERT, Streak
+from keras_saliency.detection.budget import Work
 from keras_saliency.detection.schedule import has_moved, is_log_spaced
 
 EPOCH, BATCH = "epoch", "batch"
@@ -47,11 +47,13 @@ class RunState:
         earlier: By unit, the report before that.
         tested: The latest report with interventions.
         rounds: How many rounds of tests there were that could raise an alert.
+        tested_steps: Their steps.
         start_effects: By test, its effect in the first round.
         streaks: By test, how often in a row it has fired or been quiet.
         alerts: All alerts so far.
         warnings: All warnings so far.
         effects: All effects so far: pairs of step and effects, without their examples.
+        work: What the training and its evaluations did so far.
         is_restarting: Whether the next evaluation begins another training.
     """
 
@@ -64,11 +66,13 @@ class RunState:
     earlier: dict[str, SaliencyReport] = field(default_factory=dict)
     tested: SaliencyReport | None = None
     rounds: int = 0
+    tested_steps: list[int] = field(default_factory=list)
     start_effects: dict[str, float] | None = None
     streaks: dict[str, Streak] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     warnings: list[Alert] = field(default_factory=list)
     effects: list[tuple[int, tuple[Effect, ...]]] = field(default_factory=list)
+    work: Work = field(default_factory=Work)
     is_restarting: bool = False
 
     def begin(self, report: SaliencyReport, unit: str) -> bool:
@@ -113,21 +117,47 @@ class RunState:
             self.start_unit = ""
         self.latest[unit] = report
 
-    def is_due(self, report: SaliencyReport, when: str, *, last: bool) -> bool:
+    def is_evaluation_due(self, passes: int, budget: float | None) -> bool:
+        """Whether the next evaluation is made even if it is none of the last.
+
+        Args:
+            passes: The forward passes that its maps take.
+            budget: As in `Work`.
+        """
+        return (
+            is_log_spaced(self._index + 1) or self._may_alert() or self.work.affords(passes, budget)
+        )
+
+    def is_due(
+        self, report: SaliencyReport, when: str, *, last: bool, budget: float | None = None
+    ) -> bool:
         """Whether interventions are due for the latest report.
 
         Args:
             report: The latest report.
             when: `"auto"` or `"epoch"`, as in `Interventions`.
             last: Whether it is the last one of a training.
+            budget: As in `Work`. A test that may raise an alert is made whatever it takes.
         """
-        if when == "epoch" or self.tested is None:
+        if when == "epoch" or self.tested is None or last or self._may_alert():
             return True
-        return (
-            last
-            or is_log_spaced(self.evaluations - 1)
-            or any(_may_alert(verdict) for verdict in self.tested.verdicts)
-            or has_moved(report.metrics, self.tested.metrics)
+        is_wanted = is_log_spaced(self._index) or has_moved(report.metrics, self.tested.metrics)
+        if is_wanted and not self.work.affords_round(self._index, budget):
+            self.work = self.work.without(rounds=1)
+            return False
+        return is_wanted
+
+    @property
+    def _index(self) -> int:
+        """The index of the latest evaluation, counting those that were left out."""
+        return self.evaluations - 1 + self.work.skipped
+
+    def _may_alert(self) -> bool:
+        """Whether a test that fired raises an alert if it fires once more."""
+        verdicts = () if self.tested is None else self.tested.verdicts
+        return any(
+            verdict.status == "fires" and not verdict.active and not verdict.effect.explained_by
+            for verdict in verdicts
         )
 
     def record_round(self, report: SaliencyReport, streaks: Mapping[str, Streak]) -> None:
@@ -136,7 +166,10 @@ class RunState:
         self.latest[EPOCH] = report
         if report.interventions is None:
             return
-        self.rounds += not report.interventions.blocked_because
+        if not report.interventions.blocked_because:
+            self.rounds += 1
+            self.tested_steps = [*self.tested_steps, report.step]
+        self.work = self.work.after_round(report.interventions.passes, self._index)
         effects = report.interventions.effects
         if self.start_effects is None:
             self.start_effects = {effect.test: effect.effect for effect in effects}
@@ -166,6 +199,7 @@ class RunState:
         self.evaluations, self.batches, self.start, self.start_unit = 0, 0, None, ""
         self.tested, self.start_effects, self.rounds = None, None, 0
         self.latest, self.earlier, self.streaks = {}, {}, {}
+        self.tested_steps, self.work = [], Work()
 
     def to_json(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """The state as values that JSON can hold, and the arrays that these name by their hashes.
@@ -195,6 +229,7 @@ class RunState:
             "earlier": {unit: row(report) for unit, report in self.earlier.items()},
             "tested": row(self.tested),
             "rounds": self.rounds,
+            "tested_steps": self.tested_steps,
             "start_effects": None if self.start_effects is None else _nulls(self.start_effects),
             "streaks": {test: to_json(streak) for test, streak in self.streaks.items()},
             "alerts": [to_json(alert, leave_out=_LEFT_OUT) for alert in self.alerts],
@@ -203,6 +238,7 @@ class RunState:
                 [step, [to_json(effect, leave_out=_LEFT_OUT) for effect in effects]]
                 for step, effects in self.effects
             ],
+            "work": to_json(self.work),
             "is_restarting": self.is_restarting,
         }
         return content, arrays
@@ -246,6 +282,7 @@ class RunState:
             earlier={unit: report(row) for unit, row in content["earlier"].items()},
             tested=report(content["tested"]),
             rounds=content.get("rounds", 0),
+            tested_steps=[*content.get("tested_steps", ())],
             start_effects=None if effects is None else _nans(effects),
             streaks={test: from_json(Streak, row) for test, row in content["streaks"].items()},
             alerts=[from_json(Alert, row, examples=()) for row in content["alerts"]],
@@ -254,14 +291,9 @@ class RunState:
                 (step, tuple(from_json(Effect, row) for row in rows))
                 for step, rows in content["effects"]
             ],
+            work=from_json(Work, content.get("work", {})),
             is_restarting=content["is_restarting"],
         )
-
-
-def _may_alert(verdict: Verdict) -> bool:
-    """Whether a test that fired raises an alert if it fires once more."""
-    is_new = verdict.status == "fires" and not verdict.active
-    return is_new and not verdict.effect.explained_by
 
 
 def check_state(state: object, probes: ProbeSet) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 from keras_saliency.engine.keras_internals import counter
 
+DEFAULT_BATCH_SIZE = 32
+"""Of `fit`."""
+
 
 class BatchCounter:
     """Counts batches, also if several of them are one execution (`steps_per_execution`).
@@ -17,17 +20,21 @@ class BatchCounter:
 
     Attributes:
         count: The number of batches; an upper bound within an epoch, until `settle` is called.
+        batch_size: The number of samples in a batch, as counted in the first execution of a fit;
+            32, the default of `fit`, if the model does not count them.
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count, self.batch_size = 0, DEFAULT_BATCH_SIZE
         self._model: Any = None
         self._before = self._iterations_before = self._executions = 0
+        self._is_first = True  # execution of a fit
 
     def begin_fit(self, model: Any, *, before: int) -> None:
         """Starts from the optimizer's counter, or from the number of batches before, if larger."""
         self._model = model
         self.count = max(_iterations(model), before)
+        self._is_first = True
 
     def begin_epoch(self) -> None:
         """To be called before the first batch of an epoch."""
@@ -38,6 +45,14 @@ class BatchCounter:
         """To be called after each execution."""
         self._executions += 1
         self.count += self._model.steps_per_execution
+        if self._is_first:
+            self.batch_size = _samples(self._model, self._model.steps_per_execution)
+            self._is_first = False
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in this epoch, as if its last batch were full."""
+        return (self.count - self._before) * self.batch_size
 
     def settle(self, batches_per_epoch: int | None) -> int:
         """The exact number of batches.
@@ -71,6 +86,17 @@ def _iterations(model: Any) -> int:
     is_finite = 0 < scale < math.inf  # it may have been doubled beyond the range of float32
     skipped = max(0, round(math.log2(first / scale))) if is_finite else 0
     return int(_value(counter(inner))) + skipped
+
+
+def _samples(model: Any, batches: int) -> int:
+    """How many samples each of the first batches of an epoch had, by the loss that Keras averages.
+
+    Its weights are the sizes of the batches; a custom `train_step` may not keep it.
+    """
+    for metric in model.metrics:
+        if metric.name == "loss" and hasattr(metric, "count"):
+            return math.ceil(_value(metric.count) / batches) or DEFAULT_BATCH_SIZE
+    return DEFAULT_BATCH_SIZE
 
 
 def _value(variable: Any) -> float:

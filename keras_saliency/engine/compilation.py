@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,14 @@ class Compute:
         jit_compile: Whether XLA compiles the passes. With `"auto"`, XLA is off on a CPU, where it
             was slower in nearly all measurements. On other devices, both variants are timed on the
             first probes, and the faster one is kept.
+        budget: The share of the training's work that maps, pictures and tests may take. Work is
+            counted in forward passes, so that a run can be repeated: a training sample and a
+            gradient map are three each, a counterfactual image is one, a picture four. If a
+            training is too short for the usual evaluations, epochs are left out, but not the state
+            before training, epochs ever further apart (0, 1, 2, 3, 5, 7, 10, 15, ...), the last
+            two, two rounds of tests, two more at the end, and one after each warning. What is asked
+            for by `Interventions(when="epoch")` or `update_freq` is never left out. `None`: no
+            limit. It holds in `fit` alone: a custom training loop decides by itself.
         reduction: How channels become one map: `"max_abs"`, `"l2"`, `"sum"` or `"signed"`.
             Default: `"l2"` for tokens, `"max_abs"` for everything else. See
             `keras_saliency.attributions.reductions`.
@@ -33,12 +42,13 @@ class Compute:
 
     Example:
         >>> Compute(batch_size=8)
-        Compute(batch_size=8, jit_compile='auto', reduction=None)
+        Compute(batch_size=8, jit_compile='auto', reduction=None, budget=0.1)
     """
 
     batch_size: int = 32
     jit_compile: bool | str = "auto"
     reduction: str | None = None
+    budget: float | None = 0.1
 
     def __post_init__(self) -> None:
         batch_size = check_positive_int(
@@ -54,10 +64,21 @@ class Compute:
             )
         if self.reduction is not None:
             check_choice("reduction", self.reduction, REDUCTIONS)
+        if self.budget is not None:
+            object.__setattr__(self, "budget", _checked_budget(self.budget))
 
     def reduction_for(self, kind: str) -> str:
         """The reduction that is used for a kind of input."""
         return self.reduction or ("l2" if kind == "tokens" else "max_abs")
+
+
+def _checked_budget(budget: object) -> float:
+    expected = "budget: expected a share of the training's work, such as 0.1, or None (no limit)"
+    if isinstance(budget, bool) or not isinstance(budget, int | float | np.number):
+        raise TypeError(f"{expected}, received {budget!r}.")
+    if not 0 <= float(budget) < math.inf:
+        raise ValueError(f"{expected}, received {budget!r}.")
+    return float(budget)
 
 
 def checked_compute(compute: object) -> Compute:

@@ -170,6 +170,17 @@ def size(where: Location) -> int:
         return int(tf.io.gfile.stat(where).length)
 
 
+def total_size(where: Location) -> int:
+    """The number of bytes in all files below a directory.
+
+    Raises:
+        OSError: The directory does not exist or cannot be read.
+    """
+    names = [join(where, name) for name in file_names(where)]
+    below = [join(where, name) for name in subdirectories(where)]
+    return sum(map(size, names)) + sum(map(total_size, below))
+
+
 @contextmanager
 def open_binary(where: Location) -> Iterator[Any]:
     """Opens a file to read its bytes, as a context manager."""

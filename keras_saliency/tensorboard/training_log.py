@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.detection.state import EPOCH, RunState
-from keras_saliency.log import tags
+from keras_saliency.log import files, tags
 from keras_saliency.log.files import Location
 from keras_saliency.rendering.settings import Pictures
 from keras_saliency.tensorboard.sink import MAX_PENDING, TensorBoardSink
@@ -100,6 +100,14 @@ class TrainingLog:
         """The last step of the run, if it is that of an earlier process."""
         sink = self._sinks.get(self._name)
         return sink.last_step if sink is not None and sink.is_resumed else None
+
+    def num_bytes(self) -> int | None:
+        """The size of all that is in the runs of this training; `None` if it cannot be told."""
+        try:
+            runs = {*self._runs.values()}
+            return sum(files.total_size(files.join(self._log_dir, run)) for run in runs)
+        except OSError:
+            return None
 
     def write(self, report: SaliencyReport, unit: str, state: RunState, *, again: bool) -> str:
         """Writes a report, and the state after it.

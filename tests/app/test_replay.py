@@ -16,6 +16,7 @@ from keras_saliency.app.cli import main
 from keras_saliency.data.serialization import to_json
 from keras_saliency.log import tags
 from support.events import events
+from support.networks import EVERYTHING
 from support.planted import CLASSES, SIDE, linear, planted, tagged_probes
 
 EPOCHS = 9
@@ -60,7 +61,9 @@ def live(tmp_path_factory):
         on_train_begin=lambda logs: save(0), on_epoch_end=lambda epoch, logs: save(epoch + 1)
     )
     late = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 if epoch >= 6 else 0.0)
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=folder / "logs", verbose=0)
+    saliency = ks.SaliencyCallback(
+        tagged_probes(), log_dir=folder / "logs", compute=EVERYTHING, verbose=0
+    )
     model.fit(*planted(True), epochs=EPOCHS, verbose=0, callbacks=[late, saver, saliency])
     (folder / "model.json").write_text(model.to_json())
     tagged_probes().save(folder / "probes.npz")

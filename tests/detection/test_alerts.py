@@ -389,13 +389,17 @@ def test_while_the_gate_is_closed_nothing_is_testable_and_nothing_is_forgotten()
 
 
 def test_each_test_has_a_streak_of_its_own():
-    streaks = {"region/tag": Streak(1, 0), "border": Streak(0, 1, True), "tint": Streak(1, 0, True)}
+    streaks = {
+        "region/tag": Streak(1, 0, since=3),
+        "border": Streak(0, 1, True),
+        "tint": Streak(1, 0, True),
+    }
     given = dict(streaks)
     effects = effect("region/tag"), effect("region/other"), effect("border", 0.0, 1.0)
-    _, after = judge(found(*effects), streaks=streaks)
+    _, after = judge(found(*effects), streaks=streaks, step=4)
     assert after == {
-        "region/tag": Streak(2, 0, True),
-        "region/other": Streak(1, 0),
+        "region/tag": Streak(2, 0, True, since=3),
+        "region/other": Streak(1, 0, since=4),
         "border": Streak(0, 2),
         "tint": Streak(1, 0, True),
     }
@@ -427,7 +431,7 @@ def test_what_another_test_explains_fires_and_raises_no_alert():
     assert (tag.status, tag.reason) == ("fires", "")
     (alert,) = announce((border, tag), {}, 0, "accuracy")
     assert (alert.rule, alert.explains) == ("region/tag", ("border",))
-    assert streaks["border"] == Streak(1, 0)
+    assert streaks["border"] == Streak(1, 0, since=-1)
     assert announced(both(), both(), both()) == [
         ([("region/tag", WARNING)], False),
         ([("region/tag", ALERT)], False),
@@ -569,7 +573,7 @@ def test_the_place_of_the_latest_firing_counts():
     assert proposed((HERE, 1), ((6, 4, 3, 2), 1), ((8, 4, 3, 2), 1)) == [False, True, True]
     single = effect("hot_window", window=HERE)
     _, streaks = judge(found(single))
-    assert streaks["hot_window"] == Streak(1, 0, False, HERE, None)
+    assert streaks["hot_window"] == Streak(1, 0, False, HERE, None, -1)
     quiet = effect("hot_window", 0.0, 1.0, window=(0, 0, 3, 2))
     _, streaks = judge(found(quiet), streaks=streaks)
     assert streaks["hot_window"] == Streak(0, 1, False, HERE, None)

@@ -14,7 +14,7 @@ from keras_saliency.tensorboard.runs import Contents, read_contents
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels, steps
 from support.logs import report, written
-from support.networks import CLASSES, fit, network, probes
+from support.networks import CLASSES, EVERYTHING, fit, network, probes
 from support.planted import TAG, Teacher, linear, reading_the_object, tagged_probes, train
 from support.programs import run_program
 
@@ -35,7 +35,8 @@ TEXT = {"saliency/configuration"}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A callback that saw three epochs, and its log."""
-    saliency = ks.SaliencyCallback(probes(), log_dir=tmp_path_factory.mktemp("logs"), verbose=0)
+    log_dir = tmp_path_factory.mktemp("logs")
+    saliency = ks.SaliencyCallback(probes(), log_dir=log_dir, compute=EVERYTHING, verbose=0)
     fit([saliency], epochs=3)
     return saliency, saliency.log_dir
 
@@ -516,7 +517,7 @@ def test_the_evidence_shows_the_donor_s_region_in_the_recipient(tmp_path):
 
 @pytest.mark.slow
 def test_findings_of_an_epoch_that_a_later_callback_made_the_last(tmp_path):
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, compute=EVERYTHING, verbose=0)
     stop = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 4)
     )
@@ -535,7 +536,7 @@ def test_findings_of_an_epoch_that_a_later_callback_made_the_last(tmp_path):
 
 @pytest.mark.slow
 def test_epochs_without_tests_have_no_findings(tmp_path):
-    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, verbose=0)
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, compute=EVERYTHING, verbose=0)
     model = linear(rate=0.0)
     model.set_weights(reading_the_object())
     train([saliency], epochs=9, model=model)

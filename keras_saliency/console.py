@@ -1,0 +1,92 @@
+"""`Console`: what the callback prints while a model trains."""
+
+from __future__ import annotations
+
+from keras_saliency.data.costs import Costs
+from keras_saliency.data.reports import Alert, SaliencyReport
+from keras_saliency.detection.budget import Work
+from keras_saliency.detection.sentences import in_short
+
+
+class Console:
+    """Prints lines that begin with `saliency:`.
+
+    Args:
+        verbose: 0 prints alerts only.
+    """
+
+    def __init__(self, verbose: int) -> None:
+        self._verbose = verbose
+        self._printed: set[str] = set()  # the topics
+
+    def begin_model(self) -> None:
+        """Says that what was printed once is printed once more, for another model."""
+        self._printed = set()
+
+    def print(self, topic: str, text: str) -> None:
+        """Prints a line, once for each topic."""
+        if self._verbose and topic not in self._printed:
+            self._printed.add(topic)
+            print(f"saliency: {text}", flush=True)
+
+    def findings(self, report: SaliencyReport) -> None:
+        """Prints warnings, and the alerts that are withdrawn."""
+        gone = [verdict.effect.test for verdict in report.verdicts if verdict.withdrawn]
+        warned = [alert for alert in report.alerts if alert.level == "warning"]
+        if gone and self._verbose:
+            names = ", ".join(gone)
+            print(f"saliency: alert withdrawn: {names} (quiet at two tests in a row)", flush=True)
+        if warned and self._verbose:
+            print(f"saliency: warning: {in_short(warned)}", flush=True)
+
+    def alerts(self, alerts: list[Alert]) -> None:
+        """Prints alerts, however verbose the callback is."""
+        print(f"saliency: alert: {in_short(alerts)}", flush=True)
+
+    def run(self, fit: int, run: str, step: int, *, last: int | None, earlier: str) -> None:
+        """Prints which run a fit writes, if that is not plain.
+
+        Args:
+            fit: The number of the fit.
+            run: The name of the run.
+            step: The step after which the fit goes on.
+            last: The last step of the run, if it is that of an earlier process.
+            earlier: The name of the run that was written before.
+        """
+        if last is not None:
+            gap = f" (its last step was {last})" if last < step else ""
+            self.print(f"run {fit}", f"the run {run} goes on after step {step}{gap}")
+        elif run != earlier:
+            self.print(f"run {fit}", f"this training writes to a new run, {run}")
+
+    def budget(self, epoch: int, budget: float) -> None:
+        """Prints that epochs or tests are left out, and how to change it."""
+        text = (
+            f"from epoch {epoch} on, some epochs are not explained or not tested, since all of "
+            f"them would take more than {budget:.0%} of the training's work; to have all of them: "
+            "compute=ks.Compute(budget=None)"
+        )
+        self.print("budget", text)
+
+    def costs_so_far(self, costs: Costs) -> None:
+        """Prints what evaluations took up to now, and how to make it less."""
+        self.print("cost", f"so far {costs}; less with {costs.less_with}")
+
+    def costs_in_all(self, fit: int, costs: Costs, num_bytes: int | None, work: Work) -> None:
+        """Prints what the evaluations of a fit took in all, and what was left out.
+
+        Args:
+            fit: The number of the fit.
+            costs: Of the fit.
+            num_bytes: The size of the log; `None` if it is not known.
+            work: Of the training, at its end.
+        """
+        text = f"in all {costs}"
+        text += "" if num_bytes is None else f"; {num_bytes / 1e6:.1f} MB on disk"
+        left_out = [
+            f"{number} {noun}{'' if number == 1 else 's'}"
+            for number, noun in ((work.skipped, "epoch"), (work.skipped_rounds, "test round"))
+            if number
+        ]
+        text += f"; left out for the budget: {', '.join(left_out)}" if left_out else ""
+        self.print(f"costs {fit}", text)

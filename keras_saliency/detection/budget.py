@@ -1,0 +1,113 @@
+"""`Work`: what a training has done so far, and what its evaluations may do.
+
+Work is counted in forward passes, not in seconds, so that each run of a training evaluates at the
+same epochs. Evaluations may do a share of the training's work, the budget. A few are made whatever
+they take, since a tenth of a very short training is nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+PASSES_PER_SAMPLE = 3
+"""A training step is a forward pass and a backward pass, which takes as long as two. So is a
+gradient map."""
+
+PASSES_PER_PICTURE = 4
+"""About what drawing, encoding and writing one picture takes, in passes of a small model."""
+
+ROUNDS_AT_LEAST = 2
+"""Rounds of tests that are made whatever they take, before those at the end."""
+
+ROUNDS_AT_THE_END = 2
+"""Rounds at the last evaluations: an alert needs two in a row."""
+
+APART = 4
+"""If the budget is used up, the second round follows so many evaluations after the first."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work done so far, in forward passes.
+
+    Attributes:
+        trained: By the training.
+        epoch: By the latest epoch of the training.
+        spent: By evaluations: maps, pictures and tests.
+        round: By the latest round of tests that took any.
+        rounds: The number of rounds that took any.
+        tested_at: The index of the evaluation with the latest of these, counting those left out.
+        skipped: The number of evaluations that were left out, as the budget was used up.
+        skipped_rounds: The number of rounds that were left out.
+
+    Example:
+        >>> work = Work().after_epoch(1000).after_round(200, index=1)
+        >>> work.trained, work.affords(100, 0.1), work.affords(101, 0.1), work.affords(101, None)
+        (3000, True, False, True)
+    """
+
+    trained: int = 0
+    epoch: int = 0
+    spent: int = 0
+    round: int = 0
+    rounds: int = 0
+    tested_at: int = 0
+    skipped: int = 0
+    skipped_rounds: int = 0
+
+    @property
+    def is_thinned(self) -> bool:
+        """Whether anything was left out."""
+        return self.skipped + self.skipped_rounds > 0
+
+    def affords(self, passes: int, budget: float | None) -> bool:
+        """Whether evaluations may take so many more passes.
+
+        Args:
+            passes: How many.
+            budget: The share of the training's work that evaluations may take; `None`: all of it.
+                It does not hold while nothing is known of the training.
+        """
+        return budget is None or not self.trained or self.spent + passes <= budget * self.trained
+
+    def affords_round(self, index: int, budget: float | None) -> bool:
+        """Whether a round of tests may be made now, with a reserve for those at the end.
+
+        Args:
+            index: Of this evaluation, counting those left out.
+            budget: As in `affords`.
+        """
+        is_early = self.rounds < ROUNDS_AT_LEAST
+        if is_early and (not self.rounds or index >= self.tested_at + APART):
+            return True
+        return self.affords((1 + ROUNDS_AT_THE_END) * self.round, budget)
+
+    def after_epoch(self, samples: int | None = None) -> Work:
+        """After the model was trained on so many samples; by default, on as many as before."""
+        passes = self.epoch if samples is None else PASSES_PER_SAMPLE * samples
+        return dataclasses.replace(self, trained=self.trained + passes, epoch=passes)
+
+    def after(self, passes: int) -> Work:
+        """After maps or pictures that took so many passes."""
+        return dataclasses.replace(self, spent=self.spent + passes)
+
+    def after_round(self, passes: int, index: int) -> Work:
+        """After a round of tests, which may have taken none.
+
+        Args:
+            passes: How many it took.
+            index: As in `affords_round`.
+        """
+        if not passes:
+            return self
+        rounds = self.rounds + 1
+        return dataclasses.replace(self.after(passes), round=passes, rounds=rounds, tested_at=index)
+
+    def without(self, *, evaluations: int = 0, rounds: int = 0) -> Work:
+        """After so many evaluations, or rounds of tests, were left out."""
+        return dataclasses.replace(
+            self,
+            skipped=self.skipped + evaluations,
+            skipped_rounds=self.skipped_rounds + rounds,
+        )
