@@ -230,7 +230,9 @@ class SaliencyCallback(keras.callbacks.Callback):
             tested = monitor.state.tested
             found = None if tested is None else tested.interventions
             self._console.print("tests", what_is_tested(found, when))
-        elif epoch == self._first_epoch + 2:
+        if monitor.state.work.is_thinned:
+            self._console.budget(self.compute.budget or 0)
+        if epoch == self._first_epoch + 2:
             self._console.costs_so_far(self._costs())
         self._batches.begin_epoch()
         self._trained_since = time.perf_counter()
@@ -262,7 +264,6 @@ class SaliencyCallback(keras.callbacks.Callback):
         is_last_but_one = not is_last and next_epoch >= num_epochs - 1 > 0
         if not (is_last or is_last_but_one or monitor.is_evaluation_due()):
             monitor.state.work = monitor.state.work.without(evaluations=1)
-            self._console.budget(epoch, self.compute.budget or 0)
             return
         # A fit of one epoch may be one of a loop of fits, of which none is the last.
         ends = is_last and epoch != self._first_epoch
@@ -270,8 +271,6 @@ class SaliencyCallback(keras.callbacks.Callback):
             epoch + self._completed,
             last=ends or (is_last_but_one and monitor.state.work.is_thinned),
         )
-        if monitor.state.work.is_thinned:
-            self._console.budget(epoch, self.compute.budget or 0)
         if logs is not None:
             metrics = {name: v for name, v in report.metrics.items() if is_logged(name)}
             tested = monitor.state.tested

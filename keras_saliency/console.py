@@ -59,11 +59,11 @@ class Console:
         elif run != earlier:
             self.print(f"run {fit}", f"this training writes to a new run, {run}")
 
-    def budget(self, epoch: int, budget: float) -> None:
+    def budget(self, budget: float) -> None:
         """Prints that epochs or tests are left out, and how to change it."""
         text = (
-            f"from epoch {epoch} on, some epochs are not explained or not tested, since all of "
-            f"them would take more than {budget:.0%} of the training's work; to have all of them: "
+            "this training is short: some epochs are not explained or not tested, since all of "
+            f"them would take more than {budget:.0%} of its work; to have all of them: "
             "compute=ks.Compute(budget=None)"
         )
         self.print("budget", text)
