@@ -5,8 +5,9 @@
 For each shape (a model and its probes), in one process:
 
 * *epoch end*: `SaliencyCallback.on_epoch_end`, called through `keras.callbacks.CallbackList` as
-  `fit` calls it: gradients, statistics, every picture, the event file flushed. It runs with its
-  defaults, but for the interventions, and the filmstrip is as full as after many epochs.
+  `fit` calls it: gradients, statistics, numbers, the data of the SALIENCY tab, at some epochs
+  pictures. It runs with its defaults, but for the interventions, and the filmstrip is as full as
+  after many epochs.
 * *interventions*: all tests of one evaluation, forward passes on counterfactual images. With the
   default schedule they are made at few of the evaluations.
 * *floor*: a bare compiled `tf.function`, the gradient of the same probes' logits in one batch,
@@ -22,9 +23,12 @@ times, so that a load that comes and goes hits all alike. A time in the table is
 the rounds, a ratio is the median of the rounds' own ratios.
 
 How to read it: `epoch end / floor` is what the callback adds to the gradients: 1.00 would be
-nothing at all; next to it the same of CPU time, of all threads together, which other programs on
-the machine distort less. `tutorial / epoch end` is how many times dearer the same pictures are
-the usual way. `epoch end / epoch` is the share of training time to expect. The breakdown has
+nothing at all; next to it the same of CPU time, of all threads together, with what is written while
+the training goes on, which other programs on the machine distort less. Both are of epochs without
+pictures, as most are. `all pictures` is the CPU time, also relative to the floor, of an epoch end
+with `ks.Pictures(when="epoch", probes=64)`, which draws the most. `tutorial / all pictures` is how
+many times dearer the same pictures are the usual way. `epoch end / epoch` is the share of training
+time to expect. The breakdown is of an epoch end with all pictures, and has
 multiples of the floor: what the callback's own gradient pass costs, the statistics, drawing, and
 what encoding and writing add to it. These parts are run one by one and beside the epoch end, so
 they sum to it only nearly. Times hold for the machine and versions that are printed; ratios travel
@@ -64,6 +68,7 @@ from keras_saliency.detection.state import RunState
 from keras_saliency.metrics.catalog import summarize
 from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
+from keras_saliency.tensorboard.writer_thread import wait_for_writers
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Way = Callable[[], float]
@@ -273,8 +278,9 @@ class Parts:
         self._probes = probes
         self._first = self._before = self._now = end.report()
         self._monitor = ks.SaliencyMonitor(saliency.model, probes)
-        self._pictures = PictureWriter(probes, saliency.pictures)
-        self._sink = TensorBoardSink(log_dir, probes)
+        most = ks.Pictures(when="epoch", probes=64)
+        self._pictures = PictureWriter(probes, most)
+        self._sink = TensorBoardSink(log_dir, probes, pictures=most)
         self._step = self._evaluations = 0
         for _ in range(EPOCHS_BEFORE):
             self.draw()
@@ -380,6 +386,7 @@ def interleaved(long: dict[str, Way], short: dict[str, Way], rounds: int, title:
             for name in shuffled(short, shuffle):
                 began = time.process_time()
                 wall = short[name]()
+                wait_for_writers()
                 repeats[name].append((wall, time.process_time() - began))
         for name, pairs in repeats.items():
             seconds[name].append(medians.median(wall for wall, _ in pairs))
@@ -405,6 +412,11 @@ def difference(left: list[float], right: list[float]) -> list[float]:
     return [a - b for a, b in zip(left, right, strict=True)]
 
 
+def total(left: list[float], right: list[float]) -> list[float]:
+    """The rounds' own sums."""
+    return [a + b for a, b in zip(left, right, strict=True)]
+
+
 def summarized(times: Times) -> dict[str, dict[str, float]]:
     """Median seconds, ratios, and the epoch end's parts as multiples of the floor."""
     seconds, cpu_seconds = times.seconds, times.cpu_seconds
@@ -420,7 +432,12 @@ def summarized(times: Times) -> dict[str, dict[str, float]]:
         "ratios": {
             "epoch end / floor": ratio(end, floor),
             "CPU": ratio(cpu_seconds["epoch end"], cpu_seconds["floor"]),
-            "tutorial / epoch end": ratio(seconds["tutorial"], end),
+            "all pictures": ratio(
+                total(cpu_seconds["evaluate"], cpu_seconds["write"]), cpu_seconds["floor"]
+            ),
+            "tutorial / all pictures": ratio(
+                seconds["tutorial"], total(seconds["evaluate"], seconds["write"])
+            ),
             "epoch end / epoch": ratio(end, seconds["epoch"]),
         },
         "interventions": {
@@ -449,8 +466,8 @@ def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
             [name]
             + [f"{1000 * time_of[way]:.0f} ms" for way in ("floor", "epoch end", "tutorial")]
             + [f"{time_of['epoch']:.0f} s"]
-            + [f"{ratios['epoch end / floor']:.2f}x", f"{ratios['CPU']:.2f}x"]
-            + [f"{ratios['tutorial / epoch end']:.1f}x"]
+            + [f"{ratios[key]:.2f}x" for key in ("epoch end / floor", "CPU", "all pictures")]
+            + [f"{ratios['tutorial / all pictures']:.1f}x"]
             + [f"{100 * ratios['epoch end / epoch']:.2g}%"]
         )
         tests = result["interventions"]
@@ -469,7 +486,7 @@ def shown(results: dict[str, dict[str, dict[str, float]]]) -> str:
     return "\n\n".join(
         (
             table(ratio_header + list(first["ratios"]), ratio_rows),
-            "Parts of the epoch end, as multiples of the floor:",
+            "Parts of an epoch end with all pictures, as multiples of the floor:",
             table(["shape", *first["parts / floor"]], part_rows),
             "Interventions, at the evaluations that make them:",
             table(["shape", "forward passes", "took", "a pass", "of an epoch"], test_rows),

@@ -161,6 +161,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._batches, self._batches_explained = BatchCounter(), 0
         self._trained_since = math.nan  # a time
         self._training_seconds = self._log_seconds = 0.0
+        self._batch = self._last_batch = 0  # the latest one; the last one of the epoch before
 
     @property
     def alerts(self) -> list[Alert]:
@@ -210,6 +211,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._fits += 1
         self._first_epoch, self._last_epoch = None, -1
         self._trained_since, self._training_seconds, self._log_seconds = math.nan, 0.0, 0.0
+        self._batch = self._last_batch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
@@ -241,12 +243,18 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Explains the model within an epoch, if asked to."""
         monitor = self._traced
         self._batches.end_execution()
-        if isinstance(self.update_freq, str):
-            return
-        if self._batches.count < self._batches_explained + self.update_freq:
+        if not isinstance(self.update_freq, str):
+            self._explain_batch(monitor, self.update_freq)
+        self._batch = batch
+        if batch >= self._last_batch:
+            self._wait_for_log()  # before another callback saves the weights after this epoch
+
+    def _explain_batch(self, monitor: SaliencyMonitor, update_freq: int) -> None:
+        """Explains the model after every `update_freq` batches."""
+        if self._batches.count < self._batches_explained + update_freq:
             return
         count = self._batches.settle(self.params.get("steps"))
-        if count >= self._batches_explained + self.update_freq:
+        if count >= self._batches_explained + update_freq:
             self._batches_explained = count
             self._training_seconds += time.perf_counter() - self._trained_since
             self._keep(monitor.evaluate(count, unit=BATCH), BATCH)
@@ -254,7 +262,7 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the metrics join Keras' `logs`."""
-        monitor, self._last_epoch = self._traced, epoch
+        monitor, self._last_epoch, self._last_batch = self._traced, epoch, self._batch
         self._count_training()
         num_epochs = (self.params or {}).get("epochs", 0)
         is_last = epoch == num_epochs - 1 or self.model.stop_training
@@ -271,6 +279,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             epoch + self._completed,
             last=ends or (is_last_but_one and monitor.state.work.is_thinned),
         )
+        if is_last:
+            self._wait_for_log()  # before another callback saves that the training has ended
         if logs is not None:
             metrics = {name: v for name, v in report.metrics.items() if is_logged(name)}
             tested = monitor.state.tested
@@ -494,6 +504,15 @@ class SaliencyCallback(keras.callbacks.Callback):
         row = {"fit": self._fits, "run": run, "step": report.step, **report.metrics}
         add_row(self.history, row, replaces=again)
 
+    def _wait_for_log(self) -> None:
+        """Waits until all that was evaluated is written, or could not be."""
+        if self._log is not None:
+            began = time.perf_counter()
+            self._log.wait()
+            waited = time.perf_counter() - began
+            self._log_seconds += waited
+            self._trained_since += waited
+
     def _announce(self, report: SaliencyReport) -> None:
         """Prints new warnings and alerts, and does what `on_alert` says."""
         alerts = [alert for alert in report.alerts if alert.level == "alert"]
@@ -501,6 +520,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         if not alerts or self.on_alert is None:
             return
         self._console.alerts(alerts)
+        self._wait_for_log()  # what is called now may raise
         for alert in alerts:
             answer = self.on_alert(alert) if callable(self.on_alert) else self.on_alert
             if isinstance(answer, str) and answer == "stop":

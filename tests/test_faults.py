@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import keras_saliency as ks
 from keras_saliency.data.reports import SaliencyReport
+from keras_saliency.tensorboard.writer_thread import wait_for_writers
 from support.networks import CLASSES, EVERYTHING, data, fit, network, probes
 from support.planted import linear, reading_the_tag, tagged_probes, train
 from support.random_states import next_draws
@@ -180,11 +181,14 @@ def test_fits_in_threads():
 @pytest.mark.slow
 def test_a_log_that_is_removed_within_a_fit_goes_on(tmp_path):
     saliency = ks.SaliencyCallback(probes(), **QUICK | {"log_dir": tmp_path / "logs"})
-    remove = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: epoch == 1 and shutil.rmtree(tmp_path / "logs")
-    )
+
+    def remove(epoch, logs):
+        wait_for_writers()
+        if epoch == 1:
+            shutil.rmtree(tmp_path / "logs")
+
     with pytest.warns(UserWarning, match="was removed during training, .* before step 2"):
-        fit([saliency, remove], epochs=4)
+        fit([saliency, keras.callbacks.LambdaCallback(on_epoch_end=remove)], epochs=4)
     assert saliency.history["step"] == [-1, 0, 1, 2, 3]
     (run,) = ks.read_log(tmp_path / "logs").values()
     assert [report.step for report in run.reports] == [2, 3]

@@ -14,6 +14,7 @@ import hashlib
 import math
 import types
 import typing
+import weakref
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any, TypeVar
 
@@ -56,12 +57,26 @@ def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
 
 
 def put(array: Array, arrays: dict[str, Array]) -> str:
-    """Puts an array among others, under its hash; returns that name, for use in JSON."""
-    digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
-    digest.update(array.tobytes())
-    name = digest.hexdigest()
+    """Puts an array among others, under its hash; returns that name, for use in JSON.
+
+    The hash of a read-only array, such as those of reports, is computed once.
+    """
+    key = id(array)
+    known = _HASHES.get(key)
+    if known is not None and known[0]() is array and not array.flags.writeable:
+        name = known[1]
+    else:
+        digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+        digest.update(array.ravel().data)
+        name = digest.hexdigest()
+        if not array.flags.writeable:
+            _HASHES[key] = weakref.ref(array, lambda _: _HASHES.pop(key, None)), name
     arrays[name] = array
     return name
+
+
+_HASHES: dict[int, tuple[weakref.ref[Array], str]] = {}
+"""Those of read-only arrays, by the identities of these, while they are there."""
 
 
 def from_json(cls: type[RecordT], row: Mapping[str, Any], **more: Any) -> RecordT:

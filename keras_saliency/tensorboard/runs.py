@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +28,7 @@ except ImportError:  # Windows
 from keras_saliency.log import files, tags
 from keras_saliency.log.files import Location
 from keras_saliency.log.reader import events
+from keras_saliency.tensorboard.writer_thread import owner
 
 CLAIM = "claimed-by-"
 """How the file begins that says, in an object store, that a run is taken."""
@@ -219,13 +219,13 @@ if hasattr(os, "register_at_fork"):
 class _Lock:
     """A lock on a directory, which ends with the process at the latest.
 
-    Another sink of the same thread is of a training that has ended without closing it, such as one
-    that raised: its lock is taken over.
+    It belongs to the thread that trains. Another sink of the same thread is of a training that has
+    ended without closing it, such as one that raised: its lock is taken over.
     """
 
     def __init__(self, key: str, descriptor: int) -> None:
         self._key, self.descriptor = key, descriptor
-        self._thread = threading.get_ident()
+        self._owner = owner()
 
     @property
     def is_held(self) -> bool:
@@ -239,7 +239,7 @@ class _Lock:
             return None
         key = str(directory.resolve())
         earlier = _LOCKS.get(key)
-        if earlier is not None and earlier._thread == threading.get_ident():
+        if earlier is not None and earlier._owner == owner():
             earlier.release()
         descriptor = os.open(directory, os.O_RDONLY)
         try:

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import os
 import platform
-import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -35,6 +34,7 @@ from keras_saliency.tensorboard.checks import (
 from keras_saliency.tensorboard.event_file import EventFile, RemovedError, Write
 from keras_saliency.tensorboard.runs import Contents, Run, continued_run, new_run, runs_of
 from keras_saliency.tensorboard.summaries import Summaries
+from keras_saliency.tensorboard.writer_thread import warn
 
 MAX_PENDING = 8
 """The number of steps that wait to be written if writing fails."""
@@ -143,6 +143,11 @@ class TensorBoardSink:
     def pending(self) -> tuple[int, ...]:
         """The steps that could not be written yet."""
         return tuple(entry.report.step for entry in self._pending)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an event file is open, that the latest report was written to."""
+        return self._file is not None
 
     def write(self, report: SaliencyReport, *, again: bool = False) -> None:
         """Writes one report. Until `close`, steps must increase from call to call.
@@ -330,10 +335,9 @@ class TensorBoardSink:
             self._file = None  # the next call opens a new one
             while len(self._pending) > MAX_PENDING:
                 lost = self._pending.popleft().report.step
-                warnings.warn(
+                warn(
                     f"saliency: the results of step {lost} of {self.run} are lost: only "
-                    f"{MAX_PENDING} later steps wait to be written.",
-                    stacklevel=2,
+                    f"{MAX_PENDING} later steps wait to be written."
                 )
             raise
 
@@ -377,10 +381,9 @@ class TensorBoardSink:
         """Says that the file or directory of the run was removed, and gives it up."""
         self._file = None
         self._release()
-        warnings.warn(
+        warn(
             f"saliency: {why} during training, with all that was written before step {step}. A new "
-            "one is created, and this and later steps are written there.",
-            stacklevel=2,
+            "one is created, and this and later steps are written there."
         )
 
     def _taken_run(self, entry: _Pending) -> Run:

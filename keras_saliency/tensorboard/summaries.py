@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import warnings
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -26,6 +23,7 @@ from keras_saliency.rendering.settings import Pictures
 from keras_saliency.tensorboard import custom_scalars, texts
 from keras_saliency.tensorboard.event_file import Write
 from keras_saliency.tensorboard.pictures import PictureWriter
+from keras_saliency.tensorboard.writer_thread import warn
 
 _LATE = ("effect/", "flip/", "p_value/")
 """How the metrics begin that come with the findings."""
@@ -87,12 +85,11 @@ class Summaries:
 
     def _drawn(self, drawing: PictureWriter, report: SaliencyReport) -> list[Write]:
         drawn = drawing.draw(report)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL
-            encoded = list(pool.map(drawing.encoded, drawn.values()))
-        return [
-            partial(_write_picture, tag, picture.shape, content, drawing.description(tag))
-            for (tag, picture), content in zip(drawn.items(), encoded, strict=True)
-        ]
+        writes: list[Write] = []
+        for tag, picture in drawn.items():
+            content, about = drawing.encoded(picture), drawing.description(tag)
+            writes.append(partial(_write_picture, tag, picture.shape, content, about))
+        return writes
 
     def report(
         self, report: SaliencyReport, configuration: Mapping[str, str] | None
@@ -170,10 +167,9 @@ class Summaries:
             return [partial(write_record, record) for record in make(self._encoder)]
         except Exception as error:
             self._encoder = None
-            warnings.warn(
+            warn(
                 f"saliency: the SALIENCY tab gets no more data from step {report.step} on, because "
-                f"of {error!r}. TensorBoard's other tabs are not affected. Please report this.",
-                stacklevel=2,
+                f"of {error!r}. TensorBoard's other tabs are not affected. Please report this."
             )
             return []
 

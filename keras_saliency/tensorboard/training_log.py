@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
@@ -12,12 +15,16 @@ from keras_saliency.log import files, tags
 from keras_saliency.log.files import Location
 from keras_saliency.rendering.settings import Pictures
 from keras_saliency.tensorboard.sink import MAX_PENDING, TensorBoardSink
+from keras_saliency.tensorboard.writer_thread import WriterThread, wait_for_writers, warn
 
 
 class TrainingLog:
     """Writes the reports of a training, over several fits and models.
 
-    What cannot be written is reported once per outage, and does not stop the training.
+    The first report of a run is written at once, since it chooses the run. Later ones are drawn,
+    encoded and written by a thread, with the state after them, while the training goes on; the next
+    report waits until that is done. What cannot be written is reported once per outage, and does
+    not stop the training; during an outage, reports are written at once.
 
     Args:
         log_dir: The log directory, checked.
@@ -34,6 +41,7 @@ class TrainingLog:
         self._sinks: dict[str, TensorBoardSink] = {}
         self._settings: tuple[ProbeSet, Mapping[str, object], Mapping[str, object]] | None = None
         self._has_warned = self._has_warned_of_state = False
+        self._thread = WriterThread()
 
     def begin_model(
         self, probes: ProbeSet, subject: Mapping[str, object], notes: Mapping[str, object]
@@ -69,6 +77,7 @@ class TrainingLog:
         step: int,
         is_ours: Callable[[RunState], bool] | None = None,
     ) -> RunState | None:
+        wait_for_writers()
         try:
             state = sink.resume(step, is_ours)
         except Exception as error:  # a training must not end because of an older log
@@ -89,6 +98,7 @@ class TrainingLog:
         Args:
             is_ours: As in `TensorBoardSink.newest`.
         """
+        wait_for_writers()  # the latest one may have been of this process, and interrupted
         try:
             return self._sink(self._name, EPOCH).newest(is_ours)
         except Exception as error:
@@ -110,7 +120,7 @@ class TrainingLog:
             return None
 
     def write(self, report: SaliencyReport, unit: str, state: RunState, *, again: bool) -> str:
-        """Writes a report, and the state after it.
+        """Writes a report and the state after it, or has the thread write them.
 
         Args:
             report: The report.
@@ -121,7 +131,23 @@ class TrainingLog:
         Returns:
             The name that the run of this unit has on disk.
         """
-        name = self._name if unit == EPOCH else tags.batch_run(self.run)
+        self._thread.wait()
+        name = self._name_of(unit)
+        sink = self._sinks.get(name)
+        if sink is not None and sink.is_open:
+            self._thread.run(partial(self._write, report, unit, _snapshot(state), again))
+        else:
+            self._write(report, unit, state, again)
+        run = self._sinks[name].run
+        if unit == EPOCH:
+            self.run = run
+        return run
+
+    def _name_of(self, unit: str) -> str:
+        return self._name if unit == EPOCH else tags.batch_run(self.run)
+
+    def _write(self, report: SaliencyReport, unit: str, state: RunState, again: bool) -> None:
+        name = self._name_of(unit)
         is_first = name not in self._sinks
         sink = self._sink(name, unit)
         try:
@@ -138,15 +164,11 @@ class TrainingLog:
         except OSError as error:
             if not self._has_warned:
                 self._has_warned = True
-                warnings.warn(
+                warn(
                     f"saliency: step {report.step} could not be written to {self._log_dir}: "
                     f"{error}. Training goes on, and the last {MAX_PENDING} steps are kept to be "
-                    "written later; all numbers are in SaliencyCallback.history.",
-                    stacklevel=2,
+                    "written later; all numbers are in SaliencyCallback.history."
                 )
-        if unit == EPOCH:
-            self.run = sink.run
-        return sink.run
 
     def _save_state(self, sink: TensorBoardSink, step: int, state: RunState | None = None) -> None:
         try:
@@ -155,20 +177,26 @@ class TrainingLog:
         except Exception as error:  # a training must not end because of it
             if not self._has_warned_of_state:
                 self._has_warned_of_state = True
-                warnings.warn(
+                warn(
                     f"saliency: what a resumed training needs of step {step} could not be written "
-                    f"to {self._log_dir}: {error!r}. All else was written.",
-                    stacklevel=2,
+                    f"to {self._log_dir}: {error!r}. All else was written."
                 )
 
+    def wait(self) -> None:
+        """Waits until the latest report is written; what could not be written is said."""
+        self._thread.wait()
+
     def close(self) -> None:
-        """Closes the files; what is then lost is said."""
-        for sink in self._sinks.values():
-            try:
-                sink.close()
-            except OSError as error:
-                warnings.warn(f"saliency: {error}", stacklevel=2)
-        self._has_warned = False
+        """Waits for the thread and closes the files; what is then lost is said."""
+        try:
+            self._thread.wait()
+        finally:
+            for sink in self._sinks.values():
+                try:
+                    sink.close()
+                except OSError as error:
+                    warnings.warn(f"saliency: {error}", stacklevel=2)
+            self._has_warned = False
 
     def _warn_unreadable(self, error: Exception) -> None:
         warnings.warn(
@@ -193,3 +221,12 @@ class TrainingLog:
                 unit=unit,
             )
         return self._sinks[name]
+
+
+def _snapshot(state: RunState) -> RunState:
+    """A copy of a state that does not change as the training goes on; records are shared."""
+    values = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    mutable: dict[str, Any] = {
+        name: value.copy() for name, value in values.items() if isinstance(value, dict | list)
+    }
+    return dataclasses.replace(state, **mutable)

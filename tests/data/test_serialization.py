@@ -1,6 +1,7 @@
 """Records as JSON and back: every record of a report, through `json` itself."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from keras_saliency.data.reports import (
     Verdict,
     Window,
 )
-from keras_saliency.data.serialization import from_json, to_json
+from keras_saliency.data.serialization import from_json, put, to_json
 
 EXAMPLE = Example(
     3, 1, np.array([[[0.1], [np.nan]]], np.float32), prediction=-1, same_class_prediction=2
@@ -250,3 +251,33 @@ def test_what_json_cannot_hold_is_refused(value):
 def test_what_is_not_a_record_is_refused(value):
     with pytest.raises(TypeError, match="expected a dataclass instance"):
         to_json(value)
+
+
+# ---------------------------------------------------------------- arrays by their hashes
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.arange(6, dtype="float32").reshape(2, 3), np.array([["a", "bc"]]), np.zeros((0, 4))],
+)
+def test_an_array_is_named_by_its_type_shape_and_bytes(array):
+    arrays = {}
+    content = f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
+    expected = hashlib.blake2b(content, digest_size=16).hexdigest()
+    frozen, turned = array.copy(), np.asfortranarray(array)
+    frozen.setflags(write=False)
+    assert {put(one, arrays) for one in (array, frozen, frozen, turned)} == {expected}
+    assert [*arrays] == [expected]
+
+
+def test_the_hash_of_a_read_only_array_is_computed_once_and_that_of_another_each_time():
+    array = np.zeros(3)
+    frozen = array.view()
+    frozen.setflags(write=False)
+    before = put(array, {})
+    assert put(frozen, {}) == before
+    array[0] = 1
+    assert put(array, {}) != before
+    assert put(frozen, {}) == before  # nobody changes what a frozen record holds
+    frozen = frozen.view()  # another array, perhaps at the place of the one before
+    assert put(frozen, {}) == put(array, {}) != before
