@@ -434,8 +434,6 @@ class SaliencyCallback(keras.callbacks.Callback):
             if (epoch - self._completed) % self.saliency_freq == 0:
                 is_left_out = not self._traced.is_evaluation_due()
                 state.work = state.work.without(evaluations=int(is_left_out))
-        if is_left_out:
-            self.report = latest
         return is_left_out
 
     def _count_training(self) -> None:

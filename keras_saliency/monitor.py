@@ -17,6 +17,7 @@ from keras_saliency.data.costs import Costs
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
+from keras_saliency.detection.evaluations import Evaluation
 from keras_saliency.detection.facts import ProbeFacts
 from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.settings import Interventions, checked_interventions
@@ -35,7 +36,12 @@ from keras_saliency.engine.models import (
     weights,
 )
 from keras_saliency.engine.traced import TracedModel
-from keras_saliency.metrics.catalog import Ranks, completeness_gap, precision_gap, summarize
+from keras_saliency.metrics.catalog import (
+    completeness_gap,
+    precision_gap,
+    reference,
+    summarize,
+)
 
 MOST_PRECISION_GAP = 0.05
 """The largest `precision_gap` without a warning."""
@@ -115,7 +121,7 @@ class SaliencyMonitor:
         self.model = model
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
-        self._state, self._ranks = RunState(targets=probes.targets), Ranks()
+        self._state = RunState(targets=probes.targets)
         per_probe = sum(num_passes(one, probes.images.shape[1:]) for one in self.methods.values())
         self._map_passes = len(probes) * per_probe
         self.costs = Costs()
@@ -357,14 +363,15 @@ class SaliencyMonitor:
         began = time.perf_counter()
         report = self._explained(check_step(step))
         is_repeat = self.state.begin(report, unit)
+        now = reference(report, self.probes)
         previous, start = self.state.compared_with(unit, is_repeat)
         metrics = summarize(
             report,
             self.probes,
-            previous=previous,
-            before=start,
+            previous=None if previous is None else previous.reference,
+            before=None if start is None else start.reference,
+            now=now,
             predicts=self._traced.predicts,
-            ranks=self._ranks,
         )
         metrics |= report.metrics
         exact = self._traced.norms_without_float8(report.targets, report.method)
@@ -378,7 +385,7 @@ class SaliencyMonitor:
                     stacklevel=2,
                 )
         report = dataclasses.replace(report, metrics=metrics)
-        self.state.record(report, unit, is_repeat)
+        self.state.record(Evaluation.of(report, now), unit, is_repeat)
         if not is_repeat:
             self.state.work = self.state.work.after(self._map_passes)
         seconds = self.costs.maps + time.perf_counter() - began
@@ -422,8 +429,8 @@ class SaliencyMonitor:
             others={name: found[f"maps/{name}"] for name in further},
         )
 
-    def _retold(self, report: SaliencyReport, tested: SaliencyReport) -> SaliencyReport:
-        """A report with the findings of an earlier one of the same state; no alert is new."""
+    def _retold(self, report: SaliencyReport, tested: Evaluation) -> SaliencyReport:
+        """A report with the findings of an evaluation of the same state; no alert is new."""
         return dataclasses.replace(
             report,
             metrics={**tested.metrics, **report.metrics},

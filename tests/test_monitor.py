@@ -654,7 +654,7 @@ def test_a_new_monitor_has_a_complete_state():
 
 def test_a_state_that_is_not_complete_is_refused():
     content, arrays = SaliencyMonitor(linear_net(), PROBES).state.to_json()
-    with pytest.raises(ValueError, match="content: expected a state of format 1, received 99"):
+    with pytest.raises(ValueError, match="content: expected a state of format 2, received 99"):
         RunState.from_json(content | {"format": 99}, arrays)
     with pytest.raises(ValueError, match="arrays: expected the array"):
         RunState.from_json(content, {})
@@ -702,7 +702,8 @@ def test_a_state_of_other_probes_is_refused():
     few = SaliencyMonitor(linear_net(), ProbeSet(IMAGES[:3], TARGETS[:3]))
     few.evaluate(0)
     others = RunState(targets=(TARGETS + 1) % 3)
-    flat = dataclasses.replace(monitor.evaluate(0), maps=np.ones((COUNT, 2, 2)), signed_maps=None)
+    monitor.evaluate(0)
+    flat = dataclasses.replace(monitor.state.latest["epoch"], shape=(COUNT, 2, 2))
     small = RunState(targets=PROBES.targets, latest={"epoch": flat})
     expected = "state: expected the state of a monitor of the same probes, with"
     for state, received in (

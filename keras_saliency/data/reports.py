@@ -268,23 +268,3 @@ class SaliencyReport:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores a pickled or copied report, read-only as before."""
         restore(self, state)
-
-    def is_same_state(self, other: SaliencyReport) -> bool:
-        """Whether the scores, predictions and maps of two reports are equal."""
-        pairs = (
-            (self.scores, other.scores),
-            (self.predictions, other.predictions),
-            (self.maps, other.maps),
-        )
-        return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)
-
-    def resembles(self, other: SaliencyReport) -> bool:
-        """Whether two reports may be of the same weights, perhaps on different machines.
-
-        Scores may differ by 1 % of the largest one.
-        """
-        finite = np.abs(self.scores[np.isfinite(self.scores)])
-        most = 0.01 * float(finite.max(initial=0.0))
-        return self.scores.shape == other.scores.shape and bool(
-            np.isclose(self.scores, other.scores, rtol=0.01, atol=most, equal_nan=True).all()
-        )

@@ -57,22 +57,26 @@ def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
 
 
 def put(array: Array, arrays: dict[str, Array]) -> str:
-    """Puts an array among others, under its hash; returns that name, for use in JSON.
+    """Puts an array among others, under its hash; returns that name, for use in JSON."""
+    name = array_hash(array)
+    arrays[name] = array
+    return name
+
+
+def array_hash(array: Array) -> str:
+    """A hash of an array's values, shape and dtype, as 32 hexadecimal digits.
 
     The hash of a read-only array, such as those of reports, is computed once.
     """
     key = id(array)
     known = _HASHES.get(key)
     if known is not None and known[0]() is array and not array.flags.writeable:
-        name = known[1]
-    else:
-        digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
-        digest.update(array.ravel().data)
-        name = digest.hexdigest()
-        if not array.flags.writeable:
-            _HASHES[key] = weakref.ref(array, lambda _: _HASHES.pop(key, None)), name
-    arrays[name] = array
-    return name
+        return known[1]
+    digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+    digest.update(array.ravel().data)
+    if not array.flags.writeable:
+        _HASHES[key] = weakref.ref(array, lambda _: _HASHES.pop(key, None)), digest.hexdigest()
+    return digest.hexdigest()
 
 
 _HASHES: dict[int, tuple[weakref.ref[Array], str]] = {}

@@ -20,15 +20,15 @@ from keras_saliency.data.reports import (
 from keras_saliency.data.serialization import from_json, put, to_json
 from keras_saliency.detection.alerts import ALERT, Streak
 from keras_saliency.detection.budget import Work
+from keras_saliency.detection.evaluations import Evaluation
 from keras_saliency.detection.schedule import has_moved, is_log_spaced
 
 EPOCH, BATCH = "epoch", "batch"
 """What steps count. Evaluations of either kind are compared with the ones before of their kind."""
 
-_FORMAT = 1
+_FORMAT = 2
 
-_ARRAYS = ("maps", "targets", "predictions", "confidences", "scores", "gradient_norms")
-_LEFT_OUT = ("examples", "signed_maps", "others", "alerts")
+_LEFT_OUT = ("examples",)
 
 
 @dataclass(eq=False)
@@ -41,11 +41,11 @@ class RunState:
         evaluations: How many evaluations at epoch ends there were, and before training.
         batches: How many batches the model was trained on up to the latest epoch's end; 0 if they
             are not counted.
-        start: The first report: the state before training.
-        start_unit: The unit whose latest report is still the start; empty if there is none.
-        latest: By unit, the latest report.
-        earlier: By unit, the report before that.
-        tested: The latest report with interventions.
+        start: The first evaluation: of the state before training.
+        start_unit: The unit whose latest evaluation is still the start; empty if there is none.
+        latest: By unit, the latest evaluation.
+        earlier: By unit, the one before that.
+        tested: The latest one with interventions.
         rounds: How many rounds of tests there were that could raise an alert.
         tested_steps: Their steps.
         start_effects: By test, its effect in the first round.
@@ -60,11 +60,11 @@ class RunState:
     targets: Array | None = None
     evaluations: int = 0
     batches: int = 0
-    start: SaliencyReport | None = None
+    start: Evaluation | None = None
     start_unit: str = ""
-    latest: dict[str, SaliencyReport] = field(default_factory=dict)
-    earlier: dict[str, SaliencyReport] = field(default_factory=dict)
-    tested: SaliencyReport | None = None
+    latest: dict[str, Evaluation] = field(default_factory=dict)
+    earlier: dict[str, Evaluation] = field(default_factory=dict)
+    tested: Evaluation | None = None
     rounds: int = 0
     tested_steps: list[int] = field(default_factory=list)
     start_effects: dict[str, float] | None = None
@@ -98,24 +98,24 @@ class RunState:
 
     def compared_with(
         self, unit: str, is_repeat: bool
-    ) -> tuple[SaliencyReport | None, SaliencyReport | None]:
-        """The reports that an evaluation is compared with: the one before it, and the start."""
+    ) -> tuple[Evaluation | None, Evaluation | None]:
+        """What an evaluation is compared with: the one before it, and the start."""
         if not is_repeat:
             return self.latest.get(unit), self.start
         start = None if self.start_unit == unit else self.start
         return self.earlier.get(unit), start
 
-    def record(self, report: SaliencyReport, unit: str, is_repeat: bool) -> None:
-        """Remembers a report."""
+    def record(self, evaluation: Evaluation, unit: str, is_repeat: bool) -> None:
+        """Remembers an evaluation."""
         if not is_repeat:
             if unit in self.latest:
                 self.earlier[unit] = self.latest[unit]
             self.evaluations += unit == EPOCH
         if self.start is None or (self.start_unit == unit and is_repeat):
-            self.start, self.start_unit = report, unit
+            self.start, self.start_unit = evaluation, unit
         elif self.start_unit == unit:
             self.start_unit = ""
-        self.latest[unit] = report
+        self.latest[unit] = evaluation
 
     def is_evaluation_due(self, passes: int, budget: float | None) -> bool:
         """Whether the next evaluation is made even if it is none of the last.
@@ -162,8 +162,8 @@ class RunState:
 
     def record_round(self, report: SaliencyReport, streaks: Mapping[str, Streak]) -> None:
         """Remembers a report with interventions, and the streaks after it."""
-        self.streaks, self.tested = dict(streaks), report
-        self.latest[EPOCH] = report
+        self.streaks = dict(streaks)
+        self.tested = self.latest[EPOCH] = self.latest[EPOCH].tested(report)
         if report.interventions is None:
             return
         if not report.interventions.blocked_because:
@@ -204,29 +204,22 @@ class RunState:
     def to_json(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """The state as values that JSON can hold, and the arrays that these name by their hashes.
 
-        Evidence pictures are left out, and so are the maps of further methods, with which nothing
-        is compared.
+        Evidence pictures are left out.
         """
         arrays: dict[str, Array] = {}
 
-        def named(array: Array | None) -> str | None:
-            return None if array is None else put(array, arrays)
-
-        def row(report: SaliencyReport | None) -> dict[str, Any] | None:
-            if report is None:
-                return None
-            named_arrays = {name: named(getattr(report, name)) for name in _ARRAYS}
-            return {**to_json(report, leave_out=(*_ARRAYS, *_LEFT_OUT)), "arrays": named_arrays}
+        def row(evaluation: Evaluation | None) -> dict[str, Any] | None:
+            return None if evaluation is None else evaluation.to_json(arrays)
 
         content = {
             "format": _FORMAT,
-            "targets": named(self.targets),
+            "targets": None if self.targets is None else put(self.targets, arrays),
             "evaluations": self.evaluations,
             "batches": self.batches,
             "start": row(self.start),
             "start_unit": self.start_unit,
-            "latest": {unit: row(report) for unit, report in self.latest.items()},
-            "earlier": {unit: row(report) for unit, report in self.earlier.items()},
+            "latest": {unit: row(one) for unit, one in self.latest.items()},
+            "earlier": {unit: row(one) for unit, one in self.earlier.items()},
             "tested": row(self.tested),
             "rounds": self.rounds,
             "tested_steps": self.tested_steps,
@@ -260,27 +253,20 @@ class RunState:
                 f"{content.get('format')!r}. It was written by another version of keras_saliency."
             )
 
-        def array(name: str | None) -> Any:
-            if name is not None and name not in arrays:
-                raise ValueError(f"arrays: expected the array {name!r} that the content refers to.")
-            return None if name is None else arrays[name]
+        def evaluation(row: Mapping[str, Any] | None) -> Any:
+            return None if row is None else Evaluation.from_json(row, named)
 
-        def report(row: Mapping[str, Any] | None) -> Any:
-            if row is None:
-                return None
-            named_arrays = {name: array(row["arrays"][name]) for name in _ARRAYS}
-            return from_json(SaliencyReport, row, **named_arrays)
-
+        named = _Arrays(arrays)
         effects = content["start_effects"]
         return cls(
-            targets=array(content["targets"]),
+            targets=None if content["targets"] is None else named[content["targets"]],
             evaluations=content["evaluations"],
             batches=content.get("batches", 0),
-            start=report(content["start"]),
+            start=evaluation(content["start"]),
             start_unit=content["start_unit"],
-            latest={unit: report(row) for unit, row in content["latest"].items()},
-            earlier={unit: report(row) for unit, row in content["earlier"].items()},
-            tested=report(content["tested"]),
+            latest={unit: evaluation(row) for unit, row in content["latest"].items()},
+            earlier={unit: evaluation(row) for unit, row in content["earlier"].items()},
+            tested=evaluation(content["tested"]),
             rounds=content.get("rounds", 0),
             tested_steps=[*content.get("tested_steps", ())],
             start_effects=None if effects is None else _nans(effects),
@@ -296,6 +282,13 @@ class RunState:
         )
 
 
+class _Arrays(dict[str, Array]):
+    """Arrays by name."""
+
+    def __missing__(self, name: str) -> Array:
+        raise ValueError(f"arrays: expected the array {name!r} that the content refers to.")
+
+
 def check_state(state: object, probes: ProbeSet) -> None:
     """Checks that a state is one of these probes.
 
@@ -305,9 +298,9 @@ def check_state(state: object, probes: ProbeSet) -> None:
     """
     if not isinstance(state, RunState):
         raise TypeError(f"state: expected a RunState, received {type(state).__name__}.")
-    reports = [state.start, state.tested, *state.latest.values(), *state.earlier.values()]
+    known = [state.start, state.tested, *state.latest.values(), *state.earlier.values()]
     shape = probes.map_shape
-    received = {report.maps.shape for report in reports if report is not None} - {shape}
+    received = {evaluation.shape for evaluation in known if evaluation is not None} - {shape}
     if received:
         raise ValueError(
             f"state: expected the state of a monitor of the same probes, with maps of shape "

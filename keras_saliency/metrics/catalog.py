@@ -7,14 +7,15 @@ The others are diagnostics: they show whether a run is healthy.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from keras_saliency.data.blocks import thumbnails
 from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.metrics import groups, localization
 from keras_saliency.metrics.maps import (
@@ -31,6 +32,10 @@ NAN = float("nan")
 RANKED_SIDE = 112
 """The longer side of the maps that are compared, in pixels; larger ones are averaged over blocks.
 By default, the SALIENCY tab has these maps."""
+
+
+_OBJECT = ""
+"""The name of the place of the masks; no region has an empty name."""
 
 
 @dataclass(frozen=True)
@@ -162,37 +167,71 @@ def _family(name: str) -> str:
     return name.split("/")[0]
 
 
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What later evaluations need of the maps of an evaluation, to be compared with them.
+
+    Attributes:
+        ranks: As in `ranks`, of the maps at `RANKED_SIDE`.
+        enrichments: `(num_probes,)` for each region, by name, and for the masks, by `""`.
+    """
+
+    ranks: Array
+    enrichments: Mapping[str, Array]
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a pickled or copied reference, read-only as before."""
+        restore(self, state)
+
+
+def reference(report: SaliencyReport, probes: ProbeSet) -> Reference:
+    """What later evaluations need of the maps of a report."""
+    maps = in_planes(report.maps)
+    enrichments = {
+        name: localization.enrichments(maps, in_planes(masks)) for name, masks in _places(probes)
+    }
+    return Reference(ranks(in_planes(_reduced(report.maps))), enrichments)
+
+
+def _places(probes: ProbeSet) -> list[tuple[str, Array]]:
+    """The names and masks of all places that are measured."""
+    objects = [] if probes.masks is None else [(_OBJECT, probes.masks)]
+    return [*objects, *probes.regions.items()]
+
+
 def summarize(
     report: SaliencyReport,
     probes: ProbeSet,
     *,
-    previous: SaliencyReport | None = None,
-    before: SaliencyReport | None = None,
+    previous: Reference | None = None,
+    before: Reference | None = None,
+    now: Reference | None = None,
     predicts: bool = True,
-    ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """All metrics of a report.
 
     Args:
         report: The report of an evaluation; its `metrics` are ignored.
         probes: The probes of the report.
-        previous: The report of the previous evaluation, for `map_similarity`. Maps are compared at
-            `RANKED_SIDE`.
-        before: The report from before training, for comparisons with the start.
+        previous: Of the previous evaluation, for `map_similarity`.
+        before: Of the one before training, for comparisons with the start.
+        now: Of this evaluation; default: it is computed.
         predicts: Whether the model predicts classes. If not, there are no accuracies.
-        ranks: Of the maps that were compared before; default: none are known.
 
     Returns:
         The values by name; the names depend only on `probes` and `predicts`. Undefined values are
-        `nan`, such as comparisons with a report that is missing.
+        `nan`, such as comparisons with an evaluation that is missing.
     """
-    maps, ranks = in_planes(report.maps), ranks or Ranks()
+    maps, now = in_planes(report.maps), now or reference(report, probes)
     metrics = {
         "gradient_norm": float(report.gradient_norms.mean(dtype=np.float64)),
         "confidence": float(report.confidences.mean()),
         "dead_maps": dead_maps(maps),
-        "map_similarity": _similarity(report, previous, ranks),
-        "similarity_to_start": _similarity(report, before, ranks),
+        "map_similarity": _similarity(now, previous),
+        "similarity_to_start": _similarity(now, before),
         "gini": gini(maps),
         "entropy": entropy(maps),
     }
@@ -204,13 +243,13 @@ def summarize(
         metrics["probe_accuracy"] = defined_mean(correct)
         if probes.groups is not None:
             metrics |= _group_metrics(correct, probes.groups, probes.targets)
-    if probes.masks is not None:
-        object_metrics = _mask_metrics(probes.masks, report, before, probes.groups)
-        metrics |= {f"object_{name}": value for name, value in object_metrics.items()}
-    for region, masks in probes.regions.items():
-        for name, value in _mask_metrics(masks, report, before, probes.groups).items():
+    for place, masks in _places(probes):
+        start = None if before is None else before.enrichments.get(place)
+        found = _mask_metrics(maps, masks, now.enrichments[place], start, report, probes.groups)
+        for name, value in found.items():
             kind, slash, group = name.partition("/")
-            metrics[f"{kind}/{region}{slash}{group}"] = value
+            of_region = f"{kind}/{place}{slash}{group}"
+            metrics[f"object_{name}" if place == _OBJECT else of_region] = value
     return metrics
 
 
@@ -269,14 +308,15 @@ def _group_metrics(correct: Array, labels: Array, targets: Array) -> dict[str, f
 
 
 def _mask_metrics(
-    masks: Array, report: SaliencyReport, before: SaliencyReport | None, labels: Array | None
+    maps: Array,
+    masks: Array,
+    now: Array,
+    start: Array | None,
+    report: SaliencyReport,
+    labels: Array | None,
 ) -> dict[str, float]:
     """The metrics of a region or of the objects, by kind, and by group if there are groups."""
-    maps, masks = in_planes(report.maps), in_planes(masks)
-    now = localization.enrichments(maps, masks)
-    start = np.full_like(now, NAN)
-    if before is not None:
-        start = localization.enrichments(in_planes(before.maps), masks)
+    masks, start = in_planes(masks), np.full_like(now, NAN) if start is None else start
     metrics = {
         "enrichment": defined_mean(now),
         "enrichment_ratio": localization.enrichment_ratio(now, start),
@@ -293,37 +333,8 @@ def _mask_metrics(
     return metrics
 
 
-def _similarity(report: SaliencyReport, other: SaliencyReport | None, ranks: Ranks) -> float:
-    if other is None:
-        return NAN
-    return rank_similarity(ranks.of(report.maps), ranks.of(other.maps))
-
-
-class Ranks:
-    """Keeps the ranks of the most recently compared maps of a run while those maps exist.
-
-    The maps of a report are read-only, so the ranks of an array never change. The cache does not
-    keep the maps alive: when the last report that holds them is deleted, their ranks are deleted.
-
-    Args:
-        size: The number of arrays whose ranks are kept. A run compares four: now, before training,
-            at the previous epoch and at the previous batch.
-    """
-
-    def __init__(self, size: int = 4) -> None:
-        self._size = size
-        self._ranks: dict[int, tuple[weakref.ref[Array], Array]] = {}  # by the id of the maps
-
-    def of(self, maps: Array) -> Array:
-        """The ranks of maps of any kind of input, images and slices at most `RANKED_SIDE` long."""
-        key = id(maps)
-        cached = self._ranks.pop(key, None)
-        is_known = cached is not None and cached[0]() is maps
-        result = cached[1] if cached and is_known else ranks(in_planes(_reduced(maps)))
-        while len(self._ranks) >= self._size:
-            self._ranks.pop(next(iter(self._ranks), 0), None)  # the least recently used
-        self._ranks[key] = weakref.ref(maps, lambda _: self._ranks.pop(key, None)), result
-        return result
+def _similarity(now: Reference, other: Reference | None) -> float:
+    return NAN if other is None else rank_similarity(now.ranks, other.ranks)
 
 
 def _reduced(maps: Array) -> Array:

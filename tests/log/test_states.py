@@ -5,17 +5,25 @@ import json
 import numpy as np
 import pytest
 
+from keras_saliency.data.probes import ProbeSet
 from keras_saliency.detection.alerts import Streak
+from keras_saliency.detection.evaluations import Evaluation
 from keras_saliency.detection.state import EPOCH, RunState
 from keras_saliency.log.states import KEPT, SavedState, read_state, write_state
+from keras_saliency.metrics.catalog import reference
 from support.logs import report
+
+
+def evaluation(maps, step):
+    one = report(maps, step=step, scores=np.array([0.5, step]))
+    return Evaluation.of(one, reference(one, ProbeSet(np.zeros((2, 3, 3, 1)))))
 
 
 def state_at(step):
     """One whose latest report is of this step, with maps of its own, and the same start."""
     one = RunState(targets=np.zeros(2, int))
     for number in dict.fromkeys((-1, step - 1, step)):
-        one.record(report(np.full((2, 3, 3), 2.0 + number), step=number), EPOCH, False)
+        one.record(evaluation(np.full((2, 3, 3), 2.0 + number), number), EPOCH, False)
     one.streaks["border"] = Streak(fired=step)
     return one
 
@@ -37,7 +45,10 @@ def test_the_latest_state_is_read_back(run):
     assert found.state.streaks == {"border": Streak(fired=4)}
     steps = [one.step for one in (found.state.start, found.state.earlier[EPOCH])]
     assert steps == [-1, 3]
-    np.testing.assert_array_equal(found.state.latest[EPOCH].maps, np.full((2, 3, 3), 6.0))
+    latest = found.state.latest[EPOCH]
+    for number, is_same in ((6.0, True), (5.0, False)):
+        other = report(np.full((2, 3, 3), number), scores=np.array([0.5, 4]))
+        assert latest.is_same_state(other) == is_same
     content, arrays = found.state.to_json()
     expected, expected_arrays = state_at(4).to_json()
     assert json.dumps(content) == json.dumps(expected)
