@@ -8,6 +8,9 @@ import numpy as np
 
 from keras_saliency.data.reports import Array
 
+_AT_ONCE = 2**22
+"""The number of values that are averaged at once, which bounds the memory."""
+
 
 def evenly(total: int, at_most: int) -> Array:
     """Indices of `at_most` items out of `total`, evenly spaced; all indices if there are fewer.
@@ -32,10 +35,20 @@ def thumbnails(values: Any, at_most: int) -> Array:
         The block means. If a side is not a multiple of the block size, its last block is smaller.
     """
     pictures: Array = np.asarray(values)
-    sides = pictures.shape[1:3]
-    block = -(-max(sides) // at_most)
+    block = -(-max(pictures.shape[1:3]) // at_most)
     if block == 1:
         return pictures
+    heights, widths = (-(-side // block) for side in pictures.shape[1:3])
+    means: Array = np.empty((len(pictures), heights, widths, *pictures.shape[3:]), np.float32)
+    step = max(1, _AT_ONCE // max(1, pictures[:1].size))
+    for start in range(0, len(pictures), step):
+        means[start : start + step] = _block_means(pictures[start : start + step], block)
+    return means
+
+
+def _block_means(pictures: Array, block: int) -> Array:
+    """The means of blocks, some of them smaller, in float32."""
+    sides = pictures.shape[1:3]
     kind: Any = np.float64  # in which no sum of float32 overflows
     if pictures.dtype == np.uint8:
         kind = np.uint16 if 255 * block**2 < 2**16 else np.uint32
@@ -43,7 +56,7 @@ def thumbnails(values: Any, at_most: int) -> Array:
     heights, widths = (np.diff([*range(0, side, block), side]) for side in sides)
     counts = np.multiply.outer(heights, widths).astype(np.float32)
     means: Array = sums / counts.reshape(*counts.shape, *(1,) * (sums.ndim - 3))
-    return means.astype(np.float32)
+    return means
 
 
 def rounded(pictures: Array) -> Array:

@@ -142,9 +142,12 @@ def _plain(value: Any) -> Any:
 def _deflated(array: Array | None) -> bytes:
     if array is None:
         return b""
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0))
-    return zlib.compress(file.getbuffer(), 1)
+    values, header, deflating = np.ascontiguousarray(array), io.BytesIO(), zlib.compressobj(1)
+    about = np.lib.format.header_data_from_array_1_0(values)
+    np.lib.format.write_array_header_1_0(header, about)
+    # The array is not copied: pictures of many probes are large.
+    parts = [deflating.compress(header.getbuffer()), deflating.compress(values.data)]
+    return b"".join([*parts, deflating.flush()])
 
 
 def _inflated(name: str, blob: bytes, largest: tuple[int, ...] | None) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -194,12 +195,15 @@ class Encoder:
             return self._renderer.originals
         images = self._probes.images
         black, white = value_range(images)
-        return np.concatenate(
-            [
-                rounded(thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE))
-                for first in range(len(images))  # one at a time: copies as floats are large
-            ]
+        made = (
+            rounded(thumbnails(displayed(images[first : first + 1], black, white), MAX_PICTURE))
+            for first in range(len(images))  # one at a time: copies as floats are large
         )
+        first = next(made)
+        pictures: Array = np.empty((len(images), *first.shape[1:]), np.uint8)
+        for index, picture in enumerate(chain([first], made)):
+            pictures[index] = picture[0]
+        return pictures
 
 
 def _verdict_row(verdict: Verdict) -> dict[str, Any]:

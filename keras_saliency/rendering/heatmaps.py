@@ -73,9 +73,9 @@ def peaks(maps: Array) -> Array:
     Returns:
         `(num_probes,)`, finite; 0 for a map that has no finite value other than 0.
     """
-    sizes = np.abs(np.where(np.isfinite(maps), maps, 0))
-    result: Array = sizes.max(axis=tuple(range(1, maps.ndim)))
-    return result
+    # One by one: copies of all maps are large.
+    largest = [np.abs(np.where(np.isfinite(one), one, 0)).max() for one in maps]
+    return np.array(largest, np.abs(maps[:0]).dtype)
 
 
 def limits(
@@ -279,7 +279,7 @@ def value_range(images: Array) -> tuple[float, float]:
 
 
 def _is_whole(images: Array) -> bool:
-    return images.dtype.kind in "iub" or bool((np.rint(images) == images).all())
+    return images.dtype.kind in "iub" or all((np.rint(one) == one).all() for one in images)
 
 
 def _robust_range(images: Array) -> tuple[float, float]:
