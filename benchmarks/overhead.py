@@ -65,7 +65,7 @@ from PIL import Image
 
 import keras_saliency as ks
 from keras_saliency.detection.state import RunState
-from keras_saliency.metrics.catalog import summarize
+from keras_saliency.metrics.catalog import reference, summarize
 from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from keras_saliency.tensorboard.writer_thread import wait_for_writers
@@ -276,7 +276,7 @@ class Parts:
         saliency, probes = end.saliency, end.saliency.probes
         self._end = end
         self._probes = probes
-        self._first = self._before = self._now = end.report()
+        self._first = self._before = reference(end.report(), probes)
         self._monitor = ks.SaliencyMonitor(saliency.model, probes)
         most = ks.Pictures(when="epoch", probes=64)
         self._pictures = PictureWriter(probes, most)
@@ -302,10 +302,9 @@ class Parts:
 
     def metrics(self) -> float:
         """Every metric that an evaluation of these probes computes."""
-        self._before, self._now = self._now, self._end.report()
-        return timed(
-            lambda: summarize(self._now, self._probes, previous=self._before, before=self._first)
-        )()
+        report, before = self._end.report(), self._before
+        self._before = reference(report, self._probes)
+        return timed(lambda: summarize(report, self._probes, previous=before, before=self._first))()
 
     def passes(self) -> int:
         """How many images the model is asked about by the interventions of one evaluation.
