@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 
@@ -29,6 +30,8 @@ class WriterThread:
 
     def __init__(self) -> None:
         self._task: _Task | None = None
+        # One thread for all tasks: memory that several threads have freed is not used again.
+        self._pool: ThreadPoolExecutor | None = None
 
     def run(self, task: Callable[[], object]) -> None:
         """Hands a task over, after the one before it.
@@ -39,9 +42,10 @@ class WriterThread:
         self.wait()
         self._task = _Task(task)
         _BUSY.add(self)
-        thread = threading.Thread(target=self._task.do, name="saliency writer", daemon=False)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="saliency writer")
         with suppress(RuntimeError):  # without another thread, the next call does it
-            thread.start()
+            self._pool.submit(self._task.do)
 
     def wait(self) -> None:
         """Waits until the task has ended, and warns of what it warned of.
@@ -76,8 +80,8 @@ class WriterThread:
             task.do()
 
     def forget(self) -> None:
-        """Drops the task, which the parent of this process does."""
-        self._task = None
+        """Drops the task, which the parent of this process does, and the thread."""
+        self._task = self._pool = None
 
 
 class _Task:
