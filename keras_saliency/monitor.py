@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name, num_passes
-from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
+from keras_saliency.attributions.scores import (
+    Score,
+    ScoreFunction,
+    checked_score,
+    is_segmentation,
+)
 from keras_saliency.data.checks import check_step
 from keras_saliency.data.costs import Costs
 from keras_saliency.data.probes import ProbeSet, check_probes
@@ -24,6 +29,7 @@ from keras_saliency.detection.settings import Interventions, checked_interventio
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
 from keras_saliency.engine.compilation import Compute, checked_compute
+from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.forward import as_floats
 from keras_saliency.engine.models import (
     as_seen,
@@ -127,6 +133,7 @@ class SaliencyMonitor:
         self.costs = Costs()
         self._facts = ProbeFacts(probes)
         self._structure = structure(model)
+        self._inputs = DeviceProbes(probes, with_masks=is_segmentation(self.score.score))
         self._traced = self._trace()
 
     def step(self, step: int, *, last: bool = False) -> SaliencyReport:
@@ -441,7 +448,7 @@ class SaliencyMonitor:
     def _trace(self) -> TracedModel:
         """The model, traced as it is built now, after a check that it can be explained."""
         return TracedModel(
-            self.model, self.probes, self.methods, self.score, self.compute, self.state.targets
+            self.model, self._inputs, self.methods, self.score, self.compute, self.state.targets
         )
 
     def _answer(self, images: Array, recipients: Array) -> tuple[Array, Array]:

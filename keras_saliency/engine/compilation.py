@@ -20,7 +20,9 @@ class Compute:
     """How maps are computed.
 
     Args:
-        batch_size: The maximum number of probes per pass. It limits the memory use.
+        batch_size: The maximum number of probes per pass. It limits the memory use. Probes of up to
+            512 MiB stay on the device, too, so that an evaluation copies nothing but indices to it;
+            larger ones are copied pass by pass.
         jit_compile: Whether XLA compiles the passes. With `"auto"`, XLA is off on a CPU, where it
             was slower in nearly all measurements. On other devices, both variants are timed on the
             first probes, and the faster one is kept.

@@ -20,8 +20,8 @@ from keras_saliency.attributions.differentiation import (
 )
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import completeness, integrated_gradients
-from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
+from keras_saliency.engine.device import DeviceProbes, fetched
 from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.loss_scales import (
     finite,
@@ -53,7 +53,7 @@ class Explainer:
 
     Args:
         forward_pass: The model.
-        probes: The inputs to explain.
+        inputs: Of the probes to explain.
         methods: The methods by name.
         reduction: A key of `REDUCTIONS`.
         batch_size: The maximum number of probes per pass, or the only one if the model takes no
@@ -70,7 +70,7 @@ class Explainer:
     def __init__(
         self,
         forward_pass: ForwardPass,
-        probes: ProbeSet,
+        inputs: DeviceProbes,
         methods: Mapping[str, Method],
         *,
         reduction: str,
@@ -78,20 +78,18 @@ class Explainer:
         jit_compile: bool,
     ) -> None:
         self.head: heads.Head | None = None
-        self._forward, self._probes, self._methods = forward_pass, probes, methods
+        self._forward, self._inputs, self._methods = forward_pass, inputs, methods
+        self._probes = inputs.probes
         self._reduction, self._jit = reduction, jit_compile
         fixed = fixed_batch_size(forward_pass.model)
-        num_chunks = -(-len(probes) // batch_size)
+        num_chunks = -(-len(inputs.probes) // batch_size)
         self.batch_size = fixed or batch_size
-        self.chunk_size = fixed or -(-len(probes) // num_chunks)
+        self.chunk_size = fixed or -(-len(inputs.probes) // num_chunks)
         self._scaled = None
         if uses_float8(forward_pass.model) and forward_pass.float8:
             self._scaled = unclipped
         elif uses_half_precision(forward_pass.model):
             self._scaled = finite
-        self._known_background: Any = None
-        is_segmentation = scores.is_segmentation(forward_pass.score.score)
-        self._masks = probes.masks if is_segmentation else None
         self.uses_targets = True
         try:
             self._trace()
@@ -125,7 +123,7 @@ class Explainer:
         return int(self._function.experimental_get_tracing_count())
 
     def explain(self, targets: Array, *, with_ends: bool = False) -> dict[str, Array]:
-        """Explains the first `len(targets)` probes.
+        """Explains the first `len(targets)` probes. All passes begin before a result is waited for.
 
         Args:
             targets: The class to explain for each probe.
@@ -139,25 +137,25 @@ class Explainer:
             `"norms/<method>"`. For integrated gradients also `"completeness/<method>"`, the result
             of `completeness`.
         """
-        size, total = self.chunk_size, len(targets)
+        left_out = () if with_ends else ("outputs", "logits")
+        size, num_chunks = self.chunk_size, -(-len(targets) // self.chunk_size)
+
+        def run(number: int, scales: Array | None = None) -> dict[str, Tensor]:
+            chunk = self._chunk(np.arange(number * size, (number + 1) * size), targets)
+            if scales is not None:
+                chunk["scale"] = tf.constant(scales)
+            results = self._explain(chunk)
+            return {name: values for name, values in results.items() if name not in left_out}
+
         with self._written.restored(), self._forward.named_errors():
-            chunks = [
-                self._kept(
-                    self._explained(self._chunk(range(start, start + size), targets)), with_ends
-                )
-                for start in range(0, total, size)
-            ]
-        found = {
-            name: np.concatenate([chunk[name] for chunk in chunks])[:total] for name in chunks[0]
-        }
+            chunks = (
+                [run(number) for number in range(num_chunks)]
+                if self._scaled is None
+                else self._scaled(run, num_chunks, size)
+            )
+            found = fetched(chunks, len(targets))
         found["confidences"] = np.where(found["predictions"] < 0, np.nan, found["confidences"])
         return found
-
-    def _kept(self, results: Mapping[str, Any], with_ends: bool) -> dict[str, Array]:
-        left_out = () if with_ends else ("outputs", "logits")
-        return {
-            name: np.asarray(values) for name, values in results.items() if name not in left_out
-        }
 
     def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
         """The predictions and scores of at most `batch_size` images.
@@ -182,37 +180,13 @@ class Explainer:
         return predictions.numpy()[: len(images)], values.numpy()[: len(images)]
 
     def _specs(self, size: int, *, with_scale: bool = False) -> dict[str, Any]:
-        def spec(array: Array) -> Any:
-            dtype = tf.string if array.dtype.kind in "US" else tf.as_dtype(array.dtype)
-            return tf.TensorSpec((size, *array.shape[1:]), dtype)
-
         scale = {"scale": tf.TensorSpec((size,), tf.float32)} if with_scale else {}
-        return {
-            "images": spec(self._probes.images),
-            "held": {str(name): spec(values) for name, values in self._probes.held.items()},
-            "targets": tf.TensorSpec((size,), tf.int32),
-            **({"masks": spec(self._masks)} if self._masks is not None else {}),
-            **scale,
-        }
+        return {**self._inputs.specs(size), "targets": tf.TensorSpec((size,), tf.int32), **scale}
 
-    def _chunk(self, index: Sequence[int] | Array, targets: Array) -> dict[str, Any]:
+    def _chunk(self, index: Array, targets: Array) -> dict[str, Any]:
         """The probes at some indices; indices past the end select the last probe."""
         chosen = np.minimum(index, len(targets) - 1)
-        return {
-            "images": tf.constant(self._probes.images[chosen]),
-            "held": {
-                str(name): tf.constant(values[chosen]) for name, values in self._probes.held.items()
-            },
-            "targets": tf.constant(targets[chosen], tf.int32),
-            **({"masks": tf.constant(self._masks[chosen])} if self._masks is not None else {}),
-        }
-
-    def _explained(self, chunk: dict[str, Any]) -> Mapping[str, Any]:
-        if self._scaled is None:
-            return self._explain(chunk)  # type: ignore[no-any-return]
-        return self._scaled(
-            lambda scales: self._explain(chunk | {"scale": tf.constant(scales)}), self.chunk_size
-        )
+        return {**self._inputs.rows(chosen), "targets": tf.constant(targets[chosen], tf.int32)}
 
     def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
         held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
@@ -240,7 +214,7 @@ class Explainer:
 
         score_fn = ModelScore(
             forward,
-            background=None if place else self._background,
+            background=None if place else self._inputs.images,
             loss_scale=chunk.get("scale"),
             data_format=self._probes.data_format,
             is_segmentation=scores.is_segmentation(self._forward.score.score),
@@ -286,13 +260,6 @@ class Explainer:
         if self._probes.kind == "features":
             attribution = attribution[..., tf.newaxis]
         return REDUCTIONS[self._reduction](attribution)
-
-    def _background(self) -> Tensor:
-        """The probes as a tensor, copied to the device when a method first needs them."""
-        if self._known_background is None:
-            with tf.init_scope():
-                self._known_background = tf.constant(self._probes.images)
-        return self._known_background
 
 
 @contextmanager

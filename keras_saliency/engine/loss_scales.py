@@ -7,6 +7,7 @@ range of those that it saw in training, which are those of the loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ grow any more: then nothing is clipped. Smaller ones would underflow."""
 GROWTH = 1.05
 """From this factor on, a norm has grown; rounding alone changes it by less."""
 
-Explain = Callable[[Array], Mapping[str, Any]]
-"""Maps loss scales `(chunk_size,)` to results by name, as tensors with one row per probe."""
+Explain = Callable[[int, Array], Mapping[str, Any]]
+"""Maps the number of a chunk, and loss scales `(chunk_size,)`, to results by name, as tensors with
+one row per probe."""
 
 
 def uses_half_precision(model: Any) -> bool:
@@ -42,36 +44,56 @@ def uses_float8(model: Any) -> bool:
     return any(is_float8(layer) for layer in all_layers(model))
 
 
-def finite(explain: Explain, size: int) -> Mapping[str, Any]:
+def finite(explain: Explain, num_chunks: int, size: int) -> list[Mapping[str, Any]]:
     """Results with the largest loss scale that gives finite gradients, for each probe.
+
+    Waits once per scale that is tried, whatever the number of chunks.
 
     Args:
         explain: What to run.
-        size: The number of probes of a pass.
+        num_chunks: The number of chunks.
+        size: The number of probes of a chunk.
     """
-    is_done, scales = np.zeros(size, bool), np.zeros(size, np.float32)
-    results: Mapping[str, Any] = {}
+    scales = np.zeros((num_chunks, size), np.float32)
+    is_done = np.zeros((num_chunks, size), bool)
+    results: dict[int, Mapping[str, Any]] = {}
     for scale in LOSS_SCALES:
         scales[~is_done] = scale
-        try:
-            results = explain(scales)
-        except tf.errors.InvalidArgumentError:  # tf.debugging.enable_check_numerics found overflow
-            if scale == LOSS_SCALES[-1]:
-                raise
-            continue
-        is_done = np.isfinite(_norms(results)).all(axis=0) | ~np.isfinite(results["scores"])
+        tried = []
+        for chunk in np.flatnonzero(~is_done.all(axis=1)).tolist():
+            try:
+                results[chunk] = explain(chunk, scales[chunk])
+                tried.append(chunk)
+            except tf.errors.InvalidArgumentError:  # enable_check_numerics found overflow
+                if scale == LOSS_SCALES[-1]:
+                    raise
+        if tried:
+            is_done[tried] = tf.stack([_is_done(results[chunk]) for chunk in tried]).numpy()
         if is_done.all():
             break
-    return results
+    return [results[chunk] for chunk in range(num_chunks)]
 
 
-def unclipped(explain: Explain, size: int) -> Mapping[str, Any]:
+def _is_done(results: Mapping[str, Any]) -> Any:
+    """Which probes have finite gradients, or a score that no scale makes finite."""
+    norms = [values for name, values in results.items() if name.startswith("norms/")]
+    are_finite = [tf.math.is_finite(values) for values in norms]
+    return tf.reduce_all(are_finite, axis=0) | ~tf.math.is_finite(results["scores"])
+
+
+def unclipped(explain: Explain, num_chunks: int, size: int) -> list[Mapping[str, Any]]:
     """Results with a loss scale at which no gradient is clipped, for each probe.
 
     Args:
         explain: What to run.
-        size: The number of probes of a pass.
+        num_chunks: The number of chunks.
+        size: The number of probes of a chunk.
     """
+    return [_unclipped(partial(explain, chunk), size) for chunk in range(num_chunks)]
+
+
+def _unclipped(explain: Callable[[Array], Mapping[str, Any]], size: int) -> Mapping[str, Any]:
+    """The results of one chunk."""
     kept: dict[str, Array] = {}
     for scale in FLOAT8_SCALES:
         results = {

@@ -58,7 +58,7 @@ class MutatedVariables:
             if {operation.type for operation in inside[id(variable.handle)].consumers()} - _READS
         ]
         self._seeds = [
-            (variable, variable.numpy())
+            (variable, tf.identity(variable))
             for variable in self.variables
             if "seed_generator_state" in variable.name
         ]
@@ -66,7 +66,7 @@ class MutatedVariables:
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Within this context the function may run. Afterwards the old values are restored."""
-        values = [variable.numpy() for variable in self.variables]
+        values = [tf.identity(variable) for variable in self.variables]  # on the device
         _assign(self._seeds)
         try:
             yield

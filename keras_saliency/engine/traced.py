@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_saliency.attributions import Method, heads, scores
 from keras_saliency.attributions.scores import Score
-from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.compilation import Compute, compiled
+from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.explainer import Explainer
 from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.keras_internals import with_policy
@@ -25,7 +25,7 @@ class TracedModel:
 
     Args:
         model: A built Keras model.
-        probes: As the model sees them.
+        inputs: Of the probes, as the model sees them.
         methods: The methods by name.
         score: What is differentiated.
         compute: How maps are computed.
@@ -42,13 +42,14 @@ class TracedModel:
     def __init__(
         self,
         model: Any,
-        probes: ProbeSet,
+        inputs: DeviceProbes,
         methods: Mapping[str, Method],
         score: Score,
         compute: Compute,
         targets: Array | None,
     ) -> None:
-        self._model, self._probes, self._methods = model, probes, methods
+        self._model, self._inputs, self._methods = model, inputs, methods
+        self._probes = inputs.probes
         self._score, self._compute = score, compute
         self._explainer, self.compilation = self._compiled()
         activation, self.predicts = self._decided(targets)
@@ -159,7 +160,7 @@ class TracedModel:
         make = partial(
             Explainer,
             forward,
-            self._probes,
+            self._inputs,
             methods or self._methods,
             reduction=self._compute.reduction_for(self._probes.kind),
             batch_size=self._compute.batch_size,

@@ -1,0 +1,100 @@
+"""`DeviceProbes`: the inputs of a model for some probes, on the device on which it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_saliency.attributions.heads import Tensor
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array
+
+MOST_BYTES = 512 * 2**20
+"""Probes of at most this size stay on the device. Larger ones are copied to it at each pass."""
+
+
+class DeviceProbes:
+    """The inputs of a model for some probes, as tensors.
+
+    Inputs of at most `MOST_BYTES` are copied to the device once, when they are first needed: then
+    a pass uploads nothing but the indices of its probes.
+
+    Args:
+        probes: The probes, as the model sees them.
+        with_masks: Whether masks are an input of the score.
+
+    Attributes:
+        probes: The probes.
+        are_kept: Whether the inputs stay on the device.
+    """
+
+    def __init__(self, probes: ProbeSet, *, with_masks: bool = False) -> None:
+        self.probes = probes
+        self._arrays: dict[str, Any] = {
+            "images": probes.images,
+            "held": {str(name): values for name, values in probes.held.items()},
+        }
+        if with_masks and probes.masks is not None:
+            self._arrays["masks"] = probes.masks
+        self.are_kept = num_bytes(self._arrays) <= MOST_BYTES
+        self._tensors: Any = None
+        self._images: Tensor | None = None
+
+    def specs(self, size: int) -> dict[str, Any]:
+        """What `rows` returns for this many indices, as specifications of tensors."""
+
+        def spec(array: Array) -> Any:
+            dtype = tf.string if array.dtype.kind in "US" else tf.as_dtype(array.dtype)
+            return tf.TensorSpec((size, *array.shape[1:]), dtype)
+
+        return tf.nest.map_structure(spec, self._arrays)  # type: ignore[no-any-return]
+
+    def rows(self, index: Array) -> dict[str, Any]:
+        """The `"images"`, the `"held"` inputs by name, and the `"masks"` of some probes.
+
+        Args:
+            index: `(count,)`, the indices of the probes.
+        """
+        if not self.are_kept:
+            return tf.nest.map_structure(  # type: ignore[no-any-return]
+                lambda array: tf.constant(array[index]), self._arrays
+            )
+        rows = tf.constant(index)
+        return tf.nest.map_structure(  # type: ignore[no-any-return]
+            lambda tensor: tf.gather(tensor, rows), self._kept()
+        )
+
+    def images(self) -> Tensor:
+        """The images of all probes, which then stay on the device, whatever their size."""
+        if self.are_kept:
+            return self._kept()["images"]
+        if self._images is None:
+            with tf.init_scope():
+                self._images = tf.constant(self._arrays["images"])
+        return self._images
+
+    def _kept(self) -> dict[str, Any]:
+        if self._tensors is None:
+            with tf.init_scope():  # a method may be the first to need them, while it is traced
+                self._tensors = tf.nest.map_structure(tf.constant, self._arrays)
+        return self._tensors  # type: ignore[no-any-return]
+
+
+def num_bytes(arrays: Any) -> int:
+    """The size of nested arrays."""
+    return sum(array.nbytes for array in tf.nest.flatten(arrays))
+
+
+def fetched(chunks: Sequence[Mapping[str, Any]], total: int) -> dict[str, Array]:
+    """The results of several passes as arrays with `total` rows; waits until all have ended.
+
+    Args:
+        chunks: Results by name, with the same names in each.
+        total: The number of rows to keep; the last pass may have more.
+    """
+    joined = {
+        name: tf.concat([chunk[name] for chunk in chunks], axis=0)[:total] for name in chunks[0]
+    }
+    return {name: values.numpy() for name, values in joined.items()}
