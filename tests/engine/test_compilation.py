@@ -12,6 +12,11 @@ from keras_saliency.engine import compilation
 from keras_saliency.engine.compilation import Compute, faster
 
 
+@pytest.fixture(autouse=True)
+def same_weights():
+    keras.utils.set_random_seed(7)
+
+
 @pytest.fixture(scope="module")
 def monitor():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
