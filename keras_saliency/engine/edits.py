@@ -1,10 +1,10 @@
 """The built-in edits in TensorFlow: the same images as those of `detection.edits` in NumPy.
 
 Every edit has the form `(images, others, ours, theirs, where) -> images`, with images `(num_pairs,
-height, width, channels)`. `ours` and `theirs` are the descriptions of both, and `where` is bool,
-`(num_pairs, height, width)` or `(height, width)`; an edit ignores those that it does not need. The
-steps are those of the NumPy versions, in the same precision. So the results are equal, except for
-those of `spectrum`: Fourier transforms differ in the last digit of float64.
+height, width, channels)`. `ours` and `theirs` are the descriptions of both, made by NumPy, and
+`where` is bool, `(num_pairs, height, width)`; an edit ignores what it does not need. The steps are
+those of the NumPy versions, in the same precision. So the results are equal, except for those of
+`spectrum`: Fourier transforms differ in the last digits of float64.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def high_frequency(
 def spectrum(
     images: Tensor, others: Tensor, ours: Description, theirs: Description, where: Tensor
 ) -> Tensor:
-    """As `detection.edits.swap_spectrum`, within 1e-12 of the range before it is rounded."""
+    """As `detection.edits.swap_spectrum`, within 1e-13 of the range before it is rounded."""
     energy, wanted, whole = ours[0], theirs[0], theirs[1]
     one = tf.ones((), tf.float64)
     total, their_total = (tf.reduce_sum(x, axis=1, keepdims=True) for x in (energy, wanted))
