@@ -228,12 +228,13 @@ class SaliencyMonitor:
             report = self._retold(report, tested)  # one state is not two tests in a row
             self.state.record_effects(report)
             return report
+        answers = self._traced.answers_of(report.targets)
         results = intervene(
             self.probes,
             report.maps,
             report.predictions,
             report.scores,
-            self._answer,
+            answers.by_image,
             by_score=not self._traced.classifies,
             chunk_size=self._traced.batch_size,
             settings=settings,
@@ -241,6 +242,7 @@ class SaliencyMonitor:
             alpha=level_of_round(self.state.rounds + 1),
             facts=self._facts,
             standing=[test for test, streak in self.state.streaks.items() if streak.active],
+            by_index=answers,
         )
         verdicts, streaks = judge(
             results,
@@ -451,9 +453,3 @@ class SaliencyMonitor:
         return TracedModel(
             self.model, self._inputs, self.methods, self.score, self.compute, self.state.targets
         )
-
-    def _answer(self, images: Array, recipients: Array) -> tuple[Array, Array]:
-        """The predictions and scores of at most `batch_size` images."""
-        if self.state.targets is None:
-            raise RuntimeError("report: expected an evaluation before the interventions.")
-        return self._traced.answers(images, recipients, self.state.targets)

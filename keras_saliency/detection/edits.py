@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from keras_saliency.data.placed_edits import Describe, Description
 from keras_saliency.data.reports import Array
 
 HIGH_FREQUENCY = 0.33
@@ -20,12 +21,6 @@ HIGH_FREQUENCY = 0.33
 
 BANDS = 8
 """The bands of spatial frequency of a spectrum, equally wide up to 0.5 cycles per pixel."""
-
-Description = tuple[Array, ...]
-"""What an edit needs to know of each of some images: arrays with a row for each."""
-
-Describe = Callable[[Array], Description]
-"""From images to their descriptions."""
 
 Exchange = Callable[[Array, Description, Description], Array]
 """From recipients, and the descriptions of recipients and of donors, to images."""
@@ -168,6 +163,14 @@ def _band_energies(transforms: Array, bands: Array, width: int) -> Array:
     members = [energies[:, bands == band].copy() for band in range(1, BANDS + 1)]
     return np.stack([values.sum(axis=-1) for values in members], axis=1)
 
+
+NAMES: Mapping[Callable[..., Array], str] = {
+    swap_region: "region",
+    swap_tint: "tint",
+    swap_high_frequency: "high_frequency",
+    swap_spectrum: "spectrum",
+}
+"""The names of the edits, by which `engine.edits` has a version of each."""
 
 PARTS: Mapping[Callable[..., Array], tuple[Describe, Exchange]] = {
     swap_tint: (_tint, _with_tint),

@@ -15,14 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency.data.placed_edits import PlacedEdit
 from keras_saliency.data.reports import Array, Effect, Example
 from keras_saliency.detection.asking import Asker
+from keras_saliency.detection.edits import NAMES, swap_region
 from keras_saliency.detection.pairs import Pairs, balanced
 from keras_saliency.detection.significance import ALPHA, min_recipients, sign_flip_p_value
 from keras_saliency.detection.swaps import (
     CONTROLLED,
     Answer,
     Answers,
+    BuiltInEdit,
+    ByIndex,
     Images,
     PairEdit,
     Readiness,
@@ -96,6 +100,7 @@ class SwapExperiment:
         chunk_size: Bounds the memory.
         by_score: Whether effects are measured in the score instead of in accuracy.
         predictions: As in `Asker`.
+        by_index: As in `Asker`.
     """
 
     def __init__(
@@ -107,9 +112,14 @@ class SwapExperiment:
         chunk_size: int,
         by_score: bool,
         predictions: Array | None = None,
+        by_index: ByIndex | None = None,
     ) -> None:
         self._targets, self._scores, self._by_score = targets, scores, by_score
-        self._asker = Asker(images, scores, answer, chunk_size, by_score, predictions)
+        self._asker = Asker(images, scores, answer, chunk_size, by_score, predictions, by_index)
+        everywhere = np.ones(images.shape[1:3], bool)
+        self._whole_image = BuiltInEdit(
+            lambda _, theirs: theirs.values, PlacedEdit(NAMES[swap_region], everywhere)
+        )
 
     @property
     def passes(self) -> int:
@@ -126,7 +136,7 @@ class SwapExperiment:
             accuracy = float(known[pairs.recipients].mean())
             reason = f"the accuracy on the probes is {accuracy:.2f}, below {required:.2f}"
             return Readiness("" if accuracy >= required else reason, 1.0, required, known)
-        whole = self._asker.run(lambda _, theirs: theirs.values, pairs)
+        whole = self._asker.run(self._whole_image, pairs)
         scale = float(self._differences(whole, pairs).mean())
         same, other = self._changes(whole, pairs)
         further = float((same > other).mean())

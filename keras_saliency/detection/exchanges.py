@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_saliency.data.placed_edits import PlacedEdit
 from keras_saliency.data.reports import Array, Effect
 from keras_saliency.detection import places
-from keras_saliency.detection.edits import PARTS, swap_region
+from keras_saliency.detection.edits import NAMES, PARTS, swap_region
 from keras_saliency.detection.places import Candidates, Place, Round
 from keras_saliency.detection.proposals import elsewhere
-from keras_saliency.detection.swaps import Images, PairEdit, Swap
+from keras_saliency.detection.swaps import BuiltInEdit, Images, PairEdit, Swap
 from keras_saliency.detection.tests import TESTS, Edit, InterventionTest
 
 
@@ -124,7 +125,11 @@ def _exchange(
         where = _where(mask, overlap, ours.indices, theirs.indices)
         return _checked_images(test, edit(one.values, other.values, where), ours.values)
 
-    return exchanged
+    if edit not in NAMES:
+        return exchanged
+    describe = PARTS[edit][0] if edit in PARTS else None
+    where = None if describe else mask
+    return BuiltInEdit(exchanged, PlacedEdit(NAMES[edit], where, overlap, rest, describe))
 
 
 def _where(mask: Array | None, overlap: bool, recipients: Array, donors: Array) -> Array | None:

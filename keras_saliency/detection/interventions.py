@@ -34,7 +34,7 @@ from keras_saliency.detection.places import Candidates, Place, Round
 from keras_saliency.detection.proposals import contrast_weighted
 from keras_saliency.detection.settings import Interventions
 from keras_saliency.detection.significance import ALPHA, min_recipients
-from keras_saliency.detection.swaps import Answer, Readiness, Swap
+from keras_saliency.detection.swaps import Answer, ByIndex, Readiness, Swap
 from keras_saliency.detection.tests import GROUPS, ONE_CLASS, TESTS, InterventionTest, row_name
 
 
@@ -52,6 +52,7 @@ def intervene(
     alpha: float = ALPHA,
     facts: ProbeFacts | None = None,
     standing: Collection[str] = (),
+    by_index: ByIndex | None = None,
 ) -> InterventionResults:
     """Makes every test that these probes allow.
 
@@ -68,6 +69,7 @@ def intervene(
         alpha: The level of significance, for all tests of this round together.
         facts: Of these probes, if they are known from an earlier round.
         standing: Tests whose alerts stand, see `explained`.
+        by_index: As in `Asker`.
 
     Raises:
         ValueError: The edit of a custom test returns something else than images.
@@ -89,7 +91,7 @@ def intervene(
         reason = "at least two classes are needed, one of them with two probes"
         return InterventionResults(groups, reason, unit, 0, "")
     experiment = SwapExperiment(
-        probes.images, targets, scores, answer, chunk_size, by_score, predictions
+        probes.images, targets, scores, answer, chunk_size, by_score, predictions, by_index
     )
     readiness = experiment.readiness(pairs, predictions)
     round_ = Round(

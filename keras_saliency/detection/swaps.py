@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from keras_saliency.data.placed_edits import Describe, Description, PlacedEdit
 from keras_saliency.data.reports import Array, Window
-from keras_saliency.detection.edits import Describe, Description
 from keras_saliency.detection.pairs import Pairs
 
 Answer = Callable[[Array, Array], tuple[Array, Array]]
@@ -39,6 +39,37 @@ class Images:
 
 PairEdit = Callable[[Images, Images], Array]
 """From recipients and donors, pair by pair, to counterfactual images."""
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltInEdit:
+    """A `PairEdit` whose images can be made where the model runs, from the indices of probes.
+
+    Attributes:
+        edit: Makes the images in NumPy.
+        placed: Says which images are to be made.
+    """
+
+    edit: PairEdit
+    placed: PlacedEdit
+
+    def __call__(self, ours: Images, theirs: Images) -> Array:
+        """The counterfactual images, made in NumPy."""
+        return self.edit(ours, theirs)
+
+
+class ByIndex(Protocol):
+    """Asks the model about counterfactual images that are made where it runs."""
+
+    def makes(self, edit: PlacedEdit) -> bool:
+        """Whether it can make the images of an edit; if not, `Answer` is used."""
+
+    def equal(self, edit: PlacedEdit, recipients: Array, donors: Array) -> dict[str, Array]:
+        """Which images equal the `"recipients"`, and which the `"donors"`, bool `(num_pairs,)`."""
+
+    def by_index(self, edit: PlacedEdit, recipients: Array, donors: Array) -> tuple[Array, Array]:
+        """The answers to the images of any number of pairs, as those of `Answer`."""
+
 
 CONTROLLED = 0.15
 """From this effect on, a control is measured; smaller ones raise no alert."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_saliency.attributions import REDUCTIONS
 from keras_saliency.data.checks import check_choice, check_positive_int, check_settings
+from keras_saliency.engine.device import is_accelerated
 from keras_saliency.engine.explainer import Explainer
 
 
@@ -109,11 +110,6 @@ def compiled(make: Callable[..., Explainer], jit_compile: bool | str) -> tuple[E
         return faster(plain, make(jit_compile=True))
     except (tf.errors.OpError, NotImplementedError) as error:
         return plain, f"XLA off (it cannot compile this model: {type(error).__name__})"
-
-
-def is_accelerated() -> bool:
-    """Whether TensorFlow runs on a GPU or TPU."""
-    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
 def faster(

@@ -27,6 +27,7 @@ class DeviceProbes:
 
     Attributes:
         probes: The probes.
+        num_bytes: The size of their inputs.
         are_kept: Whether the inputs stay on the device.
     """
 
@@ -38,7 +39,8 @@ class DeviceProbes:
         }
         if with_masks and probes.masks is not None:
             self._arrays["masks"] = probes.masks
-        self.are_kept = num_bytes(self._arrays) <= MOST_BYTES
+        self.num_bytes = num_bytes(self._arrays)
+        self.are_kept = self.num_bytes <= MOST_BYTES
         self._tensors: Any = None
         self._images: Tensor | None = None
 
@@ -51,20 +53,22 @@ class DeviceProbes:
 
         return tf.nest.map_structure(spec, self._arrays)  # type: ignore[no-any-return]
 
-    def rows(self, index: Array) -> dict[str, Any]:
+    def rows(self, index: Array, images: Tensor | None = None) -> dict[str, Any]:
         """The `"images"`, the `"held"` inputs by name, and the `"masks"` of some probes.
 
         Args:
             index: `(count,)`, the indices of the probes.
+            images: `(count, ...)`, in place of the images of the probes.
         """
-        if not self.are_kept:
-            return tf.nest.map_structure(  # type: ignore[no-any-return]
-                lambda array: tf.constant(array[index]), self._arrays
-            )
-        rows = tf.constant(index)
-        return tf.nest.map_structure(  # type: ignore[no-any-return]
-            lambda tensor: tf.gather(tensor, rows), self._kept()
-        )
+        inputs = dict(self._kept() if self.are_kept else self._arrays)
+        if images is not None:
+            inputs.pop("images")
+        if self.are_kept:
+            rows = tf.constant(index)
+            found = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), inputs)
+        else:
+            found = tf.nest.map_structure(lambda array: tf.constant(array[index]), inputs)
+        return found if images is None else {**found, "images": images}
 
     def images(self) -> Tensor:
         """The images of all probes, which then stay on the device, whatever their size."""
@@ -82,16 +86,22 @@ class DeviceProbes:
         return self._tensors  # type: ignore[no-any-return]
 
 
+def is_accelerated() -> bool:
+    """Whether TensorFlow runs on a GPU or TPU."""
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
 def num_bytes(arrays: Any) -> int:
     """The size of nested arrays."""
     return sum(array.nbytes for array in tf.nest.flatten(arrays))
 
 
-def fetched(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
-    """The results of several passes as arrays; waits until all have ended.
+def fetched(chunks: Sequence[Mapping[str, Any]], total: int) -> dict[str, Array]:
+    """The results of several passes as arrays with `total` rows; waits until all have ended.
 
     Args:
         chunks: Results by name, with the same names in each.
+        total: The number of rows to keep; the last pass may have more.
     """
     joined = {name: tf.concat([chunk[name] for chunk in chunks], axis=0) for name in chunks[0]}
-    return {name: values.numpy() for name, values in joined.items()}
+    return {name: values.numpy()[:total] for name, values in joined.items()}

@@ -21,6 +21,7 @@ from keras_saliency.attributions.differentiation import (
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import completeness, integrated_gradients
 from keras_saliency.data.reports import Array
+from keras_saliency.engine.answering import AnswerPass
 from keras_saliency.engine.device import DeviceProbes, fetched
 from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.loss_scales import (
@@ -50,9 +51,8 @@ PASSES_AT_ONCE = 8
 class Explainer:
     """Runs methods on a model with `training=False`, without cloning or changing it.
 
-    The constructor traces one `tf.function`, for a fixed number of probes. A second one, for
-    answers without gradients, is traced when it is first needed. All methods share the forward and
-    backward pass of the probes.
+    The constructor traces one `tf.function`, for a fixed number of probes. All methods share the
+    forward and backward pass of the probes.
 
     Args:
         forward_pass: The model.
@@ -65,8 +65,9 @@ class Explainer:
 
     Attributes:
         head: The end of the model; `None` if it has no single output.
-        batch_size: The maximum number of images for `answers`.
+        batch_size: The maximum number of images per pass.
         chunk_size: The number of probes per pass of `explain`.
+        answer_pass: Runs the model on other images, without gradients.
         uses_targets: Whether the score depends on the targets.
     """
 
@@ -108,7 +109,7 @@ class Explainer:
             forward_pass.states = self._written.variables
             self._trace()
         _warn_of_draws(self._explain.graph)
-        self._answer: Any = None  # traced when it is first needed
+        self.answer_pass = AnswerPass(forward_pass, inputs, self.batch_size, jit_compile)
 
     def _trace(self) -> None:
         self._function = tf.function(
@@ -161,34 +162,12 @@ class Explainer:
                     if self._scaled is None
                     else self._scaled(run, numbers, size)
                 )
-                for name, values in fetched(chunks).items():
+                for name, values in fetched(chunks, len(targets) - first * size).items():
                     shape = (len(targets), *values.shape[1:])
-                    rows = found.setdefault(name, np.empty(shape, values.dtype))[first * size :]
-                    rows[: len(values)] = values[: len(rows)]
+                    rows = found.setdefault(name, np.empty(shape, values.dtype))
+                    rows[first * size : first * size + len(values)] = values
         found["confidences"] = np.where(found["predictions"] < 0, np.nan, found["confidences"])
         return found
-
-    def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
-        """The predictions and scores of at most `batch_size` images.
-
-        Args:
-            images: `(count, ...)`, in place of the images of the probes.
-            recipients: `(count,)`, the indices of the probes whose targets and held inputs are
-                used.
-            targets: `(num_probes,)`, the targets of all probes.
-        """
-        if self._answer is None:
-            function = tf.function(
-                self._answer_chunk, autograph=False, jit_compile=self._jit or None
-            )
-            with own_seed_generator() as self._answer_seed_generator:
-                self._answer = function.get_concrete_function(self._specs(self.batch_size))
-            self._answer_written = MutatedVariables(self._answer)
-        index = np.minimum(np.arange(self.batch_size), len(images) - 1)  # repeats the last image
-        chunk = self._chunk(recipients[index], targets) | {"images": tf.constant(images[index])}
-        with self._answer_written.restored(), self._forward.named_errors():
-            predictions, values = self._answer(chunk)
-        return predictions.numpy()[: len(images)], values.numpy()[: len(images)]
 
     def _specs(self, size: int, *, with_scale: bool = False) -> dict[str, Any]:
         scale = {"scale": tf.TensorSpec((size,), tf.float32)} if with_scale else {}
@@ -257,15 +236,6 @@ class Explainer:
         if self.head is not None:
             results |= {"outputs": self.head.outputs, "logits": self.head.logits}
         return results
-
-    def _answer_chunk(self, chunk: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        targets = chunk["targets"]
-        head, values, _ = self._forward.run(
-            chunk["images"], chunk["held"], targets, chunk.get("masks")
-        )
-        if head is None or head.outputs.shape.rank != 2:
-            return tf.fill(tf.shape(targets), tf.constant(-1, tf.int64)), values
-        return scores.predict(head)[0], values
 
     def _reduced(self, attribution: Tensor) -> Tensor:
         if self._probes.kind == "features":

@@ -11,6 +11,7 @@ import numpy as np
 from keras_saliency.attributions import Method, heads, scores
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.reports import Array
+from keras_saliency.engine.answering import ModelAnswers
 from keras_saliency.engine.compilation import Compute, compiled
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.explainer import Explainer
@@ -75,14 +76,13 @@ class TracedModel:
             return None
         return self._without_float8.explain(targets)[f"norms/{method}"]
 
-    def answers(self, images: Array, recipients: Array, targets: Array) -> tuple[Array, Array]:
-        """As `Explainer.answers`; no predictions if the outputs do not predict classes."""
-        predictions, values = self._explainer.answers(images, recipients, targets)
-        return predictions if self.predicts else np.full_like(predictions, -1), values
+    def answers_of(self, targets: Array) -> ModelAnswers:
+        """Asks the model about counterfactual images of probes with these targets."""
+        return ModelAnswers(self._explainer.answer_pass, targets, self.predicts)
 
     @property
     def batch_size(self) -> int:
-        """The maximum number of images for `answers`."""
+        """The number of images per pass."""
         return self._explainer.batch_size
 
     @property

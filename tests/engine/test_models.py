@@ -195,7 +195,7 @@ def test_interventions_hold_the_recipients_other_inputs():
     # With a donor of either kind the pixel's sign is that of its class times its own age: in half
     # of all pairs the ages agree, and then the donor's class is answered.
     assert abs(effect.effect) < 0.5
-    moved = monitor._traced._explainer.answers(pictures[[0]], np.array([20]), labels)[0]
+    moved = monitor._traced.answers_of(labels).by_image(pictures[[0]], np.array([20]))[0]
     assert moved[0] == 1 - labels[0]  # the picture of a probe of age 1, at the age of -1
 
 
