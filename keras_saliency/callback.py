@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,10 +26,10 @@ from keras_saliency.detection.interventions import what_is_tested
 from keras_saliency.detection.schedule import check_update_freq, is_log_spaced
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH, RunState
-from keras_saliency.engine.batches import BatchCounter
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
 from keras_saliency.engine.models import check_part
+from keras_saliency.engine.progress import Progress
 from keras_saliency.log import tags
 from keras_saliency.metrics.catalog import is_logged
 from keras_saliency.monitor import SaliencyMonitor
@@ -158,10 +157,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._first_epoch: int | None = None  # of this fit
         self._last_epoch = -1
         self._completed = 0  # epochs of earlier fits of this training, each from epoch 0
-        self._batches, self._batches_explained = BatchCounter(), 0
-        self._trained_since = math.nan  # a time
-        self._training_seconds = self._log_seconds = 0.0
-        self._batch = self._last_batch = 0  # the latest one; the last one of the epoch before
+        self._progress, self._log_seconds = Progress(), 0.0
 
     @property
     def alerts(self) -> list[Alert]:
@@ -183,7 +179,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         without_model = vars(keras.callbacks.Callback())
         state = {**vars(self), **without_model, "_before": self._state, "_monitor": None}
         state["history"] = {name: [*values] for name, values in self.history.items()}
-        return {**state, "_log": self._new_log(), "_batches": BatchCounter()}
+        return {**state, "_log": self._new_log(), "_progress": Progress()}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
@@ -210,8 +206,7 @@ class SaliencyCallback(keras.callbacks.Callback):
                 self._log.close()  # what a fit that crashed left open
         self._fits += 1
         self._first_epoch, self._last_epoch = None, -1
-        self._trained_since, self._training_seconds, self._log_seconds = math.nan, 0.0, 0.0
-        self._batch = self._last_batch = 0
+        self._progress, self._log_seconds = Progress(), 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the state before the first batch: new, loaded, or restored by a callback."""
@@ -223,7 +218,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             before = epoch - 1 + self._completed
             if not (goes_on and self._was_left_out(before)):
                 self._evaluate(before, again=goes_on)
-            self._begin_batches(goes_on)
+            self._begin_progress(goes_on)
             self._console.print("what", f"{monitor.described}, {self._where()}")
             if self._log is not None:
                 last = self._log.resumed_at
@@ -236,49 +231,35 @@ class SaliencyCallback(keras.callbacks.Callback):
             self._console.budget(self.compute.budget or 0)
         if epoch == self._first_epoch + 2:
             self._console.costs_so_far(self._costs())
-        self._batches.begin_epoch()
-        self._trained_since = time.perf_counter()
+        self._progress.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model within an epoch, if asked to."""
-        monitor = self._traced
-        self._batches.end_execution()
+        monitor, progress = self._traced, self._progress
+        progress.end_batch(batch)
         if not isinstance(self.update_freq, str):
-            self._explain_batch(monitor, self.update_freq)
-        self._batch = batch
-        if batch >= self._last_batch:
-            self._wait_for_log()  # before another callback saves the weights after this epoch
-
-    def _explain_batch(self, monitor: SaliencyMonitor, update_freq: int) -> None:
-        """Explains the model after every `update_freq` batches."""
-        if self._batches.count < self._batches_explained + update_freq:
-            return
-        count = self._batches.settle(self.params.get("steps"))
-        if count >= self._batches_explained + update_freq:
-            self._batches_explained = count
-            self._training_seconds += time.perf_counter() - self._trained_since
-            self._keep(monitor.evaluate(count, unit=BATCH), BATCH)
-            self._trained_since = time.perf_counter()
+            count = progress.due(self.update_freq, self.params.get("steps"))
+            if count is not None:
+                with progress.paused():
+                    self._keep(monitor.evaluate(count, unit=BATCH), BATCH)
+        if progress.is_last_batch:  # another callback may save the weights after this epoch
+            with progress.paused():
+                self._wait_for_log()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Explains the model after an epoch; the metrics join Keras' `logs`."""
-        monitor, self._last_epoch, self._last_batch = self._traced, epoch, self._batch
+        monitor, self._last_epoch = self._traced, epoch
         self._count_training()
-        num_epochs = (self.params or {}).get("epochs", 0)
-        is_last = epoch == num_epochs - 1 or self.model.stop_training
-        if epoch % self.saliency_freq and not is_last:
+        is_last = epoch == self._num_epochs - 1 or self.model.stop_training
+        if not is_last and epoch % self.saliency_freq:
             return
-        next_epoch = epoch + self.saliency_freq
-        is_last_but_one = not is_last and next_epoch >= num_epochs - 1 > 0
-        if not (is_last or is_last_but_one or monitor.is_evaluation_due()):
+        if not is_last and not self._is_due(epoch):
             monitor.state.work = monitor.state.work.without(evaluations=1)
             return
         # A fit of one epoch may be one of a loop of fits, of which none is the last.
         ends = is_last and epoch != self._first_epoch
-        report = self._evaluate(
-            epoch + self._completed,
-            last=ends or (is_last_but_one and monitor.state.work.is_thinned),
-        )
+        is_tested = self._is_last_but_one(epoch) and monitor.state.work.is_thinned
+        report = self._evaluate(epoch + self._completed, last=ends or is_tested)
         if is_last:
             self._wait_for_log()  # before another callback saves that the training has ended
         if logs is not None:
@@ -410,7 +391,7 @@ class SaliencyCallback(keras.callbacks.Callback):
 
         It is resumed with no epoch left.
         """
-        monitor, log, step = self._traced, self._log, (self.params or {}).get("epochs", 0) - 1
+        monitor, log, step = self._traced, self._log, self._num_epochs - 1
         if log is None or step < 0 or monitor.state.evaluations:
             return
         state = log.resume(step, monitor.recognizer())
@@ -421,6 +402,19 @@ class SaliencyCallback(keras.callbacks.Callback):
             monitor.state = state
             self._evaluate(step, again=True, last=True)
 
+    @property
+    def _num_epochs(self) -> int:
+        """The number of epochs that the fit ends with; 0 if it is not known."""
+        return int((self.params or {}).get("epochs", 0))
+
+    def _is_last_but_one(self, epoch: int) -> bool:
+        """Whether the next epoch that is due is the last one."""
+        return epoch + self.saliency_freq >= self._num_epochs - 1 > epoch
+
+    def _is_due(self, epoch: int) -> bool:
+        """Whether an epoch is explained that is a multiple of `saliency_freq`, not the last one."""
+        return self._is_last_but_one(epoch) or self._traced.is_evaluation_due()
+
     def _was_left_out(self, step: int) -> bool:
         """Whether the step that a training goes on after was left out, as it would be now.
 
@@ -429,33 +423,29 @@ class SaliencyCallback(keras.callbacks.Callback):
         state = self._traced.state
         latest = state.latest.get(EPOCH)
         is_left_out = False
-        for epoch in range(step if latest is None else latest.step + 1, step + 1):
+        for number in range(step if latest is None else latest.step + 1, step + 1):
+            epoch = number - self._completed
             state.work = state.work.after_epoch()
-            if (epoch - self._completed) % self.saliency_freq == 0:
-                is_left_out = not self._traced.is_evaluation_due()
+            if epoch % self.saliency_freq == 0:
+                is_left_out = not self._is_due(epoch)
                 state.work = state.work.without(evaluations=int(is_left_out))
         return is_left_out
 
     def _count_training(self) -> None:
-        """Counts the epoch that ended: its batches, its samples, its seconds."""
-        state = self._traced.state
-        if math.isnan(self._trained_since):
-            return
-        state.batches = self._batches.settle(self.params.get("steps"))
-        if self._batches.samples:
-            self._training_seconds += time.perf_counter() - self._trained_since
-            state.work = state.work.after_epoch(self._batches.samples)
-        self._trained_since = math.nan
+        """Counts the epoch that ended."""
+        state, progress = self._traced.state, self._progress
+        progress.end_epoch((self.params or {}).get("steps"))
+        if progress.samples:
+            state.batches = progress.batches
+            state.work = state.work.after_epoch(progress.samples)
 
-    def _begin_batches(self, goes_on: bool) -> None:
+    def _begin_progress(self, goes_on: bool) -> None:
         """Counts batches from where the training is, and explains them in the rhythm it has."""
-        state = self._traced.state
-        self._batches.begin_fit(self.model, before=state.batches)
-        self._batches_explained = count = self._batches.count
+        state, explained, every = self._traced.state, None, 1
         if goes_on and not isinstance(self.update_freq, str):
-            latest = state.latest.get(BATCH)
-            before = state.batches if latest is None else latest.step
-            self._batches_explained -= (count - before) % self.update_freq
+            latest, every = state.latest.get(BATCH), self.update_freq
+            explained = state.batches if latest is None else latest.step
+        self._progress.begin_fit(self.model, state.batches, explained=explained, every=every)
 
     def _evaluate(self, step: int, *, again: bool = False, last: bool = False) -> SaliencyReport:
         """Evaluates at the end of an epoch, or before training.
@@ -507,9 +497,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self._log is not None:
             began = time.perf_counter()
             self._log.wait()
-            waited = time.perf_counter() - began
-            self._log_seconds += waited
-            self._trained_since += waited
+            self._log_seconds += time.perf_counter() - began
 
     def _announce(self, report: SaliencyReport) -> None:
         """Prints new warnings and alerts, and does what `on_alert` says."""
@@ -534,5 +522,5 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _costs(self) -> Costs:
         """What this fit and its evaluations took so far."""
         return dataclasses.replace(
-            self._traced.costs, training=self._training_seconds, log=self._log_seconds
+            self._traced.costs, training=self._progress.seconds, log=self._log_seconds
         )
