@@ -79,7 +79,8 @@ class AnswerPass:
 class ModelAnswers:
     """Asks a model about counterfactual images of probes.
 
-    Answers are predictions and scores, `(count,)` each. All passes begin before one is waited for.
+    Answers are predictions and scores, `(count,)` each. All passes begin before a result is waited
+    for.
 
     Attributes:
         answer_pass: Runs the model.
