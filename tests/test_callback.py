@@ -258,7 +258,7 @@ def test_steps_are_the_batches_that_were_trained_on(known, optimizer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(images, steps_per_epoch=steps, verbose=0, callbacks=[saliency])
-        assert saliency._batches.count == per_epoch * (fit_number + 1)
+        assert saliency._progress.batches == per_epoch * (fit_number + 1)
     explained = [4, 8, 12, 16, 20, 24] if per_epoch == 12 else [4, 8, 14, 18]
     rows = zip(saliency.history["run"], saliency.history["step"], strict=True)
     assert [step for run, step in rows if run == "saliency_batches"] == explained
