@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 import warnings
@@ -16,6 +15,7 @@ import numpy as np
 from keras_saliency.attributions import Method, methods_by_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
 from keras_saliency.console import Console
+from keras_saliency.continuing import continued, lacks_last_step
 from keras_saliency.data.checks import check_on_alert, check_positive_int, check_verbose
 from keras_saliency.data.costs import Costs
 from keras_saliency.data.history import add_row
@@ -214,7 +214,8 @@ class SaliencyCallback(keras.callbacks.Callback):
         if self._first_epoch is None:
             self._first_epoch = epoch
             run = self._log.run if self._log else ""
-            goes_on = self._continue(epoch)
+            completed = continued(monitor, self._log, epoch)
+            goes_on, self._completed = completed is not None or epoch > 0, completed or 0
             before = epoch - 1 + self._completed
             if not (goes_on and self._was_left_out(before)):
                 self._evaluate(before, again=goes_on)
@@ -352,54 +353,13 @@ class SaliencyCallback(keras.callbacks.Callback):
         }
         self._log.begin_model(monitor.probes, subject, notes)
 
-    def _continue(self, epoch: int) -> bool:
-        """Finds out which training the fit that begins continues, and takes its state.
-
-        A fit that starts in the state that an earlier one ended in goes on from there, also in
-        another process, and also if it counts its epochs from 0 again.
-
-        Args:
-            epoch: The first epoch of the fit.
-
-        Returns:
-            Whether it continues one.
-        """
-        monitor, log, self._completed = self._traced, self._log, 0
-        if monitor.state.evaluations:  # of an earlier fit with this callback
-            latest = monitor.state.latest[EPOCH]
-            if latest.step >= epoch - 1 and monitor.is_current():
-                self._completed = latest.step + 1 - epoch
-                return True
-        elif log is not None:  # earlier epochs may be of another process
-            is_ours = monitor.recognizer(exactly=epoch == 0)
-            last = epoch - 1
-            if epoch == 0:
-                newest = log.newest(is_ours)
-                if newest is None:
-                    return False
-                last = newest.latest[EPOCH].step
-            state = log.resume(last, is_ours)
-            if state is not None:
-                with contextlib.suppress(ValueError):  # a damaged state
-                    monitor.state = state
-                self._completed = last + 1 - epoch
-                return True
-        return epoch > 0
-
     def _make_up(self) -> None:
         """Explains the last epoch of a training that was killed after its weights were saved.
 
         It is resumed with no epoch left.
         """
         monitor, log, step = self._traced, self._log, self._num_epochs - 1
-        if log is None or step < 0 or monitor.state.evaluations:
-            return
-        state = log.resume(step, monitor.recognizer())
-        latest = None if state is None else state.latest.get(EPOCH)
-        if state is None or latest is None or not 0 < step - latest.step <= self.saliency_freq:
-            return
-        with contextlib.suppress(ValueError):  # a damaged state
-            monitor.state = state
+        if log and step >= 0 and lacks_last_step(monitor, log, step, self.saliency_freq):
             self._evaluate(step, again=True, last=True)
 
     @property

@@ -33,10 +33,11 @@ HOUSE = {
     "console": {"data", "detection"},
     "log": {"data", "metrics", "rendering", "detection"},
     "tensorboard": {"data", "metrics", "detection", "rendering", "log"},
+    "continuing": {"detection", "monitor", "tensorboard"},
     "plugin": {"log"},
     "callback": {
         *("data", "attributions", "metrics", "rendering", "engine", "detection"),
-        *("monitor", "console", "log", "tensorboard"),
+        *("monitor", "console", "continuing", "log", "tensorboard"),
     },
     "app": {
         *("data", "attributions", "rendering", "engine", "detection", "monitor", "log"),
@@ -56,6 +57,7 @@ MAY_IMPORT = {
     "detection": {"scipy"},
     "monitor": set(),
     "console": set(),
+    "continuing": set(),
     "log": {"tensorboard", "google"},
     "tensorboard": {"tensorflow", "keras", "tensorboard"},
     "plugin": {"tensorboard", "werkzeug"},

@@ -42,7 +42,7 @@ from keras_saliency.data.inputs import (
     map_axes,
 )
 from keras_saliency.data.probe_files import read_probes, write_probes
-from keras_saliency.data.read_only import freeze, restore
+from keras_saliency.data.read_only import freeze, read_only, restore
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import Progress, draw, remarks
 
@@ -372,7 +372,7 @@ class ProbeSet:
                     stacklevel=2,
                 )
         return cls(
-            np.stack([example.image for example in examples]),
+            read_only(np.stack([example.image for example in examples])),
             targets,
             class_names=class_names,
             kind=kind,
