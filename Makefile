@@ -8,14 +8,15 @@ demo: .venv/demo.stamp
 
 # Linter, type checker and fast tests: in between.
 check: lint
-	.venv/bin/pytest -n 2 -m "not slow and not browser"
+	.venv/bin/pytest -n 2 -m "not slow and not browser and not gate"
 
 # All tests but the longest. Three processes keep two cores busy while tests wait for servers and
 # the browser.
 test: lint
 	.venv/bin/pytest -n 3 -m "not gate"
 
-# The longest tests: the demo, trainings on several devices and by several processes.
+# The longest tests: the demo, trainings on several devices and by several processes, the pages of
+# TensorBoard and what goes wrong in them.
 test-gate: .venv/dev.stamp
 	.venv/bin/pytest -n 2 -m gate
 
@@ -35,7 +36,7 @@ test-oldest:
 	@if $(PYTHON_OLDEST) --version; \
 	then \
 		$(MAKE) .venv-oldest/stamp && \
-		.venv-oldest/bin/pytest -n 2 -W default -m "not slow and not browser"; \
+		.venv-oldest/bin/pytest -n 2 -W default -m "not slow and not browser and not gate"; \
 	else \
 		echo "SKIPPED: there is no $(PYTHON_OLDEST). Pass its path as PYTHON_OLDEST=..."; \
 	fi
@@ -50,7 +51,7 @@ test-nightly:
 	.venv-nightly/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	.venv-nightly/bin/pip uninstall --quiet --yes keras tensorflow
 	.venv-nightly/bin/pip install --quiet --disable-pip-version-check --pre keras-nightly tf-nightly
-	.venv-nightly/bin/pytest -n 2 -W default -m "not slow and not browser"
+	.venv-nightly/bin/pytest -n 2 -W default -m "not slow and not browser and not gate"
 
 clean:
 	rm -rf .venv .venv-captum .venv-nightly .venv-oldest build dist .mypy_cache .pytest_cache .ruff_cache

@@ -249,7 +249,7 @@ def test_what_is_kept_of_large_maps_is_small():
     """Of 128 x 170 pixels, ranks of 64 x 85 as uint16, and a number for each region."""
     probes = ProbeSet(
         np.zeros((COUNT, 128, 170, 1), np.float32),
-        masks=np.eye(128, 170, dtype=bool),
+        masks=np.tile(np.eye(128, 170, dtype=bool), (COUNT, 1, 1)),
         regions={"tag": np.eye(128, 170, 1, dtype=bool)},
     )
     tracemalloc.start()

@@ -21,6 +21,8 @@ from support.events import blobs, scalar, write, writing
 from support.page_logs import Expected, report
 from support.servers import serving, tensorboard_command
 
+pytestmark = pytest.mark.gate
+
 MARKUP = "<img src=x onerror=window.pwned=1>"
 CLOSING = "</script><script>window.pwned=1</script>"
 HOSTILE = [

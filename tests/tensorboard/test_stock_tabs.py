@@ -16,8 +16,10 @@ from tensorboard.plugins.hparams import api as hp
 import keras_saliency as ks
 from support.browser import eventually
 from support.events import events
-from support.networks import fit, network, probes
+from support.networks import EVERYTHING, fit, network, probes
 from support.servers import Board, serving, tensorboard_command
+
+pytestmark = pytest.mark.gate
 
 RATE = hp.HParam("rate", hp.Discrete([0.001, 0.01]))
 METRICS = ("saliency/probe_accuracy", "saliency/gini", "saliency/effect/border")
@@ -29,7 +31,9 @@ def logs(tmp_path_factory):
     """A training of twelve epochs, two with other metrics, and a search."""
     directory = tmp_path_factory.mktemp("logs")
     every = ks.Pictures(when="epoch")
-    shown = ks.SaliencyCallback(probes(), log_dir=directory / "pictures", pictures=every, verbose=0)
+    shown = ks.SaliencyCallback(
+        probes(), log_dir=directory / "pictures", pictures=every, compute=EVERYTHING, verbose=0
+    )
     fit([shown], epochs=12)
     for probe_set in (probes(), rich_probes()):  # the second gets a run of its own: saliency_2
         fit([ks.SaliencyCallback(probe_set, log_dir=directory / "charts", verbose=0)])
