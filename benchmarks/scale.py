@@ -161,7 +161,9 @@ def soak(count: int) -> str:
     for name in found[0]:
         values = np.array([one[name] for one in found])
         growth = slope(steps[half:], values[half:])
-        rows.append([name, *(f"{values[i]:,.1f}" for i in (0, half, -1)), f"{growth:+.3f}"])
+        rows.append(
+            [name, *(f"{values[i]:,.1f}" for i in (0, half, -1)), f"{round(growth, 3) + 0:+.3f}"]
+        )
     header = ["", "at first", "half-way", "at last", "slope per 1,000"]
     about = f"{done:,} evaluations, 4 probes of 8 px; the log has {size / 1e6:.1f} MB."
     return f"{about}\n\n{table(header, rows)}"
