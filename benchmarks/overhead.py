@@ -12,10 +12,9 @@ For each model and number of probes, in one process:
 * *tf-explain*: the epoch end of the callback of that library, which computes the same gradients and
   writes one grey picture of all of them; if it is installed.
 
-They take turns: floor, epoch end, tf-explain, floor. Epochs are 1 to 20, as they come in a training
-(for large models fewer). Pictures are drawn at 1, 2, 3, 5, 7, 10 and 15 of these, later ever more
-rarely; so the mean over the epochs includes pictures, and the median is an epoch without them. If
-there are six epochs, four have pictures: that is more than in a longer training.
+They take turns: floor, epoch end, tf-explain, floor, and so on. Epochs are 1 to 20, as they come in
+a training. Pictures are drawn at 1, 2, 3, 5, 7, 10 and 15 of these, later ever more rarely; so the
+mean over the epochs includes pictures, and the median is an epoch without them.
 
 Times are CPU times of all threads, with what is written while the training goes on. Ratios are
 epoch by epoch to the mean of the floors before and after. `waits` is the mean ratio of wall times,
@@ -102,8 +101,8 @@ SHAPES = (
     Shape("small CNN", small_cnn, 64, 64, has_peer=True),
     Shape("MobileNetV2", mobilenet, 160, 16, has_peer=True),
     Shape("MobileNetV2", mobilenet, 160, 64),
-    Shape("MobileNetV2", mobilenet, 224, 64, epochs=6),
-    Shape("ResNet50", resnet, 224, 16, epochs=6),
+    Shape("MobileNetV2", mobilenet, 224, 64),
+    Shape("ResNet50", resnet, 224, 16),
 )
 QUICK = (Shape("small CNN", small_cnn, 16, 16, has_peer=True),)
 
@@ -212,17 +211,15 @@ def row(shape: Shape, folder: Path) -> list[str]:
     ends = EpochEnds(model, probes, folder / "saliency")
     check_floor(floor(), ends.saliency.report)
     peer = peer_of(shape, model, images, folder / "tf_explain")
-    before, ours, theirs, floors = ends.num_bytes(), Ratios(), Ratios(), []
+    before, ours, theirs, floors = ends.num_bytes(), Ratios(), Ratios(), [timed(floor, SHORTEST)]
     for epoch in range(1, shape.epochs + 1):
         print(f"\r{title(shape)}: epoch {epoch} of {shape.epochs} ", end="", file=sys.stderr)
-        around = [timed(floor, SHORTEST)]
         end = ends.step()
         peer_end = timed(lambda: peer(epoch)) if callable(peer) else None  # noqa: B023
-        around.append(timed(floor, SHORTEST))
-        ours.add(end, around)
-        floors += around
+        floors.append(timed(floor, SHORTEST))
+        ours.add(end, floors[-2:])
         if peer_end is not None:
-            theirs.add(peer_end, around)
+            theirs.add(peer_end, floors[-2:])
     print(file=sys.stderr)
     grown = (ends.num_bytes() - before) / shape.epochs
     ends.close()
