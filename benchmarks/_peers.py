@@ -1,14 +1,17 @@
 """What `benchmarks.methods` times: the same method by several libraries, on one model and images.
 
-Each function returns, by the name of the method, a call that computes maps of all images and has
-them in NumPy at its end. All are given the same model, which ends in its logits, and the number of
-copies, steps or baselines of the methods that make several passes.
+Each function but `tf_explain_callback`, which is for `benchmarks.overhead`, returns, by the name of
+the method, a call that computes maps of all images and has them in NumPy at its end. All are given
+the same model, which ends in its logits, and the number of copies, steps or baselines of the
+methods that make several passes.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -155,6 +158,26 @@ def pair(model: keras.Model, images: Array, targets: Array, passes: int) -> Ways
         "integrated_gradients": each(path.GetMask, x_steps=passes, batch_size=passes),
         "grad_cam": each(core.GradCam().GetMask, three_dims=False),
     }
+
+
+def tf_explain_callback(images: Array, folder: Path) -> keras.callbacks.Callback:
+    """tf-explain's callback for the gradient, of the first class for all images.
+
+    It wants the softmax to be a layer of its own. Here it is not, so the callback warns, and
+    differentiates the probability, which takes as long.
+
+    Raises:
+        ImportError: tf-explain, or OpenCV, which it needs, is not installed.
+    """
+    from tf_explain.callbacks.vanilla_gradients import VanillaGradientsCallback
+
+    class Quiet(VanillaGradientsCallback):
+        def set_model(self, model: keras.Model) -> None:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Unsupported model architecture")
+                super().set_model(model)
+
+    return Quiet((images, None), class_index=0, output_dir=str(folder))
 
 
 LIBRARIES = {
