@@ -23,7 +23,7 @@ from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
 from keras_saliency.detection.budget import PASSES_PER_PICTURE
 from keras_saliency.detection.interventions import what_is_tested
-from keras_saliency.detection.schedule import check_update_freq, is_log_spaced
+from keras_saliency.detection.schedule import check_update_freq
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.state import BATCH, EPOCH, RunState
 from keras_saliency.engine.compilation import Compute, checked_compute
@@ -431,7 +431,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             count: How many evaluations there were before.
         """
         settings = self.pictures
-        if settings is None or not (settings.when == "epoch" or is_log_spaced(count)):
+        if settings is None or not settings.are_drawn(count):
             return 0
         return PASSES_PER_PICTURE * min(len(self.probes), settings.probes)
 

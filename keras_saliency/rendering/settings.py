@@ -24,10 +24,10 @@ class Pictures:
             for the maximum. Larger values have the colour of the end: scaled by its maximum, a map
             with one hot pixel would be black. It applies to images and volumes (maps of other
             inputs always end at their maximum). Captions have the maximum and the end.
-        when: When pictures for TensorBoard's own tabs are drawn. `"auto"`: at the first four
-            evaluations of a run, then ever further apart (evaluations 4, 6, 8, 11, 16, 23, 32,
-            ...), and at the last one of a training. `"epoch"`: at every evaluation. The evidence
-            of alerts is always drawn, and the SALIENCY tab always has all maps.
+        when: When pictures for TensorBoard's own tabs are drawn. `"auto"`: at evaluations 0, 1, 2,
+            4, 8, 16, ... of a run, and at the last one of a training. `"epoch"`: at every
+            evaluation. The evidence of alerts is always drawn, and the SALIENCY tab always has all
+            maps.
         probes: The number of probes that have a picture of their own, evenly chosen; at most 64.
 
     Raises:
@@ -63,6 +63,18 @@ class Pictures:
                 hint="Pass a number of pixels, or None to write no data for the SALIENCY tab.",
             )
             object.__setattr__(self, "map_size", map_size)
+
+    def are_drawn(self, count: int) -> bool:
+        """Whether an evaluation has pictures, unless it is the last one.
+
+        Args:
+            count: How many evaluations there were before it.
+
+        Example:
+            >>> [count for count in range(20) if Pictures().are_drawn(count)]
+            [0, 1, 2, 4, 8, 16]
+        """
+        return self.when == "epoch" or count & (count - 1) == 0
 
 
 def checked_pictures(pictures: object) -> Pictures | None:

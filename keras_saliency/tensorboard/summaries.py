@@ -14,7 +14,6 @@ from tensorboard.plugins.scalar import metadata as scalars
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
-from keras_saliency.detection.schedule import is_log_spaced
 from keras_saliency.log import tags
 from keras_saliency.log.encoder import Encoder, Record
 from keras_saliency.metrics.catalog import description
@@ -70,7 +69,7 @@ class Summaries:
         if drawing is None or settings is None or report.step == self._added_step:
             return []
         self._added_step, self._undrawn = report.step, None
-        if settings.when == "auto" and not is_log_spaced(drawing.index(report.step)):
+        if not settings.are_drawn(drawing.index(report.step)):
             self._undrawn = report
             drawing.add(report)
             return []

@@ -141,7 +141,7 @@ def test_large_images_become_jpeg_close_to_the_map(tmp_path):
 def test_pictures_survive_the_recording_condition_of_another_callback(tmp_path):
     other = keras.callbacks.TensorBoard(tmp_path, update_freq=7)
     fit([other, ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)], epochs=6)
-    drawn = [-1, 0, 1, 2, 3, 5]  # evaluations 0, 1, 2, 3, 4 and 6
+    drawn = [-1, 0, 1, 3, 5]  # evaluations 0, 1, 2 and 4, and the last
     assert steps(tmp_path / "saliency")["saliency/contact_sheet"] == drawn
     assert steps(tmp_path / "saliency")["saliency/gini"] == list(range(-1, 6))
     assert not any("saliency" in tag for tag in events(tmp_path / "train"))
@@ -154,7 +154,7 @@ def test_a_resumed_training_goes_on_in_the_same_run(tmp_path):
     resumed = ks.SaliencyCallback(probes(), log_dir=tmp_path, verbose=0)
     fit([resumed], epochs=4, initial_epoch=2, model=model)
     found = events(tmp_path / "saliency")["saliency/contact_sheet"]
-    assert {step: len(tensors) for step, tensors in found.items()} == dict.fromkeys(range(-1, 4), 1)
+    assert {step: len(tensors) for step, tensors in found.items()} == {-1: 1, 0: 1, 1: 1, 3: 1}
     assert [path.name for path in tmp_path.iterdir()] == ["saliency"]
 
 
@@ -179,7 +179,7 @@ def test_backup_and_restore_resumes_in_the_same_runs(tmp_path):
     fit(after, epochs=4)
     rows = zip(after[0].history["run"], after[0].history["step"], strict=True)
     assert [step for run, step in rows if run == "saliency"] == [1, 2, 3]
-    assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1, 2, 3]
+    assert steps(tmp_path / "logs" / "saliency")["saliency/filmstrip"] == [-1, 0, 1, 3]
     batches = steps(tmp_path / "logs" / "saliency_batches")["saliency/filmstrip"]
     assert batches == [2, 4, 6, 8, 10, 12]  # of 3 in each epoch
     assert len([*(tmp_path / "logs").iterdir()]) == 2
