@@ -13,7 +13,7 @@ For each model and number of probes, in one process:
   writes one grey picture of all of them; if it is installed.
 
 They take turns: floor, epoch end, tf-explain, floor, and so on. Epochs are 1 to 20, as they come in
-a training. Pictures are drawn at 1, 2, 3, 5, 7, 10 and 15 of these, later ever more rarely; so the
+a training. Pictures are drawn at 1, 3, 7 and 15 of these, later ever more rarely; so the
 mean over the epochs includes pictures, and the median is an epoch without them.
 
 Times are CPU times of all threads, with what is written while the training goes on. Ratios are
