@@ -62,8 +62,8 @@ class Console:
     def budget(self, budget: float) -> None:
         """Prints that epochs or tests are left out, and how to change it."""
         text = (
-            "this training is short: some epochs are not explained or not tested, since all of "
-            f"them would take more than {budget:.0%} of its work; to have all of them: "
+            "some epochs are not explained or not tested, since all of them would take more than "
+            f"{100 * budget:.3g}% of the training's work; to have all of them: "
             "compute=ks.Compute(budget=None)"
         )
         self.print("budget", text)

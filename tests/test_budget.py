@@ -126,9 +126,8 @@ def test_the_console_says_what_is_left_out_and_what_all_of_it_took(tmp_path, cap
     train([Reads(), saliency], epochs=8, model=linear(rate=0.0))
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "budget=None" in line] == [
-        "saliency: this training is short: some epochs are not explained or not tested, since all "
-        "of them would take more than 10% of its work; to have all of them: "
-        "compute=ks.Compute(budget=None)"
+        "saliency: some epochs are not explained or not tested, since all of them would take more "
+        "than 10% of the training's work; to have all of them: compute=ks.Compute(budget=None)"
     ]
     size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert re.fullmatch(
