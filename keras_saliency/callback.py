@@ -231,7 +231,9 @@ class SaliencyCallback(keras.callbacks.Callback):
         if monitor.state.work.is_thinned:
             self._console.budget(self.compute.budget or 0)
         if epoch == self._first_epoch + 2:
-            self._console.costs_so_far(self._costs())
+            costs, has_pictures = self._costs(), self.pictures is not None
+            less = costs.less_with(saliency_freq=self.saliency_freq, has_pictures=has_pictures)
+            self._console.costs_so_far(costs, less)
         self._progress.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

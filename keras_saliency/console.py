@@ -68,9 +68,9 @@ class Console:
         )
         self.print("budget", text)
 
-    def costs_so_far(self, costs: Costs) -> None:
-        """Prints what evaluations took up to now, and how to make it less."""
-        self.print("cost", f"so far {costs}; less with {costs.less_with}")
+    def costs_so_far(self, costs: Costs, less_with: str) -> None:
+        """Prints what evaluations took up to now, and what makes it less."""
+        self.print("cost", f"so far {costs}; less with {less_with}")
 
     def costs_in_all(self, fit: int, costs: Costs, num_bytes: int | None, work: Work) -> None:
         """Prints what the evaluations of a fit took in all, and what was left out.
