@@ -72,20 +72,26 @@ class Console:
         """Prints what evaluations took up to now, and what makes it less."""
         self.print("cost", f"so far {costs}; less with {less_with}")
 
-    def costs_in_all(self, fit: int, costs: Costs, num_bytes: int | None, work: Work) -> None:
+    def costs_in_all(
+        self, fit: int, costs: Costs, num_bytes: int | None, work: Work, before: Work
+    ) -> None:
         """Prints what the evaluations of a fit took in all, and what was left out.
 
         Args:
             fit: The number of the fit.
             costs: Of the fit.
             num_bytes: The size of the log; `None` if it is not known.
-            work: Of the training, at its end.
+            work: Of the training, at the end of the fit.
+            before: Of the training, at the beginning of the fit.
         """
         text = f"in all {costs}"
         text += "" if num_bytes is None else f"; {num_bytes / 1e6:.1f} MB on disk"
         left_out = [
             f"{number} {noun}{'' if number == 1 else 's'}"
-            for number, noun in ((work.skipped, "epoch"), (work.skipped_rounds, "test round"))
+            for number, noun in (
+                (work.skipped - before.skipped, "epoch"),
+                (work.skipped_rounds - before.skipped_rounds, "test round"),
+            )
             if number
         ]
         text += f"; left out for the budget: {', '.join(left_out)}" if left_out else ""

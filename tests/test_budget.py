@@ -139,6 +139,19 @@ def test_the_console_says_what_is_left_out_and_what_all_of_it_took(tmp_path, cap
     assert rounds_of(saliency) == [-1, 3, 6, 7]  # of evaluations at -1, 0, 1, 2, 3, 5, 6, 7
 
 
+def test_each_fit_says_what_it_left_out(capsys):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, interventions=None)
+    model = linear(rate=1e-5)
+    train([saliency], epochs=10, model=model)
+    train([saliency], epochs=20, initial_epoch=10, model=model)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "in all" in line]
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 15, 18, 19]
+    assert [line.partition("left out for the budget: ")[2] for line in lines] == [
+        "2 epochs",  # 4, 6
+        "6 epochs",  # 11, 12, 13, 14, 16, 17
+    ]
+
+
 def test_a_resumed_training_leaves_out_what_an_uninterrupted_one_does(tmp_path):
     """It was killed after epoch 8, which was left out, as were 4 and 6."""
 
