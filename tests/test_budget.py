@@ -217,7 +217,8 @@ class OwnStep(keras.Model):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "at_once", "expected"), [(8, 1, 24), (8, 3, 24), (8, 2, 24), (24, 1, 24)]
+    ("batch_size", "at_once", "expected"),
+    [(8, 1, 24), (8, 3, 24), (8, 2, 24), (8, 12, 24), (24, 1, 24)],
 )
 def test_samples_are_counted(batch_size, at_once, expected):
     model, counts = network(), Counts()
