@@ -21,7 +21,7 @@ from keras_saliency.data.costs import Costs
 from keras_saliency.data.history import add_row
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Alert, Effect, SaliencyReport
-from keras_saliency.detection.budget import PASSES_PER_PICTURE
+from keras_saliency.detection.budget import PASSES_PER_PICTURE, Work
 from keras_saliency.detection.interventions import what_is_tested
 from keras_saliency.detection.schedule import check_update_freq
 from keras_saliency.detection.settings import Interventions, checked_interventions
@@ -157,6 +157,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._first_epoch: int | None = None  # of this fit
         self._last_epoch = -1
         self._completed = 0  # epochs of earlier fits of this training, each from epoch 0
+        self._work_before = Work()  # of this training, before this fit
         self._progress, self._log_seconds = Progress(), 0.0
 
     @property
@@ -219,6 +220,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             before = epoch - 1 + self._completed
             if not (goes_on and self._was_left_out(before)):
                 self._evaluate(before, again=goes_on)
+            self._work_before = monitor.state.work
             self._begin_progress(goes_on)
             self._console.print("what", f"{monitor.described}, {self._where()}")
             if self._log is not None:
@@ -231,7 +233,9 @@ class SaliencyCallback(keras.callbacks.Callback):
         if monitor.state.work.is_thinned:
             self._console.budget(self.compute.budget or 0)
         if epoch == self._first_epoch + 2:
-            self._console.costs_so_far(self._costs())
+            costs, has_pictures = self._costs(), self.pictures is not None
+            less = costs.less_with(saliency_freq=self.saliency_freq, has_pictures=has_pictures)
+            self._console.costs_so_far(costs, less)
         self._progress.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -301,7 +305,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             self._log.close()
         if self._last_epoch != self._first_epoch:  # not one of a loop of fits
             size = None if self._log is None else self._log.num_bytes()
-            self._console.costs_in_all(self._fits, self._costs(), size, monitor.state.work)
+            work, before = monitor.state.work, self._work_before
+            self._console.costs_in_all(self._fits, self._costs(), size, work, before)
 
     def step_in_log(self) -> int | None:
         """The last step of the newest run in the log; `None` if it is not of this training's kind.

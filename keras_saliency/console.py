@@ -62,30 +62,36 @@ class Console:
     def budget(self, budget: float) -> None:
         """Prints that epochs or tests are left out, and how to change it."""
         text = (
-            "this training is short: some epochs are not explained or not tested, since all of "
-            f"them would take more than {budget:.0%} of its work; to have all of them: "
+            "some epochs are not explained or not tested, since all of them would take more than "
+            f"{100 * budget:.3g}% of the training's work; to have all of them: "
             "compute=ks.Compute(budget=None)"
         )
         self.print("budget", text)
 
-    def costs_so_far(self, costs: Costs) -> None:
-        """Prints what evaluations took up to now, and how to make it less."""
-        self.print("cost", f"so far {costs}; less with {costs.less_with}")
+    def costs_so_far(self, costs: Costs, less_with: str) -> None:
+        """Prints what evaluations took up to now, and what makes it less."""
+        self.print("cost", f"so far {costs}; less with {less_with}")
 
-    def costs_in_all(self, fit: int, costs: Costs, num_bytes: int | None, work: Work) -> None:
+    def costs_in_all(
+        self, fit: int, costs: Costs, num_bytes: int | None, work: Work, before: Work
+    ) -> None:
         """Prints what the evaluations of a fit took in all, and what was left out.
 
         Args:
             fit: The number of the fit.
             costs: Of the fit.
             num_bytes: The size of the log; `None` if it is not known.
-            work: Of the training, at its end.
+            work: Of the training, at the end of the fit.
+            before: Of the training, at the beginning of the fit.
         """
         text = f"in all {costs}"
         text += "" if num_bytes is None else f"; {num_bytes / 1e6:.1f} MB on disk"
         left_out = [
             f"{number} {noun}{'' if number == 1 else 's'}"
-            for number, noun in ((work.skipped, "epoch"), (work.skipped_rounds, "test round"))
+            for number, noun in (
+                (work.skipped - before.skipped, "epoch"),
+                (work.skipped_rounds - before.skipped_rounds, "test round"),
+            )
             if number
         ]
         text += f"; left out for the budget: {', '.join(left_out)}" if left_out else ""

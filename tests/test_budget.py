@@ -127,9 +127,8 @@ def test_the_console_says_what_is_left_out_and_what_all_of_it_took(tmp_path, cap
     train([Reads(), saliency], epochs=8, model=linear(rate=0.0))
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "budget=None" in line] == [
-        "saliency: this training is short: some epochs are not explained or not tested, since all "
-        "of them would take more than 10% of its work; to have all of them: "
-        "compute=ks.Compute(budget=None)"
+        "saliency: some epochs are not explained or not tested, since all of them would take more "
+        "than 10% of the training's work; to have all of them: compute=ks.Compute(budget=None)"
     ]
     size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert re.fullmatch(
@@ -139,6 +138,19 @@ def test_the_console_says_what_is_left_out_and_what_all_of_it_took(tmp_path, cap
         lines[-1],
     )
     assert rounds_of(saliency) == [-1, 3, 6, 7]  # of evaluations at -1, 0, 1, 2, 3, 5, 6, 7
+
+
+def test_each_fit_says_what_it_left_out(capsys):
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, interventions=None)
+    model = linear(rate=1e-5)
+    train([saliency], epochs=10, model=model)
+    train([saliency], epochs=20, initial_epoch=10, model=model)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "in all" in line]
+    assert saliency.history["step"] == [-1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 15, 18, 19]
+    assert [line.partition("left out for the budget: ")[2] for line in lines] == [
+        "2 epochs",  # 4, 6
+        "6 epochs",  # 11, 12, 13, 14, 16, 17
+    ]
 
 
 def test_a_resumed_training_leaves_out_what_an_uninterrupted_one_does(tmp_path):
@@ -206,7 +218,8 @@ class OwnStep(keras.Model):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "at_once", "expected"), [(8, 1, 24), (8, 3, 24), (8, 2, 24), (24, 1, 24)]
+    ("batch_size", "at_once", "expected"),
+    [(8, 1, 24), (8, 3, 24), (8, 2, 24), (8, 12, 24), (24, 1, 24)],
 )
 def test_samples_are_counted(batch_size, at_once, expected):
     model, counts = network(), Counts()

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LESS_WITH = {
-    "maps": "saliency_freq=2",
-    "pictures and log": "pictures=None",
-    "tests": "interventions=None",
-}
-"""By what takes most of the time, what makes it less."""
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -49,10 +42,23 @@ class Costs:
         """The evaluations' time as a share of the training's, which must not be 0."""
         return sum(self._parts.values()) / self.training
 
-    @property
-    def less_with(self) -> str:
-        """What to change so that evaluations take less time."""
-        return LESS_WITH[max(self._parts, key=self._parts.__getitem__)]
+    def less_with(self, *, saliency_freq: int, has_pictures: bool) -> str:
+        """What to change so that evaluations take less time.
+
+        Args:
+            saliency_freq: The number of epochs between evaluations now.
+            has_pictures: Whether there are pictures now.
+
+        Example:
+            >>> Costs(80.0, maps=0.5, log=0.3).less_with(saliency_freq=3, has_pictures=True)
+            'saliency_freq=6'
+        """
+        largest = max(self._parts, key=self._parts.__getitem__)
+        if largest == "tests":
+            return "interventions=None"
+        if largest == "maps" or not has_pictures:
+            return f"saliency_freq={2 * saliency_freq}"
+        return "pictures=None"
 
     @property
     def _parts(self) -> dict[str, float]:

@@ -46,7 +46,10 @@ class BatchCounter:
         self._executions += 1
         self.count += self._model.steps_per_execution
         if self._is_first:
-            self.batch_size = _samples(self._model, self._model.steps_per_execution)
+            # An epoch may have fewer batches than an execution may.
+            size, counted = self._model.steps_per_execution, _iterations(self._model)
+            counted -= self._iterations_before
+            self.batch_size = _samples(self._model, counted if 0 < counted < size else size)
             self._is_first = False
 
     @property
