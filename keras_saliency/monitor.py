@@ -395,7 +395,7 @@ class SaliencyMonitor:
                 )
         report = dataclasses.replace(report, metrics=metrics)
         self.state.record(Evaluation.of(report, now), unit, is_repeat)
-        if not is_repeat:
+        if not is_repeat and unit == EPOCH:  # those within epochs were asked for
             self.state.work = self.state.work.after(self._map_passes)
         seconds = self.costs.maps + time.perf_counter() - began
         count = self.costs.evaluations + 1

@@ -97,10 +97,10 @@ def rounds_of(saliency):
     return [step for step, _ in saliency.effects]
 
 
-def test_four_rounds_of_tests_are_made_in_any_case():
-    """The first, the fourth evaluation after it, and the last two."""
+def test_some_rounds_of_tests_are_made_in_any_case():
+    """Evaluations 0, 4, and from 12 on the first that is explained, 16; and the last two."""
     saliency = reading(99, verbose=0)
-    assert rounds_of(saliency) == [-1, 3, 18, 19]
+    assert rounds_of(saliency) == [-1, 3, 15, 18, 19]
     assert not saliency.alerts
 
 
@@ -111,15 +111,47 @@ def test_a_warning_is_followed_up_at_the_next_epoch():
     assert [(alert.rule, alert.step) for alert in saliency.warnings] == [("region/tag", 3)]
     (alert,) = saliency.alerts
     assert (alert.rule, alert.step) == ("region/tag", 4)
-    assert "First seen at epoch 3 (tested at -1, 3, 4)." in alert.sentence
+    assert "Not seen before (tested before training)." in saliency.warnings[0].sentence
+    assert "First seen at epoch 3 (tested before training and at 3, 4)." in alert.sentence
 
 
-def test_what_is_read_later_is_found_at_the_end():
-    saliency = reading(6, verbose=0)
-    assert rounds_of(saliency) == [-1, 3, 18, 19]
+def test_what_is_read_late_is_found_at_the_end():
+    saliency = reading(16, verbose=0)
+    assert rounds_of(saliency) == [-1, 3, 15, 18, 19]
     (alert,) = saliency.alerts
     assert alert.step == 19
-    assert "First seen at epoch 18 (tested at -1, 3, 18, 19)." in alert.sentence
+    tested = "tested before training and at 3, 15, 18, 19"
+    assert f"First seen at epoch 18 ({tested})." in alert.sentence
+
+
+def test_what_is_read_before_training_is_stopped_early_is_found():
+    """Nobody knows beforehand that it ends after epoch 22."""
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 22)
+    )
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=None, on_alert=None, verbose=0)
+    train([Reads(6), saliency, stop], epochs=100, model=linear(rate=0.0))
+    assert [(alert.rule, alert.step) for alert in saliency.alerts] == [("region/tag", 16)]
+
+
+def test_fits_of_one_epoch_are_tested(tmp_path):
+    """Each explains its epoch, whatever that takes; so at evaluation 12 a metric has moved."""
+    saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, on_alert=None, verbose=0)
+    model, reads = linear(rate=0.0), Reads(6)
+    model.set_weights(reading_the_object())
+    reads.on_train_begin = lambda logs=None: None
+    for epoch in range(18):
+        train([saliency, reads], epochs=epoch + 1, initial_epoch=epoch, model=model)
+    assert [(alert.rule, alert.step) for alert in saliency.alerts] == [("region/tag", 12)]
+
+
+def test_evaluations_within_epochs_take_nothing_from_those_at_their_ends():
+    saliency = ks.SaliencyCallback(
+        tagged_probes(), log_dir=None, interventions=None, update_freq=5, verbose=0
+    )
+    train([saliency], epochs=20, model=linear(rate=1e-5))
+    rows = zip(saliency.history["run"], saliency.history["step"], strict=True)
+    assert [step for run, step in rows if run == "saliency"] == steps_with("auto")
 
 
 def test_the_console_says_what_is_left_out_and_what_all_of_it_took(tmp_path, capsys):
@@ -178,12 +210,13 @@ def test_a_resumed_training_leaves_out_what_an_uninterrupted_one_does(tmp_path):
     train([reads, saliency], epochs=20, initial_epoch=9, model=resumed, shuffle=False)
     (one,) = ks.read_log(tmp_path / "one").values()
     (two,) = ks.read_log(tmp_path / "two").values()
-    assert [report.step for report in two.reports] == [-1, 0, 1, 2, 3, 5, 7, 10, 15, 18, 19]
+    steps = [-1, 0, 1, 2, 3, 5, 7, 10, 15, 16, 18, 19]
+    assert [report.step for report in two.reports] == steps
     for mine, theirs in zip(one.reports, two.reports, strict=True):
         np.testing.assert_array_equal(mine.maps, theirs.maps)
         assert mine.metrics == pytest.approx(theirs.metrics, nan_ok=True)
         assert [alert.sentence for alert in mine.alerts] == [a.sentence for a in theirs.alerts]
-    assert [alert.step for report in two.reports for alert in report.alerts] == [18, 19]
+    assert [alert.step for report in two.reports for alert in report.alerts] == [15, 16]
 
 
 # ---------------------------------------------------------------- how much is trained

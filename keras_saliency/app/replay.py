@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterable
@@ -167,6 +168,8 @@ def _begin(
     if model is None or isinstance(model, str | Path):
         model = open_model(found[0].path if model is None else Path(model).expanduser())
     model.stop_training = False
+    # A replay takes nothing from a training; the log may be of one that had a budget.
+    saliency.compute = dataclasses.replace(saliency.compute, budget=None)
     saliency.set_model(model)
     saliency.set_params({} if last is None else {"epochs": last + 1})
     saliency.on_train_begin()

@@ -182,10 +182,7 @@ def _shape(row: Any) -> tuple[int, ...]:
 
 
 def _stacked(images: Any, kind: str) -> Array:
-    """A copy as one array, if all rows have one shape; none of an array that cannot change."""
-    is_plain = type(images) is np.ndarray and images.dtype.kind != "O"
-    if is_plain and not images.flags.writeable and images.base is None:
-        return np.asarray(images)
+    """A copy as one array, if all rows have one shape."""
     if hasattr(images, "element_spec"):
         raise TypeError(
             "images: expected an array, received a data set. Draw probes from it with "

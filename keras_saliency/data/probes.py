@@ -42,7 +42,7 @@ from keras_saliency.data.inputs import (
     map_axes,
 )
 from keras_saliency.data.probe_files import read_probes, write_probes
-from keras_saliency.data.read_only import freeze, read_only, restore
+from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import Progress, draw, remarks
 
@@ -362,6 +362,7 @@ class ProbeSet:
             warnings.warn(remark, stacklevel=2)
         examples = [example for chosen in drawn.examples.values() for example in chosen]
         targets = [label for label, chosen in drawn.examples.items() for _ in chosen]
+        images = [example.image for example in examples]
         if class_names is None:
             class_names = pipelines.class_names(dataset, drawn.classes)
             step = pipelines.step_that_lost_names(dataset)
@@ -372,7 +373,7 @@ class ProbeSet:
                     stacklevel=2,
                 )
         return cls(
-            read_only(np.stack([example.image for example in examples])),
+            images if images[0].ndim > 1 else np.stack(images),  # a list is copied once
             targets,
             class_names=class_names,
             kind=kind,

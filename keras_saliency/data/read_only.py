@@ -11,8 +11,6 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -40,12 +38,6 @@ class ReadOnlyDict(dict[Key, Value]):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as a plain dict: by default, unpickling would set the items one by one."""
         return type(self), (dict(self),)
-
-
-def read_only(array: Array) -> Array:
-    """The same array, which cannot be written to any more."""
-    array.setflags(write=False)
-    return array
 
 
 def freeze(record: object) -> None:

@@ -17,14 +17,12 @@ gradient map."""
 PASSES_PER_PICTURE = 4
 """About what drawing, encoding and writing one picture takes, in passes of a small model."""
 
-ROUNDS_AT_LEAST = 2
-"""Rounds of tests that are made whatever they take, before those at the end."""
-
 ROUNDS_AT_THE_END = 2
 """Rounds at the last evaluations: an alert needs two in a row."""
 
-APART = 4
-"""If the budget is used up, the second round follows so many evaluations after the first."""
+APART, SPREAD = 4, 3
+"""If the budget is used up, a round follows at least four evaluations after the one before it, and
+at three times its number of evaluations."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ class Work:
             index: Of this evaluation, counting those left out.
             budget: As in `affords`.
         """
-        is_early = self.rounds < ROUNDS_AT_LEAST
-        if is_early and (not self.rounds or index >= self.tested_at + APART):
+        if not self.rounds or index >= max(self.tested_at + APART, SPREAD * self.tested_at):
             return True
         return self.affords((1 + ROUNDS_AT_THE_END) * self.round, budget)
 

@@ -90,24 +90,31 @@ def sentence(
 
 
 def seen(since: int, tested: Sequence[int]) -> str:
-    """When a test fired first, and when tests were made, in words.
+    """When a test fired first, and when tests were made, in words; empty if this was the first.
 
     Args:
         since: The step at which it fired first.
         tested: All steps with tests up to now.
 
     Example:
-        >>> seen(11, [0, 4, 11, 12])
-        'First seen at epoch 11 (tested at 0, 4, 11, 12).'
+        >>> seen(11, [-1, 4, 11, 12])
+        'First seen at epoch 11 (tested before training and at 4, 11, 12).'
+        >>> seen(12, [4, 11, 12])
+        'Not seen before (tested at 4, 11).'
         >>> seen(0, [0])
         ''
     """
-    if len(tested) < 2:
+    is_new = since == tested[-1] if tested else True
+    shown = tested[:-1] if is_new else tested
+    if not shown:
         return ""
+    steps = [str(step) for step in shown[-MOST_STEPS:] if step >= 0]
+    more = "..., " if len(shown) > MOST_STEPS else ""
+    when = ["before training"] if shown[0] == -1 else []
+    when += [f"at {more}{', '.join(steps)}"] if steps else []
     first = "before training" if since == -1 else f"at epoch {since}"
-    listed = ", ".join(map(str, tested[-MOST_STEPS:]))
-    more = "..., " if len(tested) > MOST_STEPS else ""
-    return f"First seen {first} (tested at {more}{listed})."
+    claim = "Not seen before" if is_new else f"First seen {first}"
+    return f"{claim} (tested {' and '.join(when)})."
 
 
 def _points(value: float, unit: str) -> str:

@@ -32,9 +32,11 @@ class Compute:
             gradient map are three each, a counterfactual image is one, a picture four. If a
             training is too short for the usual evaluations, epochs are left out, but not the state
             before training, epochs ever further apart (0, 1, 2, 3, 5, 7, 10, 15, ...), the last
-            two, two rounds of tests, two more at the end, and one after each warning. What is asked
-            for by `Interventions(when="epoch")` or `update_freq` is never left out. `None`: no
-            limit. It holds in `fit` alone: a custom training loop decides by itself.
+            two, a few rounds of tests ever further apart and those at the last two epochs, and the
+            round after a warning; 0 leaves just these. What is asked for by
+            `Interventions(when="epoch")` is never left out, and evaluations within epochs
+            (`update_freq`) do not count. `None`: no limit. It holds in `fit` alone: a custom
+            training loop decides by itself.
         reduction: How channels become one map: `"max_abs"`, `"l2"`, `"sum"` or `"signed"`.
             Default: `"l2"` for tokens, `"max_abs"` for everything else. See
             `keras_saliency.attributions.reductions`.

@@ -27,13 +27,16 @@ def test_where_nothing_is_known_of_the_training_there_is_no_limit():
     assert Work(spent=10**6).affords(10**6, 0.1)
 
 
-def test_two_rounds_are_made_in_any_case_the_second_four_evaluations_after_the_first():
+def test_rounds_ever_further_apart_are_made_in_any_case():
+    """At least four evaluations later, and at three times as many."""
     poor = Work(trained=300)
     assert poor.affords_round(0, 0.1)
     once = poor.after_round(500, index=3)
-    assert [once.affords_round(index, 0.1) for index in (4, 5, 6, 7, 8)] == [False] * 3 + [True] * 2
-    twice = once.after_round(500, index=7)
-    assert not any(twice.affords_round(index, 0.1) for index in range(8, 100))
+    assert [once.affords_round(index, 0.1) for index in range(4, 11)] == [False] * 5 + [True] * 2
+    for at, following in ((9, 27), (27, 81)):
+        later = once.after_round(500, index=at)
+        due = [index for index in range(at + 1, 100) if later.affords_round(index, 0.1)]
+        assert due == [*range(following, 100)]
 
 
 def test_later_rounds_leave_enough_for_two_at_the_end():
