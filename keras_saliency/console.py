@@ -44,7 +44,7 @@ class Console:
         print(f"saliency: alert: {in_short(alerts)}", flush=True)
 
     def run(self, fit: int, run: str, step: int, *, last: int | None, earlier: str) -> None:
-        """Prints which run a fit writes, if that is not plain.
+        """Prints which run a fit writes, if it is not the one that it wrote before.
 
         Args:
             fit: The number of the fit.

@@ -60,7 +60,7 @@ class Work:
         return self.skipped + self.skipped_rounds > 0
 
     def affords(self, passes: int, budget: float | None) -> bool:
-        """Whether evaluations may take so many more passes.
+        """Whether evaluations may take this many more passes.
 
         Args:
             passes: How many.
@@ -81,16 +81,16 @@ class Work:
         return self.affords((1 + ROUNDS_AT_THE_END) * self.round, budget)
 
     def after_epoch(self, samples: int | None = None) -> Work:
-        """After the model was trained on so many samples; by default, on as many as before."""
+        """With one more epoch of this many samples; by default, of as many as the one before."""
         passes = self.epoch if samples is None else PASSES_PER_SAMPLE * samples
         return dataclasses.replace(self, trained=self.trained + passes, epoch=passes)
 
     def after(self, passes: int) -> Work:
-        """After maps or pictures that took so many passes."""
+        """With maps or pictures that took this many passes."""
         return dataclasses.replace(self, spent=self.spent + passes)
 
     def after_round(self, passes: int, index: int) -> Work:
-        """After a round of tests, which may have taken none.
+        """With one more round of tests, which may have taken no passes.
 
         Args:
             passes: How many it took.
@@ -102,7 +102,7 @@ class Work:
         return dataclasses.replace(self.after(passes), round=passes, rounds=rounds, tested_at=index)
 
     def without(self, *, evaluations: int = 0, rounds: int = 0) -> Work:
-        """After so many evaluations, or rounds of tests, were left out."""
+        """With this many more evaluations, or rounds of tests, that were left out."""
         return dataclasses.replace(
             self,
             skipped=self.skipped + evaluations,

@@ -72,7 +72,10 @@ class Progress:
 
     @property
     def is_last_batch(self) -> bool:
-        """Whether the epoch before had no more batches."""
+        """Whether the epoch may end with this batch: the one before had no more batches.
+
+        Always true in the first epoch of a fit, of which nothing is known.
+        """
         return self._batch >= self._last_batch
 
     def end_epoch(self, batches_per_epoch: int | None) -> None:

@@ -112,7 +112,7 @@ class TrainingLog:
         return sink.last_step if sink is not None and sink.is_resumed else None
 
     def num_bytes(self) -> int | None:
-        """The size of all that is in the runs of this training; `None` if it cannot be told."""
+        """The size of all that is in the runs of this training; `None` if it cannot be read."""
         try:
             runs = {*self._runs.values()}
             return sum(files.total_size(files.join(self._log_dir, run)) for run in runs)
@@ -187,7 +187,7 @@ class TrainingLog:
         self._thread.wait()
 
     def close(self) -> None:
-        """Waits for the thread and closes the files; what is then lost is said."""
+        """Waits for the thread and closes the files; warns of what is lost."""
         try:
             self._thread.wait()
         finally:
