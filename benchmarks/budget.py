@@ -5,8 +5,9 @@
 For data sets of several sizes, a small network is fitted without the callback, with its defaults,
 and without a budget, one after the other, for each seed in another order. CPU time is that of the
 process, with all threads, from before `fit` to its end, with tracing and writing. A share is the
-median over the seeds of what their fits took more. Then the network is fitted to data with a shortcut, a
-lit corner in 19 of 20 images of one class, with a budget and without: when does the alert come?
+median over the seeds of what their fits took more. Then the network is fitted to data with a
+shortcut, a lit corner in 19 of 20 images of one class, with a budget and without: when does the
+alert come?
 
 `--quick` takes the smallest data set only.
 """

@@ -158,10 +158,13 @@ class SaliencyMonitor:
             return report
         if is_repeat and tested is not None and tested.is_same_state(report):
             return self._retold(report, tested)
-        budget = self.compute.budget
-        if self.state.is_due(report, settings.when, last=last, budget=budget):
-            return self.intervene(report)
-        return report
+        if not self.state.must_test(settings.when, last=last):
+            if not self.state.is_round_due(report):
+                return report
+            if not self.state.affords_round(self.compute.budget):
+                self.state.work = self.state.work.without(rounds=1)
+                return report
+        return self.intervene(report)
 
     def is_evaluation_due(self) -> bool:
         """Whether the next evaluation is due by the schedule, or fits into the budget.
@@ -239,7 +242,7 @@ class SaliencyMonitor:
             chunk_size=self._traced.batch_size,
             settings=settings,
             metrics=report.metrics,
-            alpha=level_of_round(self.state.rounds + 1),
+            alpha=level_of_round(len(self.state.tested_steps) + 1),
             facts=self._facts,
             standing=[test for test, streak in self.state.streaks.items() if streak.active],
             by_index=answers,

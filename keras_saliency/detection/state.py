@@ -46,8 +46,7 @@ class RunState:
         latest: By unit, the latest evaluation.
         earlier: By unit, the one before that.
         tested: The latest one with interventions.
-        rounds: How many rounds of tests there were that could raise an alert.
-        tested_steps: Their steps.
+        tested_steps: The steps of all rounds of tests that could raise an alert.
         start_effects: By test, its effect in the first round.
         streaks: By test, how often in a row it has fired or been quiet.
         alerts: All alerts so far.
@@ -65,7 +64,6 @@ class RunState:
     latest: dict[str, Evaluation] = field(default_factory=dict)
     earlier: dict[str, Evaluation] = field(default_factory=dict)
     tested: Evaluation | None = None
-    rounds: int = 0
     tested_steps: list[int] = field(default_factory=list)
     start_effects: dict[str, float] | None = None
     streaks: dict[str, Streak] = field(default_factory=dict)
@@ -128,24 +126,23 @@ class RunState:
             is_log_spaced(self._index + 1) or self._may_alert() or self.work.affords(passes, budget)
         )
 
-    def is_due(
-        self, report: SaliencyReport, when: str, *, last: bool, budget: float | None = None
-    ) -> bool:
-        """Whether interventions are due for the latest report.
+    def must_test(self, when: str, *, last: bool) -> bool:
+        """Whether the latest evaluation is tested, whatever that takes.
 
         Args:
-            report: The latest report.
             when: `"auto"` or `"epoch"`, as in `Interventions`.
             last: Whether it is the last one of a training.
-            budget: As in `Work`. A test that may raise an alert is made whatever it takes.
         """
-        if when == "epoch" or self.tested is None or last or self._may_alert():
-            return True
-        is_wanted = is_log_spaced(self._index) or has_moved(report.metrics, self.tested.metrics)
-        if is_wanted and not self.work.affords_round(self._index, budget):
-            self.work = self.work.without(rounds=1)
-            return False
-        return is_wanted
+        return when == "epoch" or self.tested is None or last or self._may_alert()
+
+    def is_round_due(self, report: SaliencyReport) -> bool:
+        """Whether the latest report is to be tested if the budget allows it."""
+        then = {} if self.tested is None else self.tested.metrics
+        return is_log_spaced(self._index) or has_moved(report.metrics, then)
+
+    def affords_round(self, budget: float | None) -> bool:
+        """Whether the budget allows a round of tests now, as in `Work.affords_round`."""
+        return self.work.affords_round(self._index, budget)
 
     @property
     def _index(self) -> int:
@@ -167,7 +164,6 @@ class RunState:
         if report.interventions is None:
             return
         if not report.interventions.blocked_because:
-            self.rounds += 1
             self.tested_steps = [*self.tested_steps, report.step]
         self.work = self.work.after_round(report.interventions.passes, self._index)
         effects = report.interventions.effects
@@ -197,7 +193,7 @@ class RunState:
     def _start_anew(self) -> None:
         """Forgets what belongs to the weights before; what was found with them stays listed."""
         self.evaluations, self.batches, self.start, self.start_unit = 0, 0, None, ""
-        self.tested, self.start_effects, self.rounds = None, None, 0
+        self.tested, self.start_effects = None, None
         self.latest, self.earlier, self.streaks = {}, {}, {}
         self.tested_steps, self.work = [], Work()
 
@@ -221,7 +217,6 @@ class RunState:
             "latest": {unit: row(one) for unit, one in self.latest.items()},
             "earlier": {unit: row(one) for unit, one in self.earlier.items()},
             "tested": row(self.tested),
-            "rounds": self.rounds,
             "tested_steps": self.tested_steps,
             "start_effects": None if self.start_effects is None else _nulls(self.start_effects),
             "streaks": {test: to_json(streak) for test, streak in self.streaks.items()},
@@ -267,7 +262,6 @@ class RunState:
             latest={unit: evaluation(row) for unit, row in content["latest"].items()},
             earlier={unit: evaluation(row) for unit, row in content["earlier"].items()},
             tested=evaluation(content["tested"]),
-            rounds=content.get("rounds", 0),
             tested_steps=[*content.get("tested_steps", ())],
             start_effects=None if effects is None else _nans(effects),
             streaks={test: from_json(Streak, row) for test, row in content["streaks"].items()},
