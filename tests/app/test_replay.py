@@ -17,7 +17,7 @@ from keras_saliency.data.serialization import to_json
 from keras_saliency.log import tags
 from support.events import events
 from support.networks import EVERYTHING
-from support.planted import CLASSES, SIDE, linear, planted, tagged_probes
+from support.planted import CLASSES, SIDE, linear, planted, tagged_probes, train
 
 EPOCHS = 9
 """With the state before training: ten checkpoints."""
@@ -142,6 +142,29 @@ def test_a_replay_goes_on_where_the_log_ends(live, tmp_path, capsys):
     assert reports[0].keys() == {"saliency"}
     for mine, yours in zip(*(logs["saliency"].reports for logs in reports), strict=True):
         np.testing.assert_equal(to_json(mine), to_json(yours))
+
+
+@pytest.mark.slow
+def test_a_replay_leaves_nothing_out_in_the_log_of_a_training_with_a_budget(tmp_path):
+    (tmp_path / "keras").mkdir()
+    model = linear(rate=1e-5)
+    saver = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: model.save(tmp_path / "keras" / f"{epoch + 1:02d}.keras")
+    )
+
+    def saliency():
+        return ks.SaliencyCallback(
+            tagged_probes(), log_dir=tmp_path / "logs", interventions=None, verbose=0
+        )
+
+    train([saliency(), saver], epochs=3, model=model)
+    train([saver], initial_epoch=3, epochs=9, model=model)
+    later = saliency()
+    ks.replay(tmp_path / "keras", later)
+    assert later.history["step"] == [2, 3, 4, 5, 6, 7, 8]
+    assert [one.step for one in ks.read_log(tmp_path / "logs")["saliency"].reports] == [
+        *range(-1, 9)
+    ]
 
 
 @pytest.mark.slow

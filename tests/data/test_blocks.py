@@ -80,3 +80,10 @@ def test_thumbnails_keep_nan_in_its_block():
     values = np.ones((1, 4, 4), np.float32)
     values[0, 0, 0] = NAN
     np.testing.assert_array_equal(thumbnails(values, 2), [[[NAN, 1], [1, 1]]])
+
+
+def test_many_large_pictures_are_averaged_part_by_part():
+    """Five of 1,600 x 1,000 pixels: two parts of two, and one of one."""
+    pictures = np.random.default_rng(0).random((5, 1600, 1000), np.float32)
+    blocks = pictures.reshape(5, 160, 10, 100, 10).mean(axis=(2, 4), dtype=np.float64)
+    np.testing.assert_allclose(thumbnails(pictures, 160), blocks, rtol=1e-6)

@@ -11,6 +11,7 @@ from keras import layers
 
 from keras_saliency import Compute, ProbeSet, SaliencyCallback, SaliencyMonitor, saliency_maps
 from keras_saliency.attributions import methods_by_name
+from keras_saliency.engine.explainer import PASSES_AT_ONCE
 from support.programs import run_program
 from support.small_nets import (
     COUNT,
@@ -94,6 +95,28 @@ def test_a_batch_equals_its_probes_one_by_one(one_by_one, batch_size):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_many_passes_give_what_one_gives(policy):
+    """Of 40 probes in 20 passes, 8 begin before a result is waited for; the last ones are 4."""
+    images = np.tile(IMAGES, (7, 1, 1, 1))[:40] * np.linspace(0.5, 1, 40)[:, None, None, None]
+    probes = ProbeSet(images.astype("float32"), np.resize(TARGETS, 40))
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_net()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    many, one = (
+        SaliencyMonitor(model, probes, compute=Compute(batch_size=size)).evaluate(0)
+        for size in (2, 40)
+    )
+    assert 2 * PASSES_AT_ONCE < 20
+    tolerance = 1e-6 if policy == "float32" else 2e-3
+    for name in ("maps", "scores", "gradient_norms", "confidences"):
+        mine, theirs = getattr(many, name), getattr(one, name)
+        np.testing.assert_allclose(mine, theirs, atol=tolerance * np.abs(theirs).max())
+    np.testing.assert_array_equal(many.predictions, one.predictions)
+
+
 def test_chunks_are_few_and_even_and_never_pass_the_batch_size():
     sizes = []
 
