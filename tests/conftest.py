@@ -1,5 +1,6 @@
 import gc
 import os
+import sys
 
 import pytest
 
@@ -38,9 +39,16 @@ def pytest_collection_modifyitems(config, items):
     }
 
 
+def _seed_keras():
+    """Draws weights, dropout and the order of batches from a fixed seed."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _same_draws(request):
-    """What a test draws from its module's `RNG` does not depend on the tests before it."""
+    """What a test draws does not depend on the tests before it, nor on chance."""
+    _seed_keras()
     module = getattr(request.node, "module", None)
     state = request.config.stash[FIRST_STATES].get(module)
     if state is not None:
@@ -56,6 +64,12 @@ def _frozen_heap():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _same_models():
+    """What a module's fixtures draw does not depend on the tests before it, nor on chance."""
+    _seed_keras()
 
 
 @pytest.fixture(scope="module")
