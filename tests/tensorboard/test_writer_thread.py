@@ -273,6 +273,8 @@ import keras
 from support.networks import fit, probes
 import keras_saliency as ks
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+
 def end(epoch, logs):
     if epoch == 1:
         {end}
