@@ -31,7 +31,7 @@ stripes = ks.InterventionTest(
     swap_column_means,
     subject="the mean of each column",
     assumption="the column means come from the camera, not from the object",
-    remedy="subtract each column's mean, or photograph all classes with the same camera",
+    advice="subtract each column's mean, or photograph all classes with the same camera",
     floor=0.25,
     control="rest",  # the effect has to be larger than that of exchanging everything else
 )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from keras_saliency.log.decoder import Log as Log
     from keras_saliency.log.reader import read_log as read_log
     from keras_saliency.monitor import SaliencyMonitor as SaliencyMonitor
+    from keras_saliency.remedies import remedy as remedy
     from keras_saliency.rendering.settings import Pictures as Pictures
     from keras_saliency.tensorboard.sink import TensorBoardSink as TensorBoardSink
 
@@ -59,6 +60,7 @@ _HOMES = {
     "TensorBoardSink": "tensorboard.sink",
     "calibrate": "detection.calibration",
     "read_log": "log.reader",
+    "remedy": "remedies",
     "replay": "app.replay",
     "saliency_maps": "app.explain",
     "show": "app.html_report",

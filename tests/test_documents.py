@@ -134,12 +134,13 @@ def test_the_tables_of_tests_are_those_of_the_code() -> None:
         for name, test in TESTS.items()
     }
     assert [*documented] == [*TESTS]
-    remedies = {
-        name.strip("`"): remedy
-        for names, remedy in rows_of_the_table_headed("| alert of | what to do |", text)
+    heading = "| alert of | likely causes | how to confirm | what to do |"
+    advice = {
+        name.strip("`"): what
+        for names, _, _, what in rows_of_the_table_headed(heading, text)
         for name in names.split(", ")
     }
-    assert remedies == {name: test.remedy for name, test in TESTS.items()}
+    assert advice == {name: test.advice for name, test in TESTS.items()}
 
 
 def test_the_page_of_tags_has_every_kind_of_metric() -> None:

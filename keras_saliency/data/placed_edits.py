@@ -13,6 +13,12 @@ Description = tuple[Array, ...]
 Describe = Callable[[Array], Description]
 """From images to their descriptions."""
 
+HIGH_FREQUENCY = 0.33
+"""The lowest spatial frequency that counts as high, in cycles per pixel; the largest is 0.71."""
+
+BANDS = 8
+"""The bands of spatial frequency of a spectrum, equally wide up to 0.5 cycles per pixel."""
+
 
 @dataclass(frozen=True, eq=False)
 class PlacedEdit:

@@ -85,6 +85,8 @@ class Effect:
         bound: The upper bound of the effect, if the test was stopped after a part of the donors
             because it would not reach its floor; `effect` is then that of this part, and `p_value`
             is 1. `nan` for a complete test.
+        place: Where the exchange was made, bool `(height, width)`, if the test fires and this is
+            the same for all probes, or nearly; otherwise `None`.
         examples: Up to four of the pairs in which the answer changed most.
     """
 
@@ -104,6 +106,7 @@ class Effect:
     explained_by: str = ""
     untestable: str = ""
     bound: float = math.nan
+    place: Array | None = field(default=None, repr=False)
     examples: tuple[Example, ...] = field(default=(), repr=False)
 
 
@@ -173,7 +176,7 @@ class Alert:
         sentence: The whole message, in plain words.
         assumption: The condition under which this is a problem, such as "your masks cover the
             object".
-        remedy: What to do about it.
+        advice: What to do about it.
         effect: The region-swap effect, as in `Effect`.
         flip: The net flip rate, as in `Effect`.
         p_value: The p-value, corrected by Holm's method over all tests of the evaluation, in 0..1.
@@ -188,6 +191,7 @@ class Alert:
         explains: The tests that fired as well, as a consequence of this one.
         withdrawn: The step at which the alert was withdrawn, as later tests did not confirm it;
             `None` if it stands.
+        place: As in `Effect`.
     """
 
     level: str
@@ -195,7 +199,7 @@ class Alert:
     rule: str
     sentence: str
     assumption: str
-    remedy: str
+    advice: str
     effect: float
     flip: float
     p_value: float
@@ -208,6 +212,20 @@ class Alert:
     alpha: float = 0.01
     explains: tuple[str, ...] = ()
     withdrawn: int | None = None
+    place: Array | None = field(default=None, repr=False)
+
+    def remedy(self, *, seed: int = 0) -> Any:
+        """The layer that takes away what the alert names; the same as `keras_saliency.remedy`.
+
+        Args:
+            seed: Seed of the exchanges.
+
+        Raises:
+            ValueError: The test exchanges nothing.
+        """
+        import keras_saliency  # the front door: records know nothing of layers
+
+        return keras_saliency.remedy(self, seed=seed)
 
     def __str__(self) -> str:
         """The sentence."""

@@ -8,6 +8,7 @@ to these, or `None`.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import functools
 import hashlib
@@ -54,6 +55,36 @@ def to_json(record: Any, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
         for field in dataclasses.fields(record)
         if field.name not in leave_out
     }
+
+
+def array_to_json(array: Array) -> dict[str, Any]:
+    """An array as a dict of its dtype, shape and values; those of a mask are packed into a string.
+
+    Example:
+        >>> array_to_json(np.array([[True, False, True]]))
+        {'dtype': '|b1', 'shape': [1, 3], 'values': 'oA=='}
+    """
+    shape = list(array.shape)
+    if array.dtype.kind == "b":
+        values: Any = base64.b64encode(np.packbits(array).tobytes()).decode()
+    else:
+        values = [_plain(item, ()) for item in array.ravel().tolist()]
+    return {"dtype": array.dtype.str, "shape": shape, "values": values}
+
+
+def array_from_json(row: Mapping[str, Any]) -> Array:
+    """An array from what `array_to_json` returned.
+
+    Raises:
+        ValueError: There are too few values for the shape, or too many.
+    """
+    dtype, values, shape = np.dtype(row["dtype"]), row["values"], row["shape"]
+    if isinstance(values, str):
+        bits = np.frombuffer(base64.b64decode(values), np.uint8)
+        return np.unpackbits(bits, count=math.prod(shape)).astype(bool).reshape(shape)
+    if dtype.kind == "f":
+        values = [math.nan if item is None else item for item in values]
+    return np.array(values, dtype).reshape(shape)
 
 
 def put(array: Array, arrays: dict[str, Array]) -> str:
@@ -135,8 +166,7 @@ def _plain(value: Any, leave_out: Collection[str]) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, np.ndarray) and value.dtype.kind in _ARRAY_KINDS:
-        flat = [_plain(item, leave_out) for item in value.ravel().tolist()]
-        return {"dtype": value.dtype.str, "shape": list(value.shape), "values": flat}
+        return array_to_json(value)
     if isinstance(value, list | tuple):
         return [_plain(item, leave_out) for item in value]
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
@@ -161,7 +191,7 @@ def _typed(hint: Any, value: Any, name: str) -> Any:
     if hint in (bool, int, str) and type(value) is hint:
         return value
     if origin is np.ndarray and isinstance(value, Mapping):
-        return _array(value)
+        return array_from_json(value)
     if origin is tuple and isinstance(value, list):
         items = arguments[:1] * len(value) if arguments[-1] is ... else arguments
         return tuple(_typed(*pair, name) for pair in zip(items, value, strict=True))
@@ -173,11 +203,3 @@ def _typed(hint: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return from_json(hint, value)
     raise TypeError(f"{name}: expected {getattr(hint, '__name__', hint)}, received {value!r}.")
-
-
-def _array(value: Mapping[str, Any]) -> Array:
-    dtype = np.dtype(value["dtype"])
-    flat = value["values"]
-    if dtype.kind == "f":
-        flat = [math.nan if item is None else item for item in flat]
-    return np.array(flat, dtype).reshape(value["shape"])

@@ -219,7 +219,7 @@ def announce(
                 rule=effect.test,
                 sentence=f"{when}: {sentence(verdict, test, unit, explains, seen(since, tested))}",
                 assumption=test.assumption,
-                remedy=test.remedy,
+                advice=test.advice,
                 effect=effect.effect,
                 flip=effect.flip,
                 p_value=verdict.p_value,
@@ -231,6 +231,7 @@ def announce(
                 examples=effect.examples,
                 alpha=verdict.alpha,
                 explains=explains,
+                place=effect.place,
             )
         )
     return tuple(alerts)

@@ -13,14 +13,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from keras_saliency.data.placed_edits import Describe, Description
+from keras_saliency.data.placed_edits import BANDS, HIGH_FREQUENCY, Describe, Description
 from keras_saliency.data.reports import Array
-
-HIGH_FREQUENCY = 0.33
-"""The lowest spatial frequency that counts as high, in cycles per pixel; the largest is 0.71."""
-
-BANDS = 8
-"""The bands of spatial frequency of a spectrum, equally wide up to 0.5 cycles per pixel."""
 
 Exchange = Callable[[Array, Description, Description], Array]
 """From recipients, and the descriptions of recipients and of donors, to images."""

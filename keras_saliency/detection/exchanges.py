@@ -109,6 +109,7 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
         test.floor,
         min(1.0, test.outweighs),
         place.num_candidates,
+        place.common if mask is None or mask.ndim == 3 else mask,
     )
 
 

@@ -119,7 +119,14 @@ def intervene(
     verdicts, _ = judge(results, settings=everything, start={})
     firing = {one.effect.test: one.effect for one in verdicts if _counts(one, standing)}
     by = explained(firing, swaps, experiment, readiness, standing)
-    named = [dataclasses.replace(e, explained_by=by.get(e.test, "")) for e in results.effects]
+    named = [
+        dataclasses.replace(
+            effect,
+            explained_by=by.get(effect.test, ""),
+            place=swaps[effect.test].place if effect.test in firing.keys() & swaps else None,
+        )
+        for effect in results.effects
+    ]
     return dataclasses.replace(results, effects=tuple(named), passes=experiment.passes)
 
 

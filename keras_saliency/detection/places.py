@@ -24,6 +24,9 @@ THIN_AREA = 0.25
 WIDE = 0.5
 """A pattern whose bounding window covers more of the image has no window."""
 
+COMMON = 0.1
+"""The share of the probes whose hot spots have to cover a pixel for it to be a common one."""
+
 KNOWN = 0.25
 """The share of probes whose object has to be known for a test of estimated backgrounds."""
 
@@ -74,6 +77,7 @@ class Place:
         num_candidates: From how many places and classes this one was chosen with the help of the
             targets; the p-value is multiplied by it.
         untestable: Why the test cannot be made.
+        common: If masks differ between probes: where many of them lie, bool `(height, width)`.
     """
 
     mask: Array | None = None
@@ -86,6 +90,7 @@ class Place:
     support: str | None = None
     num_candidates: int = 1
     untestable: str = ""
+    common: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +143,8 @@ def thin_border(round_: Round) -> list[Place]:
 def own_hot_spot(round_: Round) -> list[Place]:
     """Each probe's hottest small window near the border; the control is its hottest one inside."""
     outer, inner = (proposals.own_hot_windows(round_.maps, outer=side) for side in (True, False))
-    return [Place(outer, control=inner)]
+    common = outer.mean(axis=0) >= COMMON
+    return [Place(outer, control=inner, common=common if common.any() else None)]
 
 
 def repeated_pattern(round_: Round) -> list[Place]:

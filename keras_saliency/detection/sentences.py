@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from keras_saliency.data.reports import Alert, Effect, Verdict
+from keras_saliency.detection.remedies import remedy_line
 from keras_saliency.detection.tests import CONTROLS, InterventionTest
 
 MOST_STEPS = 6
@@ -85,7 +86,8 @@ def sentence(
         f"This is a problem if {test.assumption}. Otherwise ignore it with "
         f"ks.Interventions(ignore=[{effect.test!r}])."
     )
-    parts.append(f"Next: {test.remedy}.")
+    line = remedy_line(effect, test)
+    parts.append(f"Next: {test.advice}{f', or remove it in training: {line}' * bool(line)}.")
     return " ".join(part for part in parts if part)
 
 

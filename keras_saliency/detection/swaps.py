@@ -91,6 +91,7 @@ class Swap:
         floor: The smallest effect that is of interest.
         outweighs: The share of the control's effect that this one has to exceed, at most 1.
         num_candidates: From how many swaps this one was chosen by the model's answers.
+        place: As in `Effect`.
     """
 
     test: str
@@ -104,6 +105,7 @@ class Swap:
     floor: float = CONTROLLED
     outweighs: float = 1.0
     num_candidates: int = 1
+    place: Array | None = None
 
 
 @dataclass(frozen=True)

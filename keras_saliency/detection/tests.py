@@ -50,7 +50,7 @@ class InterventionTest:
         subject: What is exchanged, in words; follows "the model relies on". `{name}` is the name
             and `{window}` the coordinates of a proposed place, or empty.
         assumption: Under which an effect is a problem; follows "This is a problem if".
-        remedy: What to do about it; follows "Next:".
+        advice: What to do about it; follows "Next:".
         floor: The smallest effect that counts, in 0..1.
         control: What the effect is compared with: `"rest"`, everything else is exchanged instead;
             `"elsewhere"`, the same shape in another place; `"inside"`, the place that the proposal
@@ -87,7 +87,7 @@ class InterventionTest:
     edit: Edit | None = field(repr=False)
     subject: str
     assumption: str
-    remedy: str = "look at the evidence pictures"
+    advice: str = "look at the evidence pictures"
     floor: float = 0.25
     control: str = "rest"
     outweighs: float = 2.0
@@ -96,7 +96,7 @@ class InterventionTest:
     aimed: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
-        for argument in ("name", "subject", "assumption", "remedy"):
+        for argument in ("name", "subject", "assumption", "advice"):
             text = getattr(self, argument)
             if not isinstance(text, str):
                 raise TypeError(f"{argument}: expected a string, received {text!r}.")
@@ -168,10 +168,7 @@ def row_name(test: str) -> str:
 _BORDER_WORDS = "the border of the image (as wide as {share:.0%} of its shorter side)"
 _BORDER_ASSUMPTION = "objects do not reach the border"
 _PLACE_ASSUMPTION = "the object does not reach this place"
-_PLACE_REMEDY = (
-    "look at the evidence, crop or cover this place in all images, or exchange it at random "
-    "between the images of a batch"
-)
+_PLACE_ADVICE = "look at the evidence, and crop or cover this place in all images"
 
 _ROWS = (
     InterventionTest(
@@ -179,7 +176,7 @@ _ROWS = (
         edits.swap_region,
         "the region {name!r}",
         "this region should not determine the class",
-        _PLACE_REMEDY,
+        _PLACE_ADVICE,
         floor=0.15,
         control="elsewhere",
         outweighs=1.5,
@@ -190,7 +187,7 @@ _ROWS = (
         edits.swap_region,
         "the background",
         "your masks cover the object",
-        "balance the backgrounds over the classes, or exchange backgrounds between training images",
+        "balance the backgrounds over the classes",
         floor=0.15,
         control="",
         outweighs=0.0,
@@ -211,7 +208,7 @@ _ROWS = (
         edits.swap_region,
         "a repeated pattern {window}",
         "your objects do not repeat pixel by pixel",
-        _PLACE_REMEDY,
+        _PLACE_ADVICE,
         floor=0.15,
         control="",
         outweighs=0.0,
@@ -222,7 +219,7 @@ _ROWS = (
         edits.swap_region,
         _BORDER_WORDS.format(share=places.BORDER),
         _BORDER_ASSUMPTION,
-        "crop the images, or exchange borders at random between the images of a batch",
+        "crop the images",
         propose=places.border,
         aimed=("rest", 2.0),
     ),
@@ -231,7 +228,7 @@ _ROWS = (
         edits.swap_region,
         _BORDER_WORDS.format(share=places.THIN_BORDER),
         _BORDER_ASSUMPTION,
-        "crop the images, or exchange borders at random between the images of a batch",
+        "crop the images",
         outweighs=0.55,
         propose=places.thin_border,
         aimed=("rest", 0.55),
@@ -241,7 +238,7 @@ _ROWS = (
         edits.swap_tint,
         "overall brightness, contrast and colour",
         "brightness, contrast and colour do not determine the class",
-        "normalise each image, or change brightness, contrast and colour at random in training",
+        "normalise each image",
         floor=0.2,
         control="border",
         outweighs=1.25,
@@ -252,8 +249,7 @@ _ROWS = (
         edits.swap_spectrum,
         "how sharp, noisy or grainy the image is (the energy of its spatial frequencies)",
         "sharpness, noise and grain do not determine the class",
-        "give all images the same resolution and file format, or blur and sharpen them at random "
-        "in training",
+        "give all images the same resolution and file format",
         floor=0.1,
         control="border",
         outweighs=1.25,
@@ -272,7 +268,7 @@ _ROWS = (
         edits.swap_region,
         "one small place near the border of each image",
         _BORDER_ASSUMPTION,
-        _PLACE_REMEDY,
+        _PLACE_ADVICE,
         control="inside",
         outweighs=2.5,
         propose=places.own_hot_spot,
@@ -282,7 +278,7 @@ _ROWS = (
         edits.swap_region,
         "the part of the image {window}",
         _PLACE_ASSUMPTION,
-        _PLACE_REMEDY,
+        _PLACE_ADVICE,
         floor=0.15,
         control="",
         outweighs=0.0,
@@ -294,7 +290,7 @@ _ROWS = (
         edits.swap_region,
         "the window {window}",
         _PLACE_ASSUMPTION,
-        _PLACE_REMEDY,
+        _PLACE_ADVICE,
         floor=0.15,
         control="",
         outweighs=0.0,
@@ -306,7 +302,7 @@ _ROWS = (
         edits.swap_region,
         "the window {window}",
         _PLACE_ASSUMPTION,
-        _PLACE_REMEDY,
+        _PLACE_ADVICE,
         floor=0.15,
         control="",
         outweighs=0.0,

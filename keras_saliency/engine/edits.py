@@ -1,10 +1,10 @@
 """The built-in edits in TensorFlow: the same images as those of `detection.edits` in NumPy.
 
 Every edit has the form `(images, others, ours, theirs, where) -> images`, with images `(num_pairs,
-height, width, channels)`. `ours` and `theirs` are the descriptions of both, made by NumPy, and
-`where` is bool, `(num_pairs, height, width)`; an edit ignores what it does not need. The steps are
-those of the NumPy versions, in the same precision. So the results are equal, except for those of
-`spectrum`: Fourier transforms differ in the last digits of float64.
+height, width, channels)`. `ours` and `theirs` are the descriptions of both, made by NumPy or by
+`DESCRIBE`, and `where` is bool, `(num_pairs, height, width)`; an edit ignores what it does not
+need. The steps are those of the NumPy versions, in the same precision. So the results are equal,
+except for those of `spectrum`: Fourier transforms differ in the last digits of float64.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions.heads import Tensor
+from keras_saliency.data.placed_edits import BANDS, HIGH_FREQUENCY
+from keras_saliency.data.reports import Array
 
 Description = tuple[Tensor, ...]
 """What an edit needs to know of some images: tensors with a row for each."""
@@ -42,11 +44,29 @@ def tint(
     return _clipped(made, images, ours, theirs)
 
 
+def describe_tint(images: Tensor) -> Description:
+    """The mean, deviation and flatness of each channel, and the range of each image."""
+    exact = tf.cast(images, tf.float64)
+    low, high = (f(exact, axis=(1, 2), keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
+    mean = tf.reduce_mean(exact, axis=(1, 2), keepdims=True)
+    deviation = tf.sqrt(tf.reduce_mean((exact - mean) ** 2, axis=(1, 2), keepdims=True))
+    return mean, deviation, high == low, *_range(images)
+
+
 def high_frequency(
     images: Tensor, others: Tensor, ours: Description, theirs: Description, where: Tensor
 ) -> Tensor:
     """As `detection.edits.swap_high_frequency`."""
     return images + (theirs[0] - ours[0])
+
+
+def describe_details(images: Tensor) -> Description:
+    """The part of each image that has high frequencies."""
+    height, width = images.shape[1:3]
+    frequencies = np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width))
+    is_high = tf.constant(frequencies >= HIGH_FREQUENCY, tf.complex128)
+    transforms = _transforms(images) * is_high
+    return (tf.cast(_images(transforms, height, width), images.dtype),)
 
 
 def spectrum(
@@ -62,20 +82,44 @@ def spectrum(
     squares = tf.where(is_empty, one, wanted * ratio / tf.where(is_empty, one, energy))
     gains = tf.concat([tf.ones_like(total), tf.sqrt(squares)], axis=1)
     height, width = images.shape[1:3]
-    channels_first = tf.transpose(tf.cast(images, tf.float64), [0, 3, 1, 2])
     by_frequency = tf.gather(gains, _bands(height, width, energy.shape[1]), axis=1)
-    transforms = tf.signal.rfft2d(channels_first) * tf.cast(
-        by_frequency[:, tf.newaxis], tf.complex128
-    )
-    made = tf.transpose(tf.signal.irfft2d(transforms, [height, width]), [0, 2, 3, 1])
-    return _clipped(made, images, ours, theirs)
+    transforms = _transforms(images) * tf.cast(by_frequency[:, tf.newaxis], tf.complex128)
+    return _clipped(_images(transforms, height, width), images, ours, theirs)
 
 
-def _bands(height: int, width: int, count: int) -> Tensor:
+def describe_spectrum(images: Tensor) -> Description:
+    """The energy of each band, the energy with the mean, and the range of each image."""
+    height, width = images.shape[1:3]
+    twice = np.full((height, width // 2 + 1), 2.0)  # columns that stand for two frequencies
+    twice[:, [0, -1] if width % 2 == 0 else [0]] = 1
+    energies = tf.reduce_sum(tf.abs(_transforms(images)) ** 2, axis=1)
+    members = _bands(height, width, BANDS)[..., np.newaxis] == np.arange(1, BANDS + 1)
+    bands = tf.einsum("nhw,hwb->nb", energies, tf.constant(members * twice[..., np.newaxis]))
+    whole = tf.reduce_sum(energies, axis=(1, 2))  # the same for all: only the zero is of interest
+    return bands, whole[:, tf.newaxis], *_range(images)
+
+
+def _transforms(images: Tensor) -> Tensor:
+    """The Fourier transforms of the channels, `(num_pairs, channels, height, width // 2 + 1)`."""
+    return tf.signal.rfft2d(tf.transpose(tf.cast(images, tf.float64), [0, 3, 1, 2]))
+
+
+def _images(transforms: Tensor, height: int, width: int) -> Tensor:
+    """The images of some `_transforms`."""
+    return tf.transpose(tf.signal.irfft2d(transforms, [height, width]), [0, 2, 3, 1])
+
+
+def _bands(height: int, width: int, count: int) -> Array:
     """The band of each frequency of `rfft2d`, 1 to `count`; 0 is the mean."""
     rows, columns = np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width)
     bands = np.ceil(np.hypot(rows, columns) * 2 * count - 1e-9)
-    return tf.constant(bands.clip(max=count), tf.int32)
+    return np.asarray(bands.clip(max=count).astype(np.int32))
+
+
+def _range(images: Tensor) -> Description:
+    """The smallest and the largest value of each image."""
+    low, high = (f(images, axis=(1, 2, 3), keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
+    return low, high
 
 
 def _clipped(made: Tensor, images: Tensor, ours: Description, theirs: Description) -> Tensor:
@@ -92,3 +136,10 @@ EDITS: Mapping[str, Edit] = {
     "spectrum": spectrum,
 }
 """The edits by the names that `detection.edits.NAMES` gives them."""
+
+DESCRIBE: Mapping[str, Callable[[Tensor], Description]] = {
+    "tint": describe_tint,
+    "high_frequency": describe_details,
+    "spectrum": describe_spectrum,
+}
+"""What an edit needs to know of images, by its name, as `detection.edits.PARTS` has it in NumPy."""

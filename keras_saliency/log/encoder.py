@@ -208,6 +208,6 @@ class Encoder:
 
 def _verdict_row(verdict: Verdict) -> dict[str, Any]:
     """A verdict and its effect as one row of a table."""
-    row = to_json(verdict, leave_out=_TOO_LARGE)
+    row = to_json(verdict, leave_out=(*_TOO_LARGE, "place"))  # which the alert has
     effect = row.pop("effect")
     return {**effect, "raw_p_value": effect["p_value"], **row}

@@ -45,7 +45,7 @@ ALERT = Alert(
     rule="border",
     sentence='He said "no", 50 µm.',
     assumption="",
-    remedy="",
+    advice="",
     effect=0.5,
     flip=-1.0,
     p_value=1e-4,
@@ -57,6 +57,7 @@ ALERT = Alert(
     examples=(EXAMPLE,),
     explains=("tint", "border"),
     withdrawn=3,
+    place=np.eye(3, 5, dtype=bool),
 )
 REPORT = SaliencyReport(
     step=7,
@@ -133,6 +134,7 @@ def test_json_of_an_effect_by_hand():
         "support": "",
         "explained_by": "",
         "untestable": "",
+        "place": None,
         "examples": [],
     }
 

@@ -603,7 +603,7 @@ def test_an_alert_is_what_was_found():
         "step": 7,
         "rule": "class_hot_spot",
         "assumption": RULES["class_hot_spot"].assumption,
-        "remedy": RULES["class_hot_spot"].remedy,
+        "advice": RULES["class_hot_spot"].advice,
         "effect": 0.7,
         "flip": 0.8,
         "p_value": 2 * SURE,
@@ -616,6 +616,7 @@ def test_an_alert_is_what_was_found():
         "alpha": 0.01,
         "explains": (),
         "withdrawn": None,
+        "place": None,
     }
 
 
@@ -633,6 +634,19 @@ def test_a_standing_alert_is_not_told_again():
     ]
 
 
+NAMED = ("border", "thin_border", "tint", "spectrum", "high_frequency", "estimated_background")
+IN_WINDOWS = ("repeated_pattern", "border_patch", "hot_window", "class_hot_spot")
+LINES = {
+    **{rule: f"ks.remedy('{rule}')" for rule in ("background", *NAMED)},
+    **{rule: f"ks.remedy('{rule}', (3, 4, 2, 5))" for rule in IN_WINDOWS},
+    **dict.fromkeys(("region", "own_hot_spot"), "alert.remedy()"),
+}
+REMEDIES = {"groups": ""} | {
+    rule: f", or remove it in training: train_ds = train_ds.map({line}.map)"
+    for rule, line in LINES.items()
+}
+
+
 @pytest.mark.parametrize("unit", ["accuracy", "score"])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_sentence_holds_all_that_it_rests_on(rule, unit):
@@ -646,7 +660,10 @@ def test_a_sentence_holds_all_that_it_rests_on(rule, unit):
     is_share = unit == "score" and rule != "groups"
     expected = ["67% as far" if is_share else f"67 {points}", "p = 0.00012", "41 probes"]
     expected += [f"at the start: 0 {points}", f"This is a problem if {RULES[rule].assumption}"]
-    expected += [f"Next: {RULES[rule].remedy}.", f"ks.Interventions(ignore=[{TESTS[rule]!r}])"]
+    expected += [
+        f"Next: {RULES[rule].advice}{REMEDIES[rule]}.",
+        f"ks.Interventions(ignore=[{TESTS[rule]!r}])",
+    ]
     if RULES[rule].control:
         expected.append(f": 3 {points}")
     if window:
@@ -700,8 +717,9 @@ def test_a_sentence_from_end_to_end():
         "exchanged with an image of another class (p = 0.0008 at a level of 0.01; 120 probes; "
         "the same shape elsewhere: 1 point). Validation data with the same cue do not show this. "
         "This is a problem if this region should not determine the class. Otherwise ignore it with "
-        "ks.Interventions(ignore=['region/tag']). Next: look at the evidence, crop or cover this "
-        "place in all images, or exchange it at random between the images of a batch."
+        "ks.Interventions(ignore=['region/tag']). Next: look at the evidence, and crop or cover "
+        "this place in all images, or remove it in training: train_ds = "
+        "train_ds.map(alert.remedy().map)."
     )
 
 
@@ -721,8 +739,8 @@ def test_a_sentence_with_support():
         "level of 0.01; 40 probes; the same pixels in 90% of the images of class 'cat'). "
         "Validation data with the same cue do not show this. This is a problem if the object does "
         "not reach this place. Otherwise ignore it with ks.Interventions(ignore=['border_patch']). "
-        "Next: look at the evidence, crop or cover this place in all images, or exchange it at "
-        "random between the images of a batch."
+        "Next: look at the evidence, and crop or cover this place in all images, or remove it in "
+        "training: train_ds = train_ds.map(ks.remedy('border_patch', (0, 0, 4, 5)).map)."
     )
 
 

@@ -77,7 +77,7 @@ def write_hostile(log_dir):
         rule=test,
         sentence=MARKUP + CLOSING,
         assumption=CLOSING,
-        remedy=MARKUP,
+        advice=MARKUP,
         effect=0.5,
         flip=0.4,
         p_value=0.002,

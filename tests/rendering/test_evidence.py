@@ -23,7 +23,7 @@ def alert(window, *examples):
         rule="hot_window",
         sentence="a sentence",
         assumption="an assumption",
-        remedy="a remedy",
+        advice="some advice",
         effect=0.5,
         flip=0.5,
         p_value=0.001,

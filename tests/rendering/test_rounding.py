@@ -87,7 +87,7 @@ def test_the_tab_and_the_evidence_show_the_same_picture_of_a_large_image():
         rule="border",
         sentence="",
         assumption="",
-        remedy="",
+        advice="",
         effect=0.5,
         flip=0.5,
         p_value=0.01,

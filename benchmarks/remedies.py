@@ -1,0 +1,194 @@
+"""Does a remedy take a shortcut away, and what does it cost?
+
+    python -m benchmarks.remedies [--seeds 0 1 2] [--kinds tint ...] [--records FILE] [--out FILE]
+
+For every kind of cue of `benchmarks.spurious`, a network is trained on images with the cue, which
+tells the class, under a `SaliencyCallback`. Then the remedy of its first alert is put into the
+training data, with one line, and the same network is trained on for as many epochs, under the same
+callback. If another test raises an alert then, its remedy is added at the next epoch.
+
+Images are held out. *Conflict accuracy* is that on images with the cue of another class. A network
+trained on images without the cue, from the same weights and for as long, says what can be reached.
+What was lost is its accuracy minus the conflict accuracy before the remedy; restored is the share
+of it that came back. The cost is that network's accuracy on images without the cue, minus the one
+after the remedy.
+
+Records are appended to a file, and runs that are in it are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_saliency as ks
+from benchmarks.spurious.artefacts import wrong_codes
+from benchmarks.spurious.families import FAMILIES
+from benchmarks.spurious.material import (
+    BATCH_SIZE,
+    artefact_of,
+    as_in_training,
+    material,
+    planted,
+    probe_sets,
+)
+from benchmarks.spurious.networks import EPOCHS, network
+from benchmarks.spurious.pictures import Array, ImageSet, dilated
+from benchmarks.spurious.plan import Run
+
+WITH_MASKS = ("border", "texture", "ground")
+"""Kinds that are tried with masks of the objects, too."""
+
+WITHDRAWN_WITHIN = 5
+"""Evaluations within which an alert has to be withdrawn."""
+
+
+def plan(kinds: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+    """A run for each kind and seed; grounds are those of shapes."""
+    shapes: Mapping[str, Any] = {"domain": "shapes", "contrast": 1.0}
+    runs = []
+    for kind in kinds:
+        settings = shapes if kind == "ground" else {}
+        runs += [Run("remedies", kind, seed, **settings) for seed in seeds]
+        if kind in WITH_MASKS:
+            runs += [Run("remedies", kind, s, watches=("exact",), **settings) for s in seeds]
+    return runs
+
+
+class Remedied:
+    """Batches of images and labels, and the remedies of all alerts up to now.
+
+    Args:
+        images: Of the training.
+        train: The rest of what is known of them.
+        run: With exact masks, remedies of backgrounds get them.
+    """
+
+    def __init__(self, images: Array, train: ImageSet, run: Run) -> None:
+        self._has_masks = "exact" in run.watches
+        data = tf.data.Dataset.from_tensor_slices((images, train.labels, dilated(train.objects)))
+        self._data = data.shuffle(len(train), run.seed).batch(BATCH_SIZE)
+        self.rules: list[str] = []
+
+    def add(self, alert: ks.Alert) -> None:
+        """Adds the remedy of an alert."""
+        self.rules.append(alert.rule)
+        remedy = alert.remedy()
+        has_masks = self._has_masks and alert.rule == "background"
+
+        def changed(images: Any, labels: Any, masks: Any) -> tuple[Any, Any, Any]:
+            made = remedy(images, training=True, masks=masks if has_masks else None)
+            return made, labels, masks
+
+        self._data = self._data.map(changed)
+
+    @property
+    def data(self) -> tf.data.Dataset:
+        """The batches."""
+        return self._data.map(lambda images, labels, masks: (images, labels))
+
+
+def accuracies(model: keras.Model, run: Run, test: ImageSet) -> dict[str, float]:
+    """On images with the cue of their class, without a cue, and with that of another class."""
+    wrong = wrong_codes(test, artefact_of(run), np.random.default_rng([run.seed, 14]))
+    sets = {
+        "own": as_in_training(run, test, seed=2),
+        "clean": test.images,
+        "conflict": planted(run, test, wrong),
+    }
+    return {
+        name: float((model.predict(images, 512, 0).argmax(axis=1) == test.labels).mean())
+        for name, images in sets.items()
+    }
+
+
+def trained(run: Run, parts: Any, data: Remedied) -> list[dict[str, float]]:
+    """What a network reaches that is trained on some data from the start, after E and 2E epochs."""
+    train, epochs = parts.train, EPOCHS[run.network]
+    model = network(run.network, train.images.shape[1:], train.classes, learns=True, seed=run.seed)
+    results = []
+    for first in (0, epochs):
+        model.fit(data.data, initial_epoch=first, epochs=first + epochs, verbose=0)
+        results.append(accuracies(model, run, parts.test))
+    return results
+
+
+def execute(run: Run) -> dict[str, Any]:
+    """Makes a run, and returns its record."""
+    parts = material(run)
+    train, epochs = parts.train, EPOCHS[run.network]
+    model = network(run.network, train.images.shape[1:], train.classes, learns=True, seed=run.seed)
+    watch = ks.SaliencyCallback(
+        probe_sets(run, parts.probes)["exact" if "exact" in run.watches else "nothing"],
+        log_dir=None,
+        interventions="epoch",
+        on_alert=None,
+        compute=ks.Compute(batch_size=256),
+        verbose=0,
+    )
+    data = Remedied(as_in_training(run, train, seed=0), train, run)
+    model.fit(data.data, epochs=epochs, verbose=0, callbacks=[watch])
+    before = accuracies(model, run, parts.test)
+    first = [alert for alert in watch.alerts if alert.withdrawn is None]
+    if first:
+        data.add(first[0])
+    for epoch in range(epochs, 2 * epochs):
+        if not first:
+            break
+        model.fit(data.data, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=[watch])
+        for alert in watch.alerts:
+            if alert.step == epoch and alert.rule not in data.rules:
+                data.add(alert)
+    withdrawn = next(
+        (one.withdrawn for one in watch.alerts if first and one.rule == first[0].rule), None
+    )
+    return {
+        "id": run.id,
+        "kind": run.artefact,
+        "seed": run.seed,
+        "rules": data.rules,
+        "standing": [alert.rule for alert in watch.alerts if alert.withdrawn is None],
+        "withdrawn_after": None if withdrawn is None else withdrawn - (epochs - 1),
+        "before": before,
+        "after": accuracies(model, run, parts.test),
+        "anew": trained(run, parts, data) if first else None,
+        "reached": trained(run, parts, Remedied(train.images, train, run)),
+    }
+
+
+def main() -> None:
+    """Makes the runs that are wanted."""
+    parser = argparse.ArgumentParser()
+    kinds = [kind for names in FAMILIES.values() for kind in names]
+    parser.add_argument("--kinds", nargs="+", default=kinds)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--records", type=Path, default=Path("logs/remedies.jsonl"))
+    arguments = parser.parse_args()
+    arguments.records.parent.mkdir(parents=True, exist_ok=True)
+    lines = arguments.records.read_text().splitlines() if arguments.records.exists() else []
+    done = {json.loads(line)["id"] for line in lines}
+    for run in plan(arguments.kinds, arguments.seeds):
+        if run.id in done:
+            continue
+        record = execute(run)
+        keras.backend.clear_session()
+        with arguments.records.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        states = [record["before"], record["after"], *(record["anew"] or []), *record["reached"]]
+        numbers = "; ".join(f"{one['conflict']:.2f} {one['clean']:.2f}" for one in states)
+        print(
+            f"{run.id}: {record['rules']} standing {record['standing']} after "
+            f"{record['withdrawn_after']}: {numbers}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""`remedy`: a layer for training that takes away what a test or an alert names.
+
+A test exchanges one thing between probes to see whether the model relies on it. A remedy makes the
+same exchange between the images of each training batch and keeps the labels. So the thing no longer
+tells the class, and the model has to learn something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_saliency.data.checks import check_choice, check_seed, plain_int
+from keras_saliency.data.reports import Alert, Array, Window
+from keras_saliency.data.serialization import array_from_json, array_to_json
+from keras_saliency.detection.edits import NAMES
+from keras_saliency.detection.objects import estimated_mask
+from keras_saliency.detection.remedies import BACKGROUNDS, takes_place, widened_place
+from keras_saliency.detection.tests import TESTS, InterventionTest, row_name
+from keras_saliency.engine.exchanging import (
+    exchanged,
+    exchanged_in_numpy,
+    masks_of,
+    others,
+    with_other_backgrounds,
+)
+
+
+def remedy(test: str | InterventionTest | Alert, place: Any = None, *, seed: int = 0) -> Remedy:
+    """A layer that takes away what a test or an alert names, in training alone.
+
+    Add it to the training data, or in front of the model:
+
+    ```python
+    train_ds = train_ds.map(ks.remedy("tint").map)  # batches
+    model = keras.Sequential([ks.remedy("tint"), model])
+    ```
+
+    Args:
+        test: An alert, the name of a built-in test (a key of `keras_saliency.TESTS`), or a custom
+            test.
+        place: Where to exchange, for tests of a place: a bool mask `(height, width)`, or a window
+            `(top, left, height, width)` in pixels. An alert knows its place.
+        seed: Seed of the donors.
+
+    Returns:
+        The layer.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: There is no such test, or it exchanges nothing, or `place` is not one.
+
+    Example:
+        >>> import keras_saliency as ks
+        >>> images = np.arange(3.0).repeat(100).reshape(3, 10, 10, 1)  # the first is all 0, ...
+        >>> changed = ks.remedy("hot_window", (0, 0, 2, 2))(images, training=True).numpy()
+        >>> np.sort(changed[:, 0, 0, 0]), changed[:, 9, 9, 0]
+        (array([0., 1., 2.]), array([0., 1., 2.]))
+        >>> bool((changed[:, 0, 0, 0] == images[:, 0, 0, 0]).any())
+        False
+    """
+    if isinstance(test, Alert):
+        place = test.place if place is None else place
+        test = row_name(test.rule)
+    return Remedy(test, place, seed=seed)
+
+
+@keras.saving.register_keras_serializable("keras_saliency")
+class Remedy(keras.layers.Layer):  # type: ignore[misc]
+    """Exchanges one thing between the images of a batch, so that it does not tell the class.
+
+    Each image gets the thing of another image of its batch, all others being equally likely. Labels
+    stay as they are. The draw depends on `seed` and the values of the batch alone: the same batch
+    always gets the same donors, so shuffle the data before they are batched.
+
+    The layer has no weights. In inference it returns its input.
+
+    Args:
+        test: As in `remedy`.
+        place: As in `remedy`.
+        seed: As in `remedy`.
+        data_format: `"channels_last"` or `"channels_first"`; default: that of Keras.
+        **kwargs: Of a Keras layer, such as `name`.
+
+    Reference:
+        Xiao et al.: Noise or Signal: The Role of Image Backgrounds in Object Recognition
+        (arXiv:2006.09994) exchange backgrounds, and train on such images.
+    """
+
+    def __init__(
+        self,
+        test: str | InterventionTest,
+        place: Any = None,
+        *,
+        seed: int = 0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self._test = row = _checked_test(test)
+        self.test, self.seed = row.name, check_seed("seed", seed)
+        self.place = _checked_place(place, row)
+        self.data_format = data_format or keras.config.image_data_format()
+        check_choice("data_format", self.data_format, ("channels_last", "channels_first"))
+        self.supports_jit = row.edit in NAMES and row.name not in BACKGROUNDS
+        self.built = True
+
+    def call(self, images: Any, training: bool = False, masks: Any = None) -> Any:
+        """The images, each with the thing of another one in training.
+
+        Args:
+            images: `(batch_size, height, width, channels)`.
+            training: Whether to exchange anything.
+            masks: bool `(batch_size, height, width)`. For `"background"` the objects, which stay;
+                without masks they are estimated from the border of each image. For a place that
+                differs between images: that place.
+
+        Raises:
+            ValueError: The images have another rank, or no fixed size, or the place does not fit.
+        """
+        if not training:
+            return images
+        images = keras.ops.convert_to_tensor(images)
+        if len(images.shape) != 4:
+            raise ValueError(
+                "images: expected a batch, (batch_size, height, width, channels), received shape "
+                f"{tuple(images.shape)}. Batch the data before the exchange."
+            )
+        is_first = self.data_format == "channels_first"
+        images = keras.ops.transpose(images, (0, 2, 3, 1)) if is_first else images
+        index = others(images, self.seed)
+        donors = keras.ops.take(images, index, axis=0)
+        edit: Any = self._test.edit
+        where = self._where(images, index, masks)
+        if self.test in BACKGROUNDS:
+            objects = masks_of(_estimated, images) if masks is None else masks
+            made = with_other_backgrounds(images, keras.ops.cast(objects, "bool"), index)
+        elif edit in NAMES:
+            made = exchanged(NAMES[edit], images, donors, where)
+        else:
+            made = exchanged_in_numpy(edit, images, donors, where)
+        return keras.ops.transpose(made, (0, 3, 1, 2)) if is_first else made
+
+    def map(self, images: Any, *rest: Any) -> Any:
+        """Exchanges in batches of a data set: `train_ds.map(remedy.map)`.
+
+        Args:
+            images: As in `call`.
+            *rest: Labels and sample weights, which stay as they are.
+        """
+        if isinstance(images, Mapping | tuple | list):
+            raise TypeError(
+                "images: expected a tensor, received several inputs. Name the one to change: "
+                "ds.map(lambda x, y: ({**x, 'image': remedy(x['image'], training=True)}, y))."
+            )
+        made = self(images, training=True)
+        return (made, *rest) if rest else made
+
+    def compute_output_shape(self, input_shape: Any, *args: Any) -> Any:
+        """The shape of the input."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is made from again when a model is loaded.
+
+        Raises:
+            ValueError: The test is a custom one, whose function cannot be saved.
+        """
+        if TESTS.get(self.test) is not self._test:
+            raise ValueError(
+                f"test: expected a built-in test in a model that is saved, received {self.test!r}. "
+                "Exchange in the data set instead: train_ds.map(remedy.map)."
+            )
+        place: Any = self.place
+        if isinstance(place, np.ndarray):
+            place = array_to_json(place)
+        own = {"test": self.test, "place": place, "seed": self.seed}
+        config: dict[str, Any] = super().get_config() | own
+        return config | {"data_format": self.data_format}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Remedy:
+        """A layer from what `get_config` returned."""
+        place = config["place"]
+        is_mask = isinstance(place, Mapping)
+        return cls(**config | {"place": array_from_json(place) if is_mask else place})
+
+    def _where(self, images: Any, index: Any, masks: Any) -> Any:
+        """The pixels to exchange, bool, with a row for each image or one; `None` for all."""
+        ops = keras.ops
+        if self._test.propose is None or self.test in BACKGROUNDS:
+            return None
+        if masks is not None:
+            masks = ops.cast(masks, "bool")
+            return masks | ops.take(masks, index, axis=0)
+        height, width = images.shape[1:3]
+        if height is None or width is None:
+            raise ValueError(
+                f"images: expected a fixed size, received shape {tuple(images.shape)}. Resize them "
+                "before the exchange."
+            )
+        return widened_place(self._test, self.place, height, width)[np.newaxis]
+
+
+def _checked_test(test: Any) -> InterventionTest:
+    """A row of the table that exchanges something.
+
+    Raises:
+        ValueError: There is no such test, or it exchanges nothing.
+    """
+    if isinstance(test, InterventionTest):
+        row = test
+    else:
+        name = row_name(test) if isinstance(test, str) else test
+        others = "an alert, or a custom InterventionTest itself"
+        row = TESTS[check_choice("test", name, tuple(TESTS), alternatives=others)]
+    if row.edit is None:
+        raise ValueError(
+            f"test: expected a test that exchanges something, received {row.name!r}. Instead, "
+            f"{row.advice}."
+        )
+    return row
+
+
+def _checked_place(place: Any, test: InterventionTest) -> Array | Window | None:
+    """A read-only mask or a window.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: The test has no place to be told, or the place is empty.
+    """
+    if place is None:
+        return None
+    if not takes_place(test):
+        raise ValueError(
+            f"place: expected None for the test {test.name!r}, whose name tells what is exchanged, "
+            f"received {place!r}."
+        )
+    if isinstance(place, tuple | list) and len(place) == 4:
+        numbers = [plain_int(number) for number in place]
+        if not all(type(number) is int for number in numbers):
+            raise TypeError(f"place: expected four integers as a window, received {place!r}.")
+        window = Window(*numbers)
+        if min(window) < 0 or not window.height or not window.width:
+            raise ValueError(
+                "place: expected a window (top, left, height, width) with positive height and "
+                f"width, received {place!r}."
+            )
+        return window
+    mask = np.array(place)
+    if mask.dtype != np.bool_:
+        raise TypeError(
+            "place: expected a bool mask or a window (top, left, height, width), received "
+            f"{place!r}."
+        )
+    if mask.ndim != 2 or not mask.any():
+        raise ValueError(
+            "place: expected a bool mask (height, width) with at least one pixel, received shape "
+            f"{mask.shape} with {int(mask.sum())} pixels."
+        )
+    mask.setflags(write=False)
+    return mask
+
+
+def _estimated(images: Array) -> Array:
+    """The objects of some images, bool; without an estimate, all that is not at the border."""
+    height, width = images.shape[1:3]
+    inside = ~widened_place(TESTS["border"], None, height, width)
+    masks = [estimated_mask(image) for image in images]
+    return np.stack([inside if mask is None else mask for mask in masks])
