@@ -19,6 +19,7 @@ Records are appended to a file, and runs that are in it are not made again.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,12 +43,17 @@ from benchmarks.spurious.material import (
 from benchmarks.spurious.networks import EPOCHS, network
 from benchmarks.spurious.pictures import Array, ImageSet, dilated
 from benchmarks.spurious.plan import Run
+from keras_saliency.detection.remedies import takes_place
 
 WITH_MASKS = ("border", "texture", "ground")
 """Kinds that are tried with masks of the objects, too."""
 
 WITHDRAWN_WITHIN = 5
 """Evaluations within which an alert has to be withdrawn."""
+
+PATIENCE = 2
+"""If the alert still stands after this many further epochs, remedies of the tests that it explains
+are added."""
 
 
 def plan(kinds: Sequence[str], seeds: Sequence[int]) -> list[Run]:
@@ -89,10 +95,22 @@ class Remedied:
 
         self._data = self._data.map(changed)
 
+    def add_explained(self, alert: ks.Alert) -> None:
+        """Adds the remedies of the tests that an alert explains, if they need no place."""
+        for rule in alert.explains:
+            name = rule.partition("/")[0]
+            if name != "groups" and not takes_place(ks.TESTS[name]) and rule not in self.rules:
+                self.add(dataclasses.replace(alert, rule=name, place=None))
+
     @property
     def data(self) -> tf.data.Dataset:
         """The batches."""
         return self._data.map(lambda images, labels, masks: (images, labels))
+
+
+def is_standing(watch: ks.SaliencyCallback, rule: str) -> bool:
+    """Whether an alert of a test stands."""
+    return any(alert.rule == rule and alert.withdrawn is None for alert in watch.alerts)
 
 
 def accuracies(model: keras.Model, run: Run, test: ImageSet) -> dict[str, float]:
@@ -146,6 +164,8 @@ def execute(run: Run) -> dict[str, Any]:
         for alert in watch.alerts:
             if alert.step == epoch and alert.rule not in data.rules:
                 data.add(alert)
+        if epoch == epochs + PATIENCE and watch.alerts and is_standing(watch, first[0].rule):
+            data.add_explained(first[0])
     withdrawn = next(
         (one.withdrawn for one in watch.alerts if first and one.rule == first[0].rule), None
     )

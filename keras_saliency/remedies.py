@@ -18,7 +18,7 @@ from keras_saliency.data.reports import Alert, Array, Window
 from keras_saliency.data.serialization import array_from_json, array_to_json
 from keras_saliency.detection.edits import NAMES
 from keras_saliency.detection.objects import estimated_mask
-from keras_saliency.detection.remedies import BACKGROUNDS, takes_place, widened_place
+from keras_saliency.detection.remedies import ALSO, BACKGROUNDS, takes_place, widened_place
 from keras_saliency.detection.tests import TESTS, InterventionTest, row_name
 from keras_saliency.engine.exchanging import (
     exchanged,
@@ -139,7 +139,9 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
             objects = masks_of(_estimated, images) if masks is None else masks
             made = with_other_backgrounds(images, keras.ops.cast(objects, "bool"), index)
         elif edit in NAMES:
-            made = exchanged(NAMES[edit], images, donors, where)
+            made, name = images, NAMES[edit]
+            for each in (ALSO[name], name) if name in ALSO else (name,):
+                made = exchanged(each, made, donors, where)
         else:
             made = exchanged_in_numpy(edit, images, donors, where)
         return keras.ops.transpose(made, (0, 3, 1, 2)) if is_first else made

@@ -16,7 +16,11 @@ from keras_saliency.engine.exchanging import others
 from support.planted import SIDE, linear, reading_the_tag, tagged_probes
 
 RNG = np.random.default_rng(0)
-WHOLE = {"tint": swap_tint, "spectrum": swap_spectrum, "high_frequency": swap_high_frequency}
+WHOLE = {
+    "tint": swap_tint,
+    "spectrum": lambda ours, theirs: swap_spectrum(swap_high_frequency(ours, theirs), theirs),
+    "high_frequency": swap_high_frequency,
+}
 OF_PLACES = ("region", "repeated_pattern", "border_patch", "hot_window", "class_hot_spot")
 
 

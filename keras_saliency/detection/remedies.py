@@ -22,6 +22,10 @@ RINGS: Mapping[str, float] = {"border": BORDER, "thin_border": THIN_BORDER, "own
 """Tests near the border: the width of what is exchanged without a place, as a share of the image's
 shorter side."""
 
+ALSO: Mapping[str, str] = {"spectrum": "high_frequency"}
+"""By edit, another one that is made first: blurred or compressed images lack details that no change
+of their spectrum brings back."""
+
 MARGIN = 0.05
 """How much wider than the test's the exchanged place is on each side, as a share of the image's
 shorter side: a test may have found only a part of the cue."""
