@@ -88,15 +88,17 @@ def _demo(options: argparse.Namespace) -> None:
         print(f"  [{time.monotonic() - start_time:3.0f} s] {text}", flush=True)
 
     log_dir = _unused(options.log_dir)
-    clean, tagged = (
-        train(run, log_dir, epochs=options.epochs, progress=progress) for run in ("clean", "tagged")
-    )
+    settings = {"epochs": options.epochs, "progress": progress}
+    clean = train("clean", log_dir, **settings)
+    tagged = train("tagged", log_dir, remedy=options.remedy, **settings)
     print(f"\n{'':8}  accuracy  accuracy without the tag  enrichment of {TAG!r} (chance: 1)")
-    for run in (clean, tagged):
-        print(
-            f"{run.run:8}  {run.own_accuracy:8.2f}  {run.clean_accuracy:24.2f}  "
-            f"{run.enrichment:10.1f}"
-        )
+    rows = {"clean": clean, "tagged": tagged, "remedied": tagged.remedied}
+    for name, run in rows.items():
+        if run is not None:
+            print(
+                f"{name:8}  {run.own_accuracy:8.2f}  {run.clean_accuracy:24.2f}  "
+                f"{run.enrichment:10.1f}"
+            )
     print(f"\n{_verdict(clean, tagged)}")
     command = _tensorboard(str(log_dir), options.port)
     print(f"\nTo see both runs, epoch by epoch:\n  {' '.join(command)}")
@@ -114,12 +116,31 @@ def _verdict(clean: Outcome, tagged: Outcome) -> str:
             "curve shows that the accuracy without the tag is only\n"
             f"{tagged.clean_accuracy:.2f}. The alert does."
         )
-    elif not tagged.alerts:
+    if tagged.remedied:
+        paragraphs.append(_remedied(tagged.remedied))
+    elif tagged.alerts:
+        paragraphs.append(
+            "\nThe line that removes the shortcut, and training goes on:\n"
+            "  train_ds = train_ds.map(saliency.alerts[0].remedy().map)\n"
+            "To see that it does: keras-saliency demo --remedy"
+        )
+    else:
         paragraphs.append(
             "Train for more epochs: the model has to learn the tag first, and an alert needs two "
             "tests in a row."
         )
     return "\n".join(paragraphs)
+
+
+def _remedied(run: Outcome) -> str:
+    """What the remedy changed."""
+    withdrawn = ", ".join(run.withdrawn)
+    return (
+        "\nThen the tagged run went on with one line more:\n"
+        "  train_ds = train_ds.map(saliency.alerts[0].remedy().map)\n"
+        f"Accuracy without the tag is {run.clean_accuracy:.2f} now. "
+        + (f"The alert was withdrawn by its own test: {withdrawn}." if withdrawn else "")
+    )
 
 
 def _alerts(run: Outcome) -> str:

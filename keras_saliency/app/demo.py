@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ TAG = "top-left 4x4"
 EPOCHS = 8
 SIDE = 20
 NUM_TRAIN = 1200
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Outcome:
         own_accuracy: Accuracy on held-out images like the training images, in 0..1.
         clean_accuracy: Accuracy on the same images without the tag, in 0..1.
         enrichment: The enrichment of the tag's region; 1 is chance.
-        alerts: The alerts of the callback, as text.
+        alerts: The standing alerts of the callback, as text.
+        withdrawn: The names of the tests whose alerts were withdrawn.
+        remedied: The result after as many epochs more with the remedy of the first alert; `None`
+            without one.
     """
 
     run: str
@@ -37,6 +42,8 @@ class Outcome:
     clean_accuracy: float
     enrichment: float
     alerts: tuple[str, ...]
+    withdrawn: tuple[str, ...] = ()
+    remedied: Outcome | None = None
 
 
 def digits(*, tagged: bool, seed: int = 0) -> tuple[Array, Array]:
@@ -88,7 +95,12 @@ def network() -> keras.Model:
 
 
 def train(
-    run: str, log_dir: Location, *, epochs: int = EPOCHS, progress: Callable[[str], None] = print
+    run: str,
+    log_dir: Location,
+    *,
+    epochs: int = EPOCHS,
+    remedy: bool = False,
+    progress: Callable[[str], None] = print,
 ) -> Outcome:
     """Trains one of the two runs with `SaliencyCallback` and Keras' TensorBoard callback.
 
@@ -96,11 +108,11 @@ def train(
         run: `"clean"` or `"tagged"`.
         log_dir: The log is written to `<log_dir>/<run>`.
         epochs: The number of epochs.
+        remedy: Whether to train on with the remedy of the first alert, if there is one.
         progress: Called with a line of text at the end of each epoch.
     """
     keras.utils.set_random_seed(0)
     images, labels = digits(tagged=run == "tagged")
-    clean_images, _ = digits(tagged=False)
     region = np.zeros((SIDE, SIDE), bool)
     region[:4, :4] = True
     # Held-out images: on memorised ones the p-values of the tests do not hold.
@@ -110,27 +122,60 @@ def train(
     )
     log_of_run = str(join(log_dir, run))
     saliency = SaliencyCallback(probes, log_dir=log_of_run, on_alert=None, verbose=0)
+    last = 2 * epochs if remedy else epochs
     report_progress = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: progress(
-            f"{run}: epoch {epoch + 1}/{epochs}, validation accuracy {logs['val_accuracy']:.2f}"
+            f"{run}: epoch {epoch + 1}/{last}, validation accuracy {logs['val_accuracy']:.2f}"
         )
     )
     model = network()
-    model.fit(
-        images[:NUM_TRAIN],
-        labels[:NUM_TRAIN],
-        validation_data=(images[NUM_TRAIN:], labels[NUM_TRAIN:]),
-        epochs=epochs,
-        verbose=0,
-        callbacks=[keras.callbacks.TensorBoard(log_of_run), saliency, report_progress],
-    )
+    settings: dict[str, Any] = {
+        "validation_data": (images[NUM_TRAIN:], labels[NUM_TRAIN:]),
+        "verbose": 0,
+        "callbacks": [keras.callbacks.TensorBoard(log_of_run), saliency, report_progress],
+    }
+    model.fit(images[:NUM_TRAIN], labels[:NUM_TRAIN], epochs=epochs, **settings)
+    outcome = _outcome(run, model, saliency)
+    if not remedy or not saliency.alerts:
+        return outcome
+    batches = _Batches(images[:NUM_TRAIN], labels[:NUM_TRAIN], saliency.alerts[0].remedy())
+    model.fit(batches, initial_epoch=epochs, epochs=last, **settings)
+    return dataclasses.replace(outcome, remedied=_outcome(run, model, saliency))
+
+
+def _outcome(run: str, model: keras.Model, saliency: SaliencyCallback) -> Outcome:
+    """What a model has learned up to now."""
+    clean_images, labels = digits(tagged=False)
+    images, _ = digits(tagged=run == "tagged")
     return Outcome(
         run,
         _accuracy(model, images, labels),
         _accuracy(model, clean_images, labels),
         saliency.history[f"enrichment/{TAG}"][-1],
-        tuple(map(str, saliency.alerts)),
+        tuple(str(alert) for alert in saliency.alerts if alert.withdrawn is None),
+        tuple(alert.rule for alert in saliency.alerts if alert.withdrawn is not None),
     )
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches in an order drawn anew for each epoch, changed by a remedy."""
+
+    def __init__(self, images: Array, labels: Array, remedy: Any) -> None:
+        super().__init__()
+        self._images, self._labels, self._remedy = images, labels, remedy
+        self._rng = np.random.default_rng(0)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self._labels) // BATCH_SIZE)
+
+    def __getitem__(self, index: int) -> tuple[Array, Array]:
+        chosen = self._order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
+        return self._remedy(self._images[chosen], training=True), self._labels[chosen]
+
+    def on_epoch_end(self) -> None:
+        """Draws the order of the next epoch."""
+        self._order = self._rng.permutation(len(self._labels))
 
 
 def _accuracy(model: keras.Model, images: Array, labels: Array) -> float:

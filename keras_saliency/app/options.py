@@ -127,6 +127,9 @@ def _add_demo(commands: Any) -> argparse.ArgumentParser:
     demo.add_argument(
         "--epochs", type=int, default=8, help="epochs of each run; default: %(default)s"
     )
+    demo.add_argument(
+        "--remedy", action="store_true", help="train on without the shortcut, after the alert"
+    )
     demo.add_argument("--serve", action="store_true", help="open TensorBoard afterwards")
     demo.add_argument(
         "--port", type=int, default=6006, help="port of TensorBoard; default: %(default)s"

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -14,8 +15,9 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_saliency as ks
-from keras_saliency.app import film
+from keras_saliency.app import cli, film
 from keras_saliency.app.cli import main
+from keras_saliency.app.demo import Outcome
 from keras_saliency.app.explain import applications, load_application
 from keras_saliency.app.html_report import page
 from keras_saliency.app.images import read_image
@@ -314,13 +316,20 @@ def test_only_tensorboard_is_handed_what_follows_two_dashes(capsys):
 @pytest.mark.gate
 @pytest.mark.slow
 def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
-    assert main(["demo", "--log-dir", str(tmp_path / "logs")]) == 0
+    assert main(["demo", "--remedy", "--log-dir", str(tmp_path / "logs")]) == 0
     lines = capsys.readouterr().out.split("\n")
-    told = {run: [line for line in lines if line.startswith(run)] for run in ("clean", "tagged")}
-    clean, tagged = ([float(number) for number in told[run][0].split()[1:]] for run in told)
+    runs = "clean", "tagged", "remedied"
+    told = {run: [line for line in lines if line.startswith(run)] for run in runs}
+    clean, tagged, remedied = (
+        [float(number) for number in told[run][0].split()[1:]] for run in told
+    )
     assert tagged[0] > clean[0]  # the tagged run looks better
     assert tagged[1] < clean[1] - 0.2  # and is worse
     assert tagged[2] > 2 > 0.5 > clean[2]  # which its maps show
+    assert remedied[1] > max(clean[1] - 0.01, tagged[1] + 0.2)  # what was lost is back
+    assert remedied[2] < 1 < tagged[2]
+    end = "The alert was withdrawn by its own test: region/top-left 4x4."
+    assert any(line.endswith(end) for line in lines)
     assert told["clean"][1].split(maxsplit=1)[1] == "no alert"
     sentence = r"ALERT, epoch \d: the model relies on the region 'top-left 4x4'"
     assert re.search(sentence, told["tagged"][1])
@@ -334,6 +343,16 @@ def test_the_demo_tells_the_two_runs_apart(tmp_path, capsys):
             "validation",
             "saliency",
         }
+
+
+def test_the_demo_ends_with_the_line_that_removes_the_shortcut():
+    clean = Outcome("clean", 0.7, 0.7, 0.2, ())
+    tagged = Outcome("tagged", 0.9, 0.3, 3.0, ("the alert",))
+    assert cli._verdict(clean, tagged).endswith(
+        "\n  train_ds = train_ds.map(saliency.alerts[0].remedy().map)\n"
+        "To see that it does: keras-saliency demo --remedy"
+    )
+    assert "train_ds" not in cli._verdict(clean, dataclasses.replace(tagged, alerts=()))
 
 
 @pytest.fixture
@@ -400,8 +419,6 @@ def test_the_home_directory_is_found(log_dir, tmp_path, monkeypatch):
 
 
 def test_the_demo_does_not_write_into_a_log_that_exists(tmp_path):
-    from keras_saliency.app import cli
-
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo-2").mkdir()
     assert cli._unused(tmp_path / "demo") == tmp_path / "demo-3"
@@ -450,8 +467,6 @@ def test_a_report_that_cannot_be_made_is_one_clear_line(log_dir, tmp_path, capsy
 
 
 def test_the_links_are_below_the_prefix_that_tensorboard_is_told():
-    from keras_saliency.app import cli
-
     for further in (["--path_prefix", "/board/x/"], ["--path_prefix=board/x"]):
         links = cli._links("localhost", 6006, cli._prefix(further))
         assert "http://localhost:6006/board/x/#saliency" in links
