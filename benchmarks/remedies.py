@@ -7,11 +7,15 @@ tells the class, under a `SaliencyCallback`. Then the remedy of its first alert 
 training data, with one line, and the same network is trained on for as many epochs, under the same
 callback. If another test raises an alert then, its remedy is added at the next epoch.
 
+A second network has the remedy from the start, for as many epochs as the first one has in all: that
+is *anew*.
+
 Images are held out. *Conflict accuracy* is that on images with the cue of another class. A network
-trained on images without the cue, from the same weights and for as long, says what can be reached.
-What was lost is its accuracy minus the conflict accuracy before the remedy; restored is the share
-of it that came back. The cost is that network's accuracy on images without the cue, minus the one
-after the remedy.
+trained on images without the cue, from the same weights, and for as many epochs as there were with
+the remedy, says what can be reached, on images without the cue. What was lost is its accuracy minus
+the conflict accuracy before the remedy; *restored* is the share of it that came back. The *cost* is
+its accuracy minus that after the remedy, both on images without the cue. *Withdrawn*: the first
+alert was, within five evaluations, and no alert stood at the end.
 
 Records are appended to a file, and runs that are in it are not made again.
 """
@@ -21,6 +25,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +36,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_saliency as ks
+from benchmarks._models import table
 from benchmarks.spurious.artefacts import wrong_codes
 from benchmarks.spurious.families import FAMILIES
 from benchmarks.spurious.material import (
@@ -47,6 +54,9 @@ from keras_saliency.detection.remedies import takes_place
 
 WITH_MASKS = ("border", "texture", "ground")
 """Kinds that are tried with masks of the objects, too."""
+
+ENOUGH = 0.8
+"""The share of the lost conflict accuracy that has to come back."""
 
 WITHDRAWN_WITHIN = 5
 """Evaluations within which an alert has to be withdrawn."""
@@ -183,12 +193,87 @@ def execute(run: Run) -> dict[str, Any]:
     }
 
 
+def restored(record: Mapping[str, Any], how: str) -> float:
+    """The share of the lost conflict accuracy that came back.
+
+    Args:
+        record: Of a run.
+        how: `"after"`: the network that went on with the remedy; `"anew"`: one that had it from the
+            start, trained for twice as long.
+    """
+    lost, after = record["reached"][how == "anew"]["clean"], record[how]
+    after = after[1] if how == "anew" else after
+    before = record["before"]["conflict"]
+    return float((after["conflict"] - before) / (lost - before))
+
+
+def cost(record: Mapping[str, Any], how: str) -> float:
+    """What images without the cue cost, in points."""
+    after = record[how][1] if how == "anew" else record[how]
+    return 100 * float(record["reached"][how == "anew"]["clean"] - after["clean"])
+
+
+def is_withdrawn(record: Mapping[str, Any]) -> bool:
+    """Whether the first alert was withdrawn in time, and no other one stands."""
+    count = record["withdrawn_after"]
+    return count is not None and count <= WITHDRAWN_WITHIN and not record["standing"]
+
+
+def report(records: Sequence[Mapping[str, Any]]) -> str:
+    """The results as Markdown: a row for each kind, medians over the seeds."""
+    rows, kinds = [], {}
+    for record in records:
+        masks = ", masks" if "exact" in record["id"] else ""
+        kinds.setdefault(f"{record['kind']}{masks}", []).append(record)
+    good, cheap, quiet = [], [], []
+    for kind, runs in kinds.items():
+        alerted = [run for run in runs if run["rules"]]
+        if not alerted:
+            rows.append([kind, f"0/{len(runs)}", *["-"] * 7])
+            continue
+
+        def median(values: Any) -> float:
+            return float(statistics.median(values))
+
+        rules = Counter(run["rules"][0] for run in alerted)
+        shares = [median(restored(run, how) for run in alerted) for how in ("after", "anew")]
+        costs = [median(cost(run, how) for run in alerted) for how in ("after", "anew")]
+        in_time = sum(map(is_withdrawn, alerted))
+        good.append([share >= ENOUGH for share in shares])
+        cheap.append([points <= 1 for points in costs])
+        quiet.append(in_time == len(alerted))
+        states = [median(run[key]["conflict"] for run in alerted) for key in ("before", "after")]
+        reached = median(run["reached"][0]["clean"] for run in alerted)
+        rows.append(
+            [
+                kind,
+                f"{len(alerted)}/{len(runs)}",
+                ", ".join(rules),
+                f"{states[0]:.2f} -> {states[1]:.2f} ({reached:.2f})",
+                *(f"{share:.0%}" for share in shares),
+                *(f"{points:+.0f}" for points in costs),
+                f"{in_time}/{len(alerted)}",
+            ]
+        )
+    heads = ["cue", "alerts", "alert of", "conflict accuracy (clean training)", "restored"]
+    heads += ["anew", "cost in points", "anew", "withdrawn"]
+    count = len(good)
+    summary = [
+        f"Restored by {ENOUGH:.0%} or more: {sum(a for a, _ in good)} of {count} kinds with an "
+        f"alert, {sum(b for _, b in good)} if trained anew. At a cost of one point at most: "
+        f"{sum(a for a, _ in cheap)} and {sum(b for _, b in cheap)}. All alerts withdrawn within "
+        f"{WITHDRAWN_WITHIN} evaluations: {sum(quiet)}."
+    ]
+    return "\n\n".join([table(heads, rows), *summary])
+
+
 def main() -> None:
     """Makes the runs that are wanted."""
     parser = argparse.ArgumentParser()
     kinds = [kind for names in FAMILIES.values() for kind in names]
     parser.add_argument("--kinds", nargs="+", default=kinds)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--records", type=Path, default=Path("logs/remedies.jsonl"))
     arguments = parser.parse_args()
     arguments.records.parent.mkdir(parents=True, exist_ok=True)
@@ -208,6 +293,10 @@ def main() -> None:
             f"{record['withdrawn_after']}: {numbers}",
             flush=True,
         )
+    text = "# Remedies\n\n" + report([json.loads(x) for x in arguments.records.open()])
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":
