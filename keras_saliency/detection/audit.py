@@ -33,7 +33,7 @@ LEVEL = 0.05
 FLOORS: Mapping[str, float] = MappingProxyType(
     {
         "repeated_pattern": 0.85,
-        "corners": 0.85,
+        "corners": 0.9,
         "border": 0.85,
         "tint": 0.8,
         "fine_detail": 0.88,
@@ -336,9 +336,7 @@ def _made(
             )
         )
     adjusted = iter(holm([one.p_value for one in made if one.name in FLOORS]))
-    return tuple(
-        _judged(one, next(adjusted)) if one.name in FLOORS else one for one in made
-    )
+    return tuple(_judged(one, next(adjusted)) if one.name in FLOORS else one for one in made)
 
 
 def _judged(reading: Reading, p_value: float) -> Reading:

@@ -55,7 +55,8 @@ def levels(images: Array) -> Array:
 
 def border_means(images: Array) -> Array:
     """The mean of each channel in the border."""
-    means: Array = images[:, ring(*images.shape[1:3], BORDER)].mean(axis=1)
+    height, width = images.shape[1:3]
+    means: Array = images[:, ring(height, width, BORDER)].mean(axis=1)
     return means
 
 
@@ -74,7 +75,7 @@ def surroundings(images: Array) -> Array:
 
 
 def fine_detail(images: Array) -> Array:
-    """How sharp, noisy or grainy images are, without what is shown.
+    """How sharp, noisy or grainy images are.
 
     The energy of the finest detail, in the sharpest cells of the image, and in all cells along its
     border: stamps and small print are found by the former, noise and blur by the latter.
@@ -82,9 +83,11 @@ def fine_detail(images: Array) -> Array:
     Args:
         images: At full size, any dtype.
     """
-    energies = np.stack([cell_means(_detail(image))[0, ..., 0] for image in images])
+    scale = max(float(np.abs(images).max()), np.finfo(np.float32).tiny)
+    energies = np.stack([cell_means(_detail(image / scale))[0, ..., 0] for image in images])
     logs = np.log(energies + _TINY * energies.mean() + np.finfo(float).tiny)
-    is_outer = ring(*logs.shape[1:], 1 / CELLS)
+    rows, columns = logs.shape[1:]
+    is_outer = ring(rows, columns, 1 / CELLS)
     ordered = np.sort(logs.reshape(len(logs), -1), axis=1)[:, ::-1]
     sharpest = [ordered[:, min(rank, ordered.shape[1]) - 1] for rank in _SHARPEST]
     outer = np.quantile(logs[:, is_outer], _QUARTERS, axis=1)
