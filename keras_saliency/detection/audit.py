@@ -116,7 +116,7 @@ class Audit:
         if not self.findings:
             return ""
         first, *others = self.findings
-        more = f" (so do: {', '.join(one.name for one in others)})" if others else ""
+        more = f" (also: {', '.join(one.name for one in others)})" if others else ""
         text = f"audit: {first.subject} alone {self.told_by(first)}{more}"
         watched = ", ".join(self.tests)
         return f"{text}: the data let a model cheat there; watched by {watched}"
