@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keras_saliency.data.probes import ProbeSet as ProbeSet
     from keras_saliency.data.reports import Alert as Alert
     from keras_saliency.data.reports import SaliencyReport as SaliencyReport
+    from keras_saliency.detection.audit import audit as audit
     from keras_saliency.detection.calibration import calibrate as calibrate
     from keras_saliency.detection.places import Candidates as Candidates
     from keras_saliency.detection.places import Place as Place
@@ -58,6 +59,7 @@ _HOMES = {
     "SaliencyMonitor": "monitor",
     "SaliencyReport": "data.reports",
     "TensorBoardSink": "tensorboard.sink",
+    "audit": "detection.audit",
     "calibrate": "detection.calibration",
     "read_log": "log.reader",
     "remedy": "remedies",

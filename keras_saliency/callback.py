@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score
@@ -230,6 +229,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             tested = monitor.state.tested
             found = None if tested is None else tested.interventions
             self._console.print("tests", what_is_tested(found, when))
+            if self.interventions is not None:
+                self._console.audit(self.probes)
         if monitor.state.work.is_thinned:
             self._console.budget(self.compute.budget or 0)
         if epoch == self._first_epoch + 2:
@@ -443,12 +444,7 @@ class SaliencyCallback(keras.callbacks.Callback):
     def _keep(self, report: SaliencyReport, unit: str, *, again: bool = False) -> None:
         """Writes a report and adds it to the history."""
         self.report = report
-        broken = int((~np.isfinite(report.scores)).sum())
-        if broken:
-            number = f"{'batch' if unit == BATCH else 'step'} {report.step}"
-            text = f"{number}: the scores of {broken} of {len(report.scores)} probes are"
-            why = "nan or infinite; look at the loss and the learning rate"
-            self._console.print("broken", f"{text} {why}")
+        self._console.broken_scores(report, unit)
         run = self.name if unit == EPOCH else tags.batch_run(self.name)
         if self._log is not None:
             began = time.perf_counter()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from keras_saliency.data.costs import Costs
+from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Alert, SaliencyReport
+from keras_saliency.detection.audit import audit
 from keras_saliency.detection.budget import Work
 from keras_saliency.detection.sentences import in_short
+from keras_saliency.detection.state import BATCH
 
 
 class Console:
@@ -18,6 +23,7 @@ class Console:
     def __init__(self, verbose: int) -> None:
         self._verbose = verbose
         self._printed: set[str] = set()  # the topics
+        self._is_audited = False
 
     def begin_model(self) -> None:
         """Says that what was printed once is printed once more, for another model."""
@@ -28,6 +34,28 @@ class Console:
         if self._verbose and topic not in self._printed:
             self._printed.add(topic)
             print(f"saliency: {text}", flush=True)
+
+    def audit(self, probes: ProbeSet) -> None:
+        """Prints by what the data let a model cheat, if there is anything; once."""
+        if self._verbose and not self._is_audited:
+            self._is_audited = True
+            text = audit(probes).in_short
+            if text:
+                print(f"saliency: {text}", flush=True)
+
+    def broken_scores(self, report: SaliencyReport, unit: str) -> None:
+        """Prints how many scores are not finite, if any is.
+
+        Args:
+            report: The report.
+            unit: What its step counts, `EPOCH` or `BATCH`.
+        """
+        broken = int((~np.isfinite(report.scores)).sum())
+        if broken:
+            number = f"{'batch' if unit == BATCH else 'step'} {report.step}"
+            text = f"{number}: the scores of {broken} of {len(report.scores)} probes are"
+            why = "nan or infinite; look at the loss and the learning rate"
+            self.print("broken", f"{text} {why}")
 
     def findings(self, report: SaliencyReport) -> None:
         """Prints warnings, and the alerts that are withdrawn."""

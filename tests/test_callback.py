@@ -375,6 +375,30 @@ def test_it_says_once_what_it_does_and_what_that_costs(capsys, tmp_path):
     assert capsys.readouterr().out == ""
 
 
+def test_it_says_once_per_callback_where_the_data_let_a_model_cheat(capsys):
+    """Two fits of two models; a border of the class's own brightness, and none."""
+    images = np.random.default_rng(0).random((30, 8, 8, 1), "float32")
+    labels = np.arange(30) % CLASSES
+    planted = images.copy()
+    planted[:, 0] = planted[:, -1] = labels[:, None, None] / CLASSES
+
+    def printed(pictures, **settings):
+        saliency = ks.SaliencyCallback(ks.ProbeSet(pictures, labels), log_dir=None, **settings)
+        fit([saliency], model=network())
+        fit([saliency], model=network())
+        lines = capsys.readouterr().out.split("\n")
+        return [line for line in lines if line.startswith("saliency: audit: ")], saliency
+
+    (line,), saliency = printed(planted)
+    assert line == f"saliency: {ks.audit(saliency.probes).in_short}"
+    assert "the data let a model cheat there; watched by " in line
+    assert "thin_border" in line
+    assert saliency.alerts == []
+    assert printed(images)[0] == []
+    assert printed(planted, verbose=0)[0] == []
+    assert printed(planted, interventions=None)[0] == []
+
+
 def test_what_cannot_be_explained_raises_before_training_begins():
     images, labels = data()
     model = network()

@@ -88,7 +88,7 @@ def repeated_shares(images: Array, targets: Array) -> Array:
         if own.sum() < FEWEST or not other.any():
             continue
         row = np.searchsorted(classes, targets[probe])
-        squares = ((images - image) ** 2).mean(axis=-1)
+        squares = _mean_squares(images - image)
         near, far = _near_and_far(np.sqrt(squares) + negligible, own, other)
         is_repeated = (
             (near < RATIO * far)
@@ -117,6 +117,18 @@ def _chosen(targets: Array) -> Array:
     if len(classes) > most and len(large):
         among = among[np.isin(targets, large[:: -(-len(large) // most)])]
     return balanced(targets, among, _MAX_PROBES, 0)
+
+
+def _mean_squares(differences: Array) -> Array:
+    """The mean of the squares over the channels, `(num_probes, height, width)`.
+
+    As `(differences**2).mean(axis=-1)`, which takes several times as long.
+    """
+    squares = differences[..., 0] ** 2
+    for channel in range(1, differences.shape[-1]):
+        squares += differences[..., channel] ** 2
+    squares /= squares.dtype.type(differences.shape[-1])
+    return squares
 
 
 def _near_and_far(distances: Array, own: Array, other: Array) -> tuple[Array, Array]:
