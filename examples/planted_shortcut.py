@@ -43,14 +43,15 @@ train_ds = train_ds.shuffle(NUM_TRAIN, seed=0).batch(32)
 # Held-out images that carry the same tag: on memorised ones the p-values do not hold.
 probes = ks.ProbeSet.from_dataset((images[NUM_TRAIN:], labels[NUM_TRAIN:]))
 saliency = ks.SaliencyCallback(probes, log_dir="logs/planted_shortcut", verbose=0)
-model.fit(train_ds, epochs=EPOCHS, verbose=0, callbacks=[saliency])
+settings = {"shuffle": False, "verbose": 0, "callbacks": [saliency]}
+model.fit(train_ds, epochs=EPOCHS, **settings)
 print_accuracies("before")
 (alert,) = saliency.alerts
 
 # 2. The evidence in TensorBoard (saliency_evidence/...) shows the tag. Exchange it between the
 #    images of each batch, and train on.
 train_ds = train_ds.map(alert.remedy().map)
-model.fit(train_ds, initial_epoch=EPOCHS, epochs=2 * EPOCHS, verbose=0, callbacks=[saliency])
+model.fit(train_ds, initial_epoch=EPOCHS, epochs=2 * EPOCHS, **settings)
 
 # 3. The accuracy on images of the other scanner is as high now, and the alert was withdrawn by the
 #    test that had raised it.
