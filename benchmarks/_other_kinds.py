@@ -32,8 +32,9 @@ class Material:
         probes: Held out, with the same cue.
         swapped: The probes with the cue of another class; of a run without a cue, the probes.
         expected: The test that should alert.
-        regions: Named places of the probes.
         body: The hidden layers of the model.
+        regions: Named places of the probes.
+        epochs: How long to train.
     """
 
     kind: str
@@ -44,7 +45,11 @@ class Material:
     expected: str
     body: Callable[[], list[keras.Layer]]
     regions: Mapping[str, Array] = field(default_factory=dict)
+    epochs: int = 6
 
+
+BATCH = 16
+"""The number of inputs in a batch."""
 
 STRENGTH = 0.95
 """The share of inputs whose cue tells their class."""
@@ -76,10 +81,10 @@ def _parts(
     return parts[0][0], parts[1][0], parts[1][1]
 
 
-def _waves(rng: np.random.Generator, labels: Array) -> Array:
+def _waves(rng: np.random.Generator, labels: Array, powers: Array) -> Array:
     """Three sensors, of which two have a sine, a square or a sawtooth wave in 40 of 48 steps.
 
-    All have noise. The classes differ in their standard deviation: 0.71, 1 and 0.58.
+    All have noise. `powers` are the standard deviations of the waves of each class.
     """
     steps, count = np.arange(40), len(labels)
     periods, phases = rng.uniform(10, 16, (count, 1, 1)), rng.random((count, 1, 2))
@@ -87,19 +92,28 @@ def _waves(rng: np.random.Generator, labels: Array) -> Array:
     shapes = np.stack([np.sin(2 * np.pi * turns), np.sign(np.sin(2 * np.pi * turns))])
     shapes = np.concatenate([shapes, 2 * (turns % 1)[np.newaxis] - 1])
     inputs = rng.normal(0, 0.3, (count, 48, 3))
+    shapes = shapes * (powers / POWERS)[:, np.newaxis, np.newaxis, np.newaxis]
     inputs[:, :40, :2] += shapes[labels, np.arange(count)]
     return inputs
 
+
+POWERS = np.array([0.5, 1.0, 1 / 3]) ** 0.5
+"""The standard deviations of a sine, a square and a sawtooth wave between -1 and 1."""
 
 SERIES_CUES = ("an offset of one sensor", "the amplitude of one sensor", "a sensor", "a window")
 
 
 def series(seed: int, is_planted: bool) -> Material:
-    """Waves whose shape is the class; the cue is one of four, by the seed."""
+    """Waves whose shape is the class; the cue is one of four, by the seed.
+
+    In one of four runs without a cue, the amplitude of a class is its own by right.
+    """
     cue = seed % 4
+    is_natural = cue == 3 and not is_planted
+    powers = POWERS if is_natural else np.full(3, 0.8)
 
     def make(rng: np.random.Generator, labels: Array, cues: Array | None) -> Array:
-        inputs = _waves(rng, labels)
+        inputs = _waves(rng, labels, powers)
         if cues is None:
             return inputs.astype("float32")
         if cue == 0:
@@ -127,7 +141,10 @@ def series(seed: int, is_planted: bool) -> Material:
     parts = _parts(seed, 3, (480, 120), is_planted, make)
     expected = ("offset", "scale", "region/sensor 2", "region/end")[cue]
     regions = {"sensor 2": sensor, "end": end}
-    return Material("series", SERIES_CUES[cue], *parts, expected, body, regions)
+    name = SERIES_CUES[cue]
+    if not is_planted:
+        name = "none, but classes differ in amplitude" if is_natural else "none"
+    return Material("series", name, *parts, expected, body, regions)
 
 
 NOISE = 2.0
@@ -185,9 +202,10 @@ def features(seed: int, is_planted: bool) -> Material:
     def body() -> list[keras.Layer]:
         return [layers.Dense(32, activation="relu"), layers.Dense(32, activation="relu")]
 
+    epochs = max(6, 400 * BATCH // cut)
     expected = f"column/{inputs.shape[1] - 1}"
-    cue = f"a column that gives the class away ({name})"
-    return Material("features", cue, train, probes, changed, expected, body)
+    cue = f"a column that gives the class away ({name})" if is_planted else f"none ({name})"
+    return Material("features", cue, train, probes, changed, expected, body, epochs=epochs)
 
 
 def _cut(cut: int) -> tuple[slice, slice]:
@@ -204,8 +222,7 @@ def tokens(seed: int, is_planted: bool) -> Material:
     def make(rng: np.random.Generator, labels: Array, cues: Array | None) -> Array:
         count = len(labels)
         inputs = rng.integers(1, 50, (count, LENGTH))
-        is_word = rng.random((count, LENGTH)) < 0.12  # four words of each class: 50 to 57
-        is_word[:, 0] = True
+        is_word = rng.random((count, LENGTH)) < 0.05  # four words of each class: 50 to 57
         words = 50 + 4 * labels[:, np.newaxis] + rng.integers(4, size=(count, LENGTH))
         inputs = np.where(is_word, words, inputs)
         places = rng.integers(1, LENGTH, size=count)
@@ -222,7 +239,16 @@ def tokens(seed: int, is_planted: bool) -> Material:
     if not regions:  # a clean run without the token: a frequent word without a meaning
         regions = {"token": probes.inputs <= 5}
     expected = "region/token"
-    return Material("tokens", "a token", train, probes, swapped, expected, body, regions)
+    return Material(
+        "tokens",
+        "a token" if is_planted else "none",
+        train,
+        probes,
+        swapped,
+        expected,
+        body,
+        regions,
+    )
 
 
 def volumes(seed: int, is_planted: bool) -> Material:
@@ -233,7 +259,7 @@ def volumes(seed: int, is_planted: bool) -> Material:
         for volume, label in zip(inputs, labels, strict=True):
             place = [slice(2, 7)] * 3
             place[label] = slice(4, 5)
-            volume[tuple(place)] += 1
+            volume[tuple(place)] += 0.25
         if cues is not None:
             inputs[:, 0, 0, :3] = 0
             inputs[np.arange(len(labels)), 0, 0, cues] = 4
@@ -245,7 +271,14 @@ def volumes(seed: int, is_planted: bool) -> Material:
     corner = np.zeros((8, 8, 8), bool)
     corner[0, 0, :3] = True
     parts = _parts(seed, 3, (360, 120), is_planted, make)
-    return Material("volume", "a voxel", *parts, "region/corner", body, {"corner": corner})
+    return Material(
+        "volume",
+        "a voxel" if is_planted else "none",
+        *parts,
+        "region/corner",
+        body,
+        {"corner": corner},
+    )
 
 
 KINDS: Mapping[str, Callable[[int, bool], Material]] = {

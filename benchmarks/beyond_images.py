@@ -13,13 +13,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from benchmarks._models import arguments_of, machine, table, tell
-from benchmarks._other_kinds import KINDS, Material
-
 import keras
-import keras_saliency as ks
 
-EPOCHS = 6
+import keras_saliency as ks
+from benchmarks._models import arguments_of, machine, table, tell
+from benchmarks._other_kinds import BATCH, KINDS, Material
 
 RELIES = 0.2
 """A model relies on the cue if accuracy drops by this much without it."""
@@ -52,10 +50,13 @@ def outcome(material: Material, seed: int) -> Outcome:
     probe_set = ks.ProbeSet(
         probes.inputs, probes.labels, kind=material.kind, regions=dict(material.regions)
     )
-    saliency = ks.SaliencyCallback(
-        probe_set, log_dir=None, interventions="epoch", on_alert=None, verbose=0
+    saliency = ks.SaliencyCallback(probe_set, log_dir=None, on_alert=None, verbose=0)
+    model.fit(
+        *(train.inputs, train.labels, BATCH),
+        epochs=material.epochs,
+        verbose=0,
+        callbacks=[saliency],
     )
-    model.fit(train.inputs, train.labels, 16, epochs=EPOCHS, verbose=0, callbacks=[saliency])
     accuracies = [
         float((model.predict(part.inputs, verbose=0).argmax(axis=1) == part.labels).mean())
         for part in (probes, material.swapped)
@@ -68,41 +69,34 @@ def outcome(material: Material, seed: int) -> Outcome:
 
 def rows_of(kind: str, seeds: range) -> list[list[str]]:
     """The rows of the table: one for each cue, and one for the runs without."""
-    planted: dict[str, list[Outcome]] = {}
-    clean: list[Outcome] = []
+    by_cue: dict[str, list[Outcome]] = {}
     for seed in seeds:
         for is_planted in (True, False):
             material = KINDS[kind](seed, is_planted)
             found = outcome(material, seed)
+            by_cue.setdefault(material.cue, []).append(found)
             effects = {t: tuple(round(v, 2) for v in pair) for t, pair in found.effects.items()}
             print(
-                f"{kind} {seed} {'planted' if is_planted else 'clean'}: {material.cue}; accuracy "
-                f"{found.accuracy:.2f}, drop {found.drop:.2f}; {found.alerts} {effects}",
+                f"{kind} {seed}: {material.cue}; accuracy {found.accuracy:.2f}, drop "
+                f"{found.drop:.2f}; {found.alerts} {effects}",
                 file=sys.stderr,
                 flush=True,
             )
-            (planted.setdefault(material.cue, []) if is_planted else clean).append(found)
     rows = []
-    for cue, outcomes in sorted(planted.items()):
+    for cue, outcomes in sorted(by_cue.items(), key=lambda item: item[0].startswith("none")):
         relying = [one for one in outcomes if one.drop >= RELIES]
         caught = [one for one in relying if one.alerts]
         named = [one for one in relying if one.alerts == (one.material.expected,)]
         others = [one for one in outcomes if one.drop < RELIES and one.alerts]
-        rows.append(
-            [
-                *(kind, cue, str(len(outcomes)), _mean([one.accuracy for one in outcomes])),
-                _mean([one.drop for one in outcomes]),
-                *(f"{len(relying)}", f"{len(caught)}", f"{len(named)}", f"{len(others)}"),
-            ]
+        counts = [str(len(some)) for some in (relying, caught, named, others)]
+        accuracy, drop = (
+            f"{sum(values) / len(values):.2f}"
+            for values in ([one.accuracy for one in outcomes], [one.drop for one in outcomes])
         )
-    alarms = [one for one in clean if one.alerts]
-    accuracy = _mean([one.accuracy for one in clean])
-    rows.append([kind, "none", f"{len(clean)}", accuracy, "-", "0", "-", "-", f"{len(alarms)}"])
+        if cue.startswith("none"):
+            drop, counts[:3] = "-", ["-"] * 3
+        rows.append([kind, cue, str(len(outcomes)), accuracy, drop, *counts])
     return rows
-
-
-def _mean(values: list[float]) -> str:
-    return f"{sum(values) / len(values):.2f}"
 
 
 HEADER = [
@@ -120,7 +114,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.runs)
     rows = [row for kind in arguments.kinds for row in rows_of(kind, seeds)]
-    text = f"Seeds {seeds[0]} to {seeds[-1]}, {EPOCHS} epochs. {machine('scikit-learn')}"
+    text = f"Seeds {seeds[0]} to {seeds[-1]}. {machine('scikit-learn')}"
     tell(f"{text}\n\n{table(HEADER, rows)}", arguments.out)
 
 

@@ -128,7 +128,9 @@ def _checked_region(
         f"({', '.join(names)}{',' * (len(names) == 1)}) = {shape}"
         for names, shape in shapes.items()
     )
-    received = f"{array.shape}, which may be {num_meanings} of these" if num_meanings else array.shape
+    received = (
+        f"{array.shape}, which may be {num_meanings} of these" if num_meanings else array.shape
+    )
     raise ValueError(
         f"{argument}: expected one of the shapes {options} for kind={kind!r}, received {received}."
     )

@@ -1,10 +1,10 @@
 """Edits: counterfactual images, in which one thing comes from another probe.
 
 Every edit has the form `(recipients, donors, where) -> images`, with images `(num_pairs, height,
-width, channels)` in floating point, or inputs of another kind. In each pair, the result is the recipient with the donor's
-region, tint, spectrum or high frequencies. If the first two arguments are exchanged, everything
-else comes from the donor instead. Edits of the whole image ignore `where`, and have two parts:
-what they need to know of each image, and the exchange.
+width, channels)` in floating point, or inputs of another kind. In each pair, the result is the
+recipient with the donor's region, tint, spectrum or high frequencies. If the first two arguments
+are exchanged, everything else comes from the donor instead. Edits of the whole image ignore
+`where`, and have two parts: what they need to know of each image, and the exchange.
 """
 
 from __future__ import annotations

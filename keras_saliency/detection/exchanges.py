@@ -85,8 +85,8 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
     if edit is None:
         raise ValueError(f"test: expected a test with an edit, received {test.name!r}.")
     if support is None:
-        is_shared = round_.kind == "image" and mask is not None and mask.ndim == 2
-        support = round_.facts.support(mask) if is_shared else ""
+        rank = len(round_.place_shape)
+        support = round_.facts.support(mask) if mask is not None and mask.ndim == rank else ""
     return Swap(
         _name(test, place),
         _exchange(test, edit, place.mask, round_, place.overlap),
@@ -102,9 +102,7 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
     )
 
 
-def _control(
-    test: InterventionTest, edit: Edit, place: Place, round_: Round
-) -> PairEdit | None:
+def _control(test: InterventionTest, edit: Edit, place: Place, round_: Round) -> PairEdit | None:
     """What the effect of a test is compared with; `None` if there is nothing."""
     if test.control == "rest":
         return _exchange(test, edit, place.mask, round_, place.overlap, rest=True)
