@@ -752,7 +752,7 @@ def test_a_token_that_is_named_is_caught(tmp_path):
     assert "with an input of another class" in saliency.alerts[0].sentence
     assert logs["saliency_alert"][-1] == 1.0
     assert alert_tags(tmp_path) == {"saliency_alert/region/token 9"}
-    (log,) = ks.read_log(tmp_path)
+    log = ks.read_log(tmp_path)["saliency"]
     raised = [alert.rule for report in log.reports for alert in report.alerts]
     assert raised == ["region/token 9"] * 2  # a warning, and the alert
     assert log.problems == ()
