@@ -1,7 +1,7 @@
 """Series: a sensor that was mounted again between two recordings, and so has another offset.
 
-The class is the shape of the vibration of three sensors. But each class was recorded on a day of its
-own, and on each day the second sensor had an offset of its own. Nobody has to name it: the test
+The class is the shape of the vibration that three sensors record. But each class was recorded on
+another day, and on each day the second sensor had another offset. Nobody has to name it: the test
 `offset` exchanges the mean over time of each channel.
 
 Run: python examples/sensor_offset.py

@@ -291,8 +291,9 @@ def test_regions_of_other_kinds(kind, shape, stored, tmp_path):
         (
             "series",
             (2, 6),
-            r"\(steps,\) = \(6,\), \(steps, channels\) = \(6, 2\), \(num_probes, steps\) = \(4, 6\), "
-            r"\(num_probes, steps, channels\) = \(4, 6, 2\) for kind='series', received \(2, 6\)",
+            r"\(steps,\) = \(6,\), \(steps, channels\) = \(6, 2\), "
+            r"\(num_probes, steps\) = \(4, 6\), \(num_probes, steps, channels\) = \(4, 6, 2\) "
+            r"for kind='series', received \(2, 6\)",
         ),
         (
             "volume",
