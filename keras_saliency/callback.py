@@ -271,7 +271,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         if logs is not None:
             metrics = {name: v for name, v in report.metrics.items() if is_logged(name)}
             tested = monitor.state.tested
-            if tested is not None:
+            if tested is not None and tested.verdicts:  # without a test, 0 would say "fine"
                 metrics["alert"] = float(any(verdict.active for verdict in tested.verdicts))
             keyed = {tags.log_key(name, self.name): value for name, value in metrics.items()}
             if logs.keys() & keyed:

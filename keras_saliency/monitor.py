@@ -262,6 +262,7 @@ class SaliencyMonitor:
             results.unit,
             settings,
             tested=[*self.state.tested_steps, report.step],
+            noun="image" if self.probes.kind == "image" else "input",
         )
         report = dataclasses.replace(
             report,

@@ -13,6 +13,7 @@ import tensorflow as tf
 import keras_saliency as ks
 from keras_saliency import TESTS
 from keras_saliency.metrics.maps import map_similarity
+from support.events import steps
 from support.networks import CLASSES, EVERYTHING, data, fit, network, probes
 from support.planted import SIDE, Teacher, linear, reading_the_tag, tagged_probes, train
 
@@ -732,6 +733,53 @@ def test_interventions_do_not_change_the_training():
         train([saliency], cue=False, model=model)
         weights.append([variable.numpy().tobytes() for variable in model.variables])
     assert weights[0] == weights[1]
+
+
+def alert_tags(log_dir):
+    return {tag for tag in steps(log_dir / "saliency") if tag.startswith("saliency_alert/")}
+
+
+def token_fit(log_dir, regions):
+    """A training on texts in which token 9 is the class."""
+    tokens = np.random.default_rng(0).integers(1, 8, (60, 6)).astype("int32")
+    labels = np.arange(60) % 2
+    tokens[labels == 1, 0] = 9
+    model = keras.Sequential(
+        [
+            keras.Input((6,), dtype="int32"),
+            keras.layers.Embedding(10, 4),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy")
+    probes = ks.ProbeSet(tokens, labels, kind="tokens", regions=regions(tokens))
+    saliency = ks.SaliencyCallback(probes, log_dir=log_dir, verbose=0, on_alert=None)
+    logs = model.fit(tokens, labels, epochs=4, verbose=0, callbacks=[saliency]).history
+    return saliency, logs
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_tested_no_alert_is_logged_as_0(tmp_path):
+    """0 would read as: tested, and fine."""
+    saliency, logs = token_fit(tmp_path, lambda tokens: {})
+    assert "saliency_alert" not in logs
+    assert "saliency_gradient_norm" in logs
+    assert alert_tags(tmp_path) == set()
+    assert saliency.report.verdicts == ()
+
+
+@pytest.mark.slow
+def test_a_token_that_is_named_is_caught(tmp_path):
+    saliency, logs = token_fit(tmp_path, lambda tokens: {"token 9": tokens == 9})
+    assert [alert.rule for alert in saliency.alerts] == ["region/token 9"]
+    assert "with an input of another class" in saliency.alerts[0].sentence
+    assert logs["saliency_alert"][-1] == 1.0
+    assert alert_tags(tmp_path) == {"saliency_alert/region/token 9"}
+    log = ks.read_log(tmp_path)["saliency"]
+    raised = [alert.rule for report in log.reports for alert in report.alerts]
+    assert raised == ["region/token 9"] * 2  # a warning, and the alert
+    assert log.problems == ()
 
 
 def test_without_interventions_there_is_nothing_of_them():

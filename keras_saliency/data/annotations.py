@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency.data.inputs import KINDS, map_axes
 from keras_saliency.data.labels import LabelReader
 from keras_saliency.data.reports import Array
 
@@ -78,27 +79,61 @@ def checked_mask(argument: str, mask: Any, shapes: Sequence[tuple[int, ...]]) ->
     return array
 
 
-def checked_regions(regions: Any, shape: tuple[int, ...]) -> Mapping[str, Array]:
-    """One read-only mask per probe, of that shape, for each region.
+def checked_regions(regions: Any, shape: tuple[int, ...], kind: str) -> Mapping[str, Array]:
+    """One read-only mask per probe for each region.
+
+    Args:
+        regions: Masks by name.
+        shape: `(num_probes, ...)`, of the inputs. Masks have the shape of the maps, one for all
+            probes or one for each; those of a series may have a channel axis.
+        kind: A key of `KINDS`.
 
     Raises:
         TypeError: `regions` is not a dict from names to bool arrays.
-        ValueError: A region has another shape, or no pixel.
+        ValueError: A region has another shape, or no place.
     """
     if not isinstance(regions, Mapping):
         raise TypeError(
             f"regions: expected a dict that maps names to masks, received {type(regions).__name__}."
         )
+    axes = ("num_probes", *map_axes(kind))
+    per_probe = {axes: shape[: len(axes)]}
+    if kind == "series":
+        per_probe[("num_probes", *KINDS[kind])] = shape
+    shapes = {names[1:]: full[1:] for names, full in per_probe.items()} | per_probe
     checked = {}
     for name, mask in regions.items():
         if not isinstance(name, str) or not name:
             raise TypeError(f"regions: expected non-empty strings as names, received {name!r}.")
-        array = checked_mask(f"regions[{name!r}]", mask, [shape[1:], shape])
+        array = _checked_region(f"regions[{name!r}]", mask, shapes, kind)
         if not array.any():
-            raise ValueError(f"regions[{name!r}]: expected at least one pixel to be True.")
+            place = "pixel" if kind == "image" else "place"
+            raise ValueError(f"regions[{name!r}]: expected at least one {place} to be True.")
         array.setflags(write=False)
-        checked[name] = np.broadcast_to(array, shape)
+        is_shared = array.shape not in per_probe.values()
+        full = (shape[0], *array.shape) if is_shared else array.shape
+        checked[name] = np.broadcast_to(array, full)
     return checked
+
+
+def _checked_region(
+    argument: str, mask: Any, shapes: Mapping[tuple[str, ...], tuple[int, ...]], kind: str
+) -> Array:
+    """A copy of a mask of one of these shapes, by the names of their axes."""
+    array = np.array(mask)
+    num_meanings = sum(shape == array.shape for shape in shapes.values())
+    if kind == "image" or array.dtype != np.bool_ or num_meanings == 1:
+        return checked_mask(argument, array, [*shapes.values()])
+    options = ", ".join(
+        f"({', '.join(names)}{',' * (len(names) == 1)}) = {shape}"
+        for names, shape in shapes.items()
+    )
+    received = (
+        f"{array.shape}, which may be {num_meanings} of these" if num_meanings else array.shape
+    )
+    raise ValueError(
+        f"{argument}: expected one of the shapes {options} for kind={kind!r}, received {received}."
+    )
 
 
 def checked_groups(groups: Any, num_probes: int) -> Array | None:

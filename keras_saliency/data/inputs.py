@@ -43,6 +43,20 @@ def has_channels(kind: str) -> bool:
     return KINDS[kind][-1] == "channels"
 
 
+def without_channels(mask: Array, kind: str) -> Array:
+    """A mask of a region at the shape of the maps: where any channel is in it.
+
+    Args:
+        mask: bool `(num_probes, ...)`, which may have a channel axis.
+        kind: A key of `KINDS`.
+
+    Example:
+        >>> without_channels(np.array([[[True, False], [False, False]]]), "series")
+        array([[ True, False]])
+    """
+    return np.asarray(mask.any(axis=-1)) if mask.ndim > len(map_axes(kind)) + 1 else mask
+
+
 def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Array, str]:
     """A copy of the inputs with all axes of their kind, and the layout of the model's input.
 

@@ -66,8 +66,9 @@ class ProbeSet:
             are then kept.
         masks: `(num_probes, height, width)` bool, where the object is.
         regions: Named places, such as a suspect tag or a border. Each is bool, `(height, width)`
-            (the same for all probes) or `(num_probes, height, width)`. Stored with one mask per
-            probe.
+            (the same for all probes) or `(num_probes, height, width)`. Those of a series may have
+            channels, `(steps, channels)`; a mask of tokens may say where a token is, `images ==
+            17`. Stored with one mask per probe.
         groups: `(num_probes,)` integers or strings, one group label per probe, for worst-group
             metrics.
         class_names: A name for every class, in the order of the class indices.
@@ -142,7 +143,7 @@ class ProbeSet:
             "images": pixels,
             "targets": labels,
             "masks": None if masks is None else checked_mask("masks", masks, [shape]),
-            "regions": checked_regions({} if regions is None else regions, shape),
+            "regions": checked_regions({} if regions is None else regions, pixels.shape, kind),
             "groups": checked_groups(groups, len(pixels)),
             "class_names": classes,
             "names": checked_names(names, labels, classes, len(pixels)),

@@ -188,6 +188,7 @@ def announce(
     settings: Interventions | None = None,
     *,
     tested: Sequence[int] = (),
+    noun: str = "image",
 ) -> tuple[Alert, ...]:
     """The alerts and warnings that are new in a round, those with the largest effect first.
 
@@ -198,6 +199,7 @@ def announce(
         unit: As in `InterventionResults`.
         settings: The table of tests.
         tested: The steps of all rounds so far in which the model knew the classes.
+        noun: What an input is called.
     """
     table = (settings or Interventions()).table
     alerts = []
@@ -209,6 +211,7 @@ def announce(
         if streak.active or effect.explained_by:
             continue
         since = step if streak.since is None or not verdict.active else streak.since
+        first_seen = seen(since, tested)
         explains = tuple(
             other.effect.test for other in fired if other.effect.explained_by == effect.test
         )
@@ -217,7 +220,7 @@ def announce(
                 level=ALERT if verdict.active else WARNING,
                 step=step,
                 rule=effect.test,
-                sentence=f"{when}: {sentence(verdict, test, unit, explains, seen(since, tested))}",
+                sentence=f"{when}: {sentence(verdict, test, unit, explains, first_seen, noun)}",
                 assumption=test.assumption,
                 advice=test.advice,
                 effect=effect.effect,

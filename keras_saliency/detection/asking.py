@@ -16,7 +16,7 @@ class Asker:
     """Makes counterfactual images, chunk by chunk, and asks the model about them.
 
     Args:
-        images: `(num_probes, height, width, channels)`.
+        images: `(num_probes, height, width, channels)`, or inputs of another kind.
         scores: `(num_probes,)`, the targets' scores now.
         answer: Asks the model; it gets at most `chunk_size` images.
         chunk_size: Bounds the memory.
@@ -84,7 +84,7 @@ class Asker:
             made = self.made(edit, recipients[part], donors[part])
             probes = self._known_probes(recipients[part], donors[part])
             is_same = {
-                name: (made == self._images[index]).all(axis=(1, 2, 3))
+                name: (made == self._images[index]).all(axis=tuple(range(1, made.ndim)))
                 for name, index in probes.items()
             }
             predictions[part], scores[part], is_open = self._looked_up(len(part), probes, is_same)

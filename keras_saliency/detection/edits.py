@@ -1,10 +1,10 @@
 """Edits: counterfactual images, in which one thing comes from another probe.
 
 Every edit has the form `(recipients, donors, where) -> images`, with images `(num_pairs, height,
-width, channels)` in floating point. In each pair, the result is the recipient with the donor's
-region, tint, spectrum or high frequencies. If the first two arguments are exchanged, everything
-else comes from the donor instead. Edits of the whole image ignore `where`, and have two parts:
-what they need to know of each image, and the exchange.
+width, channels)` in floating point, or inputs of another kind. In each pair, the result is the
+recipient with the donor's region, tint, spectrum or high frequencies. If the first two arguments
+are exchanged, everything else comes from the donor instead. Edits of the whole image ignore
+`where`, and have two parts: what they need to know of each image, and the exchange.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ Exchange = Callable[[Array, Description, Description], Array]
 
 
 def swap_region(recipients: Array, donors: Array, where: Array) -> Array:
-    """Replaces the pixels in a mask by those of the donor.
+    """Replaces the pixels in a mask by those of the donor; so, too, steps, columns or tokens.
 
     Args:
-        recipients: `(num_pairs, height, width, channels)`.
+        recipients: `(num_pairs, height, width, channels)`, or inputs of another kind.
         donors: Same shape.
-        where: The mask, bool `(height, width)` or `(num_pairs, height, width)`.
+        where: The mask, bool `(height, width)` or `(num_pairs, height, width)`; or with as many
+            axes as the recipients, of the same length or of length 1.
 
     Example:
         >>> black, white = np.zeros((1, 1, 2, 1)), np.ones((1, 1, 2, 1))
         >>> swap_region(black, white, np.array([[True, False]])).ravel()
         array([1., 0.])
     """
-    return np.where(where[..., np.newaxis], donors, recipients)
+    mask = where if where.ndim == recipients.ndim else where[..., np.newaxis]
+    return np.where(mask, donors, recipients)
 
 
 def swap_tint(recipients: Array, donors: Array, where: Array | None = None) -> Array:
@@ -158,6 +160,57 @@ def _band_energies(transforms: Array, bands: Array, width: int) -> Array:
     return np.stack([values.sum(axis=-1) for values in members], axis=1)
 
 
+def swap_offset(recipients: Array, donors: Array, where: Array | None = None) -> Array:
+    """Replaces the mean over time of each channel of a series by that of the donor.
+
+    Args:
+        recipients: `(num_pairs, steps, channels)`.
+        donors: Same shape.
+        where: Ignored.
+
+    Example:
+        >>> low, high = np.array([[[0.0], [2.0]]]), np.array([[[5.0], [5.0]]])
+        >>> swap_offset(low, high).ravel()
+        array([4., 6.])
+    """
+    return _with_offset(recipients, _level_and_spread(recipients), _level_and_spread(donors))
+
+
+def swap_scale(recipients: Array, donors: Array, where: Array | None = None) -> Array:
+    """Replaces the standard deviation over time of each channel of a series by the donor's.
+
+    Means stay as they are. A constant channel stays constant.
+
+    Args:
+        recipients: `(num_pairs, steps, channels)`.
+        donors: Same shape.
+        where: Ignored.
+
+    Example:
+        >>> calm, wild = np.array([[[1.0], [3.0]]]), np.array([[[0.0], [10.0]]])
+        >>> swap_scale(calm, wild).ravel()
+        array([-3.,  7.])
+    """
+    return _with_scale(recipients, _level_and_spread(recipients), _level_and_spread(donors))
+
+
+def _level_and_spread(series: Array) -> Description:
+    """The mean, deviation and flatness of each channel over time."""
+    exact = series.astype(np.float64)
+    mean, deviation = (f(exact, axis=1, keepdims=True) for f in (np.mean, np.std))
+    return mean, deviation, np.ptp(series, axis=1, keepdims=True) == 0
+
+
+def _with_offset(recipients: Array, ours: Description, theirs: Description) -> Array:
+    return np.asarray((recipients + (theirs[0] - ours[0])).astype(recipients.dtype))
+
+
+def _with_scale(recipients: Array, ours: Description, theirs: Description) -> Array:
+    mean, deviation, is_flat = ours
+    stretch = np.divide(theirs[1], deviation, out=np.ones_like(deviation), where=~is_flat)
+    return np.asarray(((recipients - mean) * stretch + mean).astype(recipients.dtype))
+
+
 NAMES: Mapping[Callable[..., Array], str] = {
     swap_region: "region",
     swap_tint: "tint",
@@ -170,5 +223,7 @@ PARTS: Mapping[Callable[..., Array], tuple[Describe, Exchange]] = {
     swap_tint: (_tint, _with_tint),
     swap_high_frequency: (_details, _with_details),
     swap_spectrum: (_spectrum, _with_spectrum),
+    swap_offset: (_level_and_spread, _with_offset),
+    swap_scale: (_level_and_spread, _with_scale),
 }
-"""The two parts of each edit of the whole image."""
+"""The two parts of each edit of the whole image, or series."""

@@ -93,7 +93,7 @@ class SwapExperiment:
     """Asks the model about counterfactual images and compares the answers.
 
     Args:
-        images: `(num_probes, height, width, channels)`.
+        images: `(num_probes, height, width, channels)`, or inputs of another kind.
         targets: `(num_probes,)`.
         scores: `(num_probes,)`, the targets' scores now.
         answer: Asks the model; it gets at most `chunk_size` images.

@@ -41,7 +41,8 @@ def places_of(test: InterventionTest, round_: Round) -> Sequence[Place | Candida
             f"{source}: expected places with different names, received {names}. Pass "
             "Place(name=...)."
         )
-    image, whole = round_.images.shape[1:3], round_.images.shape[:3]
+    shared = round_.place_shape
+    whole = (len(round_.images), *shared)
     for place in itertools.chain(*each):
         needed = {"mask": place.mask}
         if test.control == "inside":
@@ -52,9 +53,9 @@ def places_of(test: InterventionTest, round_: Round) -> Sequence[Place | Candida
             if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
                 kind = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
                 raise TypeError(f"{source}: expected a bool array as {argument}, received {kind}.")
-            if mask.shape not in (image, whole):
+            if mask.shape not in (shared, whole):
                 raise ValueError(
-                    f"{source}: expected a {argument} of shape {image} or {whole}, received "
+                    f"{source}: expected a {argument} of shape {shared} or {whole}, received "
                     f"{mask.shape}."
                 )
     return proposed
@@ -84,23 +85,12 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
     if edit is None:
         raise ValueError(f"test: expected a test with an edit, received {test.name!r}.")
     if support is None:
-        support = round_.facts.support(mask) if mask is not None and mask.ndim == 2 else ""
-    control: PairEdit | None = None
-    if test.control == "rest":
-        control = _exchange(test, edit, place.mask, place.overlap, rest=True)
-    elif test.control == "border":
-        (ring,) = places.border(round_)
-        control = _exchange(test, swap_region, ring.mask, False)
-    elif test.control == "inside":
-        control = _exchange(test, edit, place.control, place.overlap)
-    elif test.control == "elsewhere" and place.mask is not None:
-        moved = elsewhere(place.mask, round_.seed)
-        if moved is not None:
-            control = _exchange(test, edit, moved, place.overlap)
+        rank = len(round_.place_shape)
+        support = round_.facts.support(mask) if mask is not None and mask.ndim == rank else ""
     return Swap(
         _name(test, place),
-        _exchange(test, edit, place.mask, place.overlap),
-        control,
+        _exchange(test, edit, place.mask, round_, place.overlap),
+        _control(test, edit, place, round_),
         place.pairs or round_.pairs,
         place.window,
         place.target,
@@ -113,8 +103,29 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
     )
 
 
+def _control(test: InterventionTest, edit: Edit, place: Place, round_: Round) -> PairEdit | None:
+    """What the effect of a test is compared with; `None` if there is nothing."""
+    if test.control == "rest":
+        return _exchange(test, edit, place.mask, round_, place.overlap, rest=True)
+    if test.control == "border":
+        (ring,) = places.border(round_)
+        return _exchange(test, swap_region, ring.mask, round_, False)
+    if test.control == "inside":
+        return _exchange(test, edit, place.control, round_, place.overlap)
+    if test.control == "elsewhere" and place.mask is not None:
+        moved = elsewhere(place.mask, round_.seed, len(round_.place_shape))
+        return None if moved is None else _exchange(test, edit, moved, round_, place.overlap)
+    return None
+
+
 def _exchange(
-    test: InterventionTest, edit: Edit, mask: Array | None, overlap: bool, *, rest: bool = False
+    test: InterventionTest,
+    edit: Edit,
+    mask: Array | None,
+    round_: Round,
+    overlap: bool,
+    *,
+    rest: bool = False,
 ) -> PairEdit:
     """An edit at a place of each pair; `rest` takes everything else from the donor."""
 
@@ -123,7 +134,7 @@ def _exchange(
         if edit in PARTS:
             describe, exchange = PARTS[edit]
             return exchange(one.values, one.described(describe), other.described(describe))
-        where = _where(mask, overlap, ours.indices, theirs.indices)
+        where = _where(mask, round_, overlap, ours.indices, theirs.indices)
         return _checked_images(test, edit(one.values, other.values, where), ours.values)
 
     if edit not in NAMES:
@@ -133,11 +144,20 @@ def _exchange(
     return BuiltInEdit(exchanged, PlacedEdit(NAMES[edit], where, overlap, rest, describe))
 
 
-def _where(mask: Array | None, overlap: bool, recipients: Array, donors: Array) -> Array | None:
-    """The places of these pairs."""
-    if mask is None or mask.ndim == 2:
+def _where(
+    mask: Array | None, round_: Round, overlap: bool, recipients: Array, donors: Array
+) -> Array | None:
+    """The places of these pairs; unless they are images, with as many axes as the inputs."""
+    if mask is None:
+        return None
+    rank = len(round_.place_shape)
+    if mask.ndim > rank:
+        mask = mask[recipients] & mask[donors] if overlap else mask[recipients] | mask[donors]
+    if round_.kind == "image":
         return mask
-    return mask[recipients] & mask[donors] if overlap else mask[recipients] | mask[donors]
+    if mask.ndim == rank:
+        mask = mask[np.newaxis]
+    return mask[..., np.newaxis] if mask.ndim < round_.images.ndim else mask
 
 
 def _checked_images(test: InterventionTest, made: object, expected: Array) -> Array:
@@ -151,7 +171,7 @@ def _checked_images(test: InterventionTest, made: object, expected: Array) -> Ar
         )
     if TESTS.get(test.name) is test:
         return made.astype(expected.dtype, copy=False)
-    if made.dtype.kind != "f":
+    if made.dtype.kind != expected.dtype.kind:
         raise TypeError(
             f"{source}: expected {expected.dtype}, like the recipients, received {made.dtype}."
         )

@@ -25,9 +25,9 @@ WIDE_PATTERN = "repeated_pattern without a window"
 """A repeated pattern that surrounds the image is named by its border."""
 
 SPECIFIC = (
-    *("region", "repeated_pattern", "own_hot_spot", "hot_window", "class_hot_spot"),
+    *("region", "repeated_pattern", "own_hot_spot", "hot_window", "class_hot_spot", "column"),
     *("border_patch", "thin_border", "border", WIDE_PATTERN, "spectrum", "high_frequency"),
-    *("tint", "background", "estimated_background"),
+    *("offset", "scale", "tint", "background", "estimated_background"),
 )
 """Rows of the table, from the most specific to the vaguest; if two explain each other, the first
 counts. Custom tests come before all."""

@@ -91,10 +91,12 @@ class ProbeFacts:
     def support(self, mask: Array) -> str:
         """What speaks for an artefact at a place, in words; empty if nothing does.
 
+        Nothing is known of other inputs than images.
+
         Args:
             mask: The place, bool `(height, width)`, the same for all probes.
         """
-        if not mask.any():
+        if self._probes.kind != "image" or not mask.any():
             return ""
         covered = self._num_covering
         if covered is not None:

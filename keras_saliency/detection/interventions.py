@@ -58,7 +58,7 @@ def intervene(
 
     Args:
         probes: The probes.
-        maps: `(num_probes, height, width)`, saliency maps, which propose places.
+        maps: `(num_probes, height, width)` for images, saliency maps, which propose places.
         predictions: `(num_probes,)`, the classes predicted now.
         scores: `(num_probes,)`, the targets' scores now.
         answer: Asks the model; it gets at most `chunk_size` images.
@@ -79,9 +79,6 @@ def intervene(
     unit = "score" if by_score else "accuracy"
     groups = _groups(settings.table, metrics or {}, len(probes))
     targets = probes.targets
-    if probes.kind != "image":
-        reason = f"tests need images, and these probes are {probes.kind}"
-        return InterventionResults(groups, reason, unit, 0, "")
     if targets is None:
         return InterventionResults(groups, "the probes have no targets", unit, 0, "")
     tested = balanced(targets, np.arange(len(targets)), MAX_RECIPIENTS, settings.seed)
@@ -90,27 +87,30 @@ def intervene(
     if not len(pairs.recipients):
         reason = "at least two classes are needed, one of them with two probes"
         return InterventionResults(groups, reason, unit, 0, "")
-    experiment = SwapExperiment(
-        probes.images, targets, scores, answer, chunk_size, by_score, predictions, by_index
-    )
-    readiness = experiment.readiness(pairs, predictions)
     round_ = Round(
         images=probes.images,
         targets=targets,
-        maps=contrast_weighted(maps, probes.images),
+        maps=contrast_weighted(maps, probes.images) if probes.kind == "image" else maps,
         masks=probes.masks,
         regions=probes.regions,
         facts=facts or ProbeFacts(probes),
         tested=tested,
         pairs=pairs,
         seed=settings.seed,
+        kind=probes.kind,
     )
     planned = [
         (test, place, exchange_at(test, place, round_))
         for test in settings.table.values()
-        if test.edit is not None
+        if test.edit is not None and probes.kind in test.kinds
         for place in places_of(test, round_)
     ]
+    if not planned and not groups:
+        return InterventionResults((), _nothing_to_test(probes.kind), unit, 0, "")
+    experiment = SwapExperiment(
+        probes.images, targets, scores, answer, chunk_size, by_score, predictions, by_index
+    )
+    readiness = experiment.readiness(pairs, predictions)
     effects, swaps = _measured(planned, round_, experiment, readiness, len(groups), alpha)
     left_out = _left_out(probes, targets, tested, pairs)
     blocked = readiness.blocked_because
@@ -130,6 +130,14 @@ def intervene(
     return dataclasses.replace(results, effects=tuple(named), passes=experiment.passes)
 
 
+def _nothing_to_test(kind: str) -> str:
+    """Why no test is made of probes that could be tested."""
+    return (
+        f"no test is for kind={kind!r} without a named place. Name what to exchange in "
+        "ProbeSet(regions={...})"
+    )
+
+
 def _check_names(settings: Interventions, probes: ProbeSet) -> None:
     """Checks that places in `ignore` and `floors` exist; those of custom tests may come later.
 
@@ -138,6 +146,8 @@ def _check_names(settings: Interventions, probes: ProbeSet) -> None:
     given = {"ignore": settings.ignore, "floors": settings.floors_by_test}
     known = {f"region/{name}" for name in probes.regions}
     known |= {f"{name}/{ONE_CLASS}" for name, test in settings.table.items() if test.aimed}
+    if probes.kind == "features":
+        known |= {f"column/{index}" for index in range(probes.images.shape[1])}
     for argument, names in given.items():
         for name in names:
             row = row_name(name)

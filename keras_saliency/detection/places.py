@@ -27,6 +27,9 @@ WIDE = 0.5
 COMMON = 0.1
 """The share of the probes whose hot spots have to cover a pixel for it to be a common one."""
 
+COLUMNS = 3
+"""The number of columns of a table that are tested."""
+
 KNOWN = 0.25
 """The share of probes whose object has to be known for a test of estimated backgrounds."""
 
@@ -36,15 +39,19 @@ class Round:
     """What a proposal can look at: the probes, and the maps of this evaluation.
 
     Attributes:
-        images: `(num_probes, height, width, channels)`.
+        images: `(num_probes, height, width, channels)`; for other kinds, see
+            `keras_saliency.data.inputs.KINDS`.
         targets: `(num_probes,)`, class indices.
-        maps: `(num_probes, height, width)`, saliency maps, weighted by the contrast of the images.
+        maps: `(num_probes, height, width)`, saliency maps; those of images are weighted by the
+            contrast of the images.
         masks: bool `(num_probes, height, width)`, the objects; `None` if they are not known.
-        regions: The regions that the user named, each bool `(num_probes, height, width)`.
+        regions: The regions that the user named, each bool `(num_probes, height, width)`; those of
+            a series may have channels.
         facts: What the probes alone tell about where their objects are.
         tested: Indices of the probes that are tested.
         pairs: Recipients and donors among these.
         seed: Seed of all draws.
+        kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`.
     """
 
     images: Array
@@ -56,6 +63,18 @@ class Round:
     tested: Array
     pairs: Pairs
     seed: int
+    kind: str = "image"
+
+    @property
+    def place_shape(self) -> tuple[int, ...]:
+        """The shape of a place that is the same for all probes.
+
+        `(height, width)` for images, `(depth, height, width)` for volumes; otherwise the shape of
+        an input: `(steps, channels)`, `(features,)` or `(tokens,)`.
+        """
+        channels = self.kind in ("image", "volume")
+        shape: tuple[int, ...] = self.images.shape[1 : self.images.ndim - channels]
+        return shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +82,9 @@ class Place:
     """Where a test exchanges something.
 
     Attributes:
-        mask: bool `(height, width)`, the same for all; or `(num_probes, height, width)`. `None` if
-            the place is `untestable`.
+        mask: bool `(height, width)`, the same for all; or `(num_probes, height, width)`; for other
+            inputs than images `Round.place_shape`, or the same for each probe. `None` if the place
+            is `untestable`.
         name: The part after the test's name and a slash: `"tag"` of `"region/tag"`.
         control: The place of a control `"inside"`, the shape of `mask`.
         overlap: If masks differ between probes: whether to exchange where both the recipient's and
@@ -113,10 +133,29 @@ Propose = Callable[[Round], "Sequence[Place | Candidates]"]
 
 def named_regions(round_: Round) -> list[Place]:
     """A place for each region that the user named."""
+    shape = len(round_.images), *round_.place_shape
+    regions = {  # all channels of a series, if it has no channel axis
+        name: masks if masks.shape == shape else np.broadcast_to(masks[..., np.newaxis], shape)
+        for name, masks in round_.regions.items()
+    }
     return [
         Place(masks[0] if (masks == masks[0]).all() else masks, name=name)
-        for name, masks in round_.regions.items()
+        for name, masks in regions.items()
     ]
+
+
+def telling_columns(round_: Round) -> list[Place]:
+    """The columns that tell the classes best by themselves, each a place by its index.
+
+    The probes choose them, not the maps, so that all evaluations test the same ones.
+    """
+    (count,) = round_.place_shape
+    if count < 2:
+        return []  # there is nothing else to compare it with
+    found = proposals.purities(round_.images[round_.tested], round_.targets[round_.tested])
+    best = np.argsort(-found, kind="stable")[:COLUMNS]
+    columns = np.eye(count, dtype=bool)
+    return [Place(columns[i], name=str(i), num_candidates=count) for i in best]
 
 
 def background(round_: Round) -> list[Place]:

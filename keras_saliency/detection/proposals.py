@@ -25,6 +25,9 @@ CORNERS, STRIPS = (0.2, 0.25, 0.35, 0.45), (0.1, 0.16, 0.25)
 """The sides of tested squares in the corners, and the widths of tested strips along the edges, as
 shares of the image's sides."""
 
+BINS = 12
+"""At most so many bins for the values of a column."""
+
 OUTER = 0.2
 """A window is an outer window if the distance of its centre from a border is at most this share of
 the side of the image."""
@@ -179,27 +182,59 @@ def own_hot_windows(maps: Array, *, outer: bool) -> Array:
     return masks
 
 
-def elsewhere(mask: Array, seed: int) -> Array | None:
+def elsewhere(mask: Array, seed: int, rank: int = 2) -> Array | None:
     """Moves a region to another place at random; it wraps around the borders.
 
     Of 64 random moves, the one with the smallest overlap with the region is used.
 
     Args:
         mask: bool `(height, width)`, or `(num_probes, height, width)`, where all masks are moved by
-            the same distance.
+            the same distance; or a place in an input of another kind.
         seed: The seed of the moves.
+        rank: The number of axes of a place, along all of which it is moved: 2 for images.
 
     Returns:
         bool, same shape; `None` if every move overlaps more than half of the region.
     """
     generator = np.random.default_rng(seed)
-    moves = generator.integers(mask.shape[-2:], size=(64, 2))
-    masks = mask.reshape(-1, *mask.shape[-2:])
+    shape, axes = mask.shape[-rank:], tuple(range(-rank, 0))
+    moves = generator.integers(shape, size=(64, rank))
+    masks = mask.reshape(-1, *shape)
     overlaps = [
-        sum(int(np.count_nonzero(one & np.roll(one, move, axis=(0, 1)))) for one in masks)
+        sum(int(np.count_nonzero(one & np.roll(one, move, axis=axes))) for one in masks)
         for move in moves
     ]
     best = int(np.argmin(overlaps))
     if 2 * overlaps[best] > np.count_nonzero(mask):
         return None
-    return np.roll(mask, moves[best], axis=(-2, -1))
+    return np.roll(mask, moves[best], axis=axes)
+
+
+def purities(features: Array, targets: Array) -> Array:
+    """How well each column of a table tells the classes by itself, without a model.
+
+    The values of a column are sorted into at most `BINS` bins of equally many probes. The purity is
+    the chance that two probes of the same bin have the same class: 1 if the column gives the class
+    away, whatever its values are, and that of two random probes if it says nothing.
+
+    Args:
+        features: `(num_probes, features)`.
+        targets: `(num_probes,)`.
+
+    Returns:
+        `(features,)`, in 0..1.
+
+    Example:
+        >>> leak, noise = np.array([7.0, 7, 3, 3]), np.array([1.0, 2, 1, 2])
+        >>> purities(np.stack([leak, noise], axis=1), np.array([0, 0, 1, 1]))
+        array([1., 0.])
+    """
+    classes, members = np.unique(targets, return_inverse=True)
+    found = np.zeros(features.shape[1])
+    for column, values in enumerate(features.T):
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
+        counts = np.zeros((len(edges) + 1, len(classes)))
+        np.add.at(counts, (np.searchsorted(edges, values), members), 1)
+        others = counts.sum(axis=1, keepdims=True) - 1
+        found[column] = (counts * (counts - 1) / others.clip(1)).sum() / len(values)
+    return found

@@ -41,6 +41,7 @@ def sentence(
     unit: str,
     explains: Sequence[str] = (),
     first_seen: str = "",
+    noun: str = "image",
 ) -> str:
     """What a verdict says: the claim, its numbers, its assumption, and what to do about it.
 
@@ -50,6 +51,7 @@ def sentence(
         unit: As in `InterventionResults`.
         explains: The tests that fired as a consequence.
         first_seen: When it was seen first, as in `seen`.
+        noun: What an input is called.
     """
     effect, of_groups = verdict.effect, test.edit is None
     relies = f"the model relies on {verdict.subject}"
@@ -61,13 +63,13 @@ def sentence(
         )
     elif unit == "score":
         claim = (
-            f"{relies}: exchanging it with an image of another class changes the score "
-            f"{effect.effect:.0%} as far as exchanging the whole image"
+            f"{relies}: exchanging it with an {noun} of another class changes the score "
+            f"{effect.effect:.0%} as far as exchanging the whole {noun}"
         )
     elif effect.target is not None:
-        claim = f"{relies}: {drop} when it is put into images of other classes"
+        claim = f"{relies}: {drop} when it is put into {noun}s of other classes"
     else:
-        claim = f"{relies}: {drop} when it is exchanged with an image of another class"
+        claim = f"{relies}: {drop} when it is exchanged with an {noun} of another class"
     smallest = 1e-6  # smaller ones say no more
     p_value = f"= {verdict.p_value:.2g}" if verdict.p_value >= smallest else f"< {smallest:g}"
     values = [f"p {p_value} at a level of {verdict.alpha:.2g}", f"{effect.num_probes} probes"]

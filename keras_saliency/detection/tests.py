@@ -11,13 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_saliency.data.checks import check_choice
+from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Array
 from keras_saliency.detection import edits, places
 
 Edit = Callable[[Array, Array, Any], Array]
 """`(recipients, donors, where) -> images`: row by row, the recipient's image with one thing of the
 donor's. All images have one shape; `where` is bool, `(height, width)` or `(num_pairs, height,
-width)`, `True` where to exchange, or `None` for a test without a place."""
+width)`, `True` where to exchange, or `None` for a test without a place. Inputs of other kinds have
+the axes of their kind, and `where` has as many, each of the same length or of length 1."""
+
+ALL_KINDS = tuple(KINDS)
+"""The kinds of input that every test is for that does not depend on the kind."""
 
 CONTROLS = {
     "elsewhere": "the same shape elsewhere",
@@ -67,6 +72,7 @@ class InterventionTest:
             the floor: the control of that, and how many times it has to be outweighed. The class is
             the one whose donors change most answers. It finds a cue that only one class has. Its
             name ends in `/one_class`.
+        kinds: The kinds of input that it is for, keys of `keras_saliency.data.inputs.KINDS`.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -94,6 +100,7 @@ class InterventionTest:
     propose: places.Propose | None = field(default=None, repr=False)
     needs_support: bool = False
     aimed: tuple[str, float] | None = None
+    kinds: tuple[str, ...] = ("image",)
 
     def __post_init__(self) -> None:
         for argument in ("name", "subject", "assumption", "advice"):
@@ -131,6 +138,7 @@ class InterventionTest:
         if not self.outweighs >= 0:
             raise ValueError(f"outweighs: expected 0 or more, received {self.outweighs!r}.")
         check_choice("control", self.control, CONTROLS)
+        self._check_kinds()
         if self.aimed is not None:
             if not isinstance(self.aimed, tuple) or len(self.aimed) != 2:
                 raise TypeError(
@@ -142,6 +150,22 @@ class InterventionTest:
             raise ValueError(
                 f"control={self.control!r}: expected a test of a part of the image. Pass "
                 "propose=, or use control='rest'."
+            )
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.kinds, tuple):
+            raise TypeError(
+                f"kinds: expected a tuple of kinds of input, such as ('image',), received "
+                f"{self.kinds!r}."
+            )
+        if not self.kinds:
+            raise ValueError("kinds: expected at least one kind of input, received none.")
+        for kind in self.kinds:
+            check_choice("kinds", kind, ALL_KINDS)
+        if self.control == "border" and self.kinds != ("image",):
+            raise ValueError(
+                "control='border': expected kinds=('image',), since other inputs have no border, "
+                f"received kinds={self.kinds!r}. Use control='rest'."
             )
 
     def named(self, test: str) -> InterventionTest:
@@ -181,6 +205,7 @@ _ROWS = (
         control="elsewhere",
         outweighs=1.5,
         propose=places.named_regions,
+        kinds=ALL_KINDS,
     ),
     InterventionTest(
         "background",
@@ -193,6 +218,7 @@ _ROWS = (
         outweighs=0.0,
         propose=places.background,
         aimed=("", 0.0),
+        kinds=("image", "volume"),
     ),
     InterventionTest(
         "estimated_background",
@@ -310,6 +336,39 @@ _ROWS = (
         needs_support=True,
     ),
     InterventionTest(
+        "offset",
+        edits.swap_offset,
+        "the offset (mean over time) of the channels",
+        "the level of a channel does not determine the class",
+        "normalise each channel of each series",
+        floor=0.2,
+        outweighs=1.5,
+        kinds=("series",),
+    ),
+    InterventionTest(
+        "scale",
+        edits.swap_scale,
+        "the scale (standard deviation over time) of the channels",
+        "the amplitude of a channel does not determine the class",
+        "normalise each channel of each series",
+        floor=0.2,
+        outweighs=1.5,
+        kinds=("series",),
+    ),
+    InterventionTest(
+        "column",
+        edits.swap_region,
+        "column {name} (counted from 0)",
+        "no column should tell the class nearly by itself",
+        "find out how this column is made: it may be known only after the class is, or be an "
+        "identifier. If so, leave it out",
+        floor=0.25,
+        control="rest",
+        outweighs=2.0,
+        propose=places.telling_columns,
+        kinds=("features",),
+    ),
+    InterventionTest(
         GROUPS,
         None,
         "what tells the groups apart",
@@ -318,6 +377,7 @@ _ROWS = (
         floor=0.2,
         control="",
         outweighs=0.0,
+        kinds=ALL_KINDS,
     ),
 )
 

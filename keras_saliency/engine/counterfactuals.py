@@ -37,9 +37,11 @@ class Counterfactuals:
         """Whether the images of an edit are made on the device.
 
         They are if it is a GPU or TPU, where the probes, and what the edit needs to know of them,
-        stay. On a CPU there is nothing to copy, and NumPy makes the images in less time.
+        stay. On a CPU there is nothing to copy, and NumPy makes the images in less time. Inputs of
+        other kinds than images are made by NumPy everywhere.
         """
-        is_possible = device.is_accelerated() and self._inputs.are_kept
+        is_image = self._inputs.probes.kind == "image"
+        is_possible = is_image and device.is_accelerated() and self._inputs.are_kept
         return is_possible and self._described(edit) is not None
 
     def images(self, edit: PlacedEdit, recipients: Array, donors: Array) -> Tensor:

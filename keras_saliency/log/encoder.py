@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.data.blocks import rounded, thumbnails
-from keras_saliency.data.inputs import map_axes
+from keras_saliency.data.inputs import map_axes, without_channels
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport, Verdict
 from keras_saliency.data.serialization import to_json
@@ -185,7 +185,8 @@ class Encoder:
 
     def _regions(self) -> Array:
         """`(num_regions, num_probes or 1, ...)`: 1 if each region is the same in all probes."""
-        regions = list(self._probes.regions.values())
+        kind = self._probes.kind
+        regions = [without_channels(mask, kind) for mask in self._probes.regions.values()]
         if all((region == region[:1]).all() for region in regions):
             regions = [region[:1] for region in regions]
         return np.stack([self._smaller_masks(region) for region in regions])

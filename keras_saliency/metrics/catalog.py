@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.data.blocks import thumbnails
+from keras_saliency.data.inputs import without_channels
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array, SaliencyReport
@@ -199,7 +200,8 @@ def reference(report: SaliencyReport, probes: ProbeSet) -> Reference:
 def _places(probes: ProbeSet) -> list[tuple[str, Array]]:
     """The names and masks of all places that are measured."""
     objects = [] if probes.masks is None else [(_OBJECT, probes.masks)]
-    return [*objects, *probes.regions.items()]
+    regions = probes.regions.items()
+    return [*objects, *((name, without_channels(mask, probes.kind)) for name, mask in regions)]
 
 
 def summarize(

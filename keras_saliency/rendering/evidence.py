@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from keras_saliency.data.blocks import rounded, thumbnails
@@ -10,6 +12,7 @@ from keras_saliency.data.reports import Alert, Array, Example, SaliencyReport
 from keras_saliency.rendering import layouts
 from keras_saliency.rendering.heatmaps import displayed, enlarged, factor_for, value_range
 from keras_saliency.rendering.layouts import Line
+from keras_saliency.rendering.renderers import PANEL, renderer
 
 MIN_PANEL, MAX_PANEL = 192, 224
 """The longer side of a panel in pixels: smaller images are enlarged, larger ones averaged."""
@@ -21,31 +24,76 @@ MIN_WIDTH = 240
 def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
     """Draws the examples of an alert, one per row: recipient, donor and edited image.
 
-    If the alert has a window, it is outlined.
+    If the alert has a window, it is outlined. Of other inputs than images, the places are outlined
+    at which the exchange changed the recipient, unless it changed all of it.
 
     Returns:
         uint8 `(height, width, 3)`.
     """
+    draw = _images if probes.kind == "image" else _drawings
+    rows = [
+        layouts.beside(
+            [
+                layouts.captioned(panel, lines, min_width=MIN_WIDTH)
+                for panel, lines in zip(panels, _captions(probes, report, example), strict=True)
+            ]
+        )
+        for example, panels in zip(alert.examples, draw(probes, alert), strict=True)
+    ]
+    return layouts.stacked(rows)
+
+
+def _images(probes: ProbeSet, alert: Alert) -> Iterator[Array]:
+    """The three panels of each example, uint8 `(3, height, width, 3)`."""
     black, white = value_range(probes.images)
-    rows = []
     for example in alert.examples:
-        pair = probes.images[[example.recipient, example.donor]]
-        images = np.concatenate([pair, example.image[np.newaxis]]).clip(black, white)
+        images = _three(probes, example).clip(black, white)
         panels = rounded(thumbnails(displayed(images, black, white), MAX_PANEL))
         panels = enlarged(panels, factor_for(max(panels.shape[1:3]), MIN_PANEL))
         if alert.window is not None:
             scale = panels.shape[1] / probes.images.shape[1]
             _outline(panels, *(round(scale * side) for side in alert.window))
-        captions = _captions(probes, report, example)
-        rows.append(
-            layouts.beside(
-                [
-                    layouts.captioned(panel, lines, min_width=MIN_WIDTH)
-                    for panel, lines in zip(panels, captions, strict=True)
-                ]
-            )
-        )
-    return layouts.stacked(rows)
+        yield panels
+
+
+def _three(probes: ProbeSet, example: Example) -> Array:
+    """The recipient, the donor, and the edited recipient."""
+    pair = probes.images[[example.recipient, example.donor]]
+    return np.concatenate([pair, example.image[np.newaxis]])
+
+
+def _drawings(probes: ProbeSet, alert: Alert) -> Iterator[Array]:
+    """As `_images`, for the other kinds of input; all examples are drawn on one scale."""
+    values = np.concatenate([_three(probes, example) for example in alert.examples])
+    shown = ProbeSet(values, kind=probes.kind, vocabulary=probes.vocabulary)
+    drawing = renderer(shown, np.arange(len(values)), PANEL)
+    channels = tuple(range(len(shown.map_shape) - 1, values.ndim - 1))
+    places = drawing.places
+    for first in range(0, len(values), 3):
+        panels = drawing.originals[first : first + 3].copy()
+        changed = (values[first + 2] != values[first]).any(axis=channels)
+        if places is not None and not changed.all():
+            own = places[first : first + 3] if len(places) > 1 else places.repeat(3, axis=0)
+            on_maps = drawing.shown(drawing.reduced(changed[np.newaxis].astype(float)))
+            _outline_places(panels, own, on_maps)
+        yield panels
+
+
+def _outline_places(panels: Array, places: Array, changed: Array) -> None:
+    """Draws an outline around the changed places, in place; within them.
+
+    Args:
+        panels: uint8 `(3, height, width, 3)`.
+        places: `(3, height, width)`, as in `Renderer`.
+        changed: `(1, ...)`, not 0 where a place was changed, as `Renderer.shown` returns it.
+    """
+    is_changed = np.append(changed.ravel() != 0, False)[places]  # -1 is no place
+    padded = np.pad(is_changed, ((0, 0), (1, 1), (1, 1)))
+    height, width = places.shape[1:]
+    inside = is_changed.copy()
+    for top, left in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        inside &= padded[:, top : top + height, left : left + width]
+    panels[is_changed & ~inside] = layouts.WRONG
 
 
 def _outline(panels: Array, top: int, left: int, height: int, width: int) -> None:

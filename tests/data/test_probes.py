@@ -253,6 +253,72 @@ def test_regions_refused(regions, error, says):
         ProbeSet(IMAGES, regions=regions)
 
 
+INPUTS = {
+    "series": np.zeros((4, 6, 2)),
+    "volume": np.zeros((4, 2, 3, 5, 1)),
+    "features": np.zeros((4, 6)),
+    "tokens": np.zeros((4, 6), int),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "stored"),
+    [
+        ("series", (6,), (4, 6)),
+        ("series", (4, 6), (4, 6)),
+        ("series", (6, 2), (4, 6, 2)),
+        ("series", (4, 6, 2), (4, 6, 2)),
+        ("volume", (2, 3, 5), (4, 2, 3, 5)),
+        ("volume", (4, 2, 3, 5), (4, 2, 3, 5)),
+        ("features", (6,), (4, 6)),
+        ("tokens", (4, 6), (4, 6)),
+    ],
+)
+def test_regions_of_other_kinds(kind, shape, stored, tmp_path):
+    mask = np.zeros(shape, bool)
+    mask[..., -1] = True
+    probes = ProbeSet(INPUTS[kind], kind=kind, regions={"place": mask})
+    expected = np.broadcast_to(mask if mask.shape == stored else mask[np.newaxis], stored)
+    np.testing.assert_array_equal(probes.regions["place"], expected)
+    probes.save(tmp_path / "probes.npz")
+    loaded = ProbeSet.load(tmp_path / "probes.npz")
+    np.testing.assert_array_equal(loaded.regions["place"], expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "says"),
+    [
+        (
+            "series",
+            (2, 6),
+            r"\(steps,\) = \(6,\), \(steps, channels\) = \(6, 2\), "
+            r"\(num_probes, steps\) = \(4, 6\), \(num_probes, steps, channels\) = \(4, 6, 2\) "
+            r"for kind='series', received \(2, 6\)",
+        ),
+        (
+            "volume",
+            (3, 5),
+            r"\(depth, height, width\) = \(2, 3, 5\), .*kind='volume', received \(3, 5\)",
+        ),
+        ("features", (5,), r"\(features,\) = \(6,\), .*kind='features', received \(5,\)"),
+        ("tokens", (6, 4), r"\(num_probes, tokens\) = \(4, 6\) .*'tokens', received \(6, 4\)"),
+    ],
+)
+def test_a_region_of_another_shape_is_told_which_ones_its_kind_has(kind, shape, says):
+    with pytest.raises(ValueError, match=rf"regions\['place'\]: .*{says}"):
+        ProbeSet(INPUTS[kind], kind=kind, regions={"place": np.ones(shape, bool)})
+
+
+def test_a_region_of_a_series_that_may_be_two_things_is_refused():
+    with pytest.raises(ValueError, match=r"received \(3, 3\), which may be 2 of these"):
+        ProbeSet(np.zeros((3, 3, 3)), kind="series", regions={"place": np.ones((3, 3), bool)})
+
+
+def test_a_region_of_tokens_has_to_have_a_place():
+    with pytest.raises(ValueError, match=r"regions\['word 9'\]: .*at least one place"):
+        ProbeSet(INPUTS["tokens"], kind="tokens", regions={"word 9": INPUTS["tokens"] == 9})
+
+
 @pytest.mark.parametrize(
     ("groups", "error", "says"),
     [

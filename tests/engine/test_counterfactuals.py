@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from keras_saliency import Compute, ProbeSet, RunState, SaliencyMonitor
 from keras_saliency.data.placed_edits import PlacedEdit
-from keras_saliency.detection.edits import NAMES, PARTS, swap_region
+from keras_saliency.detection.edits import NAMES, swap_offset, swap_region, swap_scale
+from keras_saliency.detection.edits import PARTS as ALL_PARTS
 from keras_saliency.engine import device
 from keras_saliency.engine.counterfactuals import Counterfactuals
 from keras_saliency.engine.device import DeviceProbes
@@ -21,6 +22,9 @@ from support.transfers import transfers
 COUNT, SIDE = 9, (7, 6)
 RECIPIENTS, DONORS = np.array(list(itertools.product(range(COUNT), repeat=2))).T
 """All pairs of probes, each with itself, too."""
+
+PARTS = {edit: parts for edit, parts in ALL_PARTS.items() if edit in NAMES}
+"""Those of images; the others are made in NumPy."""
 
 MASKS = np.random.default_rng(3).random((COUNT, *SIDE)) < 0.4
 
@@ -51,6 +55,7 @@ def made(images, edit, batch_size=4):
 def test_every_edit_has_a_version_for_the_device():
     assert {*NAMES.values()} == EDITS.keys()
     assert NAMES.keys() == PARTS.keys() | {swap_region}
+    assert ALL_PARTS.keys() - NAMES.keys() == {swap_offset, swap_scale}
 
 
 # Fourier transforms of two libraries differ in the last digits of float64. A float32 is then the
@@ -152,6 +157,12 @@ def test_on_a_cpu_images_are_made_in_numpy(monkeypatch):
     monkeypatch.setattr(device, "is_accelerated", lambda: False)
     counterfactuals = Counterfactuals(DeviceProbes(ProbeSet(some_images(np.float32))), 4)
     assert not counterfactuals.makes(PlacedEdit("region", MASKS[0]))
+
+
+def test_inputs_of_other_kinds_are_made_in_numpy():
+    series = ProbeSet(some_images(np.float32)[..., 0], kind="series")
+    counterfactuals = Counterfactuals(DeviceProbes(series), 4)
+    assert not counterfactuals.makes(PlacedEdit("region", np.ones(SIDE, bool)))
 
 
 # ---------------------------------------------------------------- a round of tests

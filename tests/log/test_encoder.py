@@ -72,3 +72,11 @@ def test_series_have_no_percentile(tmp_path):
     assert json.loads(kept[tags.PROBES][0][1][0])["clip"] is None
     method = json.loads(kept[tags.REPORTS][0][1][0])["methods"]["saliency"]
     assert method["clip_limits"] == method["limits"]
+
+
+def test_a_region_of_some_channels_has_the_shape_of_a_map(tmp_path):
+    series, region = images(3, 8, 2)[..., 0], np.zeros((8, 2), bool)
+    region[2:4, 1] = True
+    probes = ks.ProbeSet(series, [0, 1, 0], kind="series", regions={"place": region})
+    log = written(tmp_path, probes, report(series[..., 0]))
+    np.testing.assert_array_equal(log.probes.regions["place"], [region.any(axis=1)])

@@ -293,3 +293,19 @@ def test_large_maps_are_compared_as_means_of_blocks(kind):
     if kind == "image":
         full = maps.map_similarity(now.maps, before.maps)
         assert abs(found["map_similarity"] - full) > 0.01
+
+
+def test_a_region_of_some_channels_is_that_of_their_steps():
+    rng, region = np.random.default_rng(0), np.zeros((8, 2), bool)
+    region[2:4, 1] = True
+    given = {"images": rng.random((3, 8, 2)), "kind": "series"}
+    regions = {"channels": region, "steps": region.any(axis=1)}
+    found = summarize(
+        SaliencyReport(
+            **{"step": 0, "maps": rng.random((3, 8)), "targets": np.zeros(3, int)},
+            **{"predictions": np.zeros(3, int), "confidences": np.ones(3)},
+            **{"scores": np.ones(3), "gradient_norms": np.ones(3), "metrics": {}},
+        ),
+        ProbeSet(**given, regions=regions),
+    )
+    assert found["enrichment/channels"] == found["enrichment/steps"] > 0

@@ -6,7 +6,7 @@ import pytest
 from keras_saliency import ProbeSet
 from keras_saliency.data.reports import Alert, Example, Window
 from keras_saliency.rendering.evidence import MIN_WIDTH, evidence
-from keras_saliency.rendering.layouts import BACKGROUND, GAP, LINE
+from keras_saliency.rendering.layouts import BACKGROUND, GAP, LINE, coverage
 from support.logs import report
 
 RED = (255, 120, 100)
@@ -100,3 +100,67 @@ def test_the_window_of_a_large_image_is_outlined_where_it_is_after_averaging():
     np.testing.assert_array_equal(first, outlined(small[0], 1, (20, 30, 36, 15)))
     np.testing.assert_array_equal(second, outlined(small[1], 1, (20, 30, 36, 15)))
     np.testing.assert_array_equal(third, second)
+
+
+# ---------------------------------------------------------------- other kinds of input
+
+
+def changed_places(inputs, changed, **kind):
+    """Where each of the three panels is red, if input 3 is input 0 with these places of input 2."""
+    example = Example(0, 2, np.where(changed, inputs[2], inputs[0]), 1, 0)
+    probes = ProbeSet(inputs, [0, 1, 0, 1], **kind)
+    drawn = evidence(probes, report(np.zeros(probes.map_shape)), alert(None, example))
+    wide = (drawn.shape[1] - 2 * GAP) // 3
+    starts = [number * (wide + GAP) for number in range(3)]
+    shown = [drawn[: drawn.shape[0] - CAPTION, start : start + wide] for start in starts]
+    return [(panel == RED).all(axis=-1) for panel in shown]
+
+
+def rectangle(shape, top, bottom, left, right):
+    mask = np.zeros(shape, bool)
+    mask[[top, bottom], left : right + 1] = mask[top : bottom + 1, [left, right]] = True
+    return mask
+
+
+def test_the_changed_steps_of_a_series_are_outlined():
+    """48 steps of 4 pixels each, and a picture of 96 rows."""
+    series = RNG.random((4, 48, 2)).astype(np.float32)
+    changed = np.zeros((48, 2), bool)
+    changed[10:14, 1] = True
+    for red in changed_places(series, changed, kind="series"):
+        np.testing.assert_array_equal(red, rectangle(red.shape, 0, 95, 40, 55))
+
+
+def test_what_is_changed_everywhere_has_no_outline():
+    series = RNG.random((4, 48, 1)).astype(np.float32)
+    for red in changed_places(series, np.ones((48, 1), bool), kind="series"):
+        assert not red.any()
+
+
+def test_the_changed_column_of_a_table_is_outlined():
+    table = RNG.random((4, 5)).astype(np.float32)
+    for red in changed_places(table, np.arange(5) == 1, kind="features"):
+        np.testing.assert_array_equal(red, rectangle(red.shape, LINE, 2 * LINE - 1, 0, 239))
+
+
+def test_the_changed_tokens_are_outlined():
+    words = ["one", "two", "three", "four"]
+    tokens = np.array([[0, 1, 2], [1, 1, 2], [0, 3, 2], [1, 3, 2]], np.int32)
+    reds = changed_places(tokens, np.arange(3) == 1, kind="tokens", vocabulary=words)
+    widths = [np.flatnonzero(red.any(axis=0)) for red in reds]
+    one = coverage("one", 320).shape[1]
+    for columns, word in zip(widths, ("two", "four", "four"), strict=True):
+        first = one + 3  # after a space of 3 pixels
+        assert (columns[0], columns[-1]) == (first, first + coverage(word, 320).shape[1] - 1)
+
+
+def test_the_changed_voxels_of_a_volume_are_outlined_in_their_slice():
+    """Four slices of 8 x 8 in two rows; the changed ones are in the last."""
+    volumes = RNG.random((4, 4, 8, 8, 1)).astype(np.float32)
+    changed = np.zeros((4, 8, 8, 1), bool)
+    changed[3, 2:4, 5] = True
+    for red in changed_places(volumes, changed, kind="volume"):
+        factor = 12  # two slices of 8 are enlarged until 192 are reached
+        top, left = (8 * factor + 2 + place * factor for place in (2, 5))
+        expected = rectangle(red.shape, top, top + 2 * factor - 1, left, left + factor - 1)
+        np.testing.assert_array_equal(red, expected)
