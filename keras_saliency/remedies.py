@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_saliency.data.checks import check_choice, check_seed, plain_int
+from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Alert, Array, Window
 from keras_saliency.data.serialization import array_from_json, array_to_json
 from keras_saliency.detection.edits import NAMES
@@ -42,8 +43,8 @@ def remedy(test: str | InterventionTest | Alert, place: Any = None, *, seed: int
     Args:
         test: An alert, the name of a built-in test (a key of `keras_saliency.TESTS`), or a custom
             test.
-        place: Where to exchange, for tests of a place: a bool mask `(height, width)`, or a window
-            `(top, left, height, width)` in pixels. An alert knows its place.
+        place: Where to exchange, for tests of a place: a bool mask, `(height, width)` for images,
+            or a window of images, `(top, left, height, width)` in pixels. An alert knows its place.
         seed: Seed of the donors.
 
     Returns:
@@ -63,8 +64,10 @@ def remedy(test: str | InterventionTest | Alert, place: Any = None, *, seed: int
         False
     """
     if isinstance(test, Alert):
-        place = test.place if place is None else place
-        test = row_name(test.rule)
+        name = row_name(test.rule)
+        if place is None and name in TESTS and takes_place(TESTS[name]):
+            place = test.place
+        test = name
     return Remedy(test, place, seed=seed)
 
 
@@ -112,7 +115,8 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         """The images, each with the thing of another one in training.
 
         Args:
-            images: `(batch_size, height, width, channels)`.
+            images: `(batch_size, height, width, channels)`, or inputs of another kind that the test
+                is for.
             training: Whether to exchange anything.
             masks: bool `(batch_size, height, width)`. For `"background"` the objects, which stay;
                 without masks they are estimated from the border of each image. For a place that
@@ -124,27 +128,36 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         if not training:
             return images
         images = keras.ops.convert_to_tensor(images)
-        if len(images.shape) != 4:
-            raise ValueError(
-                "images: expected a batch, (batch_size, height, width, channels), received shape "
-                f"{tuple(images.shape)}. Batch the data before the exchange."
-            )
-        is_first = self.data_format == "channels_first"
+        self._check_rank(images)
+        is_first = self.data_format == "channels_first" and len(images.shape) == 4
         images = keras.ops.transpose(images, (0, 2, 3, 1)) if is_first else images
-        index = others(images, self.seed)
-        donors = keras.ops.take(images, index, axis=0)
-        edit: Any = self._test.edit
-        where = self._where(images, index, masks)
+        made = self._exchanged(images, others(images, self.seed), masks)
+        return keras.ops.transpose(made, (0, 3, 1, 2)) if is_first else made
+
+    def _exchanged(self, images: Any, index: Any, masks: Any) -> Any:
+        """The images, channels last, each with the thing of the one at its index."""
         if self.test in BACKGROUNDS:
             objects = masks_of(_estimated, images) if masks is None else masks
-            made = with_other_backgrounds(images, keras.ops.cast(objects, "bool"), index)
-        elif edit in NAMES:
-            made, name = images, NAMES[edit]
-            for each in (ALSO[name], name) if name in ALSO else (name,):
-                made = exchanged(each, made, donors, where)
-        else:
-            made = exchanged_in_numpy(edit, images, donors, where)
-        return keras.ops.transpose(made, (0, 3, 1, 2)) if is_first else made
+            return with_other_backgrounds(images, keras.ops.cast(objects, "bool"), index)
+        donors = keras.ops.take(images, index, axis=0)
+        where = self._where(images, index, masks)
+        edit: Any = self._test.edit
+        if edit not in NAMES:
+            return exchanged_in_numpy(edit, images, donors, where)
+        name = NAMES[edit]
+        for each in (ALSO[name], name) if name in ALSO else (name,):
+            images = exchanged(each, images, donors, where)
+        return images
+
+    def _check_rank(self, images: Any) -> None:
+        """Raises an error if the inputs are not a batch of a kind that the test is for."""
+        axes = {kind: ("batch_size", *KINDS[kind]) for kind in self._test.kinds}
+        if len(images.shape) not in {len(names) for names in axes.values()}:
+            expected = " or ".join(f"({', '.join(names)})" for names in axes.values())
+            raise ValueError(
+                f"images: expected a batch, {expected}, received shape {tuple(images.shape)}. "
+                "Batch the data before the exchange."
+            )
 
     def map(self, images: Any, *rest: Any) -> Any:
         """Exchanges in batches of a data set: `train_ds.map(remedy.map)`.
@@ -191,20 +204,19 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         return cls(**config | {"place": array_from_json(place) if is_mask else place})
 
     def _where(self, images: Any, index: Any, masks: Any) -> Any:
-        """The pixels to exchange, bool, with a row for each image or one; `None` for all."""
-        ops = keras.ops
-        if self._test.propose is None or self.test in BACKGROUNDS:
+        """The positions to exchange, bool, with a row for each input or one; `None` for all."""
+        if self._test.propose is None:
             return None
         if masks is not None:
-            masks = ops.cast(masks, "bool")
-            return masks | ops.take(masks, index, axis=0)
-        height, width = images.shape[1:3]
-        if height is None or width is None:
+            masks = keras.ops.cast(masks, "bool")
+            return masks | keras.ops.take(masks, index, axis=0)
+        shape = tuple(images.shape[1:])
+        if None in shape:
             raise ValueError(
                 f"images: expected a fixed size, received shape {tuple(images.shape)}. Resize them "
                 "before the exchange."
             )
-        return widened_place(self._test, self.place, height, width)[np.newaxis]
+        return widened_place(self._test, self.place, shape)[np.newaxis]
 
 
 def _checked_test(test: Any) -> InterventionTest:
@@ -258,10 +270,10 @@ def _checked_place(place: Any, test: InterventionTest) -> Array | Window | None:
             "place: expected a bool mask or a window (top, left, height, width), received "
             f"{place!r}."
         )
-    if mask.ndim != 2 or not mask.any():
+    if not mask.any():
         raise ValueError(
-            "place: expected a bool mask (height, width) with at least one pixel, received shape "
-            f"{mask.shape} with {int(mask.sum())} pixels."
+            "place: expected a bool mask, (height, width) for images, that is True somewhere, "
+            f"received shape {mask.shape} without any True."
         )
     mask.setflags(write=False)
     return mask
@@ -269,7 +281,6 @@ def _checked_place(place: Any, test: InterventionTest) -> Array | Window | None:
 
 def _estimated(images: Array) -> Array:
     """The objects of some images, bool; without an estimate, all that is not at the border."""
-    height, width = images.shape[1:3]
-    inside = ~widened_place(TESTS["border"], None, height, width)
+    inside = ~widened_place(TESTS["border"], None, images.shape[1:])
     masks = [estimated_mask(image) for image in images]
     return np.stack([inside if mask is None else mask for mask in masks])

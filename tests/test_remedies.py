@@ -8,7 +8,13 @@ import pytest
 import tensorflow as tf
 
 import keras_saliency as ks
-from keras_saliency.detection.edits import swap_high_frequency, swap_spectrum, swap_tint
+from keras_saliency.detection.edits import (
+    swap_high_frequency,
+    swap_offset,
+    swap_scale,
+    swap_spectrum,
+    swap_tint,
+)
 from keras_saliency.detection.objects import estimated_mask
 from keras_saliency.detection.remedies import widened_place
 from keras_saliency.detection.tests import TESTS, InterventionTest
@@ -191,8 +197,7 @@ def test_what_cannot_be_mapped_is_refused(element, kind, words):
         (("region", (0, 0, 2.5, 2)), TypeError, "place: expected four integers"),
         (("region", (0, 0, 0, 2)), ValueError, "with positive height and width"),
         (("region", (-1, 0, 2, 2)), ValueError, r"place: expected a window .*received \(-1, 0"),
-        (("region", np.zeros((4, 4), bool)), ValueError, "at least one pixel"),
-        (("region", np.ones((1, 4, 4), bool)), ValueError, r"received shape \(1, 4, 4\)"),
+        (("region", np.zeros((4, 4), bool)), ValueError, r"shape \(4, 4\) without any True"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, kind, words):
@@ -204,13 +209,13 @@ def test_a_wrong_argument_is_named(arguments, kind, words):
     ("place", "words"),
     [
         (None, "expected a mask or a window, since 'hot_window' is a test of any place"),
-        ((0, 0, 5, 2), r"within images of 4 x 6 pixels, received \(0, 0, 5, 2\)"),
-        (np.ones((6, 4), bool), r"for images of 4 x 6 pixels, received one of shape \(6, 4\)"),
+        ((0, 0, 5, 2), r"within inputs of shape \(4, 6, 1\), received \(0, 0, 5, 2\)"),
+        (np.ones((6, 4), bool), r"for inputs of shape \(4, 6, 1\), received one of shape \(6, 4\)"),
     ],
 )
 def test_a_place_that_does_not_fit_is_named(place, words):
     with pytest.raises(ValueError, match=words):
-        widened_place(TESTS["hot_window"], ks.remedy("hot_window", place).place, 4, 6)
+        widened_place(TESTS["hot_window"], ks.remedy("hot_window", place).place, (4, 6, 1))
     with pytest.raises(ValueError, match=words):
         ks.remedy("hot_window", place).map(images(2, 4, 6, 1))
 
@@ -219,6 +224,53 @@ def test_a_place_that_does_not_fit_is_named(place, words):
 def test_a_wrong_seed_is_named(seed):
     with pytest.raises((TypeError, ValueError), match="seed: expected"):
         ks.remedy("tint", seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("test", "place", "shape"),
+    [
+        ("region", np.array([False, True, True]), (5, 3)),  # columns, or tokens
+        ("region", np.array([True, False, True, False]), (5, 4, 2)),  # the steps of a series
+        ("region", np.arange(8).reshape(4, 2) % 3 == 0, (5, 4, 2)),  # some channels at some steps
+        ("region", np.arange(24).reshape(2, 3, 4) % 2 == 0, (5, 2, 3, 4, 1)),  # a volume
+        ("column", np.array([False, True, False]), (5, 3)),
+    ],
+)
+def test_places_of_other_kinds_have_no_margin(test, place, shape):
+    batch = images(*shape)
+    made = exchanged(ks.remedy(test, place), batch)
+    mask = np.broadcast_to(place.reshape(place.shape + (1,) * (len(shape) - 1 - place.ndim)), shape)
+    np.testing.assert_array_equal(made, np.where(mask, donors_of(batch), batch))
+
+
+def test_tokens_stay_integers():
+    tokens = RNG.integers(0, 99, (6, 4)).astype("int32")
+    made = exchanged(ks.remedy("region", np.array([True, False, False, True])), tokens)
+    assert made.dtype == np.int32
+    np.testing.assert_array_equal(made[:, [0, 3]], donors_of(tokens)[:, [0, 3]])
+    np.testing.assert_array_equal(made[:, 1:3], tokens[:, 1:3])
+
+
+@pytest.mark.parametrize(("test", "swap"), [("offset", swap_offset), ("scale", swap_scale)])
+def test_series_get_the_offset_or_scale_of_others(test, swap):
+    series = images(6, 10, 2)
+    series[0, :, 1] = 0.25  # constant
+    made = exchanged(ks.remedy(test), series)
+    np.testing.assert_array_equal(made, swap(series, donors_of(series)))
+    assert (made != series).any()
+
+
+@pytest.mark.parametrize(
+    ("test", "shape", "words"),
+    [
+        ("offset", (6, 8, 8, 1), r"expected a batch, \(batch_size, steps, channels\), received"),
+        ("column", (6, 8, 1), r"expected a batch, \(batch_size, features\), received"),
+        ("background", (6, 8), "channels\\) or \\(batch_size, depth, height, width, channels"),
+    ],
+)
+def test_inputs_of_another_kind_are_refused(test, shape, words):
+    with pytest.raises(ValueError, match=words):
+        ks.remedy(test).map(images(*shape))
 
 
 def small_model(*layers):
@@ -314,6 +366,13 @@ def test_an_alert_that_was_logged_has_its_remedy(tmp_path):
         alert for report in log.reports for alert in report.alerts if alert.level == "alert"
     ]
     np.testing.assert_array_equal(alert.remedy().place, probes.regions["tag"][0])
+
+
+@pytest.mark.parametrize(("rule", "name"), [("border", "border"), ("tint/one_class", "tint")])
+def test_an_alert_whose_name_tells_its_place_needs_no_other(rule, name):
+    alert = dataclasses.replace(alert_of_the_tag(), rule=rule)
+    assert alert.remedy().test == name
+    assert alert.remedy().place is None
 
 
 def test_an_alert_of_a_test_without_an_exchange_says_what_to_do():

@@ -85,8 +85,9 @@ class Effect:
         bound: The upper bound of the effect, if the test was stopped after a part of the donors
             because it would not reach its floor; `effect` is then that of this part, and `p_value`
             is 1. `nan` for a complete test.
-        place: Where the exchange was made, bool `(height, width)`, if the test fires and this is
-            the same for all probes, or nearly; otherwise `None`.
+        place: Where the exchange was made, if the test fires and this is (nearly) the same for all
+            probes: bool `(height, width)`, for other inputs than images `(steps, channels)`,
+            `(features,)`, `(tokens,)` or `(depth, height, width)`. Otherwise `None`.
         examples: Up to four of the pairs in which the answer changed most.
     """
 

@@ -216,6 +216,8 @@ NAMES: Mapping[Callable[..., Array], str] = {
     swap_tint: "tint",
     swap_high_frequency: "high_frequency",
     swap_spectrum: "spectrum",
+    swap_offset: "offset",
+    swap_scale: "scale",
 }
 """The names of the edits, by which `engine.edits` has a version of each."""
 

@@ -84,9 +84,10 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
     edit, mask, support = test.edit, place.mask, place.support
     if edit is None:
         raise ValueError(f"test: expected a test with an edit, received {test.name!r}.")
+    is_fixed = mask is not None and mask.ndim == len(round_.place_shape)
+    fixed = mask if is_fixed else None
     if support is None:
-        rank = len(round_.place_shape)
-        support = round_.facts.support(mask) if mask is not None and mask.ndim == rank else ""
+        support = "" if fixed is None else round_.facts.support(fixed)
     return Swap(
         _name(test, place),
         _exchange(test, edit, place.mask, round_, place.overlap),
@@ -99,7 +100,7 @@ def swap_at(test: InterventionTest, place: Place, round_: Round) -> Swap:
         test.floor,
         min(1.0, test.outweighs),
         place.num_candidates,
-        place.common if mask is None or mask.ndim == 3 else mask,
+        place.common if fixed is None else fixed,
     )
 
 

@@ -37,42 +37,48 @@ def takes_place(test: InterventionTest) -> bool:
 
 
 def widened_place(
-    test: InterventionTest, place: Array | Window | None, height: int, width: int
+    test: InterventionTest, place: Array | Window | None, shape: tuple[int, ...]
 ) -> Array:
-    """Where a remedy exchanges: the place of a test with a margin, bool `(height, width)`.
+    """Where a remedy exchanges: the place of a test, in images with a margin.
 
     Args:
         test: The row of the table.
-        place: A mask of that size or a window; `None` for tests in `RINGS`.
-        height: The height of the images in pixels.
-        width: Their width.
+        place: A mask, or a window of an image; `None` for tests in `RINGS`.
+        shape: Of an input, without the batch.
+
+    Returns:
+        bool, the axes of the place.
 
     Raises:
-        ValueError: There is no place, or it does not fit the images.
+        ValueError: There is no place, or it does not fit the inputs.
     """
-    size = f"images of {height} x {width} pixels"
+    is_image = len(shape) == 3
+    size = f"inputs of shape {shape}"
     if place is None and test.name in RINGS:
-        mask = border(height, width, RINGS[test.name])
+        mask = border(shape[0], shape[1], RINGS[test.name])
     elif place is None:
         raise ValueError(
             f"place: expected a mask or a window, since {test.name!r} is a test of any place, "
             "received None. Use alert.remedy(), which knows the place, or pass place=."
         )
     elif isinstance(place, Window):
-        if place.top + place.height > height or place.left + place.width > width:
+        last = place.top + place.height, place.left + place.width
+        if not is_image or last[0] > shape[0] or last[1] > shape[1]:
             raise ValueError(
                 f"place: expected a window (top, left, height, width) within {size}, received "
                 f"{tuple(place)}."
             )
-        mask = window_mask(place, height, width)
+        mask = window_mask(place, shape[0], shape[1])
     else:
         mask = place
-    if mask.shape != (height, width):
+    if mask.shape not in (shape, shape[:-1]):
         raise ValueError(
             f"place: expected a mask for {size}, received one of shape {mask.shape}. Put the "
-            "remedy where images have the size of the probes."
+            "remedy where the inputs have the shape of the probes."
         )
-    margin = math.ceil(MARGIN * min(height, width))
+    if not is_image or mask.ndim != 2:
+        return mask
+    margin = math.ceil(MARGIN * min(mask.shape))
     return np.asarray(binary_dilation(mask, np.ones((3, 3)), iterations=margin))
 
 

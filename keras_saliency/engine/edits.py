@@ -1,10 +1,11 @@
 """The built-in edits in TensorFlow: the same images as those of `detection.edits` in NumPy.
 
 Every edit has the form `(images, others, ours, theirs, where) -> images`, with images `(num_pairs,
-height, width, channels)`. `ours` and `theirs` are the descriptions of both, made by NumPy or by
-`DESCRIBE`, and `where` is bool, `(num_pairs, height, width)`; an edit ignores what it does not
-need. The steps are those of the NumPy versions, in the same precision. So the results are equal,
-except for those of `spectrum`: Fourier transforms differ in the last digits of float64.
+height, width, channels)` or inputs of another kind. `ours` and `theirs` are the descriptions of
+both, made by NumPy or by `DESCRIBE`, and `where` is bool, `(num_pairs, height, width)`; an edit
+ignores what it does not need. The steps are those of the NumPy versions, in the same precision. So
+the results are equal, except for those of `spectrum`: Fourier transforms differ in the last digits
+of float64.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def region(
     images: Tensor, others: Tensor, ours: Description, theirs: Description, where: Tensor
 ) -> Tensor:
     """As `detection.edits.swap_region`."""
-    return tf.where(where[..., tf.newaxis], others, images)
+    mask = where if len(where.shape) == len(images.shape) else where[..., tf.newaxis]
+    return tf.where(mask, others, images)
 
 
 def tint(
@@ -46,11 +48,7 @@ def tint(
 
 def describe_tint(images: Tensor) -> Description:
     """The mean, deviation and flatness of each channel, and the range of each image."""
-    exact = tf.cast(images, tf.float64)
-    low, high = (f(exact, axis=(1, 2), keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
-    mean = tf.reduce_mean(exact, axis=(1, 2), keepdims=True)
-    deviation = tf.sqrt(tf.reduce_mean((exact - mean) ** 2, axis=(1, 2), keepdims=True))
-    return mean, deviation, high == low, *_range(images)
+    return *_moments(images, (1, 2)), *_range(images)
 
 
 def high_frequency(
@@ -99,6 +97,37 @@ def describe_spectrum(images: Tensor) -> Description:
     return bands, whole[:, tf.newaxis], *_range(images)
 
 
+def offset(
+    images: Tensor, others: Tensor, ours: Description, theirs: Description, where: Tensor
+) -> Tensor:
+    """As `detection.edits.swap_offset`, of series `(num_pairs, steps, channels)`."""
+    return tf.cast(tf.cast(images, tf.float64) + (theirs[0] - ours[0]), images.dtype)
+
+
+def scale(
+    images: Tensor, others: Tensor, ours: Description, theirs: Description, where: Tensor
+) -> Tensor:
+    """As `detection.edits.swap_scale`, of series `(num_pairs, steps, channels)`."""
+    mean, deviation, is_flat = ours
+    one = tf.ones((), tf.float64)
+    stretch = tf.where(is_flat, one, theirs[1] / tf.where(is_flat, one, deviation))
+    return tf.cast((tf.cast(images, tf.float64) - mean) * stretch + mean, images.dtype)
+
+
+def describe_series(series: Tensor) -> Description:
+    """The mean, deviation and flatness of each channel over time."""
+    return _moments(series, (1,))
+
+
+def _moments(images: Tensor, axes: tuple[int, ...]) -> Description:
+    """The mean and the deviation over some axes, and whether all values there are equal."""
+    exact = tf.cast(images, tf.float64)
+    low, high = (f(exact, axis=axes, keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
+    mean = tf.reduce_mean(exact, axis=axes, keepdims=True)
+    deviation = tf.sqrt(tf.reduce_mean((exact - mean) ** 2, axis=axes, keepdims=True))
+    return mean, deviation, high == low
+
+
 def _transforms(images: Tensor) -> Tensor:
     """The Fourier transforms of the channels, `(num_pairs, channels, height, width // 2 + 1)`."""
     return tf.signal.rfft2d(tf.transpose(tf.cast(images, tf.float64), [0, 3, 1, 2]))
@@ -134,6 +163,8 @@ EDITS: Mapping[str, Edit] = {
     "tint": tint,
     "high_frequency": high_frequency,
     "spectrum": spectrum,
+    "offset": offset,
+    "scale": scale,
 }
 """The edits by the names that `detection.edits.NAMES` gives them."""
 
@@ -141,5 +172,7 @@ DESCRIBE: Mapping[str, Callable[[Tensor], Description]] = {
     "tint": describe_tint,
     "high_frequency": describe_details,
     "spectrum": describe_spectrum,
+    "offset": describe_series,
+    "scale": describe_series,
 }
 """What an edit needs to know of images, by its name, as `detection.edits.PARTS` has it in NumPy."""

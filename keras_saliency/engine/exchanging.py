@@ -63,19 +63,20 @@ def with_other_backgrounds(images: Tensor, objects: Tensor, index: Tensor) -> Te
     on. What is still left gets the mean colour of the other image's background.
 
     Args:
-        images: `(batch_size, height, width, channels)`.
-        objects: bool `(batch_size, height, width)`.
+        images: `(batch_size, height, width, channels)`, or volumes.
+        objects: bool, the same axes without the channels.
         index: As returned by `others`.
     """
     made, is_left, donors, own = images, ~objects, index, tf.range(tf.shape(index)[0])
     for _ in range(BACKGROUNDS):
-        is_other = (donors != own)[:, tf.newaxis, tf.newaxis]
+        is_other = tf.reshape(donors != own, [-1, *[1] * (images.shape.rank - 2)])
         is_found = is_left & is_other & ~tf.gather(objects, donors)
         made = tf.where(is_found[..., tf.newaxis], tf.gather(images, donors), made)
         is_left, donors = is_left & ~is_found, tf.gather(index, donors)
     is_outside = tf.cast(~objects, tf.float32)[..., tf.newaxis]
-    sums = tf.reduce_sum(tf.cast(images, tf.float32) * is_outside, axis=(1, 2), keepdims=True)
-    means = sums / tf.maximum(tf.reduce_sum(is_outside, axis=(1, 2), keepdims=True), 1)
+    axes = list(range(1, images.shape.rank - 1))
+    sums = tf.reduce_sum(tf.cast(images, tf.float32) * is_outside, axes, keepdims=True)
+    means = sums / tf.maximum(tf.reduce_sum(is_outside, axes, keepdims=True), 1)
     if images.dtype.is_integer:
         means = tf.round(means)
     colours = tf.cast(tf.gather(means, index), images.dtype)

@@ -635,11 +635,12 @@ def test_a_standing_alert_is_not_told_again():
 
 
 NAMED = ("border", "thin_border", "tint", "spectrum", "high_frequency", "estimated_background")
+OF_SERIES = ("offset", "scale")
 IN_WINDOWS = ("repeated_pattern", "border_patch", "hot_window", "class_hot_spot")
 LINES = {
-    **{rule: f"ks.remedy('{rule}')" for rule in ("background", *NAMED)},
+    **{rule: f"ks.remedy('{rule}')" for rule in ("background", *NAMED, *OF_SERIES)},
     **{rule: f"ks.remedy('{rule}', (3, 4, 2, 5))" for rule in IN_WINDOWS},
-    **dict.fromkeys(("region", "own_hot_spot"), "alert.remedy()"),
+    **dict.fromkeys(("region", "own_hot_spot", "column"), "alert.remedy()"),
 }
 REMEDIES = {"groups": ""} | {
     rule: f", or remove it in training: train_ds = train_ds.map({line}.map)"
