@@ -109,7 +109,7 @@ def test_sizes_and_gray_images(edit, size):
 
 
 @pytest.mark.parametrize("rest", [False, True])
-@pytest.mark.parametrize("edit", NAMES, ids=lambda edit: edit.__name__)
+@pytest.mark.parametrize("edit", [swap_region, *PARTS], ids=lambda edit: edit.__name__)
 def test_images_that_equal_a_probe(edit, rest):
     images = some_images(np.float32)
     describe = PARTS[edit][0] if edit in PARTS else None
