@@ -302,9 +302,14 @@ def test_a_region_of_some_channels_is_that_of_their_steps():
     regions = {"channels": region, "steps": region.any(axis=1)}
     found = summarize(
         SaliencyReport(
-            **{"step": 0, "maps": rng.random((3, 8)), "targets": np.zeros(3, int)},
-            **{"predictions": np.zeros(3, int), "confidences": np.ones(3)},
-            **{"scores": np.ones(3), "gradient_norms": np.ones(3), "metrics": {}},
+            step=0,
+            maps=rng.random((3, 8)),
+            targets=np.zeros(3, int),
+            predictions=np.zeros(3, int),
+            confidences=np.ones(3),
+            scores=np.ones(3),
+            gradient_norms=np.ones(3),
+            metrics={},
         ),
         ProbeSet(**given, regions=regions),
     )
