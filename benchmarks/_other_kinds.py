@@ -104,13 +104,20 @@ SERIES_CUES = ("an offset of one sensor", "the amplitude of one sensor", "a sens
 
 
 def series(seed: int, is_planted: bool) -> Material:
-    """Waves whose shape is the class; the cue is one of four, by the seed.
+    """Waves whose shape is the class, of one amplitude; the cue is one of four, by the seed."""
+    return _series(seed, is_planted, np.full(3, 0.8))
 
-    In one of four runs without a cue, the amplitude of a class is its own by right.
+
+def amplitudes(seed: int, is_planted: bool) -> Material:
+    """The same, but each class has an amplitude of its own by right.
+
+    So the assumption of the test `scale` does not hold.
     """
+    return _series(seed, is_planted, POWERS)
+
+
+def _series(seed: int, is_planted: bool, powers: Array) -> Material:
     cue = seed % 4
-    is_natural = cue == 3 and not is_planted
-    powers = POWERS if is_natural else np.full(3, 0.8)
 
     def make(rng: np.random.Generator, labels: Array, cues: Array | None) -> Array:
         inputs = _waves(rng, labels, powers)
@@ -141,9 +148,7 @@ def series(seed: int, is_planted: bool) -> Material:
     parts = _parts(seed, 3, (480, 120), is_planted, make)
     expected = ("offset", "scale", "region/sensor 2", "region/end")[cue]
     regions = {"sensor 2": sensor, "end": end}
-    name = SERIES_CUES[cue]
-    if not is_planted:
-        name = "none, but classes differ in amplitude" if is_natural else "none"
+    name = SERIES_CUES[cue] if is_planted else "none"
     return Material("series", name, *parts, expected, body, regions)
 
 
@@ -283,8 +288,9 @@ def volumes(seed: int, is_planted: bool) -> Material:
 
 KINDS: Mapping[str, Callable[[int, bool], Material]] = {
     "series": series,
+    "amplitudes": amplitudes,
     "features": features,
     "tokens": tokens,
     "volume": volumes,
 }
-"""By the kind of input, what makes the material of a run from its seed."""
+"""What makes the material of a run from its seed, by the kind of input; `amplitudes` are series."""
