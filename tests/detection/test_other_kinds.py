@@ -192,7 +192,7 @@ def test_a_column_that_gives_the_class_away():
     assert first.test == "column/3"
     assert first.effect == first.flip == first.keep == 1
     assert first.p_value * 2.0**COUNT == pytest.approx(FEATURES)  # one of five columns
-    assert first.control == 0
+    assert np.isnan(first.control)  # it is far purer than the others
     assert [effect.effect for effect in others] == [0, 0]
     assert len({effect.test for effect in found.effects}) == 3
 
@@ -221,6 +221,27 @@ def test_a_column_is_no_alert_if_the_others_matter_as_much():
     verdicts = {verdict.effect.test: verdict for verdict in judge(found)[0]}
     assert verdicts["column/1"].effect.effect == verdicts["column/1"].effect.control == 1
     assert (verdicts["column/1"].status, verdicts["column/2"].status) == ("finding", "finding")
+
+
+def test_a_column_that_is_far_purer_than_the_next_needs_no_control():
+    """One column repeats the class, the next one does so for two thirds of the probes."""
+    inputs = RNG.random((COUNT, FEATURES))
+    inputs[:, 1] = TARGETS
+    is_wrong = np.arange(COUNT) % 3 == 0
+    inputs[:, 2] = 10 * np.where(is_wrong, 1 - TARGETS, TARGETS)
+    probes = ProbeSet(inputs, TARGETS, kind="features")
+
+    pure, other = purities(inputs, TARGETS)[1:3]
+    assert pure == 1 > 0.9 > other > 0.4
+    found = judged(probes, lambda x, _: told(np.rint(x[:, 1])))
+    verdicts = {one.effect.test: one for one in judge(found)[0]}
+    assert verdicts["column/1"].status == "fires"
+    assert np.isnan(verdicts["column/1"].effect.control)
+    assert verdicts["column/1"].effect.support == (
+        "two probes with nearly the same value have the same class in 100% of cases, in the next "
+        f"best column in {other:.0%}"
+    )
+    assert verdicts["column/2"].effect.support == ""
 
 
 def test_what_an_alert_of_a_column_says():
