@@ -22,6 +22,7 @@ from keras_saliency.detection.left_out import (
     similarities,
 )
 from keras_saliency.detection.pairs import MAX_RECIPIENTS, balanced
+from keras_saliency.detection.proposals import purities, stands_out
 from keras_saliency.detection.significance import holm
 
 MAX_SIDE = 40
@@ -38,6 +39,7 @@ FLOORS: Mapping[str, float] = MappingProxyType(
         "tint": 0.8,
         "fine_detail": 0.88,
         "order": 0.85,
+        "column": 0.85,
     }
 )
 """By reading, the balanced accuracy from which it is a finding. Chosen by `benchmarks/audit.py`.
@@ -63,8 +65,8 @@ class Reading:
             all readings that can be findings; `nan` for the others.
         found: Whether it is a finding: a model could cheat there.
         tests: The intervention tests that watch it, keys of `ks.TESTS`.
-        region: Where it is, bool `(height, width)`, for `ProbeSet(regions=...)`; `None` if it is
-            not a place.
+        region: Where it is, bool `(height, width)` or `(features,)`, for `ProbeSet(regions=...)`;
+            `None` if it is not a place.
     """
 
     name: str
@@ -172,6 +174,7 @@ def audit(probes: ProbeSet, *, seed: int = 0) -> Audit:
     - `order`: the positions of the probes in their data set, `ProbeSet.indices`, if they are known
       and the data set is not sorted by class. A model does not see them: they stand for the day or
       the place where images were taken.
+    - `column`: of a table, the column that tells the classes far better than the next.
     - `thumbnail`, `surroundings`: 8 x 8 cells with and without their inner half, to compare. They
       show objects, too, so they are never findings.
 
@@ -179,12 +182,12 @@ def audit(probes: ProbeSet, *, seed: int = 0) -> Audit:
     `FLOORS` or more, and significantly: a cue may belong to one class alone, or to half of them.
 
     Args:
-        probes: Images with targets. At most 256 are read, equally many of each class.
+        probes: Images or features with targets. At most 256 are read, equally many of each class.
         seed: Of the shuffled labels.
 
     Returns:
-        An `Audit`. It has no readings, and a `reason`, if the probes are not images, have no
-        targets, or fewer than two classes of two probes or more.
+        An `Audit`. It has no readings, and a `reason`, if the probes are neither images nor features,
+        have no targets, or fewer than two classes of two probes or more.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -201,8 +204,9 @@ def audit(probes: ProbeSet, *, seed: int = 0) -> Audit:
     """
     check_probes(probes)
     seed = check_seed("seed", seed)
-    if probes.kind != "image":
-        return Audit((), np.nan, 0, f"an audit reads images, and these probes are {probes.kind}")
+    if probes.kind not in ("image", "features"):
+        reason = f"an audit reads images and columns, and these probes are {probes.kind}"
+        return Audit((), np.nan, 0, reason)
     if probes.targets is None:
         return Audit((), np.nan, 0, "the probes have no targets")
     classes, counts = np.unique(probes.targets, return_counts=True)
@@ -214,7 +218,7 @@ def audit(probes: ProbeSet, *, seed: int = 0) -> Audit:
     if len(classes) < 2:
         why = "at least two classes are needed, with two probes each"
         return Audit((), np.nan, 0, why)
-    plans = _plans(probes, chosen)
+    plans = _plans(probes, chosen) if probes.kind == "image" else _columns(probes, chosen)
     names = tuple(probes.class_name(int(index)) for index in classes)
     made = _made(plans, targets, names, seed)
     return Audit(made, float(counts.max() / counts.sum()), len(chosen))
@@ -260,6 +264,18 @@ def _plans(probes: ProbeSet, chosen: Array) -> list[_Plan]:
             [hat_matrix(similarities(read.surroundings(small)))],
         ),
     ]
+
+
+def _columns(probes: ProbeSet, chosen: Array) -> list[_Plan]:
+    """The column of a table that tells the classes far better than the next, if there is one."""
+    found = purities(probes.images[chosen], np.asarray(probes.targets)[chosen])
+    *_, second, best = [-1, *found.argsort(kind="stable")]
+    if second == -1 or not stands_out(found[best], found[second]):
+        return []
+    column = probes.images[chosen][:, best : best + 1].astype(float)
+    hat = hat_matrix(similarities(column, scaled=True))
+    region = np.arange(len(found)) == best
+    return [_Plan("column", f"column {best} (counted from 0)", [hat], ("column",), region)]
 
 
 def _repeated(small: Array, probes: ProbeSet, chosen: Array) -> list[_Plan]:

@@ -30,10 +30,6 @@ COMMON = 0.1
 COLUMNS = 3
 """The number of columns of a table that are tested."""
 
-ALONE, CLEARER = 0.5, 0.4
-"""A column that gives the class away has at least this purity, and its impurity is less than this
-share of the next best column's; see `proposals.purities`."""
-
 KNOWN = 0.25
 """The share of probes whose object has to be known for a test of estimated backgrounds."""
 
@@ -159,23 +155,18 @@ def telling_columns(round_: Round) -> list[Place]:
     found = proposals.purities(round_.images[round_.tested], round_.targets[round_.tested])
     best = np.argsort(-found, kind="stable")[:COLUMNS]
     columns = np.eye(count, dtype=bool)
-    support = _stands_out(*found[best[:2]])
+    pure, next_pure = found[best[:2]]
+    support = (
+        f"two probes with nearly the same value have the same class in {pure:.0%} of cases, in the "
+        f"next best column in {next_pure:.0%}"
+    )
+    support *= proposals.stands_out(pure, next_pure)
     return [
         Place(
             columns[i], name=str(i), num_candidates=count, support=support if i == best[0] else ""
         )
         for i in best
     ]
-
-
-def _stands_out(best: float, next_best: float) -> str:
-    """What speaks for a leak in the column that tells the classes best; empty if nothing does."""
-    if best < ALONE or 1 - best >= CLEARER * (1 - next_best):
-        return ""
-    return (
-        f"two probes with nearly the same value have the same class in {best:.0%} of cases, in the "
-        f"next best column in {next_best:.0%}"
-    )
 
 
 def background(round_: Round) -> list[Place]:

@@ -33,6 +33,11 @@ OUTER = 0.2
 the side of the image."""
 
 
+ALONE, CLEARER = 0.5, 0.4
+"""A column that stands out has at least this purity, and its impurity is less than this share of
+the next best column's."""
+
+
 def contrast_weighted(maps: Array, images: Array) -> Array:
     """Weights saliency by the local contrast of the image.
 
@@ -238,3 +243,17 @@ def purities(features: Array, targets: Array) -> Array:
         others = counts.sum(axis=1, keepdims=True) - 1
         found[column] = (counts * (counts - 1) / others.clip(1)).sum() / len(values)
     return found
+
+
+def stands_out(pure: float, next_pure: float) -> bool:
+    """Whether the column that tells the classes best looks as if it were made from the class.
+
+    Args:
+        pure: Its purity.
+        next_pure: That of the next best column.
+
+    Example:
+        >>> stands_out(0.95, 0.63), stands_out(0.95, 0.91)
+        (True, False)
+    """
+    return pure >= ALONE and 1 - pure < CLEARER * (1 - next_pure)

@@ -378,3 +378,31 @@ def test_text():
     audit = ks.audit(ks.ProbeSet(images, TARGETS, class_names=["cat", "dog", "cow", "hen"]))
     border = audit.told_by(reading(audit, "border"))
     assert border.startswith("tells hen from the other classes in 100% of cases (50% by chance")
+
+
+def a_table(leaked):
+    rng = np.random.default_rng(4)
+    targets = np.arange(90) % 3
+    columns = rng.normal(0, 1, (90, 6)) + 0.5 * targets[:, np.newaxis]
+    if leaked:
+        columns[:, 4] = targets + rng.normal(0, 0.05, 90)
+    return ProbeSet(columns, targets, kind="features")
+
+
+def test_a_column_that_gives_the_class_away_is_found():
+    found = audit(a_table(leaked=True))
+    (reading,) = found.findings
+    assert (reading.name, reading.tests, reading.accuracy) == ("column", ("column",), 1)
+    np.testing.assert_array_equal(reading.region, np.arange(6) == 4)
+    assert found.in_short.startswith(
+        "audit: column 4 (counted from 0) alone tells the class of 100%"
+    )
+    assert ProbeSet(
+        a_table(True).images, kind="features", regions=found.regions
+    ).regions.keys() == {"column"}
+
+
+def test_columns_that_tell_as_much_as_others_are_no_finding():
+    assert audit(a_table(leaked=False)).findings == ()
+    one = ProbeSet(np.arange(12.0)[:, np.newaxis], np.arange(12) // 6, kind="features")
+    assert audit(one).findings == ()
