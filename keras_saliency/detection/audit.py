@@ -186,8 +186,8 @@ def audit(probes: ProbeSet, *, seed: int = 0) -> Audit:
         seed: Of the shuffled labels.
 
     Returns:
-        An `Audit`. It has no readings, and a `reason`, if the probes are neither images nor features,
-        have no targets, or fewer than two classes of two probes or more.
+        An `Audit`. It has no readings, and a `reason`, if the probes are neither images nor
+        features, have no targets, or fewer than two classes of two probes or more.
 
     Raises:
         TypeError: An argument has the wrong type.

@@ -256,4 +256,4 @@ def stands_out(pure: float, next_pure: float) -> bool:
         >>> stands_out(0.95, 0.63), stands_out(0.95, 0.91)
         (True, False)
     """
-    return pure >= ALONE and 1 - pure < CLEARER * (1 - next_pure)
+    return bool(pure >= ALONE and 1 - pure < CLEARER * (1 - next_pure))

@@ -386,23 +386,23 @@ def a_table(leaked):
     columns = rng.normal(0, 1, (90, 6)) + 0.5 * targets[:, np.newaxis]
     if leaked:
         columns[:, 4] = targets + rng.normal(0, 0.05, 90)
-    return ProbeSet(columns, targets, kind="features")
+    return ks.ProbeSet(columns, targets, kind="features")
 
 
 def test_a_column_that_gives_the_class_away_is_found():
-    found = audit(a_table(leaked=True))
+    found = ks.audit(a_table(leaked=True))
     (reading,) = found.findings
     assert (reading.name, reading.tests, reading.accuracy) == ("column", ("column",), 1)
     np.testing.assert_array_equal(reading.region, np.arange(6) == 4)
     assert found.in_short.startswith(
         "audit: column 4 (counted from 0) alone tells the class of 100%"
     )
-    assert ProbeSet(
+    assert ks.ProbeSet(
         a_table(True).images, kind="features", regions=found.regions
     ).regions.keys() == {"column"}
 
 
 def test_columns_that_tell_as_much_as_others_are_no_finding():
-    assert audit(a_table(leaked=False)).findings == ()
-    one = ProbeSet(np.arange(12.0)[:, np.newaxis], np.arange(12) // 6, kind="features")
-    assert audit(one).findings == ()
+    assert ks.audit(a_table(leaked=False)).findings == ()
+    one = ks.ProbeSet(np.arange(12.0)[:, np.newaxis], np.arange(12) // 6, kind="features")
+    assert ks.audit(one).findings == ()
