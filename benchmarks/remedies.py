@@ -36,7 +36,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_saliency as ks
-from benchmarks._models import table
+from benchmarks._models import machine, table, tell
 from benchmarks.spurious.artefacts import wrong_codes
 from benchmarks.spurious.families import FAMILIES
 from benchmarks.spurious.material import (
@@ -221,50 +221,57 @@ def is_withdrawn(record: Mapping[str, Any]) -> bool:
 
 def report(records: Sequence[Mapping[str, Any]]) -> str:
     """The results as Markdown: a row for each kind, medians over the seeds."""
-    rows, kinds = [], {}
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         masks = ", masks" if "exact" in record["id"] else ""
         kinds.setdefault(f"{record['kind']}{masks}", []).append(record)
-    good, cheap, quiet = [], [], []
-    for kind, runs in kinds.items():
-        alerted = [run for run in runs if run["rules"]]
-        if not alerted:
-            rows.append([kind, f"0/{len(runs)}", *["-"] * 7])
-            continue
-
-        def median(values: Any) -> float:
-            return float(statistics.median(values))
-
-        rules = Counter(run["rules"][0] for run in alerted)
-        shares = [median(restored(run, how) for run in alerted) for how in ("after", "anew")]
-        costs = [median(cost(run, how) for run in alerted) for how in ("after", "anew")]
-        in_time = sum(map(is_withdrawn, alerted))
-        good.append([share >= ENOUGH for share in shares])
-        cheap.append([points <= 1 for points in costs])
-        quiet.append(in_time == len(alerted))
-        states = [median(run[key]["conflict"] for run in alerted) for key in ("before", "after")]
-        reached = median(run["reached"][0]["clean"] for run in alerted)
-        rows.append(
-            [
-                kind,
-                f"{len(alerted)}/{len(runs)}",
-                ", ".join(rules),
-                f"{states[0]:.2f} -> {states[1]:.2f} ({reached:.2f})",
-                *(f"{share:.0%}" for share in shares),
-                *(f"{points:+.0f}" for points in costs),
-                f"{in_time}/{len(alerted)}",
-            ]
-        )
+    alerted = {
+        kind: [run for run in runs if run["rules"]]
+        for kind, runs in kinds.items()
+        if any(run["rules"] for run in runs)
+    }
+    rows = [_row(kind, runs) for kind, runs in kinds.items()]
     heads = ["cue", "alerts", "alert of", "conflict accuracy (clean training)", "restored"]
     heads += ["anew", "cost in points", "anew", "withdrawn"]
-    count = len(good)
-    summary = [
-        f"Restored by {ENOUGH:.0%} or more: {sum(a for a, _ in good)} of {count} kinds with an "
-        f"alert, {sum(b for _, b in good)} if trained anew. At a cost of one point at most: "
-        f"{sum(a for a, _ in cheap)} and {sum(b for _, b in cheap)}. All alerts withdrawn within "
-        f"{WITHDRAWN_WITHIN} evaluations: {sum(quiet)}."
+    nothing = {kind: runs for kind, runs in alerted.items() if "masks" not in kind}
+    masks = {kind: alerted.get(f"{kind}, masks", runs) for kind, runs in nothing.items()}
+    settings = {"given nothing": nothing, "with masks where they were tried": masks}
+    summaries = [_summary(name, some) for name, some in settings.items()]
+    return "\n\n".join([table(heads, rows), *summaries])
+
+
+def _row(kind: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    alerted = [run for run in runs if run["rules"]]
+    counts = f"{len(alerted)}/{len(runs)}"
+    if not alerted:
+        return [kind, counts, *["-"] * 7]
+    rules = Counter(run["rules"][0] for run in alerted)
+    before, after = (
+        statistics.median(run[key]["conflict"] for run in alerted) for key in ("before", "after")
+    )
+    reached = statistics.median(run["reached"][0]["clean"] for run in alerted)
+    return [
+        *(kind, counts, ", ".join(rules), f"{before:.2f} -> {after:.2f} ({reached:.2f})"),
+        *(f"{_median(restored, alerted, how):.0%}" for how in ("after", "anew")),
+        *(f"{_median(cost, alerted, how):+.0f}" for how in ("after", "anew")),
+        f"{sum(map(is_withdrawn, alerted))}/{len(alerted)}",
     ]
-    return "\n\n".join([table(heads, rows), *summary])
+
+
+def _median(measure: Any, runs: Sequence[Mapping[str, Any]], how: str) -> float:
+    return float(statistics.median(measure(run, how) for run in runs))
+
+
+def _summary(name: str, kinds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    parts = []
+    for how, words in (("after", "going on"), ("anew", "anew")):
+        good = sum(_median(restored, runs, how) >= ENOUGH for runs in kinds.values())
+        cheap = sum(_median(cost, runs, how) <= 1 for runs in kinds.values())
+        parts.append(f"{words}, {ENOUGH:.0%} or more came back in {good} of {len(kinds)} kinds")
+        parts.append(f"at a cost of one point or less in {cheap}")
+    runs = [run for some in kinds.values() for run in some]
+    withdrawn = f"{sum(map(is_withdrawn, runs))} of {len(runs)} alerts were withdrawn in time"
+    return f"Kinds with an alert, {name}: {'; '.join([*parts, withdrawn])}."
 
 
 def main() -> None:
@@ -293,10 +300,9 @@ def main() -> None:
             f"{record['withdrawn_after']}: {numbers}",
             flush=True,
         )
-    text = "# Remedies\n\n" + report([json.loads(x) for x in arguments.records.open()])
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    records = [json.loads(line) for line in arguments.records.read_text().splitlines()]
+    seeds = sorted({record["seed"] for record in records})
+    tell(f"Seeds {seeds[0]} to {seeds[-1]}. {machine()}\n\n{report(records)}", arguments.out)
 
 
 if __name__ == "__main__":
