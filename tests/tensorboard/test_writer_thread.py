@@ -273,6 +273,7 @@ import keras
 from support.networks import fit, probes
 import keras_saliency as ks
 
+keras.utils.set_random_seed(0)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 
 def end(epoch, logs):
