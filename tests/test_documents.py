@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import matplotlib
+import numpy as np
 import pytest
 
 from keras_saliency import TESTS
@@ -73,7 +74,10 @@ def test_the_alert_that_the_readme_shows_is_what_an_alert_says_of_its_numbers() 
     start = next(i for i, line in enumerate(lines) if line.startswith("    saliency: alert: "))
     shown = " ".join(line.strip() for line in lines[start : lines.index("", start)])
     support = "the same pixels in 100% of the images of class '0'"
-    effect = Effect("region/top-left 4x4", effect=0.26, num_probes=120, support=support)
+    place = np.zeros((20, 20), bool)
+    effect = Effect(
+        "region/top-left 4x4", effect=0.26, num_probes=120, support=support, place=place
+    )
     subject = "the region 'top-left 4x4'"
     rule = {"active": True, "subject": subject, "alpha": level_of_round(3)}
     verdict = Verdict(effect, 0.15, 1e-9, 0.0, "fires", "", **rule)

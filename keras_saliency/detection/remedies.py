@@ -59,7 +59,8 @@ def widened_place(
     elif place is None:
         raise ValueError(
             f"place: expected a mask or a window, since {test.name!r} is a test of any place, "
-            "received None. Use alert.remedy(), which knows the place, or pass place=."
+            "received None. Pass place=, or use alert.remedy(), which knows it. If it differs "
+            "between inputs, pass masks= in the call: remedy(x, training=True, masks=...)."
         )
     elif isinstance(place, Window):
         last = place.top + place.height, place.left + place.width
@@ -98,8 +99,11 @@ def remedy_line(effect: Effect, test: InterventionTest) -> str:
         return ""
     if not takes_place(test):
         call = f"ks.remedy({test.name!r})"
-    elif effect.window is None:
+    elif effect.window is not None:
+        call = f"ks.remedy({test.name!r}, {tuple(effect.window)})"
+    elif effect.place is not None or test.name in RINGS:
         call = "alert.remedy()"
     else:
-        call = f"ks.remedy({test.name!r}, {tuple(effect.window)})"
+        call = f"ks.remedy({test.name!r})(x, training=True, masks=place(x))"
+        return f"train_ds = train_ds.map(lambda x, y: ({call}, y)), with the place in each input"
     return f"train_ds = train_ds.map({call}.map)"

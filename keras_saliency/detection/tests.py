@@ -193,6 +193,7 @@ _BORDER_WORDS = "the border of the image (as wide as {share:.0%} of its shorter 
 _BORDER_ASSUMPTION = "objects do not reach the border"
 _PLACE_ASSUMPTION = "the object does not reach this place"
 _PLACE_ADVICE = "look at the evidence, and crop or cover this place in all images"
+_REGION_ADVICE = "look at the evidence, and cover or leave out this region in all inputs"
 
 _ROWS = (
     InterventionTest(
@@ -200,7 +201,7 @@ _ROWS = (
         edits.swap_region,
         "the region {name!r}",
         "this region should not determine the class",
-        _PLACE_ADVICE,
+        _REGION_ADVICE,
         floor=0.15,
         control="elsewhere",
         outweighs=1.5,
@@ -360,8 +361,8 @@ _ROWS = (
         edits.swap_region,
         "column {name} (counted from 0)",
         "no column should tell the class nearly by itself",
-        "find out how this column is made: it may be known only after the class is, or be an "
-        "identifier. If so, leave it out",
+        "find out how this column is made, and leave it out if it is known only after the class "
+        "is, or is an identifier",
         floor=0.25,
         control="rest",
         outweighs=2.0,

@@ -634,6 +634,7 @@ def test_a_standing_alert_is_not_told_again():
     ]
 
 
+PLACE = np.eye(4, dtype=bool)
 NAMED = ("border", "thin_border", "tint", "spectrum", "high_frequency", "estimated_background")
 OF_SERIES = ("offset", "scale")
 IN_WINDOWS = ("repeated_pattern", "border_patch", "hot_window", "class_hot_spot")
@@ -652,7 +653,8 @@ REMEDIES = {"groups": ""} | {
 @pytest.mark.parametrize("rule", RULES)
 def test_a_sentence_holds_all_that_it_rests_on(rule, unit):
     window = {"window": (3, 4, 2, 5)} if "{window}" in RULES[rule].subject else {}
-    single = effect(TESTS[rule], 0.67, 0.00012, control=0.034, num_probes=41, **window)
+    numbers = {"control": 0.034, "num_probes": 41, "place": PLACE}
+    single = effect(TESTS[rule], 0.67, 0.00012, **numbers, **window)
     (alert,) = told(single, start={TESTS[rule]: -0.001})
     (alert,) = told(single, start={TESTS[rule]: -0.001}, unit=unit)
     text = alert.sentence
@@ -712,15 +714,24 @@ def test_each_exchange_has_its_own_words():
 
 
 def test_a_sentence_from_end_to_end():
-    (alert,) = told(effect("region/tag", 0.384, 8e-4, num_probes=120, control=0.012), step=3)
+    found = effect("region/tag", 0.384, 8e-4, num_probes=120, control=0.012, place=PLACE)
+    (alert,) = told(found, step=3)
     assert alert.sentence == (
         "epoch 3: the model relies on the region 'tag': accuracy drops by 38 points when it is "
         "exchanged with an image of another class (p = 0.0008 at a level of 0.01; 120 probes; "
         "the same shape elsewhere: 1 point). Validation data with the same cue do not show this. "
         "This is a problem if this region should not determine the class. Otherwise ignore it with "
-        "ks.Interventions(ignore=['region/tag']). Next: look at the evidence, and crop or cover "
-        "this place in all images, or remove it in training: train_ds = "
+        "ks.Interventions(ignore=['region/tag']). Next: look at the evidence, and cover or leave "
+        "out this region in all inputs, or remove it in training: train_ds = "
         "train_ds.map(alert.remedy().map)."
+    )
+
+
+def test_a_place_that_differs_between_inputs_is_passed_as_masks():
+    (alert,) = told(effect("region/tag", 0.5))
+    assert alert.sentence.endswith(
+        "remove it in training: train_ds = train_ds.map(lambda x, y: (ks.remedy('region')(x, "
+        "training=True, masks=place(x)), y)), with the place in each input."
     )
 
 
