@@ -108,20 +108,20 @@ def on_given_grid(call: LayerCall, grid: Sequence[int], known: Places | None) ->
 
 
 def _places(operations: Sequence[Any], inputs: Tensor) -> dict[Any, Places]:
-    """The places of all tensors between the inputs and the scores of which they are known."""
+    """The places of all tensors between the inputs and the scores of which they are known.
+
+    The scores of attention have two axes of tokens, queries and keys. The first counts.
+    """
     batch, height, width, _ = inputs.shape
     found = {inputs.ref(): Places(batch, height, width, 0, height * width)}
     for operation in operations:
+        known = [(index, found.get(source.ref())) for index, source in enumerate(operation.inputs)]
         for output in operation.outputs:
-            places = {
-                after
-                for index, source in enumerate(operation.inputs)
-                if (before := found.get(source.ref()))
-                and (after := carried(operation, index, output, before))
-                and after.height
-            }
-            if len(places) == 1:
-                found[output.ref()] = places.pop()
+            after = {carried(operation, index, output, places) for index, places in known if places}
+            places = {each for each in after if each is not None and each.height}
+            first = [each for each in places if each.lead == min(one.lead for one in places)]
+            if len(first) == 1:
+                found[output.ref()] = first[0]
     return found
 
 
