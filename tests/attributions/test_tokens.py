@@ -227,6 +227,48 @@ def test_channels_first():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
+# ---------------------------------------------------------------- keras-hub
+
+
+def hub_vit(hub, **kwargs):
+    sizes = {"patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+    backbone = hub.ViTBackbone((32, 24, 3), **sizes, use_class_token=not kwargs)
+    return hub.ViTImageClassifier(backbone, 3, **kwargs)
+
+
+def hub_deit(hub):
+    sizes = {"patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
+    backbone = hub.DeiTBackbone((32, 24, 3), **sizes, intermediate_dim=32)
+    return hub.DeiTImageClassifier(backbone, 3)
+
+
+def hub_swin(hub):
+    sizes = {"embed_dim": 8, "depths": (2, 2), "num_heads": (2, 2), "window_size": 2}
+    backbone = hub.SwinTransformerBackbone((32, 24, 3), **sizes)
+    return hub.SwinTransformerImageClassifier(backbone, 3)
+
+
+HUB = {
+    "ViT": (hub_vit, "transformer_block_2/ln_1", (4, 3), 1),
+    "ViT, averaged": (partial(hub_vit, pooling="gap"), "", (4, 3), 0),
+    "DeiT": (hub_deit, "transformer_block_2/ln_1", (4, 3), 2),
+    "SwinTransformer": (hub_swin, "", (4, 3), 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HUB)
+def test_models_of_keras_hub(name):
+    """`benchmarks/keras_hub.py` compares their maps with a tape's."""
+    keras_hub = pytest.importorskip("keras_hub")
+    build, layer, size, first = HUB[name]
+    model, images = build(keras_hub.models), pictures((32, 24, 3))
+    path, *found = chosen(model, images)
+    assert found == [size, first]
+    assert path.endswith(layer or "backbone")
+    assert maps_of(model, "grad_cam", images, [0, 1]).max() > 0
+
+
 # ---------------------------------------------------------------- where the graph does not show it
 
 
