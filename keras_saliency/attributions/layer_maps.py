@@ -88,8 +88,8 @@ def _as_map(
     places = None if tokens is None else tokens.of_tokens(call.output)
     if places is None:
         is_map = tokens is None or tokens.may_be_map(call.output)
-        is_same_rank = call.output.shape.rank == inputs.shape.rank
-        is_first = is_same_rank and _is_channels_first(call.output, score_fn)
+        has_axes = call.output.shape.rank == inputs.shape.rank >= 3
+        is_first = has_axes and _is_channels_first(call.output, score_fn)
         sizes = _sizes(call, inputs, is_first) if is_map else []
         return LayerMap(call, gradient, tuple(sizes), is_channels_first=is_first)
     is_read = tokens is not None and tokens.is_read(call.output)
