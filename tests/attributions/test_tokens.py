@@ -1,5 +1,6 @@
 """Class activation maps of vision transformers, against algebra and against a gradient tape."""
 
+import re
 from functools import partial
 
 import keras
@@ -141,6 +142,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_without_a_class_token_the_last_layer_is_taken(name):
     build, shape, (layer, size, first) = MODELS[name]
@@ -152,6 +154,7 @@ def test_without_a_class_token_the_last_layer_is_taken(name):
     np.testing.assert_allclose(found, enlarged(small, shape[:2]), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", [1, 2, 5])
 def test_with_a_class_token_the_tokens_before_the_last_attention_are_taken(prefix):
     """All later layers have no gradient at the tokens of the image."""
@@ -250,12 +253,14 @@ def hub_swin(hub):
 
 HUB = {
     "ViT": (hub_vit, "transformer_block_2/ln_1", (4, 3), 1),
-    "ViT, averaged": (partial(hub_vit, pooling="gap"), "", (4, 3), 0),
+    "ViT, averaged": (partial(hub_vit, pooling="gap"), "backbone", (4, 3), 0),
     "DeiT": (hub_deit, "transformer_block_2/ln_1", (4, 3), 2),
-    "SwinTransformer": (hub_swin, "", (4, 3), 0),
+    "SwinTransformer": (hub_swin, "backbone", (4, 3), 0),
 }
 
 
+# keras-hub's Swin transformer, of masks that its windows do not pass on.
+@pytest.mark.filterwarnings("ignore:Layer 'attn'.*does not support masking:UserWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HUB)
 def test_models_of_keras_hub(name):
@@ -265,7 +270,7 @@ def test_models_of_keras_hub(name):
     model, images = build(keras_hub.models), pictures((32, 24, 3))
     path, *found = chosen(model, images)
     assert found == [size, first]
-    assert path.endswith(layer or "backbone")
+    assert re.fullmatch(rf".*{layer}(_\d+)?", path)
     assert maps_of(model, "grad_cam", images, [0, 1]).max() > 0
 
 
