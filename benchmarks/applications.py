@@ -38,7 +38,7 @@ import keras_saliency as ks
 from benchmarks._models import Array, arguments_of, machine, photographs, table
 from keras_saliency.app.explain import applications
 from keras_saliency.attributions import METHODS
-from keras_saliency.attributions.layers import layer_call
+from keras_saliency.attributions.layer_maps import layer_map
 from keras_saliency.attributions.noise import noisy
 
 SIDES = (64, 71, 75, 96)
@@ -123,7 +123,7 @@ def explain(model: keras.Model, images: Array) -> tuple[dict[str, Array], dict[s
     notes: dict[str, Any] = {}
 
     def named_grad_cam(score_fn: Any, inputs: Any) -> Any:
-        call, _ = layer_call(score_fn, inputs)
+        call = layer_map(score_fn, inputs).call
         notes["layer"], notes["size"] = call.path, tuple(call.output.shape[1:3])
         return METHODS["grad_cam"](score_fn, inputs)
 

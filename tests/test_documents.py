@@ -101,6 +101,15 @@ def test_an_example_runs(example: Path, run: Run) -> None:
     printed = run(example)
     if example.name == "custom_test.py":  # no other test sees the cue, and none without it
         assert "striped: ['stripes']\nclean: []\n" in printed
+    if example.name == "vision_transformer.py":
+        assert "alerts: ['" in printed
+        shares = [int(share) for share in re.findall(r"(\d+)% of the map is in the tag", printed)]
+        assert len(shares) == 4
+        assert min(shares) > 2 * 4  # the tag is 4 % of the image
+    if example.name == "detector.py":
+        shares = [int(share) for share in re.findall(r"(\d+)% of \w+ is in the box", printed)]
+        assert len(shares) == 8
+        assert min(shares) > 2 * 7  # a box is 4 to 11 % of the image
 
 
 def test_blocks_share_one_namespace_and_keep_their_line_numbers(tmp_path: Path, run: Run) -> None:

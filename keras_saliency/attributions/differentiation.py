@@ -131,13 +131,15 @@ class ModelScore:
         found = self._pass(inputs).blocking
         return ", ".join(f"{operation.name!r} ({operation.type})" for operation in found)
 
+    def between(self, inputs: Tensor) -> list[Any]:
+        """The operations from the inputs to the scores, in the order of the graph."""
+        scores = self._pass(inputs).scores
+        found = downstream(inputs) & {scores.op, *upstream(scores.op)}
+        return [operation for operation in scores.graph.get_operations() if operation in found]
+
     def cutting(self, inputs: Tensor) -> Any:
         """The first operation that lets no gradient through to the inputs; `None` if unknown."""
-        scores = self._pass(inputs).scores
-        between = downstream(inputs) & {scores.op, *upstream(scores.op)}
-        found = [operation for operation in between if _cuts(operation)]
-        order = {operation: place for place, operation in enumerate(scores.graph.get_operations())}
-        return min(found, key=order.__getitem__, default=None)
+        return next(filter(cuts, self.between(inputs)), None)
 
     def layer_gradients(self, inputs: Tensor) -> list[tuple[LayerCall, Tensor]]:
         """The layer calls between the inputs and the scores, each with the gradient of the scores.
@@ -174,7 +176,8 @@ class ModelScore:
         return known.gradients
 
 
-def _cuts(operation: Any) -> bool:
+def cuts(operation: Any) -> bool:
+    """Whether no gradient flows through an operation."""
     is_cast = operation.type == "Cast" and not operation.outputs[0].dtype.is_floating
     return is_cast or operation.type in _CUTS
 

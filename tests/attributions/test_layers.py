@@ -18,6 +18,7 @@ from keras_saliency.attributions import (
     layer_cam,
 )
 from keras_saliency.attributions.differentiation import LayerCall, ModelScore
+from support.class_activation import by_hand, enlarged
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(3, 8, 6, 2)).astype(np.float32)
@@ -64,35 +65,6 @@ def activations():
     """Of the known convolution with a ReLU: `(3, 6, 4, 4)`."""
     windows = sliding_window_view(IMAGES.astype(np.float64), (3, 3), axis=(1, 2))
     return np.maximum(np.einsum("bhwcij,ijck->bhwk", windows, KERNEL), 0)
-
-
-def enlarged(maps, shape=(8, 6)):
-    """Linear between the centres of places, written out pixel by pixel."""
-    result = np.zeros((len(maps), *shape))
-    for i in range(shape[0]):
-        for j in range(shape[1]):
-            near = []
-            for pixel, new, old in zip((i, j), shape, maps.shape[1:], strict=True):
-                place = min(max((pixel + 0.5) * old / new - 0.5, 0), old - 1)
-                low = min(int(place), old - 2)
-                near.append([(low, 1 - (place - low)), (low + 1, place - low)])
-            for row, by_row in near[0]:
-                for column, by_column in near[1]:
-                    result[:, i, j] += by_row * by_column * maps[:, row, column]
-    return result
-
-
-def by_hand(name, seen, slopes):
-    """The map of a layer's values and the score's gradients, as the papers have it."""
-    if name == "grad_cam":
-        weights = slopes.mean(axis=(1, 2), keepdims=True)
-    elif name == "grad_cam_plus_plus":
-        sums = seen.sum(axis=(1, 2), keepdims=True)
-        alphas = slopes**2 / (2 * slopes**2 + sums * slopes**3)
-        weights = (alphas * np.maximum(slopes, 0)).sum(axis=(1, 2), keepdims=True)
-    else:
-        weights = slopes if name == "hires_cam" else np.maximum(slopes, 0)
-    return np.maximum((weights * seen).sum(axis=-1), 0)
 
 
 SLOPES = DENSE.T.reshape(2, 6, 4, 4)[TARGETS].astype(np.float64)
@@ -457,22 +429,6 @@ def test_a_model_without_spatial_maps():
     model = keras.Sequential([keras.Input((8, 6, 2)), *parts])
     with pytest.raises(ValueError, match=r"layer: expected a model .* found none\. .*another meth"):
         maps_of(model, "grad_cam")
-
-
-def test_heads_of_attention_are_no_places():
-    """`(tokens, heads, size)` has the rank of a spatial map; nobody asked for a map of that."""
-    inputs = keras.Input((16, 16, 3))
-    patches = layers.Conv2D(8, 2, strides=2, name="patches")(inputs)
-    tokens = layers.Reshape((64, 8))(patches)
-    mixed = layers.MultiHeadAttention(4, 2, name="attention")(tokens, tokens)
-    outputs = layers.Dense(2)(layers.GlobalAveragePooling1D()(mixed))
-    model = keras.Model(inputs, outputs)
-    images = RNG.normal(size=(2, 16, 16, 3)).astype(np.float32)
-    with pytest.raises(
-        ValueError, match=r"may not be a spatial map: .* Name the layer .*'patches'"
-    ):
-        maps_of(model, "grad_cam", images, [0, 1])
-    assert maps_of(model, partial(grad_cam, layer="patches"), images, [0, 1]).shape == (2, 16, 16)
 
 
 @pytest.mark.parametrize("method", CAMS)
