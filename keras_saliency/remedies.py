@@ -30,10 +30,17 @@ from keras_saliency.engine.exchanging import (
 )
 
 
-def remedy(test: str | InterventionTest | Alert, place: Any = None, *, seed: int = 0) -> Remedy:
+def remedy(
+    test: str | InterventionTest | Alert,
+    place: Any = None,
+    *,
+    seed: int = 0,
+    data_format: str | None = None,
+) -> Remedy:
     """A layer that takes away what a test or an alert names, in training alone.
 
-    Add it to the training data, or in front of the model:
+    Add it to the training data, and go on with the same callback. In front of the model it does the
+    same, but that is another model, whose run and alerts begin anew:
 
     ```python
     train_ds = train_ds.map(ks.remedy("tint").map)  # batches
@@ -46,6 +53,7 @@ def remedy(test: str | InterventionTest | Alert, place: Any = None, *, seed: int
         place: Where to exchange, for tests of a place: a bool mask, `(height, width)` for images,
             or a window of images, `(top, left, height, width)` in pixels. An alert knows its place.
         seed: Seed of the donors.
+        data_format: `"channels_last"` or `"channels_first"`; default: that of Keras.
 
     Returns:
         The layer.
@@ -68,7 +76,7 @@ def remedy(test: str | InterventionTest | Alert, place: Any = None, *, seed: int
         if place is None and name in TESTS and takes_place(TESTS[name]):
             place = test.place
         test = name
-    return Remedy(test, place, seed=seed)
+    return Remedy(test, place, seed=seed, data_format=data_format)
 
 
 @keras.saving.register_keras_serializable("keras_saliency")
@@ -85,7 +93,7 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         test: As in `remedy`.
         place: As in `remedy`.
         seed: As in `remedy`.
-        data_format: `"channels_last"` or `"channels_first"`; default: that of Keras.
+        data_format: As in `remedy`.
         **kwargs: Of a Keras layer, such as `name`.
 
     Reference:
@@ -137,6 +145,11 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
     def _exchanged(self, images: Any, index: Any, masks: Any) -> Any:
         """The images, channels last, each with the thing of the one at its index."""
         if self.test in BACKGROUNDS:
+            if masks is None and len(images.shape) != 4:
+                raise ValueError(
+                    "masks: expected masks of the objects, since they are estimated in images "
+                    "only, received None. Pass remedy(volumes, training=True, masks=masks)."
+                )
             objects = masks_of(_estimated, images) if masks is None else masks
             return with_other_backgrounds(images, keras.ops.cast(objects, "bool"), index)
         donors = keras.ops.take(images, index, axis=0)

@@ -122,6 +122,19 @@ def test_without_masks_objects_are_estimated(test):
     assert (made != batch).any()
 
 
+@pytest.mark.parametrize("test", ["background", "tint", "border"])
+def test_an_image_alone_stays_as_it_is(test):
+    batch = with_objects(1)
+    np.testing.assert_array_equal(exchanged(ks.remedy(test), batch), batch)
+
+
+def test_objects_of_volumes_are_not_estimated():
+    with pytest.raises(
+        ValueError, match="masks: expected masks of the objects, since they are est"
+    ):
+        ks.remedy("background").map(images(2, 4, 4, 4, 1))
+
+
 def test_without_an_estimate_the_border_is_exchanged():
     batch = with_objects(2)
     batch[1] = 0.5
@@ -155,7 +168,7 @@ def test_in_inference_nothing_happens(test):
 
 def test_channels_may_come_first():
     batch = images(4, 6, 8, 3)
-    layer = type(ks.remedy("tint"))("tint", data_format="channels_first")
+    layer = ks.remedy("tint", data_format="channels_first")
     made = layer(batch.transpose(0, 3, 1, 2), training=True).numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(made, swap_tint(batch, donors_of(batch)), atol=5e-7, rtol=0)
 
@@ -243,10 +256,11 @@ def test_places_of_other_kinds_have_no_margin(test, place, shape):
     np.testing.assert_array_equal(made, np.where(mask, donors_of(batch), batch))
 
 
-def test_tokens_stay_integers():
-    tokens = RNG.integers(0, 99, (6, 4)).astype("int32")
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint16", "uint8", "bool"])
+def test_what_is_exchanged_at_a_place_keeps_its_type(dtype):
+    tokens = RNG.integers(0, 99, (6, 4)).astype(dtype)
     made = exchanged(ks.remedy("region", np.array([True, False, False, True])), tokens)
-    assert made.dtype == np.int32
+    assert made.dtype == dtype
     np.testing.assert_array_equal(made[:, [0, 3]], donors_of(tokens)[:, [0, 3]])
     np.testing.assert_array_equal(made[:, 1:3], tokens[:, 1:3])
 

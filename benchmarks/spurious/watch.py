@@ -12,7 +12,7 @@ from benchmarks.spurious.peers import map_measures
 from benchmarks.spurious.plan import Run
 from keras_saliency.data.reports import Effect
 
-NOT_KEPT = ("examples",)
+NOT_KEPT = ("examples", "place")
 """Fields of `Effect` that are too large for a results file."""
 
 

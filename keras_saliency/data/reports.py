@@ -215,18 +215,19 @@ class Alert:
     withdrawn: int | None = None
     place: Array | None = field(default=None, repr=False)
 
-    def remedy(self, *, seed: int = 0) -> Any:
+    def remedy(self, *, seed: int = 0, data_format: str | None = None) -> Any:
         """The layer that takes away what the alert names; the same as `keras_saliency.remedy`.
 
         Args:
-            seed: Seed of the exchanges.
+            seed: As in `keras_saliency.remedy`.
+            data_format: As in `keras_saliency.remedy`.
 
         Raises:
             ValueError: The test exchanges nothing.
         """
         import keras_saliency  # the front door: records know nothing of layers
 
-        return keras_saliency.remedy(self, seed=seed)
+        return keras_saliency.remedy(self, seed=seed, data_format=data_format)
 
     def __str__(self) -> str:
         """The sentence."""

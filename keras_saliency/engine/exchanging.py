@@ -51,9 +51,9 @@ def exchanged(edit: str, images: Tensor, donors: Tensor, where: Tensor | None) -
     ours, theirs = (x if exact else tf.cast(x, tf.float32) for x in (images, donors))
     describe = DESCRIBE.get(edit, lambda images: ())
     made = EDITS[edit](ours, theirs, describe(ours), describe(theirs), where)
-    if images.dtype.is_integer and made.dtype != images.dtype:
-        made = tf.round(made)
-    return tf.saturate_cast(made, images.dtype)
+    if made.dtype == images.dtype:
+        return made
+    return tf.saturate_cast(tf.round(made) if images.dtype.is_integer else made, images.dtype)
 
 
 def with_other_backgrounds(images: Tensor, objects: Tensor, index: Tensor) -> Tensor:
@@ -80,6 +80,7 @@ def with_other_backgrounds(images: Tensor, objects: Tensor, index: Tensor) -> Te
     if images.dtype.is_integer:
         means = tf.round(means)
     colours = tf.cast(tf.gather(means, index), images.dtype)
+    is_left &= tf.size(index) > 1  # an image alone stays as it is
     return tf.where(is_left[..., tf.newaxis], colours, made)
 
 
