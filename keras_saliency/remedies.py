@@ -60,7 +60,7 @@ def remedy(
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: There is no such test, or it exchanges nothing, or `place` is not one.
+        ValueError: The test is unknown or exchanges nothing, or the place is invalid.
 
     Example:
         >>> import keras_saliency as ks
@@ -152,15 +152,15 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
                 )
             objects = masks_of(_estimated, images) if masks is None else masks
             return with_other_backgrounds(images, keras.ops.cast(objects, "bool"), index)
-        donors = keras.ops.take(images, index, axis=0)
         where = self._where(images, index, masks)
         edit: Any = self._test.edit
         if edit not in NAMES:
+            donors = keras.ops.take(images, index, axis=0)
             return exchanged_in_numpy(edit, images, donors, where)
-        name = NAMES[edit]
+        name, made = NAMES[edit], images
         for each in (ALSO[name], name) if name in ALSO else (name,):
-            images = exchanged(each, images, donors, where)
-        return images
+            made = exchanged(each, made, index, where, images)
+        return made
 
     def _check_rank(self, images: Any) -> None:
         """Raises an error if the inputs are not a batch of a kind that the test is for."""
@@ -236,14 +236,14 @@ def _checked_test(test: Any) -> InterventionTest:
     """A row of the table that exchanges something.
 
     Raises:
-        ValueError: There is no such test, or it exchanges nothing.
+        ValueError: The test is unknown or exchanges nothing.
     """
     if isinstance(test, InterventionTest):
         row = test
     else:
         name = row_name(test) if isinstance(test, str) else test
-        others = "an alert, or a custom InterventionTest itself"
-        row = TESTS[check_choice("test", name, tuple(TESTS), alternatives=others)]
+        further = "an alert, or a custom InterventionTest itself"
+        row = TESTS[check_choice("test", name, tuple(TESTS), alternatives=further)]
     if row.edit is None:
         raise ValueError(
             f"test: expected a test that exchanges something, received {row.name!r}. Instead, "
@@ -266,7 +266,10 @@ def _checked_place(place: Any, test: InterventionTest) -> Array | Window | None:
             f"place: expected None for the test {test.name!r}, whose name tells what is exchanged, "
             f"received {place!r}."
         )
-    if isinstance(place, tuple | list) and len(place) == 4:
+    is_mask = (
+        any(isinstance(number, bool) for number in place) if isinstance(place, list) else False
+    )
+    if isinstance(place, tuple | list) and len(place) == 4 and not is_mask:
         numbers = [plain_int(number) for number in place]
         if not all(type(number) is int for number in numbers):
             raise TypeError(f"place: expected four integers as a window, received {place!r}.")

@@ -233,9 +233,9 @@ def test_a_place_that_does_not_fit_is_named(place, words):
         ks.remedy("hot_window", place).map(images(2, 4, 6, 1))
 
 
-@pytest.mark.parametrize("seed", [-1, 0.5, True])
-def test_a_wrong_seed_is_named(seed):
-    with pytest.raises((TypeError, ValueError), match="seed: expected"):
+@pytest.mark.parametrize(("seed", "kind"), [(-1, ValueError), (0.5, TypeError), (True, TypeError)])
+def test_a_wrong_seed_is_named(seed, kind):
+    with pytest.raises(kind, match="seed: expected"):
         ks.remedy("tint", seed=seed)
 
 
@@ -387,6 +387,11 @@ def test_an_alert_whose_name_tells_its_place_needs_no_other(rule, name):
     alert = dataclasses.replace(alert_of_the_tag(), rule=rule)
     assert alert.remedy().test == name
     assert alert.remedy().place is None
+
+
+def test_four_bools_are_a_mask_and_no_window():
+    place = ks.remedy("column", [True, False, False, False]).place
+    np.testing.assert_array_equal(place, [True, False, False, False])
 
 
 def test_an_alert_of_a_test_without_an_exchange_says_what_to_do():

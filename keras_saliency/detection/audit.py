@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -62,7 +62,7 @@ class Reading:
             0.5 by chance.
         group: The smaller one of these groups, as names of classes.
         p_value: How likely such a separation is if labels are shuffled, with Holm's correction for
-            all readings that can be findings; `nan` for the others.
+            all readings that have a floor; `nan` below the floor.
         found: Whether it is a finding: a model could cheat there.
         tests: The intervention tests that watch it, keys of `ks.TESTS`.
         region: Where it is, bool `(height, width)` or `(features,)`, for `ProbeSet(regions=...)`;
@@ -269,8 +269,10 @@ def _plans(probes: ProbeSet, chosen: Array) -> list[_Plan]:
 def _columns(probes: ProbeSet, chosen: Array) -> list[_Plan]:
     """The column of a table that tells the classes far better than the next, if there is one."""
     found = purities(probes.images[chosen], np.asarray(probes.targets)[chosen])
-    *_, second, best = [-1, *found.argsort(kind="stable")]
-    if second == -1 or not stands_out(found[best], found[second]):
+    if len(found) < 2:
+        return []
+    second, best = found.argsort(kind="stable")[-2:]
+    if not stands_out(found[best], found[second]):
         return []
     column = probes.images[chosen][:, best : best + 1].astype(float)
     hat = hat_matrix(similarities(column, scaled=True))
@@ -330,32 +332,35 @@ def _enlarged(place: Array, probes: ProbeSet) -> Array:
 def _made(
     plans: list[_Plan], targets: Array, names: tuple[str, ...], seed: int
 ) -> tuple[Reading, ...]:
-    """Makes the readings."""
+    """Makes the readings; p-values only of those that reach their floor."""
+    weakest = {
+        plan.name: min((separation(hat, targets) for hat in plan.hats), key=lambda one: one.value)
+        for plan in plans
+    }
     draws = shuffled(targets, seed)
-    made = []
+    raw = {
+        plan.name: permutation_p_value(plan.hats, targets, draws)
+        if weakest[plan.name].value >= FLOORS[plan.name]
+        else 1.0
+        for plan in plans
+        if plan.name in FLOORS
+    }
+    p_values = dict(zip(raw, holm([*raw.values()]), strict=True))
+    readings = []
     for plan in plans:
-        weakest = min((separation(hat, targets) for hat in plan.hats), key=lambda one: one.value)
-        counts = plan.name in FLOORS
-        p_value = permutation_p_value(plan.hats, targets, draws) if counts else np.nan
-        group = tuple(names[index] for index in weakest.group)
-        made.append(
+        best_cut = weakest[plan.name]
+        reaches = best_cut.value >= FLOORS.get(plan.name, np.inf)
+        readings.append(
             Reading(
-                plan.name,
-                plan.subject,
-                weakest.accuracy,
-                weakest.value,
-                group,
-                p_value,
-                False,
-                plan.tests,
-                plan.region,
+                name=plan.name,
+                subject=plan.subject,
+                accuracy=best_cut.accuracy,
+                separation=best_cut.value,
+                group=tuple(names[index] for index in best_cut.group),
+                p_value=p_values[plan.name] if reaches else np.nan,
+                found=reaches and p_values[plan.name] < LEVEL,
+                tests=plan.tests,
+                region=plan.region,
             )
         )
-    adjusted = iter(holm([one.p_value for one in made if one.name in FLOORS]))
-    return tuple(_judged(one, next(adjusted)) if one.name in FLOORS else one for one in made)
-
-
-def _judged(reading: Reading, p_value: float) -> Reading:
-    """A reading with its corrected p-value, and whether it is a finding."""
-    is_found = reading.separation >= FLOORS[reading.name] and p_value < LEVEL
-    return replace(reading, p_value=p_value, found=is_found)
+    return tuple(readings)

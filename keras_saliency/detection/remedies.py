@@ -50,7 +50,7 @@ def widened_place(
         bool, the axes of the place.
 
     Raises:
-        ValueError: There is no place, or it does not fit the inputs.
+        ValueError: The place is missing, or does not fit the inputs.
     """
     is_image = len(shape) == 3
     size = f"inputs of shape {shape}"

@@ -89,7 +89,11 @@ def sentence(
         f"ks.Interventions(ignore=[{effect.test!r}])."
     )
     line = remedy_line(effect, test)
-    parts.append(f"Next: {test.advice}{f', or remove it in training: {line}' * bool(line)}.")
+    parts.append(
+        f"Next: {test.advice}, or remove it in training: {line}."
+        if line
+        else f"Next: {test.advice}."
+    )
     return " ".join(part for part in parts if part)
 
 

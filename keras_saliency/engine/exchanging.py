@@ -14,7 +14,7 @@ from keras_saliency.attributions.heads import Tensor
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.edits import DESCRIBE, EDITS
 
-BACKGROUNDS = 4
+NUM_BACKGROUNDS = 4
 """From how many other images of the batch an image gets its background."""
 
 
@@ -38,19 +38,26 @@ def others(inputs: Tensor, seed: int) -> Tensor:
     return tf.gather(tf.roll(order, 1, 0), tf.argsort(order))
 
 
-def exchanged(edit: str, images: Tensor, donors: Tensor, where: Tensor | None) -> Tensor:
-    """The images with one thing of their donors, of the same dtype.
+def exchanged(
+    edit: str, images: Tensor, index: Tensor, where: Tensor | None, given: Tensor | None = None
+) -> Tensor:
+    """The images with one thing of other images, of the same dtype.
 
     Args:
         edit: The name of an edit, a key of `EDITS`.
         images: `(batch_size, ...)`, numbers of any type; integers are rounded.
-        donors: Same shape.
+        index: For each image, that of the other one.
         where: As `EDITS` has it; `None` for edits of the whole image.
+        given: What the other images are taken from; default: `images`.
     """
-    exact = images.dtype in (tf.float32, tf.float64) or edit not in DESCRIBE
-    ours, theirs = (x if exact else tf.cast(x, tf.float32) for x in (images, donors))
+    given = images if given is None else given
+    is_exact = images.dtype in (tf.float32, tf.float64) or edit not in DESCRIBE
+    ours, theirs = (x if is_exact else tf.cast(x, tf.float32) for x in (images, given))
     describe = DESCRIBE.get(edit, lambda images: ())
-    made = EDITS[edit](ours, theirs, describe(ours), describe(theirs), where)
+    described = describe(ours)  # once for each image: every other one is one of them, too
+    others = described if images is given else describe(theirs)
+    others = tuple(tf.gather(values, index) for values in others)
+    made = EDITS[edit](ours, tf.gather(theirs, index), described, others, where)
     if made.dtype == images.dtype:
         return made
     return tf.saturate_cast(tf.round(made) if images.dtype.is_integer else made, images.dtype)
@@ -68,7 +75,7 @@ def with_other_backgrounds(images: Tensor, objects: Tensor, index: Tensor) -> Te
         index: As returned by `others`.
     """
     made, is_left, donors, own = images, ~objects, index, tf.range(tf.shape(index)[0])
-    for _ in range(BACKGROUNDS):
+    for _ in range(NUM_BACKGROUNDS):
         is_other = tf.reshape(donors != own, [-1, *[1] * (images.shape.rank - 2)])
         is_found = is_left & is_other & ~tf.gather(objects, donors)
         made = tf.where(is_found[..., tf.newaxis], tf.gather(images, donors), made)

@@ -87,7 +87,7 @@ def _outline_places(panels: Array, places: Array, changed: Array) -> None:
         places: `(3, height, width)`, as in `Renderer`.
         changed: `(1, ...)`, not 0 where a place was changed, as `Renderer.shown` returns it.
     """
-    is_changed = np.append(changed.ravel() != 0, False)[places]  # -1 is no place
+    is_changed = np.append(changed.ravel() != 0, False)[places]  # -1: beside all places
     padded = np.pad(is_changed, ((0, 0), (1, 1), (1, 1)))
     height, width = places.shape[1:]
     inside = is_changed.copy()

@@ -9,6 +9,7 @@ from keras_saliency.engine.exchanging import exchanged, exchanged_in_numpy, mask
 RNG = np.random.default_rng(0)
 SWAPS = {name: swap for swap, name in edits.NAMES.items() if swap in edits.PARTS}
 OF_SERIES = ("offset", "scale")
+SWAPPED = np.array([1, 0])
 
 
 def images(*shape):
@@ -76,38 +77,41 @@ def test_every_edit_of_the_whole_image_is_described():
 @pytest.mark.parametrize("name", DESCRIBE)
 def test_an_exchange_of_the_whole_image_is_the_tests(name, jit_compile):
     shape = (4, 12, 3) if name in OF_SERIES else (4, 9, 12, 3)
-    batch, donors = images(*shape), images(*shape)
+    batch, given, index = images(*shape), images(*shape), np.array([2, 0, 3, 1])
     function = tf.function(
-        lambda one, other: exchanged(name, one, other, None), jit_compile=jit_compile
+        lambda one, *other: exchanged(name, one, index, None, *other), jit_compile=jit_compile
     )
-    made = function(tf.constant(batch), tf.constant(donors)).numpy()
-    np.testing.assert_allclose(made, SWAPS[name](batch, donors), atol=5e-7, rtol=0)
+    made = function(tf.constant(batch)).numpy()
+    np.testing.assert_allclose(made, SWAPS[name](batch, batch[index]), atol=5e-7, rtol=0)
+    made = function(tf.constant(batch), tf.constant(given)).numpy()
+    np.testing.assert_allclose(made, SWAPS[name](batch, given[index]), atol=5e-7, rtol=0)
 
 
 def test_a_region_is_exchanged_where_asked():
-    batch, donors = images(2, 4, 5, 3), images(2, 4, 5, 3)
+    batch = images(2, 4, 5, 3)
     where = np.zeros((1, 4, 5), bool)
     where[:, 1:3, 2] = True
-    made = exchanged("region", tf.constant(batch), tf.constant(donors), tf.constant(where)).numpy()
-    np.testing.assert_array_equal(made, edits.swap_region(batch, donors, where[0]))
+    made = exchanged("region", tf.constant(batch), SWAPPED, tf.constant(where)).numpy()
+    np.testing.assert_array_equal(made, edits.swap_region(batch, batch[SWAPPED], where[0]))
 
 
 def test_integers_are_rounded_and_stay_in_their_range():
     dark, bright = np.full((1, 2, 2, 1), 10, "uint8"), np.full((1, 2, 2, 1), 251, "uint8")
     dark[0, 0, 0], bright[0, 0, 0] = 13, 250
-    made = exchanged("tint", tf.constant(dark), tf.constant(bright), None)
+    batch = np.concatenate([dark, bright])
+    made = exchanged("tint", tf.constant(batch), SWAPPED, None)
     assert made.dtype == tf.uint8
-    floats = edits.swap_tint(dark.astype("float32"), bright.astype("float32"))
-    np.testing.assert_array_equal(made.numpy(), np.round(floats))
+    floats = batch.astype("float32")
+    np.testing.assert_array_equal(made, np.round(edits.swap_tint(floats, floats[SWAPPED])))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_floats_are_computed_in_full(dtype):
-    batch, donors = (tf.cast(images(3, 6, 6, 1), dtype) for _ in range(2))
-    made = exchanged("tint", batch, donors, None)
+    batch = tf.cast(images(2, 6, 6, 1), dtype)
+    made = exchanged("tint", batch, SWAPPED, None)
     assert made.dtype == dtype
-    full = [tf.cast(x, tf.float32).numpy() for x in (batch, donors)]
-    rounded = tf.cast(edits.swap_tint(*full), dtype)
+    full = tf.cast(batch, tf.float32).numpy()
+    rounded = tf.cast(edits.swap_tint(full, full[SWAPPED]), dtype)
     np.testing.assert_array_equal(tf.cast(made, tf.float32), tf.cast(rounded, tf.float32))
 
 
