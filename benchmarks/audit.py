@@ -19,6 +19,7 @@ import numpy as np
 
 import keras_saliency as ks
 from benchmarks._models import arguments_of, machine, table, tell
+from benchmarks._other_kinds import features
 from benchmarks.spurious.families import FAMILIES, NAMES, family, is_full_strength
 from benchmarks.spurious.material import as_in_training, material
 from benchmarks.spurious.pictures import ImageSet
@@ -36,7 +37,12 @@ from keras_saliency.detection.audit import Audit
 
 DOMAINS = ("digits", *GENERATED)
 PHOTOGRAPHS = "textures, free"
-SIDES = (32, 64, 224)
+SIZES = ((32, 10), (64, 10), (224, 10), (32, 40), (32, 100))
+"""Sides of images, and numbers of classes, for which audits are timed."""
+
+TABLES = range(300, 350)
+"""Seeds of tables; the rule for columns was chosen on others."""
+
 NUM_PROBES = 256
 
 
@@ -140,17 +146,29 @@ def by_domain(made: Iterable[tuple[Run, Audit]]) -> Iterator[list[str]]:
         yield [label, share(count, len(some)), told]
 
 
-def seconds(side: int) -> list[str]:
+def of_columns() -> Iterator[list[str]]:
+    """Tables with a leaked column, and without."""
+    for label, is_planted in (("with a leaked column", True), ("without", False)):
+        parts = [features(seed, is_planted).probes for seed in TABLES]
+        sets = [ks.ProbeSet(part.inputs, part.labels, kind="features") for part in parts]
+        yield [label, share(sum(bool(ks.audit(probes).findings) for probes in sets), len(sets))]
+
+
+def seconds(side: int, num_classes: int, is_planted: bool) -> list[str]:
     """How long an audit takes: the median of three."""
     rng = np.random.default_rng(0)
     images = rng.random((NUM_PROBES, side, side, 3), np.float32)
-    probes = ks.ProbeSet(images, np.arange(NUM_PROBES) % 10)
+    labels = np.arange(NUM_PROBES) % num_classes
+    if is_planted:
+        images[:, 0] = labels[:, np.newaxis, np.newaxis] / num_classes  # the top row
+    probes = ks.ProbeSet(images, labels)
     taken = []
     for _ in range(3):
         began = time.perf_counter()
         ks.audit(probes)
         taken.append(time.perf_counter() - began)
-    return [f"{side} x {side} x 3", f"{np.median(taken):.1f} s"]
+    cue = "a cue" if is_planted else "noise"
+    return [f"{side} x {side} x 3, {num_classes} classes, {cue}", f"{np.median(taken):.1f} s"]
 
 
 def main() -> int:
@@ -172,7 +190,12 @@ def main() -> int:
         "Without a cue:",
         table(["images", "false findings", "of the readings"], [*by_domain(made)]),
         f"{NUM_PROBES} probes:",
-        table(["images", "an audit takes"], [seconds(side) for side in SIDES]),
+        table(
+            ["images", "an audit takes"],
+            [seconds(*size, planted) for size in SIZES for planted in (False, True)],
+        ),
+        "Tables (`benchmarks/_other_kinds.py`):",
+        table(["tables", "found"], [*of_columns()]),
     ]
     tell("\n\n".join(parts), arguments.out)
     return 0

@@ -266,10 +266,8 @@ def _checked_place(place: Any, test: InterventionTest) -> Array | Window | None:
             f"place: expected None for the test {test.name!r}, whose name tells what is exchanged, "
             f"received {place!r}."
         )
-    is_mask = (
-        any(isinstance(number, bool) for number in place) if isinstance(place, list) else False
-    )
-    if isinstance(place, tuple | list) and len(place) == 4 and not is_mask:
+    has_four = isinstance(place, tuple | list) and len(place) == 4
+    if has_four and not any(isinstance(number, bool) for number in place):
         numbers = [plain_int(number) for number in place]
         if not all(type(number) is int for number in numbers):
             raise TypeError(f"place: expected four integers as a window, received {place!r}.")
