@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 
 import keras_saliency as ks
 from keras_saliency.detection import left_out, readings
-from keras_saliency.detection.audit import FLOORS, LEVEL, MAX_SIDE
+from keras_saliency.detection.audit import FLOORS, MAX_SIDE
 
 SIDE, CLASSES, PER_CLASS = 20, 4, 15
 TARGETS = np.arange(CLASSES * PER_CLASS) % CLASSES
