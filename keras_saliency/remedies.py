@@ -137,6 +137,8 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
             return images
         images = keras.ops.convert_to_tensor(images)
         self._check_rank(images)
+        if masks is not None:
+            masks = self._checked_masks(masks, images)
         is_first = self.data_format == "channels_first" and len(images.shape) == 4
         images = keras.ops.transpose(images, (0, 2, 3, 1)) if is_first else images
         made = self._exchanged(images, others(images, self.seed), masks)
@@ -151,7 +153,7 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
                     "only, received None. Pass remedy(volumes, training=True, masks=masks)."
                 )
             objects = masks_of(_estimated, images) if masks is None else masks
-            return with_other_backgrounds(images, keras.ops.cast(objects, "bool"), index)
+            return with_other_backgrounds(images, objects, index)
         where = self._where(images, index, masks)
         edit: Any = self._test.edit
         if edit not in NAMES:
@@ -216,12 +218,32 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         is_mask = isinstance(place, Mapping)
         return cls(**config | {"place": array_from_json(place) if is_mask else place})
 
+    def _checked_masks(self, masks: Any, images: Any) -> Any:
+        """Masks as a bool tensor.
+
+        Raises:
+            ValueError: They are not of the shape of the images, or the test has no place.
+        """
+        if self._test.propose is None:
+            raise ValueError(
+                f"masks: expected None for the test {self.test!r}, which has no place."
+            )
+        masks = keras.ops.cast(keras.ops.convert_to_tensor(masks), "bool")
+        is_first = self.data_format == "channels_first" and len(images.shape) == 4
+        shape = (images.shape[0], *images.shape[2:]) if is_first else tuple(images.shape[:-1])
+        shapes = shape, tuple(images.shape)
+        if not any(_may_equal(masks.shape, each) for each in shapes):
+            raise ValueError(
+                f"masks: expected shape {shapes[0]} or {shapes[1]}, a mask for each input, "
+                f"received {tuple(masks.shape)}."
+            )
+        return masks
+
     def _where(self, images: Any, index: Any, masks: Any) -> Any:
         """The positions to exchange, bool, with a row for each input or one; `None` for all."""
         if self._test.propose is None:
             return None
         if masks is not None:
-            masks = keras.ops.cast(masks, "bool")
             return masks | keras.ops.take(masks, index, axis=0)
         shape = tuple(images.shape[1:])
         if None in shape:
@@ -291,6 +313,12 @@ def _checked_place(place: Any, test: InterventionTest) -> Array | Window | None:
         )
     mask.setflags(write=False)
     return mask
+
+
+def _may_equal(shape: Any, other: Any) -> bool:
+    """Whether two shapes are equal where both are known."""
+    pairs = zip(shape, other, strict=False)
+    return len(shape) == len(other) and all(None in pair or len({*pair}) == 1 for pair in pairs)
 
 
 def _estimated(images: Array) -> Array:

@@ -128,6 +128,23 @@ def test_an_image_alone_stays_as_it_is(test):
     np.testing.assert_array_equal(exchanged(ks.remedy(test), batch), batch)
 
 
+@pytest.mark.parametrize(
+    ("test", "shape", "words"),
+    [
+        (
+            "background",
+            (4, 5, 5),
+            r"masks: expected shape \(4, 6, 6\) or \(4, 6, 6, 1\), a mask for",
+        ),
+        ("region", (6, 6), r"each input, received \(6, 6\)"),
+        ("tint", (4, 6, 6), "masks: expected None for the test 'tint', which has no place"),
+    ],
+)
+def test_masks_that_do_not_fit_are_named(test, shape, words):
+    with pytest.raises(ValueError, match=words):
+        ks.remedy(test)(images(4, 6, 6, 1), training=True, masks=np.ones(shape, bool))
+
+
 def test_objects_of_volumes_are_not_estimated():
     with pytest.raises(
         ValueError, match="masks: expected masks of the objects, since they are est"
