@@ -12,7 +12,6 @@ import tensorflow as tf
 
 import keras_saliency as ks
 from keras_saliency import TESTS
-from keras_saliency.console import Console
 from keras_saliency.metrics.maps import map_similarity
 from support.events import steps
 from support.networks import CLASSES, EVERYTHING, data, fit, network, probes
@@ -399,15 +398,6 @@ def test_it_says_once_per_callback_where_the_data_let_a_model_cheat(capsys):
     assert printed(images)[0] == []
     assert printed(planted, verbose=0)[0] == []
     assert printed(planted, interventions=None)[0] == []
-
-
-@pytest.mark.parametrize(("count", "is_said"), [(40, True), (41, False)])
-def test_an_audit_of_very_many_classes_is_not_made_without_being_asked_for(count, is_said, capsys):
-    targets = np.arange(3 * count) % count
-    images = np.random.default_rng(0).random((3 * count, 8, 8, 1))
-    images[:, 0] = targets[:, np.newaxis, np.newaxis] / count  # the top row tells the class
-    Console(verbose=1).audit(ks.ProbeSet(images, targets))
-    assert ("audit: " in capsys.readouterr().out) == is_said
 
 
 def test_what_cannot_be_explained_raises_before_training_begins():
