@@ -15,8 +15,8 @@ check: lint
 test: lint
 	.venv/bin/pytest -n 3 -m "not gate"
 
-# The longest tests: the demo, trainings on several devices and by several processes, the pages of
-# TensorBoard and what goes wrong in them.
+# The longest tests: the demo, the examples, trainings on several devices and by several processes,
+# trackers, the pages of TensorBoard and what goes wrong in them.
 test-gate: .venv/dev.stamp
 	.venv/bin/pytest -n 2 -m gate
 

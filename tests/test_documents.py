@@ -95,6 +95,7 @@ def test_the_files_that_a_document_links_to_exist(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs(example: Path, run: Run) -> None:

@@ -392,6 +392,7 @@ def test_an_output_that_is_missing_or_unknown(two_heads, folder, capsys):
 # ---------------------------------------------------------------- messages
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_the_first_text_is_our_own(model):
     """TensorFlow says something about devices, but not here."""

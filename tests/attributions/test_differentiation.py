@@ -85,6 +85,7 @@ def test_the_same_bytes_at_every_call(monitor, maps):
     assert monitor.trace_count == 1
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_chunks_and_neighbours_do_not_matter(model, maps):
     """Probes one by one, padded chunks of two, and beside others."""

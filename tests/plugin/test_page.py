@@ -194,6 +194,7 @@ def test_a_narrow_matrix_shows_thumbnails(tab, expected):
         eventually(assert_matrix, page, expected, METHODS[0], rows, columns, **check)
 
 
+@pytest.mark.gate
 def test_large_cells_are_the_maps_of_the_log(door, chromium, expected):
     """Exactly, in every scale, for every probe."""
     with opened(chromium, door, view="step", show="map", step=-1) as tab:

@@ -111,6 +111,7 @@ def wandb_history(directory):
             }
 
 
+@pytest.mark.gate
 def test_wandb_takes_the_scalars_and_the_pictures(tmp_path):
     needs("wandb")
     script = f"""
@@ -169,6 +170,7 @@ def sheet(tag):
     return metric, variant.replace("/", "_")
 
 
+@pytest.mark.gate
 def test_clearml_takes_the_scalars_the_pictures_and_the_text(tmp_path):
     needs("clearml")
     script = f"""
