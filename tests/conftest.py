@@ -1,7 +1,9 @@
 import gc
 import os
+import random
 import sys
 
+import numpy as np
 import pytest
 
 pytest.register_assert_rewrite("support")
@@ -39,16 +41,15 @@ def pytest_collection_modifyitems(config, items):
     }
 
 
-def _seed_keras():
-    """Draws weights, dropout and the order of batches from a fixed seed."""
-    if "keras" in sys.modules:
-        sys.modules["keras"].utils.set_random_seed(0)
-
-
 @pytest.fixture(autouse=True)
 def _same_draws(request):
-    """What a test draws does not depend on the tests before it, nor on chance."""
-    _seed_keras()
+    """What a test draws does not depend on the tests before it, nor on chance.
+
+    Keras draws the seeds of weights and dropout from Python's generator. TensorFlow's is seeded once
+    a module: each time costs the kernels that are compiled.
+    """
+    random.seed(0)
+    np.random.seed(0)
     module = getattr(request.node, "module", None)
     state = request.config.stash[FIRST_STATES].get(module)
     if state is not None:
@@ -69,7 +70,8 @@ def _frozen_heap():
 @pytest.fixture(scope="module", autouse=True)
 def _same_models():
     """What a module's fixtures draw does not depend on the tests before it, nor on chance."""
-    _seed_keras()
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="module")
