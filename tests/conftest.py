@@ -45,8 +45,8 @@ def pytest_collection_modifyitems(config, items):
 def _same_draws(request):
     """What a test draws does not depend on the tests before it, nor on chance.
 
-    Keras draws the seeds of weights and dropout from Python's generator. TensorFlow's is seeded once
-    a module: each time costs the kernels that are compiled.
+    Keras draws the seeds of weights and dropout from Python's generator. TensorFlow's is seeded
+    once a module, as it then forgets its kernels and has to make them again.
     """
     random.seed(0)
     np.random.seed(0)
