@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_saliency.attributions import Method, methods_by_name, num_passes
+from keras_saliency.attributions import Method, methods_by_name, num_passes, suitable
 from keras_saliency.attributions.scores import (
     Score,
     ScoreFunction,
@@ -44,9 +44,11 @@ from keras_saliency.engine.models import (
 from keras_saliency.engine.traced import TracedModel
 from keras_saliency.metrics.catalog import (
     completeness_gap,
+    of_input,
     precision_gap,
     reference,
     summarize,
+    summarize_maps,
 )
 
 MOST_PRECISION_GAP = 0.05
@@ -128,7 +130,11 @@ class SaliencyMonitor:
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
         self._state = RunState(targets=probes.targets)
-        per_probe = sum(num_passes(one, probes.images.shape[1:]) for one in self.methods.values())
+        per_probe = sum(
+            num_passes(method, one.images.shape[1:])
+            for one in probes.explained.values()
+            for method in self._methods_of(one.kind).values()
+        )
         self._map_passes = len(probes) * per_probe
         self.costs = Costs()
         self._facts = ProbeFacts(probes)
@@ -364,7 +370,11 @@ class SaliencyMonitor:
         """What is explained and how, in words."""
         methods = ", ".join(self.methods)
         source = f"{self.score.name} ({self.score_source})"
-        return f"{methods} of the {source} for {len(self.probes)} probes"
+        inputs = ""
+        if self.probes.other_inputs:
+            inputs = f", {len(self.probes.explained)} inputs: "
+            inputs += ", ".join(map(str, self.probes.explained))
+        return f"{methods} of the {source} for {len(self.probes)} probes{inputs}"
 
     @property
     def trace_count(self) -> int:
@@ -387,6 +397,19 @@ class SaliencyMonitor:
             predicts=self._traced.predicts,
         )
         metrics |= report.metrics
+        others, other_references = {}, {}
+        for name, one in report.other_inputs.items():
+            key, probes = str(name), self.probes.other_inputs[name]
+            other_references[key] = reference(one, probes)
+            measured = summarize_maps(
+                one,
+                probes,
+                previous=None if previous is None else previous.other_references.get(key),
+                before=None if start is None else start.other_references.get(key),
+                now=other_references[key],
+            )
+            others[name] = dataclasses.replace(one, metrics={**measured, **one.metrics})
+            metrics |= of_input(others[name].metrics, name)
         exact = self._traced.norms_without_float8(report.targets, report.method)
         if exact is not None:
             metrics["precision_gap"] = precision_gap(report.gradient_norms, exact)
@@ -397,8 +420,8 @@ class SaliencyMonitor:
                     "metric precision_gap says by how much.",
                     stacklevel=2,
                 )
-        report = dataclasses.replace(report, metrics=metrics)
-        self.state.record(Evaluation.of(report, now), unit, is_repeat)
+        report = dataclasses.replace(report, metrics=metrics, other_inputs=others)
+        self.state.record(Evaluation.of(report, now, other_references), unit, is_repeat)
         if not is_repeat and unit == EPOCH:  # those within epochs were asked for
             self.state.work = self.state.work.after(self._map_passes)
         seconds = self.costs.maps + time.perf_counter() - began
@@ -422,13 +445,27 @@ class SaliencyMonitor:
                 self.state.targets = self._traced.first_targets()
             targets = self.state.targets
         found = self._traced.explain(targets)
-        first, *further = self.methods
-        maps, metrics = found[f"maps/{first}"], {}
-        is_signed = self.reduction == "signed"
-        for name in self.methods:
-            if f"completeness/{name}" in found:
+        first, *others = (
+            self._of_input(place, probes.kind, step, targets, found)
+            for place, probes in enumerate(self.probes.explained.values())
+        )
+        names = self.probes.other_inputs
+        return dataclasses.replace(first, other_inputs=dict(zip(names, others, strict=True)))
+
+    def _of_input(
+        self, place: int, kind: str, step: int, targets: Array, found: Mapping[str, Array]
+    ) -> SaliencyReport:
+        """The report of one of the explained inputs, by its place among them.
+
+        Its metrics are those that need more than maps.
+        """
+        first, *further = self._methods_of(kind)
+        maps, metrics = found[f"{place}/maps/{first}"], {}
+        is_signed = self.compute.reduction_for(kind) == "signed"
+        for name in (first, *further):
+            if f"{place}/completeness/{name}" in found:
                 metric = "completeness_gap" if name == first else f"completeness_gap/{name}"
-                metrics[metric] = completeness_gap(found[f"completeness/{name}"])
+                metrics[metric] = completeness_gap(found[f"{place}/completeness/{name}"])
         return SaliencyReport(
             step=step,
             maps=np.abs(maps, out=None if is_signed else maps),
@@ -436,12 +473,16 @@ class SaliencyMonitor:
             predictions=found["predictions"],
             confidences=found["confidences"],
             scores=found["scores"],
-            gradient_norms=found[f"norms/{first}"],
+            gradient_norms=found[f"{place}/norms/{first}"],
             metrics=metrics,
             method=first,
             signed_maps=maps if is_signed else None,
-            others={name: found[f"maps/{name}"] for name in further},
+            others={name: found[f"{place}/maps/{name}"] for name in further},
         )
+
+    def _methods_of(self, kind: str) -> dict[str, Method]:
+        """The methods that explain an input of a kind."""
+        return suitable(self.methods, kind) if self.probes.other_inputs else self.methods
 
     def _retold(self, report: SaliencyReport, tested: Evaluation) -> SaliencyReport:
         """A report with the findings of an evaluation of the same state; no alert is new."""

@@ -20,6 +20,7 @@ from keras_saliency.attributions.methods import (
     method_name,
     methods_by_name,
     num_passes,
+    suitable,
 )
 from keras_saliency.attributions.noise import smoothgrad, vargrad
 from keras_saliency.attributions.occlusion import occlusion
@@ -54,5 +55,6 @@ __all__ = [
     "num_passes",
     "occlusion",
     "smoothgrad",
+    "suitable",
     "vargrad",
 ]

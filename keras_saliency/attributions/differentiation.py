@@ -43,17 +43,28 @@ class LayerCall:
 
 
 @dataclass(eq=False)
-class _Pass:
+class Pass:
     """One forward pass, and its gradients with respect to the inputs and the layers' outputs.
 
-    `blocking` are operations without a gradient between the inputs and the scores.
+    Attributes:
+        inputs: The tensors whose gradients are taken together.
+        scores: `(batch,)`.
+        calls: Of the model's layers, in order.
+        gradients: Of the inputs, and of the outputs of the calls; `None` before they are needed.
+        blocking: For each of the inputs, the operations without a gradient between it and the
+            scores.
     """
 
-    inputs: Tensor
+    inputs: Sequence[Tensor]
     scores: Tensor
     calls: Sequence[LayerCall]
-    gradients: tuple[Tensor | None, list[Tensor | None]] | None = None
-    blocking: Sequence[Any] = ()
+    gradients: tuple[list[Tensor | None], list[Tensor | None]] | None = None
+    blocking: Sequence[list[Any]] = ()
+
+    def place(self, inputs: Tensor) -> int | None:
+        """Which of the inputs a tensor is; `None` if it is none of them."""
+        same = (place for place, known in enumerate(self.inputs) if known is inputs)
+        return next(same, None)
 
 
 class ModelScore:
@@ -70,19 +81,22 @@ class ModelScore:
             in the range of float16.
         data_format: The layout of the model's input, `"channels_last"` or `"channels_first"`.
         is_segmentation: Whether the model labels every position of the input.
+        first: A pass of `forward` that was made before. The scores of several inputs of one model
+            may have it in common.
     """
 
     def __init__(
         self,
         forward: Callable[[Tensor], tuple[Tensor, Sequence[LayerCall]]],
         *,
+        first: Pass | None = None,
         background: Callable[[], Tensor] | None = None,
         loss_scale: Tensor | None = None,
         data_format: str = "channels_last",
         is_segmentation: bool = False,
     ) -> None:
         self._forward = forward
-        self._passes: list[_Pass] = []
+        self._passes = [] if first is None else [first]
         self._background = background
         self._loss_scale = loss_scale
         self.data_format = data_format
@@ -128,7 +142,8 @@ class ModelScore:
     def blocking(self, inputs: Tensor) -> str:
         """The operations without a gradient between the inputs and the scores, in words."""
         self._gradients(inputs)
-        found = self._pass(inputs).blocking
+        known = self._pass(inputs)
+        found = known.blocking[known.place(inputs) or 0]
         return ", ".join(f"{operation.name!r} ({operation.type})" for operation in found)
 
     def between(self, inputs: Tensor) -> list[Any]:
@@ -148,32 +163,40 @@ class ModelScore:
         held inputs are left out.
         """
         calls, gradients = self._pass(inputs).calls, self._gradients(inputs)[1]
-        both = zip(calls, gradients, strict=True)
-        return [(call, gradient) for call, gradient in both if gradient is not None]
+        dependent = downstream(inputs)
+        return [
+            (call, gradient)
+            for call, gradient in zip(calls, gradients, strict=True)
+            if gradient is not None and call.output.op in dependent
+        ]
 
-    def _pass(self, inputs: Tensor) -> _Pass:
+    def _pass(self, inputs: Tensor) -> Pass:
         graph = tf.compat.v1.get_default_graph()
         for known in self._passes:
-            if known.inputs is inputs and known.scores.graph is graph:
+            if known.place(inputs) is not None and known.scores.graph is graph:
                 return known
-        self._passes.append(_Pass(inputs, *self._forward(inputs)))
+        self._passes.append(Pass([inputs], *self._forward(inputs)))
         return self._passes[-1]
 
     def _gradients(self, inputs: Tensor) -> tuple[Tensor | None, list[Tensor | None]]:
+        """The gradients of the pass of some inputs: with respect to them, and to the calls."""
         known = self._pass(inputs)
         if known.gradients is None:
-            dependent = downstream(inputs)
+            dependent = set().union(*map(downstream, known.inputs))
             sources = {
                 id(call.output): call.output
                 for call in known.calls
                 if call.output.dtype.is_floating and call.output.op in dependent
             }
-            (to_inputs, *to_outputs), known.blocking = differentiated(
-                known.scores, [inputs, *sources.values()], self._loss_scale
+            count = len(known.inputs)
+            gradients, known.blocking = differentiated(
+                known.scores, [*known.inputs, *sources.values()], self._loss_scale
             )
-            by_id = dict(zip(sources, to_outputs, strict=True))
-            known.gradients = to_inputs, [by_id.get(id(call.output)) for call in known.calls]
-        return known.gradients
+            by_id = dict(zip(sources, gradients[count:], strict=True))
+            of_calls = [by_id.get(id(call.output)) for call in known.calls]
+            known.gradients = gradients[:count], of_calls
+        to_inputs, to_calls = known.gradients
+        return to_inputs[known.place(inputs) or 0], to_calls
 
 
 def cuts(operation: Any) -> bool:
@@ -221,11 +244,11 @@ def derivative(score_fn: ScoreFn, inputs: Tensor) -> Tensor | None:
 
 def differentiated(
     scores: Tensor, sources: Sequence[Tensor], loss_scale: Tensor | None
-) -> tuple[list[Tensor | None], list[Any]]:
+) -> tuple[list[Tensor | None], list[list[Any]]]:
     """The gradients of scores with respect to tensors they were computed from, in a graph.
 
     Returns:
-        The gradients; and the operations without a gradient between the first source and the
+        The gradients; and for each source, the operations without a gradient between it and the
         scores. Sources before such operations have no gradient.
     """
     scale = None if loss_scale is None else tf.cast(loss_scale, scores.dtype)
@@ -244,13 +267,14 @@ def differentiated(
                 ) from error
             blocking += found
     before = {operation: upstream(operation) for operation in blocking}
-    dense = [None if grad is None else tf.convert_to_tensor(grad) for grad in gradients]
-    for place, source in enumerate(sources):
-        if any(source.op in operations for operations in before.values()):
-            dense[place] = None
+    blocked = [[each for each in blocking if source.op in before[each]] for source in sources]
+    dense = [
+        None if gradient is None or operations else tf.convert_to_tensor(gradient)
+        for gradient, operations in zip(gradients, blocked, strict=True)
+    ]
     if loss_scale is not None:
         dense = [None if grad is None else _unscaled(grad, loss_scale) for grad in dense]
-    return dense, [operation for operation in blocking if sources[0].op in before[operation]]
+    return dense, blocked
 
 
 def _blocking(graph: Any, error: LookupError) -> list[Any]:

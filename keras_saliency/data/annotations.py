@@ -214,6 +214,40 @@ def checked_vocabulary(vocabulary: Any, kind: str) -> tuple[str, ...] | None:
     return _strings("vocabulary", vocabulary, may_be_empty=True)  # Keras uses "" for padding
 
 
+def checked_feature_names(
+    feature_names: Any, kind: str, shape: tuple[int, ...]
+) -> tuple[str, ...] | None:
+    """A different name for each column of features.
+
+    Args:
+        feature_names: The names.
+        kind: A key of `KINDS`.
+        shape: Of the inputs, `(num_probes, features)`.
+
+    Raises:
+        TypeError: `feature_names` is not a list of strings.
+        ValueError: The inputs are not features, or there is not one name for each.
+    """
+    if feature_names is None:
+        return None
+    if kind != "features":
+        raise ValueError(
+            f"feature_names: expected None for kind={kind!r}. Only kind='features' has them."
+        )
+    names = _strings("feature_names", feature_names)
+    if len(names) != shape[1]:
+        raise ValueError(
+            f"feature_names: expected {shape[1]} names, one for each column, received {len(names)}."
+        )
+    if len({*names}) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"feature_names: expected a different name for each column, received {twice!r} more "
+            "than once."
+        )
+    return names
+
+
 def _strings(argument: str, values: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
     is_sequence = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
     if not is_sequence or not all(isinstance(value, str) for value in values):

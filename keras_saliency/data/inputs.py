@@ -8,6 +8,7 @@ channels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,13 @@ def _stacked(images: Any, kind: str) -> Array:
         raise ValueError("images: expected images of one shape, received unequal lists.") from error
 
 
+def _names(input_name: Any) -> list[Any]:
+    """The names of the model's inputs that explained probes stand for."""
+    if input_name is None:
+        return []
+    return [*dict.fromkeys(input_name)] if isinstance(input_name, tuple) else [input_name]
+
+
 def _rank_hint(rank: int, kind: str, data_format: str | None) -> str:
     others = [name for name, known in KINDS.items() if len(known) + 1 == rank]
     hint = ""
@@ -247,10 +255,65 @@ def _is_text(array: Array) -> bool:
     return all(isinstance(value, str | bytes) for value in array.flat)
 
 
+def default_kind(images: Any) -> str:
+    """The kind of an array of inputs by its rank and dtype; images where neither tells.
+
+    Example:
+        >>> default_kind(np.zeros((5, 3))), default_kind(np.zeros((5, 3), int))
+        ('features', 'tokens')
+    """
+    shape = _shape(images)
+    if len(shape) > 2 or not shape:
+        return "volume" if len(shape) == 5 else "image"
+    dtype = getattr(images, "dtype", None) or np.asarray(images).dtype
+    is_row = len(shape) == 2 and shape[1] > 1
+    return "tokens" if is_row and np.dtype(str(dtype)).kind in "iu" else "features"
+
+
+def checked_input_name(
+    input_name: Any, kind: str, shape: tuple[int, ...]
+) -> str | int | tuple[str | int, ...] | None:
+    """The name of an input; for a table of several inputs, a tuple with that of each column.
+
+    Args:
+        input_name: The name.
+        kind: A key of `KINDS`.
+        shape: Of the inputs, `(num_probes, ...)`.
+
+    Raises:
+        TypeError: A name is neither a string nor a position.
+        ValueError: There is not one name for each column, or columns of one input are apart.
+    """
+    if not isinstance(input_name, list | tuple):
+        return plain_int(input_name)  # type: ignore[no-any-return]
+    names = tuple(map(plain_int, input_name))
+    if kind != "features" or len(names) != shape[1]:
+        raise ValueError(
+            "input_name: expected one name, or a tuple with a name for each column of "
+            f"kind='features', received {len(names)} names for kind={kind!r} and inputs of shape "
+            f"{shape}."
+        )
+    changes = sum(one != other for one, other in pairwise(names))
+    if changes >= len({*names}):
+        raise ValueError(
+            f"input_name: expected the columns of each input side by side, received {names!r}."
+        )
+    return names
+
+
 def checked_held(
-    held: Any, input_name: str | int | None, num_probes: int
+    held: Any,
+    input_name: str | int | tuple[str | int, ...] | None,
+    num_probes: int,
+    others: Mapping[str | int, Any],
 ) -> Mapping[str | int, Array]:
     """Read-only copies of the held inputs.
+
+    Args:
+        held: The inputs by name.
+        input_name: As in `checked_input_name`.
+        num_probes: The number of rows that each must have.
+        others: The other inputs that are explained, as probes, by name.
 
     Raises:
         TypeError: `held` is not a dict of arrays, or the names are neither all strings nor all
@@ -266,19 +329,32 @@ def checked_held(
             f"{type(held).__name__}."
         )
     held = {plain_int(name): values for name, values in held.items()}
-    if held and input_name is None:
+    if (held or others) and input_name is None:
         raise ValueError(
-            f"input_name: expected the name of the input to explain, as other inputs are held "
-            f"({', '.join(map(repr, held))}), received None."
+            f"input_name: expected the name of the input to explain, as there are other inputs "
+            f"({', '.join(map(repr, [*others, *held]))}), received None."
         )
-    names = [*held] if input_name is None else [input_name, *held]
+    for name, one in others.items():
+        if len(one) != num_probes:
+            raise ValueError(
+                f"other_inputs[{name!r}]: expected {num_probes} probes, received {len(one)}."
+            )
+    names = [*_names(input_name)]
+    for one in others.values():
+        names += _names(one.input_name)
+    names += held
     if len({type(name) for name in names}) > 1 or not all(type(n) in (str, int) for n in names):
         raise TypeError(
             "input_name, held: expected either names (strings) or positions in the model's list "
             f"of inputs (integers), received {', '.join(map(repr, names))}."
         )
-    if len({*names}) < len(names):
-        raise ValueError(f"held: {input_name!r} is the input to explain. Remove it from held.")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(
+            f"held: {twice!r} is an input to explain. Remove it from held."
+            if twice in held
+            else f"other_inputs: expected each input once, received {twice!r} twice."
+        )
     positions = [name for name in names if isinstance(name, int)]
     if positions and sorted(positions) != [*range(len(positions))]:
         raise ValueError(

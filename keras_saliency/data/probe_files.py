@@ -1,7 +1,8 @@
 """Probes as a file: one `.npz` that NumPy can read, without pickle.
 
 Each array is a member of its own, `images`, `targets`, ..., also `regions_0` and `held_0`, in the
-order of the names in the header. The member `header` is JSON: the format, the other fields, and a
+order of the names in the header; those of further inputs that are explained are `input_0_images`,
+... The member `header` is JSON: the format, the other fields, and a
 hash of all that the file holds.
 
 Members are not compressed, so that what is read is never larger than the file.
@@ -30,6 +31,9 @@ ARRAYS = ("images", "targets", "masks", "groups", "indices")
 NAMED = ("regions", "held")
 """The fields that are arrays by name."""
 
+OTHERS = "other_inputs"
+"""The field that is fields by name."""
+
 MAX_HEADER = 2**26
 """The largest header, in bytes."""
 
@@ -41,7 +45,8 @@ def write_probes(path: Path, fields: Mapping[str, Any]) -> None:
 
     Args:
         path: The `.npz` file.
-        fields: The arguments of `ProbeSet`: arrays, dicts of arrays, and values that JSON can hold.
+        fields: The arguments of `ProbeSet`: arrays, dicts of arrays, values that JSON can hold,
+            and, for other inputs, dicts of such fields.
 
     Raises:
         ValueError: The name of the file does not end in `.npz`.
@@ -49,11 +54,7 @@ def write_probes(path: Path, fields: Mapping[str, Any]) -> None:
     """
     if path.suffix != ".npz":
         raise ValueError(f"path: expected the name of a .npz file, received {path}.")
-    arrays = {name: fields[name] for name in ARRAYS if fields[name] is not None}
-    for name in NAMED:
-        arrays |= {f"{name}_{i}": _once(array) for i, array in enumerate(fields[name].values())}
-    content = {name: value for name, value in fields.items() if name not in ARRAYS}
-    content |= {name: list(fields[name]) for name in NAMED}
+    arrays, content = _taken_apart(fields)
     content["dtypes"] = {name: array.dtype.name for name, array in arrays.items()}
     members = {name: _encoded(array) for name, array in arrays.items()}
     header = {"format": FORMAT, "hash": _hash(content, members), "content": content}
@@ -111,10 +112,36 @@ def _read(archive: zipfile.ZipFile, file_size: int) -> dict[str, Any]:
     if header["hash"] != _hash(content, data):
         raise ValueError("it is damaged: its content does not have the hash that it states.")
     arrays = {name: _decoded(data[name], dtypes[name]) for name in dtypes}
-    fields = {name: value for name, value in content.items() if name != "dtypes"}
-    fields |= {name: arrays.get(name) for name in ARRAYS}
+    del content["dtypes"]
+    return _put_together(content, arrays)
+
+
+def _taken_apart(fields: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays among the fields, by their names in the file, and the rest, for JSON."""
+    arrays = {name: fields[name] for name in ARRAYS if fields.get(name) is not None}
     for name in NAMED:
-        fields[name] = {key: arrays[f"{name}_{i}"] for i, key in enumerate(content[name])}
+        arrays |= {f"{name}_{i}": _once(array) for i, array in enumerate(fields[name].values())}
+    content = {name: value for name, value in fields.items() if name not in ARRAYS}
+    content |= {name: list(fields[name]) for name in NAMED}
+    content[OTHERS] = []
+    for i, (name, inner) in enumerate(fields.get(OTHERS, {}).items()):
+        inner_arrays, inner_content = _taken_apart(inner)
+        arrays |= {f"input_{i}_{key}": array for key, array in inner_arrays.items()}
+        content[OTHERS].append([name, inner_content])
+    return arrays, content
+
+
+def _put_together(
+    content: Mapping[str, Any], arrays: Mapping[str, Array], prefix: str = ""
+) -> dict[str, Any]:
+    """The fields of which `_taken_apart` returned this content and these arrays."""
+    fields = {**content, **{name: arrays.get(f"{prefix}{name}") for name in ARRAYS}}
+    for name in NAMED:
+        fields[name] = {key: arrays[f"{prefix}{name}_{i}"] for i, key in enumerate(content[name])}
+    fields[OTHERS] = {
+        name: _put_together(inner, arrays, f"{prefix}input_{i}_")
+        for i, (name, inner) in enumerate(content.get(OTHERS, []))
+    }
     return fields
 
 

@@ -23,6 +23,7 @@ from keras_saliency.data import pipelines
 from keras_saliency.data.annotations import (
     DefaultNames,
     checked_class_names,
+    checked_feature_names,
     checked_groups,
     checked_indices,
     checked_mask,
@@ -39,12 +40,18 @@ from keras_saliency.data.inputs import (
     KINDS,
     checked_held,
     checked_images,
+    checked_input_name,
+    default_kind,
     map_axes,
 )
 from keras_saliency.data.probe_files import read_probes, write_probes
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import Progress, draw, remarks
+from keras_saliency.data.several import TABLE, Group, groups_of
+
+_SHARED = ("targets", "groups", "class_names", "names", "indices")
+"""The fields that all inputs of the same probes have in common."""
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -59,7 +66,11 @@ class ProbeSet:
     Args:
         images: `(num_probes, height, width, channels)`, finite numbers of any dtype, preprocessed
             as for `fit`. Gray images may lack the channel axis; they are stored with one. Other
-            kinds of input have the axes of their `kind`.
+            kinds of input have the axes of their `kind`. A dict of such arrays, by the names of
+            the model's inputs, explains all of them: those that are plain features become one
+            table, with a value for each column; the others have a map each. The first is the one
+            that `images`, masks, regions and intervention tests are about; the rest are
+            `other_inputs`. Inputs of strings have no gradient, and are held.
         targets: `(num_probes,)` class indices, the class to explain for each probe, usually its
             label: integers, whole floats or bools, also as a column `(num_probes, 1)`, or one-hot
             rows. Stored as int64. `None`: the model's predictions at the first evaluation, which
@@ -74,7 +85,10 @@ class ProbeSet:
         class_names: A name for every class, in the order of the class indices.
         names: A unique name for every probe, used in TensorBoard tags. Default: the index, and the
             class if it is known.
-        kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`.
+        kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`; for a dict of
+            inputs, a dict of kinds by name. Default: by the rank. Integers of rank 2 are tokens,
+            other numbers of rank 2 features (and so is a single column of integers), rank 3 and 4
+            are images, and rank 5 volumes. In a dict, an input of rank 3 needs a kind.
         data_format: The layout of the model's input: `"channels_last"`, `"channels_first"`, or
             `"no_channels"` for a model of gray images `(height, width)`. `images` are channels
             last in all cases. Default: `"no_channels"` for images without a channel axis,
@@ -84,8 +98,14 @@ class ProbeSet:
             inputs (the dict keys if the model takes a dict), or positions if the model takes a
             list.
         input_name: For a model with several inputs: the name or position of the input that
-            `images` contains.
+            `images` contains. If they are a table of several inputs: a tuple with the name of the
+            input of each column. A dict of inputs names them itself.
         vocabulary: For tokens: the text of each token, in the order of the token ids.
+        feature_names: For features: a name for each column. Default for a dict of inputs: their
+            names.
+        other_inputs: Further inputs of the model that are explained as well, by name: each a
+            `ProbeSet` of its own, with masks, regions or a vocabulary if it has some. Targets,
+            groups, class names and names are those of this one.
         indices: `(num_probes,)` positions of the probes in the data set that they come from, set by
             `from_dataset`. They are kept for the user and have no effect. `None` if the data set is
             shuffled anew in each pass: another pass has other images at these positions.
@@ -112,13 +132,15 @@ class ProbeSet:
     kind: str
     data_format: str
     held: Mapping[str | int, Array]
-    input_name: str | int | None
+    input_name: str | int | tuple[str | int, ...] | None
     vocabulary: tuple[str, ...] | None
+    feature_names: tuple[str, ...] | None
+    other_inputs: Mapping[str | int, ProbeSet]
     indices: Array | None
 
     def __init__(
         self,
-        images: ArrayLike,
+        images: ArrayLike | Mapping[Any, ArrayLike],
         targets: ArrayLike | None = None,
         *,
         masks: ArrayLike | None = None,
@@ -126,41 +148,75 @@ class ProbeSet:
         groups: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
-        kind: str = "image",
+        kind: str | Mapping[Any, str] | None = None,
         data_format: str | None = None,
         held: Mapping[Any, ArrayLike] | None = None,
-        input_name: str | int | None = None,
+        input_name: str | int | Sequence[str | int] | None = None,
         vocabulary: Sequence[str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        other_inputs: Mapping[Any, ProbeSet] | None = None,
         indices: ArrayLike | None = None,
     ) -> None:
-        input_name = plain_int(input_name)
-        check_choice("kind", kind, KINDS)
-        pixels, data_format = checked_images(images, kind, data_format)
-        shape = pixels.shape[: len(map_axes(kind)) + 1]
+        others = _checked_others(other_inputs)
+        if isinstance(images, Mapping):
+            if input_name is not None:
+                raise ValueError(
+                    "input_name: expected None for a dict of inputs, whose keys are the names, "
+                    f"received {input_name!r}."
+                )
+            (first, *rest), texts = groups_of(images, kind)
+            images, kind, input_name = first.images, first.kind, first.input_name
+            feature_names = feature_names or first.feature_names
+            held = {**texts, **({} if held is None else held)}
+            others |= {one.name: _of_group(one, data_format, vocabulary) for one in rest}
+            vocabulary = vocabulary if kind == "tokens" else None
+        elif kind is None:
+            kind = default_kind(images)
+        one_kind: str = check_choice("kind", kind, KINDS)
+        pixels, data_format = checked_images(images, one_kind, data_format)
+        input_name = checked_input_name(input_name, one_kind, pixels.shape)
+        shape = pixels.shape[: len(map_axes(one_kind)) + 1]
         classes = checked_class_names(class_names)
         labels = checked_targets(targets, len(pixels), classes)
-        checked = {
+        checked: dict[str, Any] = {
             "images": pixels,
             "targets": labels,
             "masks": None if masks is None else checked_mask("masks", masks, [shape]),
-            "regions": checked_regions({} if regions is None else regions, pixels.shape, kind),
+            "regions": checked_regions({} if regions is None else regions, pixels.shape, one_kind),
             "groups": checked_groups(groups, len(pixels)),
             "class_names": classes,
             "names": checked_names(names, labels, classes, len(pixels)),
-            "kind": kind,
+            "kind": one_kind,
             "data_format": data_format,
-            "held": checked_held(held, input_name, len(pixels)),
+            "held": checked_held(held, input_name, len(pixels), others),
             "input_name": input_name,
-            "vocabulary": checked_vocabulary(vocabulary, kind),
+            "vocabulary": checked_vocabulary(vocabulary, one_kind),
+            "feature_names": checked_feature_names(feature_names, one_kind, pixels.shape),
             "indices": checked_indices(indices, len(pixels)),
         }
+        shared = {name: checked[name] for name in _SHARED}
+        checked["other_inputs"] = {name: one._with(**shared) for name, one in others.items()}
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         freeze(self)
 
+    def _with(self, **fields: Any) -> ProbeSet:
+        """The same probes with other values of some fields, which were checked."""
+        probes = object.__new__(type(self))
+        vars(probes).update({**vars(self), **fields})
+        return probes
+
+    @property
+    def explained(self) -> Mapping[str | int | None, ProbeSet]:
+        """All inputs that are explained, by name: these probes, and `other_inputs`."""
+        name = TABLE if isinstance(self.input_name, tuple) else self.input_name
+        explained: dict[str | int | None, ProbeSet] = {name: self}
+        return explained | dict(self.other_inputs)
+
     def __repr__(self) -> str:
         """The number and shape of the probes, and the fingerprint; never the values."""
-        return f"ProbeSet({len(self)} probes of shape {self.images.shape[1:]}, {self.fingerprint})"
+        shapes = " and ".join(str(one.images.shape[1:]) for one in self.explained.values())
+        return f"ProbeSet({len(self)} probes of shape {shapes}, {self.fingerprint})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ProbeSet:
         """Returns the object itself: it cannot change, but copied arrays could."""
@@ -180,6 +236,12 @@ class ProbeSet:
         return names[index] if 0 <= index < len(names) else str(index)
 
     @property
+    def others(self) -> dict[str, Array]:
+        """The arrays of all inputs but `images`, held or explained, by their names as text."""
+        explained = {str(name): one.images for name, one in self.other_inputs.items()}
+        return {**{str(name): values for name, values in self.held.items()}, **explained}
+
+    @property
     def map_shape(self) -> tuple[int, ...]:
         """The shape of the probes' saliency maps, `(num_probes, height, width)` for images."""
         shape: tuple[int, ...] = self.images.shape
@@ -187,15 +249,17 @@ class ProbeSet:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change whenever images, targets or held inputs change.
+        """Sixteen hexadecimal digits that change whenever targets or any inputs change.
 
-        The shapes, the dtypes and the names of held inputs count, too. Masks, regions, groups and
+        The shapes, the dtypes and the names of other inputs count, too. Masks, regions, groups and
         probe names do not.
         """
+        others = {name: one.images for name, one in self.other_inputs.items()}
         arrays: list[tuple[Any, Array | None]] = [
             ("images", self.images),
             ("targets", self.targets),
             *((["held", name], self.held[name]) for name in sorted(self.held, key=str)),
+            *((["other_inputs", name], others[name]) for name in sorted(others, key=str)),
         ]
         digest = hashlib.blake2b(digest_size=8)
         for label, array in arrays:
@@ -218,7 +282,10 @@ class ProbeSet:
             OSError: The file cannot be written.
         """
         names = None if isinstance(self.names, DefaultNames) else self.names
-        write_probes(Path(path).expanduser(), vars(self) | {"names": names})
+        shared = dict.fromkeys(_SHARED)
+        others = {name: {**vars(one), **shared} for name, one in self.other_inputs.items()}
+        fields = {**vars(self), "names": names, "other_inputs": others}
+        write_probes(Path(path).expanduser(), fields)
 
     @classmethod
     def load(cls, path: str | Path) -> ProbeSet:
@@ -245,7 +312,8 @@ class ProbeSet:
         path = Path(path).expanduser()
         values = read_probes(path)
         try:
-            return cls(**values)
+            others = {name: cls(**one) for name, one in values.pop("other_inputs").items()}
+            return cls(**values, other_inputs=others)
         except (TypeError, ValueError) as error:
             raise ValueError(f"path: {path} does not hold probes: {error}") from error
 
@@ -388,6 +456,51 @@ class ProbeSet:
             indices=None if pipelines.shuffles(dataset) else [e.position for e in examples],
             **companions.drawn(examples, targets, drawn.num_read),
         )
+
+
+def _of_group(group: Group, data_format: str | None, vocabulary: Sequence[str] | None) -> ProbeSet:
+    """Further inputs of a dict that have one map, as probes of their own."""
+    return ProbeSet(
+        group.images,
+        kind=group.kind,
+        data_format=data_format if group.kind in ("image", "volume", "series") else None,
+        input_name=group.input_name,
+        vocabulary=vocabulary if group.kind == "tokens" else None,
+        feature_names=group.feature_names,
+    )
+
+
+def _checked_others(other_inputs: Any) -> dict[str | int, ProbeSet]:
+    """Further inputs that are explained, each with its name.
+
+    Raises:
+        TypeError: They are not a dict of `ProbeSet`s.
+        ValueError: One of them has inputs of its own.
+    """
+    if other_inputs is None:
+        return {}
+    if not isinstance(other_inputs, Mapping):
+        raise TypeError(
+            "other_inputs: expected a dict that maps the names of inputs to ProbeSets, received "
+            f"{type(other_inputs).__name__}."
+        )
+    checked = {}
+    for key, one in other_inputs.items():
+        name = plain_int(key)
+        if not isinstance(one, ProbeSet):
+            raise TypeError(
+                f"other_inputs[{name!r}]: expected a ProbeSet, received {type(one).__name__}. To "
+                f"explain arrays, pass a dict of all inputs: ProbeSet({{..., {name!r}: ...}}, "
+                "targets)."
+            )
+        if one.held or one.other_inputs:
+            raise ValueError(
+                f"other_inputs[{name!r}]: expected a ProbeSet of one input; pass its held= and "
+                "other_inputs= to the outer ProbeSet."
+            )
+        is_table = isinstance(one.input_name, tuple)
+        checked[name] = one if is_table else one._with(input_name=name)
+    return checked
 
 
 def check_probes(probes: object) -> ProbeSet:

@@ -260,6 +260,9 @@ class SaliencyReport:
         signed_maps: `maps` with their signs if the reduction keeps them, else `None`.
         others: The maps of all further methods, by the name of the method; with their signs if the
             reduction keeps them.
+        other_inputs: For each further input that is explained, by name, the report of its maps;
+            its metrics are those of its maps, and are among `metrics` as well, followed by a slash
+            and the name.
         interventions: The results of the interventions; `None` if there were none.
         verdicts: The judgements of the rules, one per effect.
         alerts: The alerts and warnings that are new at this step.
@@ -276,6 +279,7 @@ class SaliencyReport:
     method: str = "saliency"
     signed_maps: Array | None = None
     others: Mapping[str, Array] = field(default_factory=dict)
+    other_inputs: Mapping[str | int, SaliencyReport] = field(default_factory=dict)
     interventions: InterventionResults | None = None
     verdicts: tuple[Verdict, ...] = ()
     alerts: tuple[Alert, ...] = ()

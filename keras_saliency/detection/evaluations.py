@@ -14,7 +14,7 @@ from keras_saliency.data.reports import Array, InterventionResults, SaliencyRepo
 from keras_saliency.data.serialization import array_hash, from_json, put, to_json
 from keras_saliency.metrics.catalog import Reference
 
-_ARRAYS = ("predictions", "scores", "reference")
+_ARRAYS = ("predictions", "scores", "reference", "other_references")
 _LEFT_OUT = ("examples",)
 
 
@@ -29,6 +29,7 @@ class Evaluation:
         predictions: As in `SaliencyReport`.
         scores: As in `SaliencyReport`.
         reference: What the maps of later evaluations are compared with.
+        other_references: The same of the maps of other inputs, by name.
         metrics: As in `SaliencyReport`.
         interventions: As in `SaliencyReport`.
         verdicts: As in `SaliencyReport`.
@@ -40,6 +41,7 @@ class Evaluation:
     predictions: Array
     scores: Array
     reference: Reference
+    other_references: Mapping[str, Reference] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     interventions: InterventionResults | None = None
     verdicts: tuple[Verdict, ...] = ()
@@ -52,12 +54,15 @@ class Evaluation:
         restore(self, state)
 
     @classmethod
-    def of(cls, report: SaliencyReport, reference: Reference) -> Evaluation:
+    def of(
+        cls, report: SaliencyReport, reference: Reference, others: Mapping[str, Reference]
+    ) -> Evaluation:
         """What is remembered of a report.
 
         Args:
             report: The report.
             reference: Of its maps.
+            others: Of the maps of other inputs, by name.
         """
         return cls(
             step=report.step,
@@ -66,6 +71,7 @@ class Evaluation:
             predictions=report.predictions,
             scores=report.scores,
             reference=reference,
+            other_references=others,
             metrics=report.metrics,
             interventions=report.interventions,
             verdicts=report.verdicts,
@@ -104,13 +110,13 @@ class Evaluation:
         Args:
             arrays: Gets the arrays that these values name by their hashes.
         """
-        enrichments = self.reference.enrichments.items()
+        others = self.other_references.items()
         return {
             **to_json(self, leave_out=(*_ARRAYS, *_LEFT_OUT)),
             "predictions": put(self.predictions, arrays),
             "scores": put(self.scores, arrays),
-            "ranks": put(self.reference.ranks, arrays),
-            "enrichments": {name: put(values, arrays) for name, values in enrichments},
+            **_row_of(self.reference, arrays),
+            "other_inputs": {name: _row_of(reference, arrays) for name, reference in others},
         }
 
     @classmethod
@@ -120,14 +126,30 @@ class Evaluation:
         Raises:
             KeyError: A value or an array is missing.
         """
-        enrichments = {name: arrays[key] for name, key in row["enrichments"].items()}
+        others = row.get("other_inputs", {}).items()
         return from_json(
             cls,
             row,
             predictions=arrays[row["predictions"]],
             scores=arrays[row["scores"]],
-            reference=Reference(arrays[row["ranks"]], enrichments),
+            reference=_reference_in(row, arrays),
+            other_references={name: _reference_in(inner, arrays) for name, inner in others},
         )
+
+
+def _row_of(reference: Reference, arrays: dict[str, Array]) -> dict[str, Any]:
+    """What maps are compared with as values for JSON; puts the arrays among `arrays`."""
+    enrichments = reference.enrichments.items()
+    return {
+        "ranks": put(reference.ranks, arrays),
+        "enrichments": {name: put(values, arrays) for name, values in enrichments},
+    }
+
+
+def _reference_in(row: Mapping[str, Any], arrays: Mapping[str, Array]) -> Reference:
+    """What `_row_of` has put into a row."""
+    enrichments = {name: arrays[key] for name, key in row["enrichments"].items()}
+    return Reference(arrays[row["ranks"]], enrichments)
 
 
 def _maps_hash(report: SaliencyReport) -> str:

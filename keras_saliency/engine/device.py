@@ -35,14 +35,14 @@ class DeviceProbes:
         self.probes = probes
         self._arrays: dict[str, Any] = {
             "images": probes.images,
-            "held": {str(name): values for name, values in probes.held.items()},
+            "held": probes.others,
         }
         if with_masks and probes.masks is not None:
             self._arrays["masks"] = probes.masks
         self.num_bytes = num_bytes(self._arrays)
         self.are_kept = self.num_bytes <= MOST_BYTES
         self._tensors: Any = None
-        self._images: Tensor | None = None
+        self._whole: dict[int, Tensor] = {}  # by place, if they are not kept
 
     def specs(self, size: int) -> dict[str, Any]:
         """What `rows` returns for this many indices, as specifications of tensors."""
@@ -54,7 +54,7 @@ class DeviceProbes:
         return tf.nest.map_structure(spec, self._arrays)  # type: ignore[no-any-return]
 
     def rows(self, index: Array, images: Tensor | None = None) -> dict[str, Any]:
-        """The `"images"`, the `"held"` inputs by name, and the `"masks"` of some probes.
+        """The `"images"`, the other inputs by name (`"held"`), and the `"masks"` of some probes.
 
         Args:
             index: `(count,)`, the indices of the probes.
@@ -72,12 +72,18 @@ class DeviceProbes:
 
     def images(self) -> Tensor:
         """The images of all probes, which then stay on the device, whatever their size."""
+        return self.all_of(0)
+
+    def all_of(self, place: int) -> Tensor:
+        """As `images`, of the explained input at a place of `ProbeSet.explained`."""
+        name = str([*self.probes.explained][place])
         if self.are_kept:
-            return self._kept()["images"]
-        if self._images is None:
+            return self._kept()["held"][name] if place else self._kept()["images"]
+        if place not in self._whole:
             with tf.init_scope():
-                self._images = tf.constant(self._arrays["images"])
-        return self._images
+                array = self._arrays["held"][name] if place else self._arrays["images"]
+                self._whole[place] = tf.constant(array)
+        return self._whole[place]
 
     def _kept(self) -> dict[str, Any]:
         if self._tensors is None:

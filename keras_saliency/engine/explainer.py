@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import warnings
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.attributions import METHODS, REDUCTIONS, Method, heads, norm, scores
+from keras_saliency.attributions import (
+    METHODS,
+    REDUCTIONS,
+    Method,
+    heads,
+    norm,
+    scores,
+    suitable,
+)
 from keras_saliency.attributions.differentiation import (
     LayerCall,
     ModelScore,
+    Pass,
     differentiated,
-    downstream,
     upstream,
 )
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import completeness, integrated_gradients
+from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.answering import AnswerPass
 from keras_saliency.engine.device import DeviceProbes, fetched
@@ -32,6 +43,7 @@ from keras_saliency.engine.loss_scales import (
 )
 from keras_saliency.engine.models import fixed_batch_size
 from keras_saliency.engine.state_guard import MutatedVariables, own_seed_generator
+from keras_saliency.engine.traced_inputs import traced_inputs
 
 _STATEFUL_DRAWS = {
     "Multinomial",
@@ -51,14 +63,15 @@ PASSES_AT_ONCE = 8
 class Explainer:
     """Runs methods on a model with `training=False`, without cloning or changing it.
 
-    The constructor traces one `tf.function`, for a fixed number of probes. All methods share the
-    forward and backward pass of the probes.
+    The constructor traces one `tf.function`, for a fixed number of probes. All methods, and all
+    inputs that are explained, share the forward and backward pass of the probes. What a method
+    changes of one input, such as noise, leaves the others as they are.
 
     Args:
         forward_pass: The model.
         inputs: Of the probes to explain.
         methods: The methods by name.
-        reduction: A key of `REDUCTIONS`.
+        reductions: A key of `REDUCTIONS` for each kind of input.
         batch_size: The maximum number of probes per pass, or the only one if the model takes no
             other. A model that shows its fixed batch size has its own.
         jit_compile: Whether XLA compiles the functions.
@@ -77,14 +90,14 @@ class Explainer:
         inputs: DeviceProbes,
         methods: Mapping[str, Method],
         *,
-        reduction: str,
+        reductions: Mapping[str, str],
         batch_size: int,
         jit_compile: bool,
     ) -> None:
         self.head: heads.Head | None = None
         self._forward, self._inputs, self._methods = forward_pass, inputs, methods
         self._probes = inputs.probes
-        self._reduction, self._jit = reduction, jit_compile
+        self._reductions, self._jit = reductions, jit_compile
         fixed = fixed_batch_size(forward_pass.model)
         num_chunks = -(-len(inputs.probes) // batch_size)
         self.batch_size = fixed or batch_size
@@ -139,9 +152,9 @@ class Explainer:
         Returns:
             Arrays by name, with one row per probe: `"scores"`; `"predictions"` and
             `"confidences"`, which are -1 and `nan` if there are no classes; `"outputs"` and
-            `"logits"` if `with_ends`; and for each method `"maps/<method>"` and
-            `"norms/<method>"`. For integrated gradients also `"completeness/<method>"`, the result
-            of `completeness`.
+            `"logits"` if `with_ends`; and for each method `"0/maps/<method>"` and
+            `"0/norms/<method>"`. For integrated gradients also `"0/completeness/<method>"`, the
+            result of `completeness`. Those of other inputs begin with their places, from 1 on.
         """
         left_out = () if with_ends else ("outputs", "logits")
         size, num_chunks = self.chunk_size, -(-len(targets) // self.chunk_size)
@@ -179,41 +192,59 @@ class Explainer:
         return {**self._inputs.rows(chosen), "targets": tf.constant(targets[chosen], tf.int32)}
 
     def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
-        held, targets, images = chunk["held"], chunk["targets"], chunk["images"]
-        masks = chunk.get("masks")
-        explained, place, dtype, is_single = images, None, images.dtype, False
-        if self._probes.kind == "tokens":
-            _, values, calls = self._forward.run(images, held, targets, masks)
-            place, explained = _embedding(calls, values, images)
-            dtype, is_single = explained.dtype, explained.shape.rank == 2
-            if is_single:
-                explained = tf.expand_dims(explained, 1)
-        if dtype in (tf.float16, tf.bfloat16):  # small attributions would underflow
-            explained = tf.cast(explained, tf.float32)
+        held, targets, masks = chunk["held"], chunk["targets"], chunk.get("masks")
+        given = [chunk["images"], *(held[str(name)] for name in self._probes.other_inputs)]
+        everything = [*self._probes.explained.values()]
 
-        def forward(inputs: Tensor) -> tuple[Tensor, Sequence[LayerCall]]:
-            fed = tf.cast(inputs[:, 0] if is_single else inputs, dtype)
-            if place is None:
-                head, values, calls = self._forward.run(fed, held, targets, masks)
-            else:
-                head, values, calls = self._forward.run(images, held, targets, masks, {place: fed})
-            if inputs is explained and explained.graph is tf.compat.v1.get_default_graph():
-                self.head = head
-                self.uses_targets = targets.op in upstream(values.op)
-            return values, calls
+        def run(
+            tensors: Sequence[Any], replaced: Mapping[tuple[str, int], Tensor]
+        ) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
+            others = dict(zip(map(str, self._probes.other_inputs), tensors[1:], strict=True))
+            return self._forward.run(tensors[0], {**held, **others}, targets, masks, replaced)
 
-        score_fn = ModelScore(
-            forward,
-            background=None if place else self._inputs.images,
-            loss_scale=chunk.get("scale"),
-            data_format=self._probes.data_format,
-            is_segmentation=scores.is_segmentation(self._forward.score.score),
-        )
-        results = {"scores": score_fn(explained)}
-        for name, method in self._methods.items():
+        inputs = traced_inputs(everything, given, run)
+        self._check_columns(chunk["images"], held, targets, masks)
+
+        def forward(*tensors: Tensor) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
+            fed = [one.fed(tensor) for one, tensor in zip(inputs, tensors, strict=True)]
+            replaced = [one.replaced(tensor) for one, tensor in zip(inputs, tensors, strict=True)]
+            return run(fed, ChainMap(*replaced))
+
+        first = [one.tensor for one in inputs]
+        self.head, values, calls = forward(*first)
+        self.uses_targets = targets.op in upstream(values.op)
+        known = Pass(first, values, calls)
+        results = {"scores": values}
+        for place, (one, probes) in enumerate(zip(inputs, everything, strict=True)):
+
+            def alone(tensor: Tensor, place: int = place) -> tuple[Tensor, Sequence[LayerCall]]:
+                return forward(*first[:place], tensor, *first[place + 1 :])[1:]
+
+            score_fn = ModelScore(
+                alone,
+                first=known,
+                background=None if one.place else partial(self._inputs.all_of, place),
+                loss_scale=chunk.get("scale"),
+                data_format=probes.data_format,
+                is_segmentation=scores.is_segmentation(self._forward.score.score),
+            )
+            found = self._explained(score_fn, one.tensor, probes)
+            results |= {f"{place}/{name}": tensor for name, tensor in found.items()}
+        return results | self._answers()
+
+    def _explained(
+        self, score_fn: ModelScore, tensor: Tensor, probes: ProbeSet
+    ) -> dict[str, Tensor]:
+        """The maps of one input by all methods that can explain it, and what belongs to them."""
+        results, is_only = {}, not self._probes.other_inputs
+        methods = self._methods if is_only else suitable(self._methods, probes.kind)
+        for name, method in methods.items():
             function = METHODS[method] if isinstance(method, str) else method
-            attribution = _checked(function(score_fn, explained), explained, name)
-            results[f"maps/{name}"] = self._reduced(attribution)
+            attribution = _checked(function(score_fn, tensor), tensor, name)
+            with_channels = attribution
+            if probes.kind == "features":
+                with_channels = attribution[..., tf.newaxis]
+            results[f"maps/{name}"] = REDUCTIONS[self._reductions[probes.kind]](with_channels)
             results[f"norms/{name}"] = norm(attribution)
             if getattr(function, "func", function) is integrated_gradients:
                 settings = {
@@ -222,25 +253,39 @@ class Explainer:
                     if argument == "baseline"
                 }
                 results[f"completeness/{name}"] = completeness(
-                    score_fn, explained, attribution, **settings
+                    score_fn, tensor, attribution, **settings
                 )
-        if self.head is None or self.head.outputs.shape.rank != 2:
-            zeros = tf.zeros(self.chunk_size)
-            results |= {
-                "predictions": tf.cast(zeros - 1, tf.int64),
-                "confidences": zeros,
-            }
-        else:
-            predictions, confidences = scores.predict(self.head)
-            results |= {"predictions": predictions, "confidences": confidences}
-        if self.head is not None:
-            results |= {"outputs": self.head.outputs, "logits": self.head.logits}
         return results
 
-    def _reduced(self, attribution: Tensor) -> Tensor:
-        if self._probes.kind == "features":
-            attribution = attribution[..., tf.newaxis]
-        return REDUCTIONS[self._reduction](attribution)
+    def _answers(self) -> dict[str, Tensor]:
+        """The predictions and confidences, and the outputs and logits of a model with a head."""
+        ends = {}
+        if self.head is not None:
+            ends = {"outputs": self.head.outputs, "logits": self.head.logits}
+        if self.head is None or self.head.outputs.shape.rank != 2:
+            zeros = tf.zeros(self.chunk_size)
+            return {"predictions": tf.cast(zeros - 1, tf.int64), "confidences": zeros, **ends}
+        predictions, confidences = scores.predict(self.head)
+        return {"predictions": predictions, "confidences": confidences, **ends}
+
+    def _check_columns(self, table: Tensor, held: Any, targets: Tensor, masks: Any) -> None:
+        """Checks that each input of a table of several has a gradient, in a pass of its own.
+
+        Raises:
+            ValueError: One has none.
+        """
+        if not isinstance(self._probes.input_name, tuple):
+            return
+        columns = self._forward.columns(table)
+        _, values, _ = self._forward.run(columns, held, targets, masks)
+        gradients = differentiated(values, [*columns.values()], None)[0]
+        without = [repr(n) for n, each in zip(columns, gradients, strict=True) if each is None]
+        if without:
+            raise ValueError(
+                f"images: expected inputs with a gradient; the score has none with respect to "
+                f"{', '.join(without)}, for example since the model looks integers up. Hold them: "
+                f"ProbeSet({{...}}, targets, held={{{without[0]}: ...}})."
+            )
 
 
 @contextmanager
@@ -276,42 +321,6 @@ def _warn_of_draws(graph: Any) -> None:
 
 def _settings(function: Any) -> Mapping[str, Any]:
     return getattr(function, "keywords", {})
-
-
-def _embedding(
-    calls: Sequence[LayerCall], values: Tensor, tokens: Tensor
-) -> tuple[tuple[str, int], Tensor]:
-    """The first call that turns each token into a vector, and its output.
-
-    A call is identified by the path of its layer, and by the number of earlier calls of that layer.
-
-    Raises:
-        ValueError: The score does not depend on any such call.
-    """
-    length, dependent = tokens.shape[1], downstream(tokens)
-    candidates = [
-        (index, call)
-        for index, call in enumerate(calls)
-        if call.output.dtype.is_floating
-        and (
-            (call.output.shape.rank == 3 and call.output.shape[1] == length)
-            or (call.output.shape.rank == 2 and length == 1)
-        )
-        and call.output.op in dependent
-    ]
-    outputs = [call.output for _, call in candidates]
-    gradients = differentiated(values, outputs, None)[0] if outputs else []
-    for (index, call), gradient in zip(candidates, gradients, strict=True):
-        if gradient is not None:
-            nth = sum(other.path == call.path for other in calls[:index])
-            return (call.path, nth), call.output
-    raise ValueError(
-        f"model: expected a layer that returns a vector for each of the {length} tokens, such as "
-        "an Embedding, and a score that depends on it; found none. If each column has its own "
-        "embedding, give the model one keras.Input per column, and explain one of them: "
-        "ProbeSet(input_name=..., held={...}). If the inputs are not tokens, choose another "
-        "kind in ProbeSet(kind=...)."
-    )
 
 
 def _checked(attribution: Any, inputs: Tensor, name: str) -> Tensor:

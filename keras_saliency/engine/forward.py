@@ -18,6 +18,7 @@ from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
+from keras_saliency.data.several import pieces
 from keras_saliency.engine.keras_internals import inputs_struct
 from keras_saliency.engine.models import (
     fed_shape,
@@ -60,9 +61,13 @@ class ForwardPass:
         self._probes, self._activation = probes, activation
         self.states: Sequence[Any] = ()
 
+    def columns(self, table: Tensor) -> dict[str, Tensor]:
+        """The columns of a table that each input of the model gets, `(batch, columns)` by name."""
+        return _by_input(self._probes, table)
+
     def run(
         self,
-        images: Tensor,
+        images: Tensor | Mapping[str, Tensor],
         held: Mapping[str, Tensor],
         targets: Tensor,
         masks: Tensor | None = None,
@@ -71,14 +76,14 @@ class ForwardPass:
         """The head, if the model has one output of classes; the scores; the calls of all layers.
 
         Args:
-            images: `(batch, ...)`, channels last.
-            held: The held inputs, `(batch, ...)` each, by name; positions are given as text.
+            images: `(batch, ...)`, channels last; or the `columns` of a table.
+            held: The other inputs, held or explained, `(batch, ...)` each, by name; positions are
+                given as text. Images are channels last.
             targets: `(batch,)`.
             masks: bool `(batch, ...)`, for a segmentation.
             replaced: As in `recorded`.
         """
-        images = _arranged(images, self._probes.data_format)
-        inputs = _fed(self.model, self._probes.input_name, images, held)
+        inputs = _fed(self.model, self._probes, *_all_arranged(self._probes, images, held))
         computed: list[Tensor] = []
         with (
             recorded(self.model, replaced or {}, float8=self.float8) as calls,
@@ -197,39 +202,87 @@ def _at_position(head: heads.Head, position: tuple[int, ...]) -> heads.Head:
     return replace(head, outputs=head.outputs[place], logits=head.logits[place])
 
 
-def _fed(model: Any, name: str | int | None, images: Any, held: Mapping[str, Any]) -> Any:
-    """The argument of the model's call: the explained input together with the held inputs."""
-    if name is None:
+def _fed(model: Any, probes: ProbeSet, images: Any, others: Mapping[str, Any]) -> Any:
+    """The argument of the model's call: the explained inputs together with the held ones.
+
+    Args:
+        model: The model.
+        probes: Whose inputs these are.
+        images: The first explained input, in the model's data format.
+        others: All other inputs by name, in the model's data format.
+    """
+    if probes.input_name is None:
         return images
-    if isinstance(name, int):
-        others = [held[str(position)] for position in range(len(held) + 1) if position != name]
-        return [*others[:name], images, *others[name:]]
-    left_out = dict.fromkeys(optional_inputs(model) - {name, *held})
-    inputs, struct = {name: images, **held, **left_out}, inputs_struct(model)
+    given = {name: others[str(name)] for name in probes.held} | _by_input(probes, images)
+    for name, one in probes.other_inputs.items():
+        given |= _by_input(one, others[str(name)])
+    if all(isinstance(name, int) for name in given):
+        return [given[place] for place in range(len(given))]
+    left_out = dict.fromkeys(optional_inputs(model) - {*given})
+    inputs, struct = {**given, **left_out}, inputs_struct(model)
     if struct is None or isinstance(struct, Mapping):
         return inputs
     several = [inputs[known] for known in input_shapes(model)]
     return several if isinstance(struct, list | tuple) else several[0]
 
 
+def _by_input(probes: ProbeSet, values: Any) -> dict[Any, Any]:
+    """An explained input by its name; a table of several inputs by all of their names."""
+    if isinstance(values, Mapping):
+        return dict(values)
+    if not isinstance(probes.input_name, tuple):
+        return {probes.input_name: values}
+    return {name: values[:, piece] for name, piece in pieces(probes.input_name).items()}
+
+
+def _all_arranged(
+    probes: ProbeSet, images: Any, others: Mapping[str, Tensor]
+) -> tuple[Any, dict[str, Tensor]]:
+    """The explained inputs in the model's data format; the held ones as they are."""
+    explained = {
+        str(name): _arranged(others[str(name)], one.data_format)
+        for name, one in probes.other_inputs.items()
+    }
+    is_table = isinstance(images, Mapping)
+    first = images if is_table else _arranged(images, probes.data_format)
+    return first, {**others, **explained}
+
+
 def as_floats(model: Any, probes: ProbeSet) -> ProbeSet:
-    """The probes with integer images as floats, as Keras casts them to the dtype of an input.
+    """The probes with integer inputs as floats, as Keras casts them to the dtype of an input.
 
     Raises:
         TypeError: The model has no `inputs` that say so, and does something else with integers
             than with the same numbers as floats.
     """
-    if probes.kind == "tokens" or probes.images.dtype.kind not in "biu":
+    if not any(map(_holds_integers, probes.explained.values())):
         return probes
-    floats = replace(probes, images=probes.images.astype(keras.config.floatx()))
+    others = {name: _as_floats(one) for name, one in probes.other_inputs.items()}
+    floats = replace(_as_floats(probes), other_inputs=others)
     if not getattr(model, "inputs", None) and not _answers_alike(model, probes, floats):
         raise TypeError(
             f"images: expected floating point, since gradients need it, received "
-            f"{probes.images.dtype}; this model's call treats integers otherwise than the same "
+            f"{_integers(probes)}; this model's call treats integers otherwise than the same "
             "numbers as floats. Give it floats in fit and in the ProbeSet, or explain the part of "
             "it that takes floats: score=ks.Score(model=part)."
         )
     return floats
+
+
+def _holds_integers(probes: ProbeSet) -> bool:
+    return probes.kind != "tokens" and probes.images.dtype.kind in "biu"
+
+
+def _as_floats(probes: ProbeSet) -> ProbeSet:
+    if not _holds_integers(probes):
+        return probes
+    return replace(probes, images=probes.images.astype(keras.config.floatx()))
+
+
+def _integers(probes: ProbeSet) -> str:
+    """The dtypes of the explained inputs that are not floats."""
+    dtypes = {str(one.images.dtype) for one in probes.explained.values() if _holds_integers(one)}
+    return ", ".join(sorted(dtypes))
 
 
 def _answers_alike(model: Any, *probe_sets: ProbeSet) -> bool:
@@ -239,9 +292,9 @@ def _answers_alike(model: Any, *probe_sets: ProbeSet) -> bool:
     try:
         with own_seed_generator():
             for probes in probe_sets:
-                held = {str(name): tf.constant(each[:2]) for name, each in probes.held.items()}
-                images = _arranged(tf.constant(probes.images[:2]), probes.data_format)
-                outputs = model(_fed(model, probes.input_name, images, held), training=False)
+                others = {name: tf.constant(each[:2]) for name, each in probes.others.items()}
+                first = _all_arranged(probes, tf.constant(probes.images[:2]), others)
+                outputs = model(_fed(model, probes, *first), training=False)
                 answers.append([np.asarray(output) for output in tf.nest.flatten(outputs)])
     except (TypeError, ValueError, NotImplementedError, tf.errors.OpError):
         return False
@@ -268,10 +321,18 @@ def build(model: Any, probes: ProbeSet) -> None:
     an exception: in the graph of a training step they draw other numbers.
     """
     specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
-    images = _spec(fed_shape(probes), probes.images)
+    specs |= {str(name): _spec_of(one) for name, one in probes.other_inputs.items()}
     takes_training = "training" in inspect.signature(model.call).parameters
     options = {"training": True} if takes_training else {}
-    model(_fed(model, probes.input_name, images, specs), **options)
+    model(_fed(model, probes, _spec_of(probes), specs), **options)
+
+
+def _spec_of(probes: ProbeSet) -> Any:
+    """The explained input of probes, or those of a table by name."""
+    if not isinstance(probes.input_name, tuple):
+        return _spec(fed_shape(probes), probes.images)
+    columns = _by_input(probes, probes.images)
+    return {name: _spec(values.shape, values) for name, values in columns.items()}
 
 
 def _spec(shape: Sequence[int], values: Array) -> Any:

@@ -76,7 +76,7 @@ def finite(explain: Explain, numbers: Sequence[int], size: int) -> list[Mapping[
 
 def _is_done(results: Mapping[str, Any]) -> Any:
     """Which probes have finite gradients, or a score that no scale makes finite."""
-    norms = [values for name, values in results.items() if name.startswith("norms/")]
+    norms = [values for name, values in results.items() if "/norms/" in name]
     are_finite = [tf.math.is_finite(values) for values in norms]
     return tf.reduce_all(are_finite, axis=0) | ~tf.math.is_finite(results["scores"])
 
@@ -112,4 +112,4 @@ def _unclipped(explain: Callable[[Array], Mapping[str, Any]], size: int) -> Mapp
 
 def _norms(results: Mapping[str, Any]) -> Array:
     """The norms of the attributions of all methods, `(num_methods, size)`."""
-    return np.array([values for name, values in results.items() if name.startswith("norms/")])
+    return np.array([values for name, values in results.items() if "/norms/" in name])

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.several import pieces
 from keras_saliency.engine.keras_internals import inputs_struct
 
 _LOSSES_OF_NUMBERS = {
@@ -194,18 +195,21 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
     if not known:
         return
     listed = ", ".join(map(repr, known))
-    name = probes.input_name
-    if name is None and len(known) > 1:
+    if probes.input_name is None and len(known) > 1:
+        inputs = ", ".join(f"{name!r}: ..." for name in known)
         raise ValueError(
             f"model: expected one input, received a model with {len(known)} inputs: {listed}. "
-            "Tell the ProbeSet which one to explain, and pass the others: input_name=..., "
-            "held={...}."
+            f"Explain all of them, ProbeSet({{{inputs}}}, targets), or one: "
+            "ProbeSet(images, targets, input_name=..., held={...})."
         )
-    given: dict[Any, tuple[int, ...]] = {name: fed_shape(probes)}
+    given: dict[Any, tuple[int, ...]] = {}
+    for one in probes.explained.values():
+        given |= _shapes(one)
+    explained = {*given}
     given |= {other: values.shape for other, values in probes.held.items()}
     for other in optional_inputs(model) - {*given}:
         del known[other]
-    if isinstance(name, str) and {*given} != {*known}:
+    if all(isinstance(name, str) for name in given) and {*given} != {*known}:
         raise ValueError(
             f"input_name, held: expected the model's inputs {listed}, received "
             f"{', '.join(map(repr, given))}."
@@ -216,12 +220,22 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
         )
     for place, values in given.items():
         expected = known[place] if isinstance(place, str) else [*known.values()][place or 0]
-        argument = "images" if place == name else f"held[{place!r}]"
+        argument = f"held[{place!r}]"
+        if place in explained:
+            argument = "images" if len(explained) == 1 else f"images[{place!r}]"
         if not _fits(tuple(expected[1:]), values[1:]):
             raise ValueError(
                 f"{argument}: expected shape {('num_probes', *expected[1:])}, like the model's "
                 f"input, received {tuple(values)}."
             )
+
+
+def _shapes(probes: ProbeSet) -> dict[Any, tuple[int, ...]]:
+    """The shapes of the model's inputs that explained probes stand for, by name."""
+    if not isinstance(probes.input_name, tuple):
+        return {probes.input_name: fed_shape(probes)}
+    columns = pieces(probes.input_name).items()
+    return {name: (len(probes), piece.stop - piece.start) for name, piece in columns}
 
 
 def _fits(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_saliency.attributions import Method, heads, scores
 from keras_saliency.attributions.scores import Score
+from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.answering import ModelAnswers
 from keras_saliency.engine.compilation import Compute, compiled
@@ -74,7 +75,7 @@ class TracedModel:
         """The norms of a method's attributions with float8 switched off; `None` if it is not on."""
         if self._without_float8 is None:
             return None
-        return self._without_float8.explain(targets)[f"norms/{method}"]
+        return self._without_float8.explain(targets)[f"0/norms/{method}"]
 
     def answers_of(self, targets: Array) -> ModelAnswers:
         """Asks the model about counterfactual images of probes with these targets."""
@@ -162,7 +163,7 @@ class TracedModel:
             forward,
             self._inputs,
             methods or self._methods,
-            reduction=self._compute.reduction_for(self._probes.kind),
+            reductions={kind: self._compute.reduction_for(kind) for kind in KINDS},
             batch_size=self._compute.batch_size,
         )
         return compiled(make, self._compute.jit_compile)

@@ -227,24 +227,42 @@ def summarize(
         The values by name; the names depend only on `probes` and `predicts`. Undefined values are
         `nan`, such as comparisons with an evaluation that is missing.
     """
-    maps, now = in_planes(report.maps), now or reference(report, probes)
-    metrics = {
-        "gradient_norm": float(report.gradient_norms.mean(dtype=np.float64)),
-        "confidence": float(report.confidences.mean()),
-        "dead_maps": dead_maps(maps),
-        "map_similarity": _similarity(now, previous),
-        "similarity_to_start": _similarity(now, before),
-        "gini": gini(maps),
-        "entropy": entropy(maps),
-    }
-    if probes.kind == "image":
-        metrics["border_enrichment"] = localization.border_enrichment(maps)
+    metrics = {"confidence": float(report.confidences.mean())}
     if probes.targets is not None and predicts:
         is_known = report.predictions >= 0  # of a model that gives nan, no accuracy is known
         correct = np.where(is_known, report.predictions == probes.targets, NAN)
         metrics["probe_accuracy"] = defined_mean(correct)
         if probes.groups is not None:
             metrics |= _group_metrics(correct, probes.groups, probes.targets)
+    return summarize_maps(report, probes, previous=previous, before=before, now=now) | metrics
+
+
+def summarize_maps(
+    report: SaliencyReport,
+    probes: ProbeSet,
+    *,
+    previous: Reference | None = None,
+    before: Reference | None = None,
+    now: Reference | None = None,
+) -> dict[str, float]:
+    """The metrics that depend on the maps of one input, as in `summarize`.
+
+    Maps of a single place have no spread and no ranks, so the metrics of these are left out.
+    """
+    maps, now = in_planes(report.maps), now or reference(report, probes)
+    metrics = {
+        "gradient_norm": float(report.gradient_norms.mean(dtype=np.float64)),
+        "dead_maps": dead_maps(maps),
+    }
+    if maps[0].size > 1:
+        metrics |= {
+            "map_similarity": _similarity(now, previous),
+            "similarity_to_start": _similarity(now, before),
+            "gini": gini(maps),
+            "entropy": entropy(maps),
+        }
+    if probes.kind == "image":
+        metrics["border_enrichment"] = localization.border_enrichment(maps)
     for place, masks in _places(probes):
         start = None if before is None else before.enrichments.get(place)
         found = _mask_metrics(maps, masks, now.enrichments[place], start, report, probes.groups)
@@ -253,6 +271,20 @@ def summarize(
             of_region = f"{kind}/{place}{slash}{group}"
             metrics[f"object_{name}" if place == _OBJECT else of_region] = value
     return metrics
+
+
+def of_input(metrics: Mapping[str, float], name: str | int) -> dict[str, float]:
+    """Metrics with the name of an input that is not the first one.
+
+    Example:
+        >>> of_input({"gini": 0.5, "enrichment/tag": 2.0}, "age")
+        {'gini/age': 0.5, 'enrichment/age/tag': 2.0}
+    """
+    split = {metric: metric.partition("/") for metric in metrics}
+    return {
+        f"{kind}/{name}{slash}{rest}": metrics[metric]
+        for metric, (kind, slash, rest) in split.items()
+    }
 
 
 def in_planes(maps: Array) -> Array:

@@ -76,7 +76,7 @@ def test_kinds_and_formats_that_are_not_there():
         ({"held": {"age": [1, 2, 3]}}, ValueError, "input_name: expected the name.*'age'"),
         ({"input_name": "p", "held": {0: [1, 2, 3]}}, TypeError, "names .strings. or positions"),
         ({"input_name": True}, TypeError, "names .strings. or positions"),
-        ({"input_name": "p", "held": {"p": [1, 2, 3]}}, ValueError, "'p' is the input to explain"),
+        ({"input_name": "p", "held": {"p": [1, 2, 3]}}, ValueError, "'p' is an input to explain"),
         (
             {"input_name": 0, "held": {2: [1, 2, 3]}},
             ValueError,

@@ -173,8 +173,7 @@ def test_fingerprint_changes_with_images_and_targets():
 @pytest.mark.parametrize(
     ("images", "error", "says"),
     [
-        (IMAGES[0, 0], ValueError, r"images: .*rank 4.*\(2, 1\).*images\[np.newaxis\]"),
-        (IMAGES[None], ValueError, r"images: .*rank 4.*\(1, 4, 3, 2, 1\)"),
+        (IMAGES[None, None], ValueError, r"images: .*rank 4.*\(1, 1, 4, 3, 2, 1\).*images\[np.new"),
         (7.0, ValueError, r"images: .*rank 4.*\(\)"),
         (IMAGES[:0], ValueError, r"images: .*at least one probe.*\(0, 3, 2, 1\)"),
         (IMAGES[:, :0], ValueError, r"images: .*\(4, 0, 2, 1\)"),

@@ -1,0 +1,180 @@
+"""Several inputs of a model that are explained together, given as a dict of arrays by name.
+
+Inputs that are plain features are the columns of one table: it has one map, with a value for each
+column. Every other input has a map of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from keras_saliency.data.checks import check_choice, plain_int
+from keras_saliency.data.inputs import KINDS, check_dense
+from keras_saliency.data.reports import Array
+
+TABLE = "table"
+"""The name of a table of several inputs, among the other inputs that are explained."""
+
+Name = str | int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Inputs that have one map: a table, or a single input.
+
+    Attributes:
+        name: Of the input; `TABLE` for a table of several.
+        images: `(num_probes, ...)`.
+        kind: A key of `KINDS`.
+        input_name: Of the input; for a table of several inputs, that of each column.
+        feature_names: Of a table.
+    """
+
+    name: Name
+    images: Any
+    kind: str
+    input_name: Name | tuple[Name, ...]
+    feature_names: tuple[str, ...] | None
+
+
+def groups_of(inputs: Mapping[Any, Any], kind: Any) -> tuple[list[Group], dict[Name, Any]]:
+    """The inputs that have a map, in their order, and those that can have none, which are texts.
+
+    Args:
+        inputs: Arrays `(num_probes, ...)` by name.
+        kind: The kind of each input, by name, or of all. For those that it leaves out, it is found
+            if the rank leaves one reading.
+
+    Raises:
+        TypeError: A value is not an array of numbers or texts.
+        ValueError: A kind is unknown or missing, or no input can be explained.
+    """
+    arrays = {plain_int(name): _array(name, values) for name, values in inputs.items()}
+    texts = {name: array for name, array in arrays.items() if array.dtype.kind in "SU"}
+    kinds = _kinds({name: array for name, array in arrays.items() if name not in texts}, kind)
+    if not kinds:
+        raise ValueError(
+            "images: expected a dict of at least one input with numbers, received "
+            f"{', '.join(map(repr, arrays)) or 'an empty dict'}."
+        )
+    columns = {name: arrays[name] for name, one in kinds.items() if one == "features"}
+    groups, is_listed = [], False
+    for name, one in kinds.items():
+        if one != "features":
+            groups.append(Group(name, arrays[name], one, name, None))
+        elif not is_listed:
+            groups.append(_table(columns))
+            is_listed = True
+    return groups, texts
+
+
+def pieces(input_name: Sequence[Name]) -> dict[Name, slice]:
+    """The columns of a table that each input of the model gets.
+
+    Args:
+        input_name: The name of the input of each column.
+
+    Example:
+        >>> pieces(["age", "site", "site"])
+        {'age': slice(0, 1, None), 'site': slice(1, 3, None)}
+    """
+    names = list(input_name)
+    return {
+        name: slice(names.index(name), names.index(name) + names.count(name))
+        for name in dict.fromkeys(names)
+    }
+
+
+def _table(columns: Mapping[Name, Array]) -> Group:
+    """Inputs `(num_probes,)` or `(num_probes, columns)` as one table, by Keras' default dtype."""
+    flat = {
+        name: array[:, np.newaxis] if array.ndim == 1 else array for name, array in columns.items()
+    }
+    is_double = any(array.dtype == np.float64 for array in flat.values())
+    dtype = np.float64 if is_double else np.float32
+    lengths = {len(array) for array in flat.values()}
+    if len(lengths) > 1 or any(array.ndim != 2 for array in flat.values()):
+        shapes = ", ".join(f"{name!r}: {array.shape}" for name, array in columns.items())
+        raise ValueError(
+            "images: expected inputs (num_probes,) or (num_probes, columns) with the same number "
+            f"of probes for kind='features', received {shapes}."
+        )
+    names = [
+        [str(name)] if array.shape[1] == 1 else [f"{name}[{i}]" for i in range(array.shape[1])]
+        for name, array in flat.items()
+    ]
+    if len(flat) == 1:
+        ((name, array),) = flat.items()
+        return Group(name, array, "features", name, tuple(names[0]))
+    return Group(
+        TABLE,
+        np.concatenate([array.astype(dtype) for array in flat.values()], axis=1),
+        "features",
+        tuple(chain.from_iterable([name] * array.shape[1] for name, array in flat.items())),
+        tuple(chain.from_iterable(names)),
+    )
+
+
+def _kinds(arrays: Mapping[Name, Array], kind: Any) -> dict[Name, str]:
+    """The kind of each input, as it is given or found."""
+    given = kind if isinstance(kind, Mapping) else dict.fromkeys(arrays, kind)
+    unknown = [name for name in given if name not in arrays]
+    if unknown:
+        raise ValueError(
+            f"kind: expected the names of inputs, {', '.join(map(repr, arrays))}, received "
+            f"{unknown[0]!r}."
+        )
+    for name, one in given.items():
+        if one is not None:
+            check_choice(f"kind[{name!r}]", one, KINDS)
+    return {
+        name: given.get(name) or kind_of(f"images[{name!r}]", array, f"kind={{{name!r}: ...}}")
+        for name, array in arrays.items()
+    }
+
+
+def kind_of(argument: str, array: Array, hint: str) -> str:
+    """The kind of an input, if its rank and dtype leave one reading.
+
+    A column of integers, `(num_probes,)` or `(num_probes, 1)`, is a feature; more of them in a row
+    are tokens.
+
+    Args:
+        argument: The name of the input in messages.
+        array: `(num_probes, ...)`.
+        hint: How to name the kind.
+
+    Raises:
+        ValueError: The rank leaves several, or fits none.
+    """
+    is_column = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    if array.ndim <= 2 and (array.dtype.kind not in "iu" or is_column):
+        return "features"
+    known = {2: "tokens", 4: "image", 5: "volume"}.get(array.ndim)
+    if known is None:
+        options = " for steps and channels, 'image' for gray images" if array.ndim == 3 else ""
+        raise ValueError(
+            f"{argument}: the kind of an input of shape {array.shape} has to be told: pass {hint}, "
+            f"{'series' if array.ndim == 3 else 'one of ' + ', '.join(KINDS)!r}{options}."
+        )
+    return known
+
+
+def _array(name: Any, values: Any) -> Array:
+    check_dense(f"images[{name!r}]", values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"images[{name!r}]: expected rows of one shape, received unequal ones."
+        ) from error
+    if array.dtype == object and all(isinstance(value, str | bytes) for value in array.flat):
+        array = array.astype("S" if array.size and isinstance(array.flat[0], bytes) else "U")
+    if not array.ndim:
+        raise ValueError(f"images[{name!r}]: expected one row per probe, received {values!r}.")
+    return array
