@@ -18,7 +18,7 @@ from keras_saliency.app.model_files import read_model
 from keras_saliency.attributions import Method, method_name
 from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score, known_name
 from keras_saliency.data.probes import ProbeSet
-from keras_saliency.data.reports import Array
+from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.engine.compilation import Compute
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering import layouts
@@ -51,13 +51,13 @@ def saliency_maps(
     method: Method = "gradient",
     score: ScoreFunction | Score = "logit",
     compute: str | Compute = "auto",
-) -> Array:
+) -> Any:
     """Computes the saliency maps of a few images.
 
     Args:
         model: As in `SaliencyMonitor`.
-        images: `(num_images, height, width, channels)`, preprocessed for the model; or a
-            `ProbeSet`, for other kinds of input or several inputs.
+        images: `(num_images, height, width, channels)`, preprocessed for the model; a dict of the
+            model's inputs by name; or a `ProbeSet`.
         targets: `(num_images,)`, class indices; default: the predicted classes.
         method: As in `SaliencyMonitor`, but only one method.
         score: As in `SaliencyMonitor`.
@@ -67,7 +67,8 @@ def saliency_maps(
         `(num_images, height, width)`, non-negative except with `reduction="signed"`. The unit is
         score per unit of input for gradients, and score for other methods. To display the maps,
         use `keras_saliency.rendering.heatmaps`, or clip each at its 99th percentile: divided by its
-        maximum, a map with one hot pixel would be black.
+        maximum, a map with one hot pixel would be black. If several inputs are explained, a dict
+        of maps by the name of the input; those of a table of several are called `"table"`.
 
     Raises:
         TypeError: As in `SaliencyMonitor` and `ProbeSet`.
@@ -86,14 +87,22 @@ def saliency_maps(
         raise TypeError(
             f"method: expected one method, received {method!r}. Use a SaliencyMonitor for several."
         )
+    probes = images if isinstance(images, ProbeSet) else ProbeSet(images, targets)
     report = SaliencyMonitor(
         model,
-        images if isinstance(images, ProbeSet) else ProbeSet(images, targets),
+        probes,
         method=method,
         score=score,
         interventions=None,
         compute=compute,
     ).evaluate(step=0)
+    if not probes.other_inputs:
+        return _signed_if_known(report)
+    reports = zip(probes.explained, [report, *report.other_inputs.values()], strict=True)
+    return {name: _signed_if_known(one) for name, one in reports}
+
+
+def _signed_if_known(report: SaliencyReport) -> Array:
     return report.maps if report.signed_maps is None else report.signed_maps
 
 
@@ -297,7 +306,7 @@ def explain(
     )
     report = monitor.evaluate(0)
     signed = report.signed_maps is not None
-    maps = report.maps if report.signed_maps is None else report.signed_maps
+    maps = _signed_if_known(report)
     pictures = images.repeat(3 if images.shape[-1] == 1 else 1, axis=-1).astype(np.uint8)
     ends = limits(maps, "epoch", clip_percentile=clip_percentile)
     colormap = diverging(colormap) if signed else colormap

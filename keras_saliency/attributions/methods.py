@@ -36,8 +36,12 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 }
 """The built-in methods by name."""
 
-_OF_PLACES = (grad_cam, grad_cam_plus_plus, layer_cam, hires_cam)
-"""The methods that need layers with the places of the input, which plain features have not."""
+_UNSUITABLE = {
+    "features": (grad_cam, grad_cam_plus_plus, layer_cam, hires_cam),
+    "tokens": (expected_gradients,),
+}
+"""The methods that cannot explain a kind of input: plain features have no layers with their places,
+and the embeddings of tokens no background."""
 
 _UNFIT = (
     "it mostly recovers the image, whichever class is explained (Nie et al., arXiv:1805.07039), "
@@ -101,9 +105,8 @@ def suitable(methods: Mapping[str, Method], kind: str) -> dict[str, Method]:
         >>> suitable({"grad_cam": "grad_cam"}, "image"), suitable({"cam": grad_cam}, "features")
         ({'grad_cam': 'grad_cam'}, {'gradient': 'gradient'})
     """
-    if kind != "features":
-        return dict(methods)
-    possible = {name: one for name, one in methods.items() if _function(one) not in _OF_PLACES}
+    unsuitable = _UNSUITABLE.get(kind, ())
+    possible = {name: one for name, one in methods.items() if _function(one) not in unsuitable}
     return possible or {"gradient": "gradient"}
 
 

@@ -42,6 +42,7 @@ from keras_saliency.data.inputs import (
     checked_images,
     checked_input_name,
     default_kind,
+    has_channels,
     map_axes,
 )
 from keras_saliency.data.probe_files import read_probes, write_probes
@@ -460,14 +461,14 @@ class ProbeSet:
 
 def _of_group(group: Group, data_format: str | None, vocabulary: Sequence[str] | None) -> ProbeSet:
     """Further inputs of a dict that have one map, as probes of their own."""
-    return ProbeSet(
+    probes = ProbeSet(
         group.images,
         kind=group.kind,
-        data_format=data_format if group.kind in ("image", "volume", "series") else None,
-        input_name=group.input_name,
+        data_format=data_format if has_channels(group.kind) else None,
         vocabulary=vocabulary if group.kind == "tokens" else None,
         feature_names=group.feature_names,
     )
+    return probes._with(input_name=group.input_name)
 
 
 def _checked_others(other_inputs: Any) -> dict[str | int, ProbeSet]:

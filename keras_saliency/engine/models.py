@@ -314,7 +314,7 @@ def structure(model: Any) -> tuple[list[int], str]:
     """
     try:
         configuration = repr(model.get_config())
-    except (NotImplementedError, AttributeError, TypeError, ValueError):
+    except (AttributeError, RuntimeError, TypeError, ValueError):
         configuration = ""
     return weights(model), configuration
 

@@ -31,6 +31,11 @@ def filmstrip_tag(method: str) -> str:
     return f"{FILMSTRIP}/{method}"
 
 
+def of_input(tag: str, name: str | int) -> str:
+    """The tag of the same picture of another input: `saliency/contact_sheet/<input>`."""
+    return f"{tag}/{name}"
+
+
 ALERTS = "saliency/alerts"
 """Text: every test of an evaluation, with its numbers and its verdict."""
 

@@ -209,6 +209,27 @@ def labels(texts: Sequence[Sequence[str]], width: int) -> Array:
     return ink
 
 
+def named_values(
+    names: Sequence[str], values: Sequence[Sequence[str]], widths: tuple[int, int]
+) -> tuple[Array, Array]:
+    """Draws lines with a name and a value. Names that are too long are cut off, values are not.
+
+    Args:
+        names: The name of each line.
+        values: The values of each probe, one per line.
+        widths: The smallest and the largest width in pixels.
+
+    Returns:
+        Ink `(num_probes, lines * LINE, width)`, and that of the names alone, `(1, ...)`.
+    """
+    room = max(layouts.coverage(f": {v}", widths[1]).shape[1] for row in values for v in row)
+    longest = max(layouts.coverage(name, widths[1]).shape[1] for name in names)
+    width = min(max(widths[0], longest + room), widths[1])
+    short = [layouts.fitted(name, width - room - 2) for name in names]
+    texts = [[f"{name}: {v}" for name, v in zip(short, row, strict=True)] for row in values]
+    return labels(texts, width), labels([names], width)
+
+
 def words(texts: Sequence[Sequence[str]], *, width: int, max_lines: int) -> tuple[Array, Array]:
     """Draws words in lines. If there are too many, a note at the end says how many are missing.
 

@@ -61,7 +61,7 @@ def _length(text: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _fitted(text: str, width: int) -> str:
+def fitted(text: str, width: int) -> str:
     """The text; if it is wider than `width` pixels, its start and an ellipsis."""
     text = " ".join(text.split())  # one line
     if _length(text) <= width:
@@ -78,7 +78,7 @@ def coverage(text: str, width: int) -> Array:
 
     Text that is wider than `width` pixels is cut off.
     """
-    text = _fitted(text, width - 2)
+    text = fitted(text, width - 2)
     image = Image.new("L", (min(width, _length(text) + 3), LINE), 0)
     ImageDraw.Draw(image).text((1, 0), text, font=_font(), fill=255)
     return np.asarray(image)
@@ -203,7 +203,7 @@ def filmstrip(rows: Sequence[tuple[str, Sequence[Array]]], columns: Sequence[str
     """
     strip = grid([pictures for _, pictures in rows])
     height, width, _ = rows[0][1][0].shape
-    label = min(160, 8 + max(_length(_fitted(name, 160)) for name, _ in rows))
+    label = min(160, 8 + max(_length(fitted(name, 160)) for name, _ in rows))
     sheet = blank(strip.shape[0] + LINE + GAP, label + strip.shape[1])
     sheet[LINE + GAP :, label:] = strip
     for x, name in enumerate(columns):

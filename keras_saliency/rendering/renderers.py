@@ -98,6 +98,8 @@ def renderer(probes: ProbeSet, chosen: Array, size: str) -> Renderer:
     values = probes.images[chosen]
     if probes.kind == "tokens":
         return _Tokens(values, size, probes.vocabulary)
+    if probes.kind == "features":
+        return _Features(values, size, probes.feature_names)
     return _KINDS[probes.kind](values, size)
 
 
@@ -249,7 +251,7 @@ class _Series:
 
 
 class _Features:
-    """Features: a bar for each feature, as long as its saliency; with values if there are few."""
+    """Features: a bar for each feature, as long as its saliency; with names if there are few."""
 
     factor = 1
     max_cell = 256
@@ -257,20 +259,22 @@ class _Features:
     has_clusters = False
     _sizes = _STRIPS
     _max_labelled: Mapping[str, int] = {PANEL: 32, FRAME: 0}  # more features have no labels
-    _text, _bar = 104, 136  # widths in pixels
+    _texts, _bar = (104, 176), 136  # the smallest and largest width of texts, and of bars
 
-    def __init__(self, features: Array, size: str) -> None:
+    def __init__(self, features: Array, size: str, names: tuple[str, ...] | None) -> None:
         at_least, self._at_most, self._height = self._sizes[size]
         self._count = features.shape[1]
         self._ink: Array | None = None
         if self._count <= self._max_labelled[size]:
-            texts = [[f"{i}: {value:.4g}" for i, value in enumerate(row)] for row in features]
-            self._ink = drawings.labels(texts, self._text)
+            names = names or tuple(map(str, range(self._count)))
+            names = tuple(n if layouts.is_drawable(n) else f"#{i}" for i, n in enumerate(names))
+            values = [[f"{value:.4g}" for value in row] for row in features]
+            self._ink, self._names = drawings.named_values(names, values, self._texts)
         self._block = _rounded_up(self._count, self._at_most)
         self._wide = factor_for(_rounded_up(self._count, self._block), at_least)
-        values = thumbnails(drawings.spread(features)[:, np.newaxis], self._at_most)[:, 0]
-        plain = np.full((*values.shape, 3), drawings.PLAIN, np.uint8)
-        self.originals = self._bars(values, plain, signed=False)
+        shares = thumbnails(drawings.spread(features)[:, np.newaxis], self._at_most)[:, 0]
+        plain = np.full((*shares.shape, 3), drawings.PLAIN, np.uint8)
+        self.originals = self._bars(shares, plain, signed=False)
 
     def _bars(self, shares: Array, colors: Array, *, signed: bool) -> Array:
         if self._ink is None:
@@ -278,9 +282,12 @@ class _Features:
                 shares, colors, thick=self._wide, length=self._height, signed=signed
             )
             return drawings.upright(bars)
+        return self._labelled(shares, colors, self._ink, signed=signed)
+
+    def _labelled(self, shares: Array, colors: Array, ink: Array, *, signed: bool) -> Array:
         bars = drawings.bars(shares, colors, thick=layouts.LINE, length=self._bar, signed=signed)
-        paper = np.full((*self._ink.shape, 3), drawings.PAPER, np.uint8)
-        return np.concatenate([drawings.inked(paper, self._ink), bars], axis=2)
+        paper = np.full((len(bars), *ink.shape[1:], 3), drawings.PAPER, np.uint8)
+        return np.concatenate([drawings.inked(paper, ink), bars], axis=2)
 
     @property
     def places(self) -> Array:
@@ -305,8 +312,8 @@ class _Features:
         colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
         if self._ink is None:
             return drawings.stretched(colors[:, np.newaxis], self._height, self._wide)
-        full = np.ones(reduced.shape)
-        return drawings.bars(full, colors, thick=layouts.LINE, length=self._text + self._bar)
+        values, _ = shades(reduced, limits, signed)
+        return self._labelled(values, colors, self._names, signed=signed)
 
     def over(self, reduced: Array, *, limits: Array, colormap: str, signed: bool) -> Array:
         colors = colorize(reduced, limits=limits, colormap=colormap, signed=signed)
@@ -366,7 +373,6 @@ _KINDS: Mapping[str, Callable[[Array, str], Renderer]] = {
     "image": _Images,
     "series": _Series,
     "volume": _Volumes,
-    "features": _Features,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -86,9 +86,20 @@ def check_report(report: object, probes: ProbeSet) -> None:
             f"report: expected a SaliencyReport, received {type(report).__name__}. "
             "SaliencyMonitor.step and evaluate return reports."
         )
+    if [*report.other_inputs] != [*probes.other_inputs]:
+        raise ValueError(
+            f"report: expected maps of {_listed(probes.explained)}, as the sink's probes have, "
+            f"received other inputs: {_listed(report.other_inputs)}."
+        )
+    for name, one in report.other_inputs.items():
+        check_report(one, probes.other_inputs[name])
     if report.maps.shape != probes.map_shape:
         raise ValueError(
             f"report: expected maps of shape {probes.map_shape}, as the sink's probes are "
             f"{probes.images.shape}, received maps of shape {report.maps.shape}. Pass the probes "
             "of the monitor that made the report: TensorBoardSink(log_dir, monitor.probes)."
         )
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(repr, names)) or "none"

@@ -35,7 +35,7 @@ _USES = {
 
 _CATEGORIES = {
     "where it looks": {
-        "Enrichment; chance: 1": "(border_enrichment|object_enrichment|enrichment/.*)",
+        "Enrichment; chance: 1": "(border_enrichment|object_enrichment|enrichment)(/.*)?",
     },
     "in objects and regions": {
         "Enrichment divided by that before training; chance: 1": (
@@ -52,13 +52,13 @@ _CATEGORIES = {
     },
     "health": {
         "Accuracy and confidence": "(probe_accuracy|confidence)",
-        "Gradient norm": "gradient_norm",
+        "Gradient norm": "gradient_norm(/.*)?",
         "Similarity to the previous maps, and to those before training": (
-            "(map_similarity|similarity_to_start)"
+            "(map_similarity|similarity_to_start)(/.*)?"
         ),
-        "Spread: gini, entropy": "(gini|entropy)",
+        "Spread: gini, entropy": "(gini|entropy)(/.*)?",
         "Dead maps, completeness gap, precision gap: 0 is good": (
-            "(dead_maps|completeness_gap|precision_gap)"
+            "(dead_maps|completeness_gap|precision_gap)(/.*)?"
         ),
     },
 }
@@ -78,7 +78,7 @@ def layout(metrics: Iterable[str]) -> bytes:
         >>> [category.title for category in result.category]
         ['Saliency: what the model uses', 'Saliency: health']
         >>> result.category[1].chart[3].multiline.tag
-        ['saliency/(gini|entropy)$']
+        ['saliency/(gini|entropy)(/.*)?$']
     """
     names = list(metrics)
     categories = {"what the model uses": _USES}

@@ -59,6 +59,9 @@ _SHORT = {"zero map": "zero", "constant map": "constant", "not a number": "nan"}
 class PictureWriter:
     """Draws the reports of a run, and keeps what is needed from earlier reports.
 
+    If several inputs are explained, each has sheets and a filmstrip of its own, and the picture of
+    a probe has them all.
+
     Args:
         probes: The probes of the reports.
         pictures: The scale, its percentile, the colormap, and how many probes are drawn alone.
@@ -75,6 +78,8 @@ class PictureWriter:
         self._signed = False
         self._limits: dict[str, Array] = {}
         self._films: dict[str, Filmstrip] = {}
+        others = probes.other_inputs.items()
+        self._others = {str(name): PictureWriter(one, pictures) for name, one in others}
 
     def encoded(self, picture: Array) -> bytes:
         """Encodes a picture: as PNG if it has few colours for its size, otherwise as JPEG."""
@@ -95,11 +100,32 @@ class PictureWriter:
             self._film(method).add(report.step, mean, maps[self._rows], signed=self._signed)
             if self._scale != "epoch":
                 self._ends(method, self._renderer.reduced(maps[self._chosen]))
+        for name, one in report.other_inputs.items():
+            self._others[str(name)].add(one)
 
     def draw(self, report: SaliencyReport) -> dict[str, Array]:
         """Adds a report and draws its pictures: uint8 `(height, width, 3)` by TensorBoard tag."""
         self.add(report)
-        drawn = {}
+        drawn, alone = self._drawn(report)
+        lines = [self._caption(report, probe) for probe in self.drawn]
+        rows = [self._captioned(alone, lines)]
+        for name, one in report.other_inputs.items():
+            writer = self._others[str(name)]
+            pictures, others = writer._drawn(one)
+            drawn |= {tags.of_input(tag, name): picture for tag, picture in pictures.items()}
+            lines = [[Line(str(name)), writer._peak(one, probe)] for probe in self.drawn]
+            rows.append(writer._captioned(others, lines))
+        for probe, parts in zip(self.drawn, zip(*rows, strict=True), strict=True):
+            drawn[tags.probe_tag(self._probes.names[probe])] = layouts.stacked(parts)
+        return drawn
+
+    def _drawn(self, report: SaliencyReport) -> tuple[dict[str, Array], list[tuple[Array, str]]]:
+        """The sheets of all methods by tag; and of the first, each probe that is drawn alone.
+
+        Of these, the input, the overlay and the map side by side, and where the colours end.
+        """
+        drawn: dict[str, Array] = {}
+        alone: list[tuple[Array, str]] = []
         for method, maps in _maps(report).items():
             over, heat, ends = self._panels(method, maps)
             cells = self._cells(report, maps, over, _mean(report, method))
@@ -115,14 +141,19 @@ class PictureWriter:
                     targets = report.targets[self._chosen]
                     drawn[tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
             for row, position in enumerate(self._alone):
-                probe = self._chosen[position]
                 panels = (self._renderer.originals[position], over[position], heat[row])
-                drawn[tags.probe_tag(self._probes.names[probe])] = layouts.captioned(
-                    layouts.beside([enlarged(panel, self._renderer.factor) for panel in panels]),
-                    self._caption(report, maps, probe, ends[row]),
-                    min_width=CAPTION_WIDTH,
-                )
-        return drawn
+                picture = [enlarged(panel, self._renderer.factor) for panel in panels]
+                alone.append((layouts.beside(picture), ends[row]))
+        return drawn, alone
+
+    def _captioned(self, alone: list[tuple[Array, str]], lines: list[list[Line]]) -> list[Array]:
+        """Pictures of probes with these lines, and where their colours end."""
+        return [
+            layouts.captioned(
+                picture, [*own, *([Line(end)] if end else [])], min_width=CAPTION_WIDTH
+            )
+            for (picture, end), own in zip(alone, lines, strict=True)
+        ]
 
     def _panels(self, method: str, maps: Array) -> tuple[Array, Array, list[str]]:
         """The maps as pictures.
@@ -171,11 +202,14 @@ class PictureWriter:
     def to_json(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What is kept of earlier reports: values for JSON, and the arrays that these name."""
         arrays: dict[str, Array] = {}
-        content = {
+        content: dict[str, Any] = {
             "signed": self._signed,
             "limits": {method: put(limit, arrays) for method, limit in self._limits.items()},
             "films": {method: film.to_json(arrays) for method, film in self._films.items()},
         }
+        for name, writer in self._others.items():
+            content.setdefault("other_inputs", {})[name], others = writer.to_json()
+            arrays |= others
         return content, arrays
 
     def resume(self, content: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -188,6 +222,8 @@ class PictureWriter:
         self._limits = {method: arrays[name] for method, name in content["limits"].items()}
         for method, film in content["films"].items():
             self._film(method).resume(film, arrays, signed=self._signed)
+        for name, writer in self._others.items():
+            writer.resume(content["other_inputs"][name], arrays)
 
     def description(self, tag: str) -> str:
         """Describes the picture of a tag, in Markdown."""
@@ -198,7 +234,7 @@ class PictureWriter:
             colors = f"`{colormap}`, {scale}, 0 in the middle; the end is for the target."
         if tag.startswith(tags.CONTACT_SHEET):
             return f"All probes; first, the mean map. {colors}"
-        if tag == tags.CLUSTERS:
+        if tag.startswith(tags.CLUSTERS):
             return f"Clusters: exploration, never an alert. {colors}"
         if tag.startswith(tags.FILMSTRIP):
             return f"All maps so far; first, the mean map. {colors}"
@@ -210,7 +246,12 @@ class PictureWriter:
         colors = f"{colormap}, {self._scale} ({percentile_name(self._percentile)})"
         if self._signed:
             colors += f"; unsigned means: {self._colormap}"
-        return self._renderer.configuration() | {"colormap, scale": colors}
+        of_others = {
+            f"{setting} of {name}": text
+            for name, writer in self._others.items()
+            for setting, text in writer._renderer.configuration().items()
+        }
+        return self._renderer.configuration() | of_others | {"colormap, scale": colors}
 
     @property
     def drawn(self) -> list[int]:
@@ -221,15 +262,18 @@ class PictureWriter:
         name = self._probes.class_name(index)
         return name if layouts.is_drawable(name) else f"class {index}"
 
-    def _caption(self, report: SaliencyReport, maps: Array, probe: int, end: str) -> list[Line]:
-        defect = map_defect(maps[probe])
-        peak = "" if defect == "not a number" else f"map peak {report.maps[probe].max():.3g}"
-        lines = [
+    def _caption(self, report: SaliencyReport, probe: int) -> list[Line]:
+        return [
             Line(f"target {self._class(report.targets[probe])}"),
             self._prediction(report, probe, "predicts"),
-            Line(" · ".join(part for part in (peak, defect) if part), wrong=bool(defect)),
+            self._peak(report, probe),
         ]
-        return [*lines, Line(end)] if end else lines
+
+    def _peak(self, report: SaliencyReport, probe: int) -> Line:
+        """The largest value of a map, and what is wrong with it."""
+        defect = map_defect(_maps(report)[""][probe])
+        peak = "" if defect == "not a number" else f"map peak {report.maps[probe].max():.3g}"
+        return Line(" · ".join(part for part in (peak, defect) if part), wrong=bool(defect))
 
     def _prediction(self, report: SaliencyReport, probe: int, verb: str) -> Line:
         prediction, score = report.predictions[probe], report.scores[probe]

@@ -27,6 +27,7 @@ from keras_saliency.rendering.drawings import (
 )
 from keras_saliency.rendering.heatmaps import NOT_A_NUMBER
 from keras_saliency.rendering.layouts import GAP, LINE
+from keras_saliency.rendering.renderers import PANEL, renderer
 from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
 
@@ -144,7 +145,7 @@ def test_bars_are_as_long_as_saliency_is_large():
         filled = (row != PAPER).any(axis=1)
         assert np.flatnonzero(filled).tolist() == [*range(length)]
         assert all_colors(row[filled]) <= {hot(share)}
-        assert all_colors(heat[LINE * feature + 5]) == {hot(share)}
+        np.testing.assert_array_equal(heat[LINE * feature + 5, 104:], row)
         assert all_colors(heat[LINE * feature + LINE - 1]) == {(PAPER,) * 3}
 
 
@@ -521,3 +522,28 @@ def test_a_log_of_signed_series_and_a_further_method(tmp_path):
     picture = np.asarray(Image.open(io.BytesIO(content)))
     heat = panels(picture, 96, 192)[2]
     assert [tuple(heat[0, x].tolist()) for x in (64, 128)] == [WHITE, BLUE]
+
+
+# ---------------------------------------------------------------- names of features
+
+
+def test_bars_have_the_names_of_their_features():
+    """A name that is too long is cut off, its value is not."""
+    values = np.array([[0.5, 123.25], [1.0, 100.0]])
+    names = ["age", "a name that is much too long for its place"]
+    probes = ProbeSet(values, [0, 0], kind="features", feature_names=names)
+    drawer = renderer(probes, np.arange(2), PANEL)
+    assert drawer.ink.shape == (2, 2 * LINE, 176 + 136)
+    first = layouts.coverage("age: 0.5", 176)
+    np.testing.assert_array_equal(drawer.ink[0, :LINE, : first.shape[1]], first)
+    assert not drawer.ink[0, :LINE, first.shape[1] :].any()
+    tails = [
+        line[:, : np.flatnonzero(line.any(axis=0))[-1] + 1][:, -25:]
+        for line in (drawer.ink[0, LINE:, :176], layouts.coverage("...: 123.2", 176))
+    ]
+    np.testing.assert_array_equal(*tails)
+    heat = drawer.heat(
+        np.array([[1.0, 0.5]]), limits=np.array([1.0]), colormap="gray", signed=False
+    )
+    bars = (heat[0, ::LINE, 176:] != PAPER).any(axis=-1)
+    assert bars.sum(axis=1).tolist() == [136, 68]

@@ -1,0 +1,280 @@
+"""Several inputs of one model: their maps against a plain tape, and against one input at a time."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_saliency as ks
+from keras_saliency import ProbeSet, SaliencyMonitor
+from support.programs import run_program
+
+COUNT = 6
+RNG = np.random.default_rng(0)
+PICTURES = RNG.random((COUNT, 8, 8, 3), "float32")
+AGES = RNG.random((COUNT, 1), "float32")
+SITES = RNG.random((COUNT, 2), "float32")
+WORDS = RNG.integers(1, 9, (COUNT, 5))
+TARGETS = np.arange(COUNT) % 3
+
+
+def logits_model():
+    """An image, two inputs of features and tokens, as a dict."""
+    picture = keras.Input((8, 8, 3), name="picture")
+    age, site = keras.Input((1,), name="age"), keras.Input((2,), name="site")
+    words = keras.Input((5,), dtype="int32", name="words")
+    seen = layers.GlobalAveragePooling2D()(
+        layers.Conv2D(4, 3, activation="tanh", name="conv")(picture)
+    )
+    read = layers.LSTM(3)(layers.Embedding(9, 4, name="embedding")(words))
+    hidden = layers.Dense(8, activation="tanh")(layers.Concatenate()([seen, age, site, read]))
+    inputs = {"picture": picture, "age": age, "site": site, "words": words}
+    return keras.Model(inputs, layers.Dense(3)(hidden))
+
+
+INPUTS = {"picture": PICTURES, "age": AGES, "site": SITES, "words": WORDS}
+
+
+@pytest.fixture(scope="module")
+def model():
+    logits = logits_model()
+    return keras.Model(logits.input, layers.Softmax()(logits.output)), logits
+
+
+def by_tape(logits):
+    """The gradients of the inputs that are numbers, and of the embeddings of the words."""
+    names = ("picture", "age", "site")
+    vectors = logits.get_layer("embedding").output
+    behind = keras.Model([*(logits.input[name] for name in names), vectors], logits.output)
+    given = [*(tf.constant(INPUTS[name]) for name in names), logits.get_layer("embedding")(WORDS)]
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        scores = tf.gather(behind(given, training=False), TARGETS, axis=1, batch_dims=1)
+    slopes = tape.gradient(scores, given)
+    return {name: one.numpy() for name, one in zip((*names, "vectors"), slopes, strict=True)}
+
+
+def test_the_maps_of_all_inputs_are_those_of_a_tape(model):
+    softmax, logits = model
+    monitor = SaliencyMonitor(softmax, ProbeSet(INPUTS, TARGETS))
+    report, slopes = monitor.evaluate(0), by_tape(logits)
+    close = {"rtol": 1e-4, "atol": 1e-6}
+    np.testing.assert_allclose(report.maps, np.abs(slopes["picture"]).max(-1), **close)
+    table = np.concatenate([slopes["age"], slopes["site"]], axis=1)
+    np.testing.assert_allclose(report.other_inputs["table"].maps, np.abs(table), **close)
+    norms = np.linalg.norm(slopes["vectors"], axis=-1)
+    np.testing.assert_allclose(report.other_inputs["words"].maps, norms, **close)
+    np.testing.assert_allclose(
+        report.other_inputs["table"].gradient_norms, np.linalg.norm(table, axis=1), **close
+    )
+    assert monitor.trace_count == 1
+
+
+def test_gradients_of_all_inputs_take_one_pass():
+    """The operations of the compiled function, in a process where nothing else is traced."""
+    code = """
+        import keras, numpy as np
+        from keras import layers
+        from keras_saliency import ProbeSet, SaliencyMonitor
+        picture, age = keras.Input((8, 8, 3), name="picture"), keras.Input((1,), name="age")
+        seen = layers.Flatten()(layers.Conv2D(4, 3)(picture))
+        model = keras.Model([picture, age], layers.Dense(2)(layers.Concatenate()([seen, age])))
+        inputs = {"picture": np.ones((2, 8, 8, 3), "float32"), "age": np.ones((2, 1), "float32")}
+        monitor = SaliencyMonitor(model, ProbeSet(inputs, [0, 1]))
+        graph = monitor._traced._explainer._explain.graph
+        print([operation.type for operation in graph.get_operations()].count("Conv2D"))
+        print([o.type for o in graph.get_operations()].count("Conv2DBackpropInput"))
+    """
+    assert run_program(code).stdout.split() == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["gradient", "smoothgrad", "integrated_gradients", "expected_gradients", "occlusion"],
+)
+def test_each_map_is_that_of_this_input_while_the_others_are_held(model, method):
+    softmax, _ = model
+    report = SaliencyMonitor(softmax, ProbeSet(INPUTS, TARGETS), method=method).evaluate(0)
+    held = {name: values for name, values in INPUTS.items() if name != "picture"}
+    alone = ProbeSet(PICTURES, TARGETS, input_name="picture", held=held)
+    expected = SaliencyMonitor(softmax, alone, method=method).evaluate(0)
+    np.testing.assert_allclose(report.maps, expected.maps, rtol=1e-4, atol=1e-7)
+    columns = ProbeSet(
+        np.concatenate([AGES, SITES], axis=1),
+        TARGETS,
+        input_name=("age", "site", "site"),
+        held={"picture": PICTURES, "words": WORDS},
+    )
+    expected = SaliencyMonitor(softmax, columns, method=method).evaluate(0)
+    table = report.other_inputs["table"]
+    np.testing.assert_allclose(table.maps, expected.maps, rtol=1e-4, atol=1e-7)
+    if method == "integrated_gradients":
+        assert table.metrics["completeness_gap"] == pytest.approx(
+            expected.metrics["completeness_gap"], abs=1e-4
+        )
+        assert report.metrics["completeness_gap/table"] == table.metrics["completeness_gap"]
+
+
+def test_plain_features_get_the_gradient_if_no_method_can_explain_them(model):
+    softmax, logits = model
+    inputs = {name: INPUTS[name] for name in ("picture", "age", "site")}
+    probes = ProbeSet(inputs, TARGETS, held={"words": WORDS})
+    report = SaliencyMonitor(softmax, probes, method=["grad_cam", "gradient"]).evaluate(0)
+    assert (report.method, [*report.others]) == ("grad_cam", ["gradient"])
+    table = report.other_inputs["table"]
+    assert (table.method, [*table.others]) == ("gradient", [])
+    slopes = by_tape(logits)
+    expected = np.abs(np.concatenate([slopes["age"], slopes["site"]], axis=1))
+    np.testing.assert_allclose(table.maps, expected, rtol=1e-4, atol=1e-6)
+    only = SaliencyMonitor(softmax, probes, method="grad_cam").evaluate(0).other_inputs["table"]
+    np.testing.assert_allclose(only.maps, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_features_alone_are_not_quietly_explained_by_another_method():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match="layer"):
+        SaliencyMonitor(model, ProbeSet(RNG.random((4, 3)), [0, 1, 0, 1]), method="grad_cam")
+
+
+def five_columns(scales=(1.0, 2.0, 4.0, 8.0, 16.0)):
+    """The structured data model of keras.io: named columns; here linear, with known weights."""
+    names = ["age", "chol", "oldpeak", "slope", "thalach"]
+    inputs = {name: keras.Input((1,), name=name) for name in names}
+    unit = layers.Dense(1, activation="sigmoid")
+    model = keras.Model(inputs, unit(layers.Concatenate()([*inputs.values()])))
+    unit.kernel.assign(np.array(scales, np.float32)[:, np.newaxis])
+    return model, {name: RNG.random((8, 1), "float32") for name in names}
+
+
+def test_named_columns_are_one_table_whose_statistics_are_numbers():
+    model, columns = five_columns()
+    probes = ProbeSet(columns, np.arange(8) % 2)
+    assert probes.feature_names == ("age", "chol", "oldpeak", "slope", "thalach")
+    monitor = SaliencyMonitor(model, probes)
+    monitor.evaluate(-1)
+    model.layers[-1].kernel.assign(-model.layers[-1].kernel)
+    report = monitor.evaluate(0)
+    np.testing.assert_allclose(report.maps, np.tile([1, 2, 4, 8, 16], (8, 1)), rtol=1e-6)
+    assert all(np.isfinite(value) for value in report.metrics.values()), report.metrics
+    assert report.metrics["gradient_norm"] == pytest.approx(np.sqrt(341), rel=1e-6)
+    assert report.metrics["map_similarity"] == 1
+    # 1 - 2 sum_k c_k / 31 (5 - k + 1/2) / 5, with c = 1, 2, 4, 8, 16
+    assert report.metrics["gini"] == pytest.approx(1 - 2 * (4.5 + 7 + 10 + 12 + 8) / 155)
+
+
+def test_one_column_of_one_number_has_no_metric_that_is_undefined():
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, activation="sigmoid")])
+    monitor = SaliencyMonitor(model, ProbeSet(RNG.random(8), np.arange(8) % 2))
+    monitor.evaluate(-1)
+    report = monitor.evaluate(0)
+    weight = abs(float(model.layers[0].kernel.numpy().item()))
+    np.testing.assert_allclose(report.maps, np.full((8, 1), weight), rtol=1e-6)
+    assert set(report.metrics) == {"gradient_norm", "dead_maps", "confidence", "probe_accuracy"}
+    assert all(np.isfinite(value) for value in report.metrics.values())
+
+
+def test_a_list_of_inputs_is_named_by_positions():
+    picture, age = keras.Input((8, 8, 3)), keras.Input((1,))
+    seen = layers.GlobalAveragePooling2D()(picture)
+    outputs = layers.Dense(3)(layers.Concatenate()([seen, age]))
+    model = keras.Model([picture, age], outputs)
+    maps = ks.saliency_maps(model, {1: AGES, 0: PICTURES}, TARGETS)
+    weights = np.abs(model.layers[-1].kernel.numpy())[:, TARGETS]
+    assert [*maps] == [1, 0]
+    np.testing.assert_allclose(maps[1][:, 0], weights[3], rtol=1e-5)
+    expected = np.broadcast_to(weights[:3].max(0)[:, None, None] / 64, (COUNT, 8, 8))
+    np.testing.assert_allclose(maps[0], expected, rtol=1e-5)
+
+
+def test_channels_of_another_input_may_be_first():
+    picture, age = keras.Input((3, 8, 6), name="picture"), keras.Input((1,), name="age")
+    slopes = RNG.random((3, 8, 6), "float32")
+    weighted = keras.ops.sum(picture * slopes, axis=(1, 2, 3), keepdims=False)[:, None]
+    model = keras.Model([picture, age], layers.Concatenate()([weighted + age, age]))
+    pictures = RNG.random((COUNT, 8, 6, 3), "float32")
+    inner = ProbeSet(pictures, data_format="channels_first")
+    probes = ProbeSet(AGES, np.zeros(COUNT, int), input_name="age", other_inputs={"picture": inner})
+    report = SaliencyMonitor(model, probes, score="output").evaluate(0)
+    expected = np.broadcast_to(slopes.max(0), (COUNT, 8, 6))
+    np.testing.assert_allclose(report.other_inputs["picture"].maps, expected, rtol=1e-6)
+    np.testing.assert_allclose(report.maps, 1)
+
+
+def test_integers_are_cast_as_fit_casts_them():
+    model, columns = five_columns()
+    columns["age"] = np.arange(8)
+    report = SaliencyMonitor(model, ProbeSet(columns, np.arange(8) % 2)).evaluate(0)
+    np.testing.assert_allclose(report.maps, np.tile([1, 2, 4, 8, 16], (8, 1)), rtol=1e-6)
+
+
+def test_an_input_that_is_looked_up_is_named():
+    age, sex = keras.Input((1,), name="age"), keras.Input((1,), dtype="int64", name="sex")
+    one_hot = layers.CategoryEncoding(2, output_mode="one_hot")(sex)
+    model = keras.Model(
+        {"age": age, "sex": sex}, layers.Dense(2)(layers.Concatenate()([age, one_hot]))
+    )
+    columns = {"age": AGES, "sex": np.arange(COUNT) % 2}
+    with pytest.raises(ValueError, match=r"no.*gradient|none with respect to 'sex'.*held=\{'sex'"):
+        SaliencyMonitor(model, ProbeSet(columns, np.arange(COUNT) % 2))
+    held = ProbeSet({"age": AGES}, np.arange(COUNT) % 2, held={"sex": columns["sex"]})
+    report = SaliencyMonitor(model, held).evaluate(0)
+    kernel = np.abs(model.layers[-1].kernel.numpy())
+    np.testing.assert_allclose(report.maps[:, 0], kernel[0, np.arange(COUNT) % 2], rtol=1e-5)
+
+
+def test_strings_are_held():
+    age, sex = keras.Input((1,), name="age"), keras.Input((1,), dtype="string", name="sex")
+    looked_up = layers.StringLookup(vocabulary=["f", "m"], output_mode="one_hot")(sex)
+    outputs = layers.Dense(2)(layers.Concatenate()([age, looked_up]))
+    model = keras.Model({"age": age, "sex": sex}, outputs)
+    columns = {"age": AGES, "sex": np.array([["f"], ["m"]] * 3)}
+    probes = ProbeSet(columns, np.arange(COUNT) % 2)
+    assert (probes.feature_names, [*probes.held]) == (("age",), ["sex"])
+    kernel = np.abs(model.layers[-1].kernel.numpy())
+    maps = ks.saliency_maps(model, probes)
+    np.testing.assert_allclose(maps[:, 0], kernel[0, np.arange(COUNT) % 2], rtol=1e-5)
+
+
+def test_a_model_that_is_not_explained_whole_says_how(model):
+    softmax, _ = model
+    with pytest.raises(ValueError, match=r"4 inputs: .*ProbeSet\(\{'picture': \.\.\., 'age'"):
+        SaliencyMonitor(softmax, ProbeSet(PICTURES, TARGETS))
+    with pytest.raises(ValueError, match="expected the model's inputs .*'words'"):
+        SaliencyMonitor(softmax, ProbeSet({"picture": PICTURES, "age": AGES}, TARGETS))
+    with pytest.raises(ValueError, match=r"images\['age'\]: expected shape .*1.*received \(6, 2\)"):
+        SaliencyMonitor(softmax, ProbeSet({**INPUTS, "age": SITES}, TARGETS))
+
+
+def test_similarities_of_other_inputs_go_on_after_a_state_was_read_back(model):
+    softmax, _ = model
+    probes = ProbeSet(INPUTS, TARGETS)
+    monitor = SaliencyMonitor(softmax, probes)
+    monitor.evaluate(-1)
+    content, arrays = monitor.state.to_json()
+    resumed = SaliencyMonitor(softmax, probes)
+    resumed.state = ks.RunState.from_json(content, arrays)
+    resumed_report, report = resumed.evaluate(0), monitor.evaluate(0)
+    assert report.metrics["map_similarity/table"] == 1
+    assert report.metrics == resumed_report.metrics
+
+
+def test_a_subclassed_model_is_built_from_all_inputs():
+    class Both(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.unit = layers.Dense(2)
+
+        def call(self, inputs):
+            mean = keras.ops.mean(inputs["picture"], axis=(1, 2))
+            return self.unit(keras.ops.concatenate([mean, inputs["age"], inputs["site"]], axis=1))
+
+    model = Both()
+    inputs = {"picture": PICTURES, "age": AGES, "site": SITES}
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    saliency = ks.SaliencyCallback(ProbeSet(inputs, np.arange(COUNT) % 2), log_dir=None, verbose=0)
+    model.fit(inputs, np.arange(COUNT) % 2, verbose=0, callbacks=[saliency])
+    kernel = np.abs(model.unit.kernel.numpy())[:, np.arange(COUNT) % 2]
+    found = saliency.report.other_inputs["table"].maps
+    np.testing.assert_allclose(found, kernel[3:].T, rtol=1e-5)
+    assert saliency.history["gradient_norm/table"][-1] > 0
