@@ -56,18 +56,18 @@ def test_a_category_that_would_stay_empty_is_left_out():
         },
         "Saliency: where it looks": {
             "Enrichment; chance: 1": [
-                "saliency/(border_enrichment|object_enrichment|enrichment/.*)$"
+                "saliency/(border_enrichment|object_enrichment|enrichment)(/.*)?$"
             ],
         },
         "Saliency: health": {
             "Accuracy and confidence": ["saliency/(probe_accuracy|confidence)$"],
-            "Gradient norm": ["saliency/gradient_norm$"],
+            "Gradient norm": ["saliency/gradient_norm(/.*)?$"],
             "Similarity to the previous maps, and to those before training": [
-                "saliency/(map_similarity|similarity_to_start)$"
+                "saliency/(map_similarity|similarity_to_start)(/.*)?$"
             ],
-            "Spread: gini, entropy": ["saliency/(gini|entropy)$"],
+            "Spread: gini, entropy": ["saliency/(gini|entropy)(/.*)?$"],
             "Dead maps, completeness gap, precision gap: 0 is good": [
-                "saliency/(dead_maps|completeness_gap|precision_gap)$"
+                "saliency/(dead_maps|completeness_gap|precision_gap)(/.*)?$"
             ],
         },
     }
