@@ -31,6 +31,7 @@ from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.forward import as_floats
+from keras_saliency.engine.kinds import with_kinds_told
 from keras_saliency.engine.models import (
     as_seen,
     check_fit,
@@ -41,6 +42,7 @@ from keras_saliency.engine.models import (
     structure,
     weights,
 )
+from keras_saliency.engine.texts import as_tokens
 from keras_saliency.engine.traced import TracedModel
 from keras_saliency.metrics.catalog import (
     completeness_gap,
@@ -124,8 +126,10 @@ class SaliencyMonitor:
         model = self.score.model or model
         check_keras(model)
         check_strategy(model.distribute_strategy)
+        probes = with_kinds_told(model, probes)
         probes = as_seen(model, as_floats(model, probes))
         check_fit(model, probes)
+        probes, self._text_layer = as_tokens(model, probes)
         self.model = model
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
@@ -496,5 +500,11 @@ class SaliencyMonitor:
     def _trace(self) -> TracedModel:
         """The model, traced as it is built now, after a check that it can be explained."""
         return TracedModel(
-            self.model, self._inputs, self.methods, self.score, self.compute, self.state.targets
+            self.model,
+            self._inputs,
+            self.methods,
+            self.score,
+            self.compute,
+            self.state.targets,
+            text_layer=self._text_layer,
         )

@@ -1,7 +1,7 @@
-"""Reads labelled batches from any data set that Keras can train on.
+"""Reads batches, with or without labels, from any data set that Keras can train on.
 
-Elements are `(inputs, labels)`, `(inputs, labels, weights)` or dicts with keys such as `"image"`
-and `"label"`, batched or not. Inputs are one array, or several in a dict, tuple or list.
+Elements are inputs, `(inputs, labels)`, `(inputs, labels, weights)` or dicts with keys such as
+`"image"` and `"label"`, batched or not. Inputs are one array, or several in a dict, tuple or list.
 """
 
 from __future__ import annotations
@@ -12,49 +12,49 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_saliency.data import pipelines
+from keras_saliency.data.elements import Name, is_batched, parts, several
 from keras_saliency.data.inputs import (
     KINDS,
+    PADDED,
     check_dense,
     check_numbers,
     has_channels,
     holds_objects,
     map_axes,
+    padded,
     sizes_error,
+    texts,
     two_shapes,
 )
 from keras_saliency.data.labels import is_class_row
 from keras_saliency.data.reports import Array
-
-INPUT_KEYS = ("image", "images", "x", "input", "inputs", "features", "tokens", "series", "volume")
-LABEL_KEYS = ("label", "labels", "y", "target", "targets")
-LABEL_IMAGE_KEYS = ("segmentation_mask",)
-"""Keys of labels in elements that have none of `LABEL_KEYS`."""
 
 _MOST_CHANNELS = 4
 """A single image of rank 3 has no more channels than that; a batch of gray images is wider."""
 
 _CHUNK = 256
 
-Name = str | int | None
-"""The name or position of an input; `None` if there is only one."""
-
 
 class Batch(NamedTuple):
     """Inputs `(batch, ...)`, channels last; gray images come with or without a channel axis.
 
     Attributes:
-        images: The input to explain.
-        labels: In any of the forms that `keras_saliency.data.labels` reads.
+        images: The input to explain; if all are, the first one.
+        labels: In any of the forms that `keras_saliency.data.labels` reads; `None` without labels.
         held: The other inputs, by name or position.
         extras: The values of the keys that were asked for.
         input_name: The name of the input to explain, if there are several.
+        explains_all: Whether there are several inputs, and none was named.
+        reason: Why there are no labels, if the data set has some.
     """
 
     images: Array
-    labels: Array
+    labels: Array | None
     held: dict[str | int, Array]
     extras: dict[str, Array]
     input_name: Name
+    explains_all: bool = False
+    reason: str = ""
 
 
 class Reader:
@@ -66,12 +66,19 @@ class Reader:
         input_name: The input to explain, if there are several. If the elements are dicts of inputs
             and labels: the key of the input.
         keys: Keys of values to read besides, each with the name of the argument that asks for it.
+        output: The output whose labels are read, if there are several.
     """
 
     def __init__(
-        self, kind: str, data_format: str | None, input_name: Name, keys: Mapping[str, str]
+        self,
+        kind: str,
+        data_format: str | None,
+        input_name: Name,
+        keys: Mapping[str, str],
+        output: Name = None,
     ) -> None:
         self._kind = kind
+        self._output = output
         self._data_format = data_format
         self._input_name = input_name
         self._keys = keys
@@ -88,15 +95,19 @@ class Reader:
             TypeError: The data set or its elements have an unsupported type.
             ValueError: The elements have unsupported or different shapes.
         """
-        is_arrays = isinstance(dataset, tuple | Mapping)
+        is_arrays = isinstance(dataset, tuple | Mapping) or hasattr(dataset, "__array__")
         has_batch_axis = pipelines.is_pipeline(dataset) and self._has_batch_axis(dataset)
+        is_single = pipelines.is_pipeline(dataset) and not is_batched(dataset, self._input_name)
         shapes: dict[Name, tuple[int, ...]] = {}
         for element in pipelines.elements(dataset, self._kind):
-            batch = self._batch(element, not is_arrays, has_batch_axis)
+            batch = self._batch(element, not is_arrays, has_batch_axis, is_single)
             read: list[tuple[Name, Array]] = [(None, batch.images), *batch.held.items()]
             for name, values in read:
                 before = shapes.setdefault(name, values.shape[1:])
-                if values.shape[1:] != before:
+                may_differ = batch.explains_all or self._kind in PADDED
+                if values.shape[1:] != before and not (
+                    may_differ and values.ndim > 1 and values.shape[2:] == before[1:]
+                ):
                     argument = "dataset" if name is None else f"dataset, input {name!r}"
                     raise sizes_error(argument, before, values.shape[1:], self._kind)
             yield from _chunks(batch)
@@ -104,52 +115,79 @@ class Reader:
     def _has_batch_axis(self, dataset: Any) -> bool:
         """Whether the labels of a pipeline have a first axis of unknown length."""
         try:
-            labels = _parts(dataset.element_spec, self._input_name)[1]
+            labels = parts(dataset.element_spec, self._input_name)[1]
         except (TypeError, ValueError):
             return False  # the same error comes with the first element
         shape: Any = getattr(labels, "shape", None)
         return bool(getattr(shape, "rank", None)) and shape[0] is None
 
-    def _batch(self, element: Any, may_be_single: bool, has_batch_axis: bool) -> Batch:
-        inputs, given_labels, name = _parts(element, self._input_name)
-        labels = _label_array(given_labels)
-        several = _several(inputs)
+    def _batch(
+        self, element: Any, may_be_single: bool, has_batch_axis: bool, is_single: bool
+    ) -> Batch:
+        """An element as a batch.
+
+        Args:
+            element: The element.
+            may_be_single: Whether it may be one example, without a batch axis.
+            has_batch_axis: Whether it is known to have one.
+            is_single: Whether it has none, where its shape leaves both.
+        """
+        inputs, given_labels, name = parts(element, self._input_name)
+        labels, reason = _label_array(given_labels, self._output)
+        named = several(inputs)
         extras: dict[str, Array] = {}
-        for container in (element, several):
+        for container in (element, named):
             for key in self._keys:
                 if isinstance(container, Mapping) and key in container:
                     extras[key] = np.asarray(container[key])
         self._check_keys(element, extras)
         held: dict[str | int, Any] = {}
-        if several is not None:
-            held = {key: value for key, value in several.items() if key not in extras}
+        explains_all = False
+        if named is not None:
+            held = {key: value for key, value in named.items() if key not in extras}
             if name is None and len(held) == 1:
                 inputs = held.popitem()[1]
             elif name in held:
                 inputs = held.pop(name)
+            elif name is None and held and not _is_list_of_rows(inputs, labels):
+                explains_all, name = True, next(iter(held))
+                inputs = held.pop(name)
             else:
-                raise self._name_error(inputs, name, [*held], len(labels) if labels.ndim else 0)
+                count = len(labels) if labels is not None and labels.ndim else 0
+                raise self._name_error(inputs, name, [*held], count)
         elif name is not None:
             raise self._name_error(inputs, name, None, 0)
-        images = self._input_array(inputs)
-        others = {key: np.asarray(value) for key, value in held.items()}
-        if may_be_single and self._is_single(images, labels, has_batch_axis):
-            images, labels = images[np.newaxis], labels[np.newaxis]
+        images = _any_array(inputs) if explains_all else self._input_array(inputs)
+        others = {key: _any_array(value) for key, value in held.items()}
+        if explains_all or labels is None:
+            is_one = is_single and may_be_single
+        else:
+            is_one = may_be_single and self._is_single(images, labels, has_batch_axis)
+        if is_one:
+            images = images[np.newaxis]
+            labels = None if labels is None else labels[np.newaxis]
             others = {key: values[np.newaxis] for key, values in others.items()}
             extras = {key: values[np.newaxis] for key, values in extras.items()}
-        if images.ndim - 1 not in self._single_ranks:
-            raise self._rank_error(images.shape)
-        if self._data_format == "channels_first" and has_channels(self._kind):
-            images = np.moveaxis(images, 1, -1)
-            if labels.ndim == images.ndim and labels.shape[2:] == images.shape[1:-1]:
-                labels = np.moveaxis(labels, 1, -1)
+        if not explains_all:
+            images, labels = self._checked(images, labels)
         for what, values in [*others.items(), *extras.items()]:
             if values.shape[:1] != images.shape[:1]:
                 raise ValueError(
                     f"dataset: expected one row of {what!r} for each of {len(images)} images, "
                     f"received shape {values.shape}."
                 )
-        return Batch(images, labels, others, extras, name)
+        return Batch(images, labels, others, extras, name, explains_all, reason)
+
+    def _checked(self, images: Array, labels: Array | None) -> tuple[Array, Array | None]:
+        """The input to explain, channels last, with its label images."""
+        if images.ndim - 1 not in self._single_ranks:
+            raise self._rank_error(images.shape)
+        if self._data_format == "channels_first" and has_channels(self._kind):
+            images = np.moveaxis(images, 1, -1)
+            has_places = labels is not None and labels.ndim == images.ndim
+            if labels is not None and has_places and labels.shape[2:] == images.shape[1:-1]:
+                labels = np.moveaxis(labels, 1, -1)
+        return images, labels
 
     def _check_keys(self, element: Any, extras: Mapping[str, Array]) -> None:
         for key, argument in self._keys.items():
@@ -179,16 +217,21 @@ class Reader:
         return is_narrow and labels.ndim == 1 and is_class_row(labels)
 
     def _input_array(self, values: Any) -> Array:
-        """The input to explain, as an array of numbers."""
+        """The input to explain, as an array of numbers or, for tokens, texts."""
         check_dense("dataset", values)
         if hasattr(values, "row_splits") and hasattr(values, "numpy"):
             values = values.numpy()  # a ragged tensor
         is_object = holds_objects(values) and np.ndim(values) == 1
-        if is_object or isinstance(values, list):
+        is_text = is_object and all(isinstance(row, str | bytes) for row in values)
+        if (is_object and not is_text) or isinstance(values, list):
             different = two_shapes(values)
+            if different is not None and self._kind in PADDED:
+                return padded(list(map(np.asarray, values)))
             if different is not None:
                 raise sizes_error("dataset", *different, self._kind)
         array = _dense(values) if is_object else np.asarray(values)
+        if is_text or array.dtype.kind in "SU":
+            return texts(array)
         check_numbers("dataset", array, self._kind)
         return array
 
@@ -227,71 +270,58 @@ class Reader:
 def _chunks(batch: Batch) -> Iterator[Batch]:
     """Small batches, so that what is computed of arrays of a whole data set takes little memory."""
     count = len(batch.images)
-    if batch.labels.shape[:1] != (count,):
+    labels = batch.labels
+    if labels is not None and labels.shape[:1] != (count,):
         yield batch  # the reader of the labels says what is wrong
         return
     for start in range(0, count, _CHUNK):
         rows = slice(start, start + _CHUNK)
         yield batch._replace(
             images=batch.images[rows],
-            labels=batch.labels[rows],
+            labels=None if labels is None else labels[rows],
             held={name: values[rows] for name, values in batch.held.items()},
             extras={key: values[rows] for key, values in batch.extras.items()},
         )
 
 
-def _parts(element: Any, input_name: Name) -> tuple[Any, Any, Name]:
-    """The inputs and the labels of an element, and the name to select among the inputs."""
-    if isinstance(element, Mapping):
-        key = input_name if input_name in element else None
-        chosen = _only_key(element, INPUT_KEYS, "inputs") if key is None else key
-        others = {name: value for name, value in element.items() if name != chosen}
-        is_class = any(name in others for name in LABEL_KEYS)
-        known = LABEL_KEYS if is_class else LABEL_KEYS + LABEL_IMAGE_KEYS
-        label = _only_key(others, known, "labels")
-        return element[chosen], element[label], input_name if key is None else None
-    if isinstance(element, list):  # as Keras reads what a PyDataset gives
-        element = tuple(element)
-    if not isinstance(element, tuple) or len(element) not in (2, 3):
-        received = type(element).__name__
-        if isinstance(element, tuple):
-            received = f"a tuple of {len(element)}"
-        raise TypeError(
-            "dataset: expected elements (images, labels), (images, labels, weights) or dicts of an "
-            f"image and a label, received {received}. The draw needs labels. Without labels, pass "
-            "arrays: ProbeSet(images)."
-        )
-    return element[0], element[1], input_name
+def _label_array(labels: Any, output: Name) -> tuple[Array | None, str]:
+    """The labels of an element, of one output if there are several.
 
+    Args:
+        labels: An array, or several in a dict, tuple or list; `None` without labels.
+        output: The name or position of the output.
 
-def _only_key(element: Mapping[Any, Any], known: tuple[str, ...], what: str) -> Any:
-    """The only key of an element that is one of the known ones."""
-    found = [key for key in known if key in element]
-    if len(found) != 1:
-        received = f"several: {_listed(found)}" if found else f"the keys {_listed(element)}"
-        raise (ValueError if found else TypeError)(
-            f"dataset: expected elements (images, labels), or dicts with one of the keys "
-            f"{_listed(known)} for the {what}; received {received}. Choose with "
-            "dataset.map(lambda element: (element['image'], element['label'])), with your keys."
-        )
-    return found[0]
+    Returns:
+        The labels, or `None`, and why there are none; empty if the data set has none.
 
-
-def _several(inputs: Any) -> dict[Any, Any] | None:
-    """A model's inputs by name, or by position in a list; `None` if it is a single array."""
-    if isinstance(inputs, Mapping):
-        return dict(inputs)
-    is_list = isinstance(inputs, list) and any(len(getattr(row, "shape", ())) for row in inputs)
-    return dict(enumerate(inputs)) if is_list or isinstance(inputs, tuple) else None
-
-
-def _label_array(labels: Any) -> Array:
-    if _several(labels) is not None:
-        raise TypeError(
-            "dataset: expected one array of labels, received several, as for several outputs. "
-            "Select one first, for example with dataset.map. If these are the rows of one array, "
-            "pass np.stack(labels)."
-        )
+    Raises:
+        TypeError: They may be several outputs, or the rows of one array.
+        ValueError: There is no such output, or the labels have several lengths.
+    """
+    named = several(labels)
+    if named is not None:
+        listed = ", ".join(map(repr, named))
+        if output is None:
+            if isinstance(labels, list) and len({np.shape(row) for row in labels}) == 1:
+                raise TypeError(
+                    "dataset: expected one array of labels, received several, as for several "
+                    f"outputs. Choose one with output=: {listed}. If these are the rows of one "
+                    "array, pass np.stack(labels)."
+                )
+            return None, (
+                f"there are labels of several outputs, {listed}; choose one with output=, and "
+                "score=ks.Score(output=...) for the callback"
+            )
+        if output not in named:
+            raise ValueError(
+                f"output: expected one of {listed}, the outputs that the data set has labels of, "
+                f"received {output!r}."
+            )
+        labels = named[output]
+    elif output is not None and labels is not None:
+        raise ValueError(f"output: expected None for labels of one output, received {output!r}.")
+    if labels is None:
+        return None, ""
     array = np.asarray(labels)
     if array.dtype == object and array.ndim == 1 and array.size and np.ndim(array[0]):
         different = two_shapes(array)
@@ -301,7 +331,24 @@ def _label_array(labels: Any) -> Array:
                 f"lengths, such as {different[0]} and {different[1]}."
             )
         array = _dense(array)
-    return array
+    return array, ""
+
+
+def _is_list_of_rows(inputs: Any, labels: Array | None) -> bool:
+    """Whether a list holds images instead of inputs: one for each label, none with a batch axis."""
+    if not isinstance(inputs, list) or labels is None or not labels.ndim:
+        return False
+    return len(inputs) == len(labels) and any(len(row) != len(labels) for row in inputs)
+
+
+def _any_array(values: Any) -> Array:
+    """An input of any kind as an array; a ragged one is padded."""
+    if hasattr(values, "row_splits") and hasattr(values, "numpy"):
+        values = values.numpy()
+    if holds_objects(values) and np.ndim(values) == 1 and two_shapes(values) is not None:
+        return padded(list(map(np.asarray, values)))
+    array = np.asarray(values)
+    return _dense(array) if array.dtype == object else array
 
 
 def _dense(rows: Any) -> Array:

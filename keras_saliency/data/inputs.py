@@ -7,7 +7,7 @@ channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +27,24 @@ KINDS = {
 
 DATA_FORMATS = ("channels_last", "channels_first", "no_channels")
 """The layouts of a model's input. `"no_channels"`: gray images `(height, width)`."""
+
+
+PADDED = ("series", "tokens")
+"""The kinds whose inputs may have several lengths in a data set; shorter ones end with zeros."""
+
+
+def padded(rows: Sequence[Array]) -> Array:
+    """Arrays that differ in the length of their first axis as one; shorter ones end with zeros.
+
+    Example:
+        >>> padded([np.array([1, 2]), np.array([3])])
+        array([[1, 2],
+               [3, 0]])
+    """
+    longest = max(len(row) for row in rows)
+    return np.stack(
+        [np.pad(row, [(0, longest - len(row)), *[(0, 0)] * (row.ndim - 1)]) for row in rows]
+    )
 
 
 def map_axes(kind: str) -> tuple[str, ...]:
@@ -86,6 +104,8 @@ def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Arr
             "received 'no_channels', which is for gray images."
         )
     array = _stacked(images, kind)
+    if is_text(array) and kind == "tokens" and array.size == len(array):
+        return texts(array).reshape(-1, 1), "channels_last"
     check_numbers("images", array, kind)
     axes = KINDS[kind]
     if array.ndim == len(axes) and kind in ("features", "tokens"):
@@ -120,12 +140,10 @@ def check_numbers(argument: str, array: Array, kind: str) -> None:
     Raises:
         TypeError: They are not.
     """
-    if array.dtype.kind in "SU" or (array.dtype == object and array.size and _is_text(array)):
+    if is_text(array):
         raise TypeError(
-            f"{argument}: expected numbers, received text. A saliency map needs the tokens: apply "
-            "the model's TextVectorization to the data, dataset.map(lambda x, y: (vectorize(x), "
-            "y)), pass kind='tokens', and explain the part of the model behind that layer, "
-            "score=ks.Score(model=part)."
+            f"{argument}: expected numbers, received text. Text is kind='tokens', one text for "
+            "each input, (num_probes,), of a model that has a TextVectorization layer."
         )
     if kind == "tokens" and array.dtype.kind not in "iu":
         raise TypeError(
@@ -251,23 +269,66 @@ def _rank_hint(rank: int, kind: str, data_format: str | None) -> str:
     return hint
 
 
-def _is_text(array: Array) -> bool:
-    return all(isinstance(value, str | bytes) for value in array.flat)
+def is_text(array: Array) -> bool:
+    """Whether an array holds texts, as NumPy, pandas and TensorFlow hold them."""
+    if array.dtype.kind in "SU":
+        return True
+    is_object = array.dtype == object and array.size > 0
+    return is_object and all(isinstance(value, str | bytes) for value in array.flat)
+
+
+def texts(array: Array) -> Array:
+    """Texts as strings of NumPy."""
+    decoded = [text.decode() if isinstance(text, bytes) else str(text) for text in array.flat]
+    return np.array(decoded, dtype=np.str_).reshape(array.shape)
+
+
+class AssumedKind(str):
+    """A kind that rank and dtype leave open. The first layers of the model tell the right one."""
 
 
 def default_kind(images: Any) -> str:
-    """The kind of an array of inputs by its rank and dtype; images where neither tells.
+    """The kind of an array of inputs by its rank and dtype.
+
+    Integers of rank 2 are tokens, and a single column of them a feature; other numbers of rank 2
+    are features, rank 4 images, rank 5 volumes. Rank 3 is assumed to be gray images.
 
     Example:
         >>> default_kind(np.zeros((5, 3))), default_kind(np.zeros((5, 3), int))
         ('features', 'tokens')
+        >>> isinstance(default_kind(np.zeros((5, 3, 3))), AssumedKind)
+        True
     """
     shape = _shape(images)
-    if len(shape) > 2 or not shape:
-        return "volume" if len(shape) == 5 else "image"
+    return kind_by_rank(len(shape), _dtype(images), shape[-1:] == (1,))
+
+
+def _dtype(images: Any) -> str:
+    """The name of the dtype of an array, or of the first one in nested lists."""
+    while isinstance(images, list | tuple) and len(images):
+        images = images[0]
     dtype = getattr(images, "dtype", None) or np.asarray(images).dtype
-    is_row = len(shape) == 2 and shape[1] > 1
-    return "tokens" if is_row and np.dtype(str(dtype)).kind in "iu" else "features"
+    return str(getattr(dtype, "name", dtype))
+
+
+def kind_by_rank(rank: int, dtype: str, is_column: bool) -> str:
+    """As `default_kind`.
+
+    Args:
+        rank: The number of axes, with that of the batch.
+        dtype: The name of the dtype.
+        is_column: Whether the last of the axes has length 1.
+    """
+    is_integer = dtype.startswith(("int", "uint"))
+    if dtype.startswith(("str", "bytes", "object")) and rank <= 2:
+        return "tokens"
+    if 1 <= rank <= 2:
+        if not is_integer:
+            return "features"
+        return AssumedKind("features" if rank == 1 or is_column else "tokens")
+    if rank == 3:
+        return AssumedKind("image")
+    return "volume" if rank == 5 else "image"
 
 
 def checked_input_name(

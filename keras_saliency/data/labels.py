@@ -29,6 +29,10 @@ _IMAGE_REGRESSION = (
 )
 
 
+class NotClassesError(ValueError):
+    """The labels are numbers, images or sequences, in which there is no class for each input."""
+
+
 class LabelReader:
     """Reads the labels of one batch after the other.
 
@@ -38,12 +42,47 @@ class LabelReader:
     Args:
         argument: The name of the argument that the labels come from, for messages.
         rows: What a row of the labels belongs to, in the plural.
+
+    Attributes:
+        has_mixed: Whether rows were read that mix classes.
     """
 
     def __init__(self, argument: str, rows: str = "images") -> None:
         self._argument = argument
         self._rows = rows
         self._peak: float | None = None
+        self.has_mixed = False
+
+    def class_lists(self, labels: Any, count: int) -> list[list[Any]]:
+        """The classes of each image: names or indices. Rows of zeros and ones may have several.
+
+        Of rows that mix classes (MixUp), this is the one with the largest share.
+
+        Args:
+            labels: As in `classes`; or `(count, num_classes)` rows with any number of ones, rows
+                that sum to 1, or names `(count,)` or `(count, 1)`.
+            count: The number of images.
+
+        Raises:
+            TypeError: The labels are neither numbers nor names.
+            ValueError: The labels have another shape, or are not classes.
+
+        Example:
+            >>> LabelReader("labels").class_lists([[1, 0, 1], [0, 0, 0]], 2)
+            [[0, 2], []]
+        """
+        array = np.asarray(labels)
+        if array.dtype.kind in "OSU" and array.size == count:
+            return [[_name(label)] for label in array.reshape(count)]
+        if array.ndim == 2 and len(array) == count and array.shape[1] > 1:
+            array = self._numbers(labels)
+            if np.isin(array, (0, 1)).all():
+                return [np.flatnonzero(row).tolist() for row in array]
+            if (array >= 0).all() and np.abs(array.astype(np.float64).sum(1) - 1).max() < 0.05:
+                ordered = np.sort(array, axis=1)
+                self.has_mixed |= bool((ordered[:, -2] > ordered[:, 0]).any())
+                return [[label] for label in array.argmax(axis=1).tolist()]
+        return [[label] for label in self.classes(labels, count).tolist()]
 
     def classes(self, labels: Any, count: int) -> Array:
         """Class indices `(count,)`, int64.
@@ -69,7 +108,8 @@ class LabelReader:
         if array.shape == (count, 1):
             array = array[:, 0]
         if array.shape != (count,):
-            raise ValueError(
+            kind = NotClassesError if array.ndim > 1 and len(array) == count else ValueError
+            raise kind(
                 f"{self._argument}: expected one class index for each of {count} {self._rows}, "
                 f"shape ({count},), received shape {array.shape}. (One-hot rows are fine, too.)"
             )
@@ -92,7 +132,7 @@ class LabelReader:
             array = array[..., 0]
         elif array.ndim == len(shape) + 1:
             if not _is_one_hot(array):
-                raise ValueError(
+                raise NotClassesError(
                     f"{self._argument}: expected one class for each pixel, as an index or one-hot "
                     f"in the last axis, received shape {array.shape} with other values. "
                     f"{_IMAGE_REGRESSION}"
@@ -138,12 +178,12 @@ class LabelReader:
                     "explained: pass ProbeSet(images, targets) with the class that you choose."
                 )
             if (np.floor(values) == values).all():
-                raise ValueError(
+                raise NotClassesError(
                     f"{self._argument}: expected one class index per row as labels, received "
                     f"whole numbers of shape {rows.shape}. If there is a class for each position, "
                     "pass ProbeSet(inputs, targets) with the class to explain for each input."
                 )
-            raise ValueError(
+            raise NotClassesError(
                 f"{self._argument}: expected class indices or one-hot rows as labels, received "
                 f"rows of shape {rows.shape} that do not sum to 1. {_REGRESSION}"
             )
@@ -169,7 +209,7 @@ class LabelReader:
         with np.errstate(invalid="ignore"):
             is_whole = np.isfinite(values) & (np.floor(values) == values)
         if not is_whole.all():
-            raise ValueError(
+            raise NotClassesError(
                 f"{self._argument}: expected class indices (whole numbers) as labels, received "
                 f"{array[~is_whole].flat[0]}, dtype {array.dtype}. "
                 f"{_REGRESSION if array.ndim == 1 else _IMAGE_REGRESSION}"
@@ -190,6 +230,17 @@ class LabelReader:
                 f"{int(array[index])}{place}.{hint}"
             )
         return array.astype(np.int64)
+
+
+def _name(label: Any) -> str:
+    """A label that is text, as TensorFlow, NumPy and pandas hold it."""
+    if isinstance(label, bytes):
+        return label.decode()
+    if not isinstance(label, str):
+        raise TypeError(
+            f"labels: expected numbers or names as labels, received {type(label).__name__}."
+        )
+    return str(label)
 
 
 def may_have_void(labels: Array) -> bool:

@@ -21,15 +21,15 @@ def elements(dataset: Any, kind: str) -> Iterator[Any]:
     """Reads a data set once, in its order. A generator is used up.
 
     Args:
-        dataset: A `tf.data.Dataset`; a tuple or dict of arrays, which is one element; a
-            `keras.utils.PyDataset`; or an iterable, such as a generator.
+        dataset: A `tf.data.Dataset`; an array, or a tuple or dict of arrays, which is one element;
+            a `keras.utils.PyDataset`; or an iterable, such as a generator.
         kind: The kind of input, for messages.
 
     Raises:
         TypeError: The data set has another type.
         ValueError: A pipeline has batches of images of different sizes.
     """
-    if isinstance(dataset, tuple | Mapping):
+    if isinstance(dataset, tuple | Mapping) or hasattr(dataset, "__array__"):
         yield dataset
     elif hasattr(dataset, "as_numpy_iterator"):
         try:
@@ -67,6 +67,30 @@ def elements(dataset: Any, kind: str) -> Iterator[Any]:
 def is_pipeline(dataset: Any) -> bool:
     """Whether it is a `tf.data.Dataset`."""
     return hasattr(dataset, "element_spec")
+
+
+def first_element(dataset: Any) -> tuple[Any, Any]:
+    """The first element of a data set that is no pipeline, and one that yields all of them.
+
+    Raises:
+        TypeError: As in `elements`.
+        ValueError: The data set is empty.
+    """
+    for element in elements(dataset, "image"):
+        is_iterator = isinstance(dataset, Iterator)
+        return element, itertools.chain([element], dataset) if is_iterator else dataset
+    raise ValueError("dataset: expected at least one batch, received an empty data set.")
+
+
+def ends_in_batches(dataset: Any) -> bool:
+    """Whether the last step of a pipeline that makes or takes apart batches makes them."""
+    for source in sources(dataset):
+        step = type(source).__name__
+        if "Unbatch" in step or step == "_RestructuredDataset":
+            return False
+        if "Batch" in step or "DenseToRagged" in step:
+            return True
+    return False
 
 
 def sources(dataset: Any) -> Iterator[Any]:
@@ -140,7 +164,8 @@ def has_known_end(dataset: Any) -> bool:
         return cardinality >= 0 or any(
             type(source).__name__ == "_TakeDataset" for source in sources(dataset)
         )
-    return isinstance(dataset, tuple | Mapping) or num_batches(dataset) is not None
+    is_arrays = isinstance(dataset, tuple | Mapping) or hasattr(dataset, "__array__")
+    return is_arrays or num_batches(dataset) is not None
 
 
 def num_batches(dataset: Any) -> int | None:

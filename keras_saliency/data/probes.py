@@ -35,6 +35,7 @@ from keras_saliency.data.annotations import (
 from keras_saliency.data.checks import check_choice, check_positive_int, check_seed, plain_int
 from keras_saliency.data.companions import Companions
 from keras_saliency.data.datasets import Reader
+from keras_saliency.data.elements import kind_in
 from keras_saliency.data.inputs import (
     DATA_FORMATS,
     KINDS,
@@ -44,11 +45,13 @@ from keras_saliency.data.inputs import (
     default_kind,
     has_channels,
     map_axes,
+    padded,
+    two_shapes,
 )
 from keras_saliency.data.probe_files import read_probes, write_probes
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
-from keras_saliency.data.sampling import Progress, draw, remarks
+from keras_saliency.data.sampling import NO_CLASS, Progress, draw, remarks
 from keras_saliency.data.several import TABLE, Group, groups_of
 
 _SHARED = ("targets", "groups", "class_names", "names", "indices")
@@ -89,7 +92,8 @@ class ProbeSet:
         kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`; for a dict of
             inputs, a dict of kinds by name. Default: by the rank. Integers of rank 2 are tokens,
             other numbers of rank 2 features (and so is a single column of integers), rank 3 and 4
-            are images, and rank 5 volumes. In a dict, an input of rank 3 needs a kind.
+            are images, and rank 5 volumes. The first layers of the model correct this for
+            integers, and for series of rank 3.
         data_format: The layout of the model's input: `"channels_last"`, `"channels_first"`, or
             `"no_channels"` for a model of gray images `(height, width)`. `images` are channels
             last in all cases. Default: `"no_channels"` for images without a channel axis,
@@ -174,6 +178,8 @@ class ProbeSet:
         elif kind is None:
             kind = default_kind(images)
         one_kind: str = check_choice("kind", kind, KINDS)
+        if masks is not None or (isinstance(regions, Mapping) and regions):
+            one_kind = str(one_kind)  # their shapes tell
         pixels, data_format = checked_images(images, one_kind, data_format)
         input_name = checked_input_name(input_name, one_kind, pixels.shape)
         shape = pixels.shape[: len(map_axes(one_kind)) + 1]
@@ -331,10 +337,12 @@ class ProbeSet:
         groups: str | ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         names: str | Sequence[str] | None = None,
-        kind: str = "image",
+        kind: str | Mapping[Any, str] | None = None,
         data_format: str | None = None,
         input_name: str | int | None = None,
+        output: str | int | None = None,
         vocabulary: Sequence[str] | None = None,
+        feature_names: Sequence[str] | None = None,
     ) -> ProbeSet:
         """Draws the same number of probes of every class from a data set.
 
@@ -349,15 +357,20 @@ class ProbeSet:
         its pixels are their `masks`, and an image may serve for several classes. The value 255 in
         uint8 labels marks pixels without a class, unless there are other values above 199.
 
+        Without classes (no labels, or those of a regression, an autoencoder, a translation), probes
+        are drawn from all inputs and have no targets; a warning says why.
+
         Args:
-            dataset: A `tf.data.Dataset`, batched or not; a tuple of arrays; a
+            dataset: A `tf.data.Dataset`, batched or not; an array, or a tuple of arrays; a
                 `keras.utils.PyDataset`; or a generator of batches, which is used up. Its elements
-                are `(images, labels)`, `(images, labels, weights)` or dicts with keys such as
-                `"image"` and `"label"` (or `"segmentation_mask"`); weights and other keys are
+                are inputs, `(images, labels)`, `(images, labels, weights)` or dicts with keys such
+                as `"image"` and `"label"` (or `"segmentation_mask"`); weights and other keys are
                 ignored. Labels are class indices (integers, bools or whole floats, also as a
-                column) or one-hot rows, as they are or after label smoothing. If the data set does
-                not tell its length, reading stops at 100,000 images or 20,000 elements, with a
-                warning.
+                column), names, or rows: one-hot, as they are or smoothed; with several ones, where
+                each class draws the images that have it; or shares of classes, of which the largest
+                is taken. If the data set does not tell its length, reading stops at 100,000 images
+                or 20,000 elements, with a warning. Series and tokens of several lengths end with
+                zeros.
             per_class: The number of probes per class. If a class has fewer images, all of them are
                 used, with a warning. Default: about 128 probes in total, from 4 to 32 per class.
                 With fewer than 8 per class, intervention tests detect little.
@@ -377,9 +390,13 @@ class ProbeSet:
             kind: As in `ProbeSet`.
             data_format: As in `ProbeSet`; the images of the data set have the same format.
             input_name: The input to explain, if the data set yields several inputs in a dict, tuple
-                or list. The other inputs are held. If the elements are dicts of images and labels:
-                the key of the images.
+                or list. The other inputs are held. Default: all of them are explained, as with a
+                dict in `ProbeSet`. If the elements are dicts of images and labels: the key of the
+                images.
+            output: The output whose labels are the classes, if the data set yields labels of
+                several outputs in a dict, tuple or list: its key or position.
             vocabulary: As in `ProbeSet`.
+            feature_names: As in `ProbeSet`.
 
         Returns:
             Probes sorted by class. Their `indices` are their positions in the data set, or `None`
@@ -387,8 +404,8 @@ class ProbeSet:
 
         Raises:
             TypeError: The data set or its elements have an unsupported type.
-            ValueError: The data set is empty or endless, the labels are not classes, the images
-                have several sizes, or an array does not have one row for each image.
+            ValueError: The data set is empty or endless, the images have several sizes, or an array
+                does not have one row for each image.
 
         Example:
             >>> import numpy as np
@@ -410,19 +427,25 @@ class ProbeSet:
             "max_probes", max_probes, hint="Pass the largest number of probes in total."
         )
         seed, input_name = check_seed("seed", seed), plain_int(input_name)
-        check_choice("kind", kind, KINDS)
         if data_format is not None:
             check_choice("data_format", data_format, DATA_FORMATS)
-        checked_vocabulary(vocabulary, kind)
-        companions = Companions(kind, masks=masks, groups=groups, names=names, regions=regions)
+        of_input, dataset = kind, dataset
+        if not isinstance(kind, str):
+            of_input, dataset = kind_in(dataset, input_name)
+            kind = of_input if kind is None else kind
+        one_kind: str = check_choice("kind", of_input or "image", KINDS)
+        if of_input is not None:
+            checked_vocabulary(vocabulary, one_kind)
+        companions = Companions(one_kind, masks=masks, groups=groups, names=names, regions=regions)
         companions.check_order(dataset)
         may_be_endless = not pipelines.has_known_end(dataset)
+        reader = Reader(one_kind, data_format, input_name, companions.keys, plain_int(output))
         drawn = draw(
-            Reader(kind, data_format, input_name, companions.keys).batches(dataset),
+            reader.batches(dataset),
             per_class=per_class,
             max_probes=max_probes,
             seed=seed,
-            kind=kind,
+            kind=one_kind,
             progress=Progress(" (of unknown length)" if may_be_endless else ""),
             may_be_endless=may_be_endless,
         )
@@ -432,8 +455,17 @@ class ProbeSet:
             warnings.warn(remark, stacklevel=2)
         examples = [example for chosen in drawn.examples.values() for example in chosen]
         targets = [label for label, chosen in drawn.examples.items() for _ in chosen]
+        if isinstance(targets[0], str):
+            class_names = sorted(drawn.classes) if class_names is None else [*class_names]
+            targets = [_index_of(label, class_names) for label in targets]
         images = [example.image for example in examples]
-        if class_names is None:
+        held = {name: _stacked([e.held[name] for e in examples]) for name in examples[0].held}
+        together: Any = images if _is_one_shape(images) else _stacked(images)
+        input_name = drawn.input_name
+        if drawn.explains_all:
+            together, held = {drawn.input_name: _stacked(images), **held}, {}
+            input_name = None
+        if class_names is None and NO_CLASS not in drawn.classes:
             class_names = pipelines.class_names(dataset, drawn.classes)
             step = pipelines.step_that_lost_names(dataset)
             if step:
@@ -443,20 +475,36 @@ class ProbeSet:
                     stacklevel=2,
                 )
         return cls(
-            images if images[0].ndim > 1 else np.stack(images),  # a list is copied once
-            targets,
+            together,
+            None if NO_CLASS in drawn.classes else targets,
             class_names=class_names,
             kind=kind,
             data_format=data_format,
-            held={
-                name: np.stack([example.held[name] for example in examples])
-                for name in examples[0].held
-            },
-            input_name=drawn.input_name,
+            held=held,
+            input_name=input_name,
             vocabulary=vocabulary,
+            feature_names=feature_names,
             indices=None if pipelines.shuffles(dataset) else [e.position for e in examples],
             **companions.drawn(examples, targets, drawn.num_read),
         )
+
+
+def _is_one_shape(images: Sequence[Array]) -> bool:
+    """Whether a list of images can be copied as it is: once, instead of twice."""
+    return images[0].ndim > 1 and two_shapes(images) is None
+
+
+def _stacked(rows: Sequence[Array]) -> Array:
+    return padded(rows) if two_shapes(rows) else np.stack(rows)
+
+
+def _index_of(label: str, class_names: Sequence[str]) -> int:
+    if label not in class_names:
+        raise ValueError(
+            f"class_names: expected the labels of the data set among them, which has {label!r}; "
+            f"received {', '.join(map(repr, class_names))}."
+        )
+    return class_names.index(label)
 
 
 def _of_group(group: Group, data_format: str | None, vocabulary: Sequence[str] | None) -> ProbeSet:

@@ -7,18 +7,29 @@ import heapq
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_saliency.data.datasets import Batch, Name
+from keras_saliency.data.datasets import Batch
+from keras_saliency.data.elements import Name
 from keras_saliency.data.inputs import map_axes
-from keras_saliency.data.labels import VOID, LabelReader, is_class_row, is_void, may_have_void
+from keras_saliency.data.labels import (
+    VOID,
+    LabelReader,
+    NotClassesError,
+    is_class_row,
+    is_void,
+    may_have_void,
+)
 from keras_saliency.data.pipelines import MOST_ELEMENTS, MOST_IMAGES
 from keras_saliency.data.reports import Array
 
 MIN_PER_CLASS = 4
 """At least as many probes are drawn of a class, if it has them, unless fewer were asked for."""
+
+NO_CLASS = -1
+"""Stands for the class of inputs without one."""
 
 _ABOUT = 128
 _MOST_BY_DEFAULT = 32
@@ -60,14 +71,20 @@ class Drawn(NamedTuple):
         per_class: The largest number of examples of a class.
         input_name: The name of the explained input, if the data set names it.
         is_cut: Whether reading stopped before the end of the data set.
+        explains_all: Whether there are several inputs, and none was named.
+        no_classes: Why there are no classes; empty if there are, or if there are no labels.
+        has_mixed: Whether labels mix classes, so that the largest shares were taken.
     """
 
-    examples: dict[int, list[Example]]
-    classes: set[int]
+    examples: dict[Any, list[Example]]
+    classes: set[Any]
     num_read: int
     per_class: int
     input_name: Name
     is_cut: bool
+    explains_all: bool = False
+    no_classes: str = ""
+    has_mixed: bool = False
 
 
 class Plan(NamedTuple):
@@ -109,7 +126,25 @@ def remarks(drawn: Drawn, per_class: int | None, max_probes: int, seed: int) -> 
             "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how "
             "much of it to read."
         )
+    if drawn.no_classes:
+        yield (
+            f"the probes have no targets, so that the model's own predictions are explained: "
+            f"{drawn.no_classes}"
+        )
+        return
+    if drawn.has_mixed:
+        yield (
+            "labels mix classes (as MixUp and CutMix do): the class with the largest share is "
+            "taken. Better draw from the data set before the map that mixes."
+        )
+    if any(isinstance(label, str) for label in drawn.classes):
+        yield (
+            "labels are text: classes are numbered in the order of their names. If the model "
+            "numbers them in another order, pass class_names= in that order."
+        )
     counts = {label: len(chosen) for label, chosen in drawn.examples.items()}
+    if NO_CLASS in counts:
+        return
     if len(counts) < len(drawn.classes):
         yield (
             f"{len(drawn.classes)} classes: {len(counts)} of them were drawn by seed {seed}; pass "
@@ -159,14 +194,14 @@ class _Heaps:
     """The examples of each class with the smallest hashes, of the classes with the smallest."""
 
     def __init__(self, key: bytes, per_class: int | None, max_probes: int) -> None:
-        self.classes: set[int] = set()
+        self.classes: set[Any] = set()
         self.plan = plan(1, per_class, max_probes)
         self._key = key
         self._per_class = per_class
         self._max_probes = max_probes
-        self._heaps: dict[int, list[tuple[int, Example]]] = {}
+        self._heaps: dict[Any, list[tuple[int, Example]]] = {}
 
-    def add(self, label: int, rank: int, example: Example) -> None:
+    def add(self, label: Any, rank: int, example: Example) -> None:
         """Adds an example, if its rank is among the largest of the class."""
         if label not in self.classes:
             self.adopt(label, [])
@@ -178,7 +213,7 @@ class _Heaps:
         elif rank > heap[0][0]:
             heapq.heapreplace(heap, (rank, example.copied()))
 
-    def adopt(self, label: int, heap: list[tuple[int, Example]]) -> None:
+    def adopt(self, label: Any, heap: list[tuple[int, Example]]) -> None:
         """Adds a new class. More classes mean fewer examples of each, and at last fewer classes."""
         self.classes.add(label)
         self._heaps[label] = heap
@@ -189,17 +224,24 @@ class _Heaps:
             while len(other) > self.plan.per_class:
                 heapq.heappop(other)
 
-    def heap(self, label: int) -> list[tuple[int, Example]]:
+    def forget_classes(self) -> None:
+        """Puts all examples into one heap: what looked like classes were numbers."""
+        known = [item for heap in self._heaps.values() for item in heap]
+        self.classes, self._heaps = set(), {}
+        for rank, example in known:
+            self.add(NO_CLASS, rank, example)
+
+    def heap(self, label: Any) -> list[tuple[int, Example]]:
         return self._heaps.get(label, [])
 
-    def examples(self) -> dict[int, list[Example]]:
+    def examples(self) -> dict[Any, list[Example]]:
         """By class, in the order of the hashes."""
         return {
             label: [example for _, example in sorted(heap, key=lambda item: -item[0])]
             for label, heap in sorted(self._heaps.items())
         }
 
-    def _class_rank(self, label: int) -> bytes:
+    def _class_rank(self, label: Any) -> bytes:
         text = f"class {label}".encode()
         return hashlib.blake2b(text, digest_size=8, key=self._key).digest()
 
@@ -235,11 +277,15 @@ def draw(
     """
     key = seed.to_bytes(16, "little", signed=True)
     heaps, void = _Heaps(key, per_class, max_probes), _Heaps(key, per_class, max_probes)
-    num_read, input_name, is_cut = 0, None, False
+    num_read, input_name, is_cut, explains_all, no_classes = 0, None, False, False, ""
     labels = LabelReader("dataset")
     for number, batch in enumerate(batches, 1):
-        input_name = batch.input_name
-        for index, classes in enumerate(_classes(batch, labels, kind)):
+        input_name, explains_all = batch.input_name, batch.explains_all
+        found, why = _classes(batch, labels, kind, has_none=NO_CLASS in heaps.classes)
+        if why and not no_classes:
+            heaps.forget_classes()
+            no_classes = why
+        for index, classes in enumerate(found):
             image = batch.images[index]
             digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
             rank = -int.from_bytes(digest, "big")
@@ -251,7 +297,9 @@ def draw(
                     {name: values[index] for name, values in batch.extras.items()},
                     mask,
                 )
-                is_doubtful = label == VOID and mask is not None and may_have_void(batch.labels)
+                is_doubtful = (
+                    label == VOID and mask is not None and may_have_void(np.asarray(batch.labels))
+                )
                 (void if is_doubtful else heaps).add(label, rank, example)
             num_read += 1
             progress.update(num_read)
@@ -267,36 +315,59 @@ def draw(
             "dataset.map(lambda x, y: (x, y // 255))."
         )
     return Drawn(
-        heaps.examples(), heaps.classes, num_read, heaps.plan.per_class, input_name, is_cut
+        heaps.examples(),
+        heaps.classes,
+        num_read,
+        heaps.plan.per_class,
+        input_name,
+        is_cut,
+        explains_all,
+        no_classes,
+        labels.has_mixed,
     )
 
 
 def _classes(
-    batch: Batch, reader: LabelReader, kind: str
-) -> Iterator[list[tuple[int, Array | None]]]:
-    """For each image, its classes; for label images with a mask each."""
+    batch: Batch, reader: LabelReader, kind: str, *, has_none: bool
+) -> tuple[Iterable[list[tuple[Any, Array | None]]], str]:
+    """For each image, its classes; for label images with a mask each.
+
+    Args:
+        batch: Images and labels.
+        reader: Reads the labels.
+        kind: A key of `KINDS`.
+        has_none: Whether an earlier batch has shown that there are no classes.
+
+    Returns:
+        The classes, and why there are none: the labels are something else.
+    """
+    unlabelled: list[list[tuple[Any, Array | None]]] = [[(NO_CLASS, None)]] * len(batch.images)
+    if batch.labels is None or has_none:
+        return unlabelled, batch.reason
     shape = batch.images.shape[: 1 + len(map_axes(kind))]
-    if kind != "tokens" and _is_reconstruction(batch):
+    if kind != "tokens" and not batch.explains_all and _is_reconstruction(batch):
         what = "the images themselves" if kind == "image" else "the inputs themselves"
         if not np.array_equal(batch.labels, batch.images):
             what = "numbers of the shape of the inputs"
-        raise ValueError(
-            f"dataset: expected class indices as labels, received {what} (an autoencoder). There "
-            "are no classes to draw: pass ProbeSet(images), and as score the reconstruction error "
-            "to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
+        return unlabelled, (
+            f"the labels are {what} (an autoencoder). Pass the error of the reconstruction as "
+            "score= to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
         )
-    if not _has_label_images(batch, shape):
-        for label in reader.classes(batch.labels, len(batch.images)):
-            yield [(int(label), None)]
-        return
-    for label_image in reader.label_images(batch.labels, shape):
-        yield [(int(label), label_image == label) for label in np.unique(label_image)]
+    try:
+        if batch.explains_all or not _has_label_images(batch, shape):
+            lists = reader.class_lists(batch.labels, len(batch.images))
+            return [[(label, None) for label in labels] for labels in lists], ""
+        images = reader.label_images(batch.labels, shape)
+    except NotClassesError as error:
+        return unlabelled, str(error).removeprefix("dataset: ")
+    return ([(int(label), image == label) for label in np.unique(image)] for image in images), ""
 
 
 def _is_reconstruction(batch: Batch) -> bool:
     """Whether the labels look like inputs: the same ones, or without their noise."""
     labels = batch.labels
-    if labels.ndim < 2 or labels.shape != batch.images.shape or labels.dtype.kind not in "biuf":
+    is_like = labels is not None and labels.ndim > 1 and labels.shape == batch.images.shape
+    if labels is None or not is_like or labels.dtype.kind not in "biuf":
         return False
     if labels.ndim == 2 and all(is_class_row(row) for row in labels):
         return False
@@ -306,4 +377,4 @@ def _is_reconstruction(batch: Batch) -> bool:
 
 def _has_label_images(batch: Batch, shape: tuple[int, ...]) -> bool:
     """Whether the labels have the places of an image as axes: two at least."""
-    return len(shape) > 2 and batch.labels.ndim >= len(shape)
+    return batch.labels is not None and batch.labels.ndim >= len(shape) > 2

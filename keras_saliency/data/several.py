@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.data.checks import check_choice, plain_int
-from keras_saliency.data.inputs import KINDS, check_dense
+from keras_saliency.data.inputs import KINDS, check_dense, default_kind
 from keras_saliency.data.reports import Array
 
 TABLE = "table"
@@ -48,11 +48,11 @@ def groups_of(inputs: Mapping[Any, Any], kind: Any) -> tuple[list[Group], dict[N
     Args:
         inputs: Arrays `(num_probes, ...)` by name.
         kind: The kind of each input, by name, or of all. For those that it leaves out, it is found
-            if the rank leaves one reading.
+            by the rank.
 
     Raises:
         TypeError: A value is not an array of numbers or texts.
-        ValueError: A kind is unknown or missing, or no input can be explained.
+        ValueError: A kind is unknown, or no input can be explained.
     """
     arrays = {plain_int(name): _array(name, values) for name, values in inputs.items()}
     texts = {name: array for name, array in arrays.items() if array.dtype.kind in "SU"}
@@ -121,7 +121,7 @@ def _table(columns: Mapping[Name, Array]) -> Group:
 
 
 def _kinds(arrays: Mapping[Name, Array], kind: Any) -> dict[Name, str]:
-    """The kind of each input, as it is given or found."""
+    """The kind of each input, as it is given or found by the rank."""
     given = kind if isinstance(kind, Mapping) else dict.fromkeys(arrays, kind)
     unknown = [name for name in given if name not in arrays]
     if unknown:
@@ -132,37 +132,7 @@ def _kinds(arrays: Mapping[Name, Array], kind: Any) -> dict[Name, str]:
     for name, one in given.items():
         if one is not None:
             check_choice(f"kind[{name!r}]", one, KINDS)
-    return {
-        name: given.get(name) or kind_of(f"images[{name!r}]", array, f"kind={{{name!r}: ...}}")
-        for name, array in arrays.items()
-    }
-
-
-def kind_of(argument: str, array: Array, hint: str) -> str:
-    """The kind of an input, if its rank and dtype leave one reading.
-
-    A column of integers, `(num_probes,)` or `(num_probes, 1)`, is a feature; more of them in a row
-    are tokens.
-
-    Args:
-        argument: The name of the input in messages.
-        array: `(num_probes, ...)`.
-        hint: How to name the kind.
-
-    Raises:
-        ValueError: The rank leaves several, or fits none.
-    """
-    is_column = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
-    if array.ndim <= 2 and (array.dtype.kind not in "iu" or is_column):
-        return "features"
-    known = {2: "tokens", 4: "image", 5: "volume"}.get(array.ndim)
-    if known is None:
-        options = " for steps and channels, 'image' for gray images" if array.ndim == 3 else ""
-        raise ValueError(
-            f"{argument}: the kind of an input of shape {array.shape} has to be told: pass {hint}, "
-            f"{'series' if array.ndim == 3 else 'one of ' + ', '.join(KINDS)!r}{options}."
-        )
-    return known
+    return {name: given.get(name) or default_kind(array) for name, array in arrays.items()}
 
 
 def _array(name: Any, values: Any) -> Array:

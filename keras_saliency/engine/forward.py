@@ -42,6 +42,8 @@ class ForwardPass:
         score: What is differentiated.
         activation: As in `heads.find_head`.
         float8: As in `recorded`.
+        text_layer: The path of the layer whose output the probes are; the model itself takes texts.
+            Empty if it takes the probes.
 
     Attributes:
         states: The variables that the model changes at inference, such as the states of a stateful
@@ -56,8 +58,10 @@ class ForwardPass:
         activation: str | None = None,
         *,
         float8: bool = True,
+        text_layer: str = "",
     ) -> None:
         self.model, self.score, self.float8 = model, score, float8
+        self._text_layer = text_layer
         self._probes, self._activation = probes, activation
         self.states: Sequence[Any] = ()
 
@@ -83,10 +87,14 @@ class ForwardPass:
             masks: bool `(batch, ...)`, for a segmentation.
             replaced: As in `recorded`.
         """
+        replaced = dict(replaced or {})
+        if self._text_layer:
+            replaced[self._text_layer, 0] = images
+            images = tf.fill([tf.shape(images)[0], 1], "")
         inputs = _fed(self.model, self._probes, *_all_arranged(self._probes, images, held))
         computed: list[Tensor] = []
         with (
-            recorded(self.model, replaced or {}, float8=self.float8) as calls,
+            recorded(self.model, replaced, float8=self.float8) as calls,
             same_state(self.states, computed),
         ):
             outputs = self.model(inputs, training=False)

@@ -63,6 +63,25 @@ def all_layers(layer: Any) -> list[Any]:
     return [layer, *(deeper for inner in sublayers(layer) for deeper in all_layers(inner))]
 
 
+def steps_behind(model: Any, tensors: list[Any]) -> list[Any] | None:
+    """The layers and operations of a functional model that some of its tensors reach, in order.
+
+    `None` for a model without a graph, and without `_operations` or `_inbound_nodes`: then nothing
+    is known of the order in which layers compute.
+    """
+    operations = getattr(model, "_operations", None)
+    if not tensors or operations is None:
+        return None
+    known, behind = {id(tensor) for tensor in tensors}, []
+    for operation in operations:
+        for node in getattr(operation, "_inbound_nodes", []):
+            if known & {id(tensor) for tensor in getattr(node, "input_tensors", [])}:
+                known |= {id(tensor) for tensor in getattr(node, "outputs", [])}
+                if operation not in behind:
+                    behind.append(operation)
+    return behind
+
+
 def inputs_struct(model: Any) -> Any:
     """The inputs of a functional model as it takes them, a dict, a list or a tensor.
 

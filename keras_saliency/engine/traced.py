@@ -32,6 +32,7 @@ class TracedModel:
         score: What is differentiated.
         compute: How maps are computed.
         targets: `(num_probes,)`; `None` if they are not known yet.
+        text_layer: As in `ForwardPass`.
 
     Attributes:
         compilation: Whether XLA compiles, and why, in words.
@@ -49,7 +50,10 @@ class TracedModel:
         score: Score,
         compute: Compute,
         targets: Array | None,
+        *,
+        text_layer: str = "",
     ) -> None:
+        self._text_layer = text_layer
         self._model, self._inputs, self._methods = model, inputs, methods
         self._probes = inputs.probes
         self._score, self._compute = score, compute
@@ -157,7 +161,14 @@ class TracedModel:
         float8: bool = True,
     ) -> tuple[Explainer, str]:
         """An explainer, and whether XLA compiles it, in words."""
-        forward = ForwardPass(self._model, self._probes, self._score, activation, float8=float8)
+        forward = ForwardPass(
+            self._model,
+            self._probes,
+            self._score,
+            activation,
+            float8=float8,
+            text_layer=self._text_layer,
+        )
         make = partial(
             Explainer,
             forward,
