@@ -11,6 +11,8 @@ from benchmarks._models import Array
 
 COUNT = 32
 
+WORDS = ("the", "film", "was", "a", "fine", "dull", "plot", "with", "good", "bad", "music")
+
 
 def floats(*shape: int, seed: int = 0) -> Array:
     """float32 in 0..1, `(32, *shape)`."""
@@ -41,9 +43,8 @@ def one_hot(classes: int) -> Array:
 
 def sentences() -> Array:
     """Strings `(32,)` of three to six words."""
-    words = "the film was a fine dull plot with good bad actors and music".split()
     draw = np.random.default_rng(0)
-    return np.array([" ".join(draw.choice(words, draw.integers(3, 7))) for _ in range(COUNT)])
+    return np.array([" ".join(draw.choice(WORDS, draw.integers(3, 7))) for _ in range(COUNT)])
 
 
 def batches(*elements: Any) -> tf.data.Dataset:

@@ -18,7 +18,7 @@ class Try:
     Attributes:
         lines: Python source. It may use `ks`, `keras`, `tf`, `np`, `log_dir`, and the names of the
             case. It leaves `probes`, and `saliency` (a callback) or `report`.
-        advice: What the error of the try before has to say, so that a user can come to these lines.
+        advice: What the errors before have to say, so that a user can come to these lines.
     """
 
     lines: str
@@ -54,7 +54,7 @@ class Row:
     """One shape of the gallery.
 
     Attributes:
-        example: The path of the example on keras.io, below `/examples/`, or of another of its pages.
+        example: The path of the example on keras.io below `/examples/`, or of another page.
         make: Builds the case; its docstring says what the shape is.
     """
 

@@ -78,7 +78,7 @@ def run(row: Row) -> Result:
         except Exception as error:  # the row itself is broken
             return Result(**facts, outcome=FAILS, problem=f"row: {told(error)}")
         attempt = case.tries[number]
-        unadvised += [text for text in attempt.advice if number and text not in errors[-1]]
+        unadvised += [text for text in attempt.advice if number and text not in "\n".join(errors)]
         facts |= {"lines": attempt.lines}
         with tempfile.TemporaryDirectory() as log_dir:
             try:

@@ -13,8 +13,6 @@ from benchmarks.gallery.data import COUNT, batches, floats, labels, one_hot, pix
 from benchmarks.gallery.reference import logits
 from benchmarks.gallery.rows import Case, Row, Try, lines
 
-ADVISED_PROBABILITY = "score='probability'"
-
 
 def classifier(*body: Any, shape: tuple[int, ...] = (16, 16, 3), head: Any = None) -> keras.Model:
     head = head or layers.Dense(3, activation="softmax")
@@ -168,7 +166,7 @@ def mlp_mixer() -> Case:
 
 
 def external_attention() -> Case:
-    """One-hot arrays; attention over a learnt memory, softmax over tokens inside, label smoothing."""
+    """One-hot arrays; attention over a learnt memory, a softmax over tokens inside."""
     inputs = keras.Input((16, 16, 3))
     tokens = layers.Dense(8)(Patches(4)(inputs))
     attention = layers.Softmax(axis=1)(layers.Dense(4)(tokens))
