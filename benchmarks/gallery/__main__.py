@@ -25,6 +25,7 @@ import subprocess
 import sys
 from collections import Counter
 from importlib import import_module
+from pathlib import Path
 
 from benchmarks._models import arguments_of, machine, tell
 from benchmarks.gallery.running import FAILS, OUTCOMES, WRONG, Result, run
@@ -112,7 +113,9 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAMES", help="these, separated by commas")
     parser.add_argument("--subset", choices=["all", "ci"], default="all", help="ci: a few rows")
     parser.add_argument("--area", choices=AREAS, help=argparse.SUPPRESS)
-    parser.add_argument("--json", metavar="FILE", help="also write all that is known of each row")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write all that is known of each row"
+    )
     arguments = parser.parse_args()
     only = [name for name in arguments.only.split(",") if name]
     if arguments.subset == "ci":
@@ -124,10 +127,8 @@ def main() -> int:
     by_area = {area: results for area, results in by_area.items() if results}
     tell(report(by_area), arguments.out)
     if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(
-                {a: [vars(one) for one in some] for a, some in by_area.items()}, file, indent=1
-            )
+        content = {area: [vars(one) for one in some] for area, some in by_area.items()}
+        arguments.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return int(any(one.outcome in (WRONG, FAILS) for some in by_area.values() for one in some))
 
 

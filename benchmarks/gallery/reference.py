@@ -53,9 +53,15 @@ def output(model: Any, select: Callable[[Any], Any] = lambda out: out, unit: int
 def last_activation(model: Any) -> Any:
     """The last layer with a softmax or sigmoid; `None` if the outputs are logits."""
     ends = (keras.activations.softmax, keras.activations.sigmoid)
-    layers = getattr(model, "_flatten_layers", list)()
-    found = [one for one in layers if getattr(one, "activation", None) in ends]
+    found = [one for one in in_order(model) if getattr(one, "activation", None) in ends]
     return found[-1] if found else None
+
+
+def in_order(layer: Any) -> Iterator[Any]:
+    """The layers inside a layer, in the order in which they were made."""
+    for inner in getattr(layer, "_layers", ()):
+        yield inner
+        yield from in_order(inner)
 
 
 @contextmanager
@@ -133,8 +139,7 @@ def as_taken(probes: Any, explained: Any) -> Any:
 
 def first_embedding(model: Any) -> Any:
     """The first `Embedding` among the layers."""
-    layers = model._flatten_layers()
-    return next(layer for layer in layers if isinstance(layer, keras.layers.Embedding))
+    return next(one for one in in_order(model) if isinstance(one, keras.layers.Embedding))
 
 
 def difference(found: Array, expected: Array) -> float:

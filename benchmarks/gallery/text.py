@@ -340,7 +340,7 @@ def masked_language_model() -> Case:
 
 
 def semantic_similarity() -> Case:
-    """PyDataset of ([ids, attention masks, token types], one-hot); three int inputs, softmax."""
+    """PyDataset of ((ids, attention masks, token types), one-hot); three int inputs, softmax."""
     names_of = ("input_ids", "attention_masks", "token_type_ids")
     inputs = [keras.Input((10,), dtype="int32", name=name) for name in names_of]
     embedded = layers.Embedding(20, 8)(inputs[0]) + layers.Embedding(2, 8)(inputs[2])
@@ -360,7 +360,7 @@ def semantic_similarity() -> Case:
 
         def __getitem__(self, index: int) -> Any:
             rows = slice(index * 16, index * 16 + 16)
-            return [one[rows] for one in given], one_hot(3)[rows]
+            return tuple(one[rows] for one in given), one_hot(3)[rows]
 
     names = {"model": model, "train_data": BertSemanticDataGenerator()}
     names["valid_data"] = names["train_data"]
@@ -458,7 +458,7 @@ def bag_of_words() -> Case:
 
 
 def addition() -> Case:
-    """bool one-hot arrays (steps, characters) in and out; RNN, softmax at each step."""
+    """Arrays (steps, characters) of bool in and out; RNN, softmax at each step."""
     model = keras.Sequential(
         [
             keras.Input((5, 6)),

@@ -177,7 +177,7 @@ def metric_learning() -> Case:
 
     class Embedding(keras.Model):
         def train_step(self, data: Any) -> dict[str, Any]:
-            anchors, positives = tf.unstack(data[0])  # Keras makes a tuple of it
+            anchors, positives = data[0][0], data[0][1]  # Keras makes a tuple of the batch
             with tf.GradientTape() as tape:
                 near = tf.matmul(self(anchors), self(positives), transpose_b=True)
                 classes = tf.range(tf.shape(near)[0])
