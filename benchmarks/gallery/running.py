@@ -69,6 +69,7 @@ def run(row: Row) -> Result:
     facts: dict[str, Any] = {"row": row.name, "example": row.example, "shape": row.shape}
     errors: list[str] = []
     unadvised: list[str] = []
+    wrong = ""
     number, case = 0, None
     while case is None or number < len(case.tries):
         keras.utils.clear_session()
@@ -91,14 +92,18 @@ def run(row: Row) -> Result:
                 facts |= examined(case, names, log_dir)
             except Exception as error:
                 facts |= {"problem": f"check: {told(error)}"}
-        break
+        if not facts["problem"]:
+            break
+        wrong = wrong or facts["problem"]
+        number += 1
     facts |= {"errors": tuple(errors), "seconds": time.perf_counter() - start}
+    if wrong:
+        right = "" if facts["problem"] else "; right with the lines shown"
+        return Result(**{**facts, "problem": wrong + right}, outcome=WRONG)
     if number == len(case.tries):
         return Result(**facts, outcome=FAILS)
-    if facts["problem"]:
-        return Result(**facts, outcome=WRONG)
     if unadvised:
-        problem = f"the message does not say: {'; '.join(unadvised)}"
+        problem = f"the errors do not say: {'; '.join(unadvised)}"
         return Result(**{**facts, "problem": problem}, outcome=UNADVISED)
     outcome = (FIRST, SECOND, MORE)[min(number, 2)]
     return Result(**facts, outcome=REFUSED if case.refused and number else outcome)
