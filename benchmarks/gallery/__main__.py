@@ -28,6 +28,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks._models import arguments_of, machine, tell
+from benchmarks.gallery.rows import Row
 from benchmarks.gallery.running import FAILS, OUTCOMES, WRONG, Result, run
 
 AREAS = {
@@ -49,15 +50,15 @@ CI = (
 )
 
 
-def rows_of(area: str, only: list[str]) -> list[Result]:
-    """Runs the rows of an area in this process, and prints each as a line of JSON."""
-    results = []
-    for module in AREAS[area]:
-        for row in import_module(f"benchmarks.gallery.{module}").ROWS:
-            if not only or row.name in only or row.example in only:
-                results.append(run(row))
-                print(json.dumps(vars(results[-1])), flush=True)
-    return results
+def rows_of(area: str) -> list[Row]:
+    """The rows of an area."""
+    modules = [import_module(f"benchmarks.gallery.{name}") for name in AREAS[area]]
+    return [row for module in modules for row in module.ROWS]
+
+
+def chosen(row: Row, only: list[str]) -> bool:
+    """Whether a row is to be run: all are, if none is named."""
+    return not only or row.name in only or row.example in only
 
 
 def results_of(area: str, only: list[str]) -> list[Result]:
@@ -121,10 +122,12 @@ def main() -> int:
     if arguments.subset == "ci":
         only = [*CI]
     if arguments.area:
-        rows_of(arguments.area, only)
+        for row in rows_of(arguments.area):
+            if chosen(row, only):
+                print(json.dumps(vars(run(row))), flush=True)
         return 0
-    by_area = {area: results_of(area, only) for area in AREAS}
-    by_area = {area: results for area, results in by_area.items() if results}
+    areas = [area for area in AREAS if any(chosen(row, only) for row in rows_of(area))]
+    by_area = {area: results_of(area, only) for area in areas}
     tell(report(by_area), arguments.out)
     if arguments.json:
         content = {area: [vars(one) for one in some] for area, some in by_area.items()}

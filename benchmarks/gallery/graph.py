@@ -16,10 +16,13 @@ from benchmarks.gallery.rows import Case, Row, Try, lines, three
 GIVEN, FIT = "(x_test, y_test)", "x_train, y_train"
 
 
+NODES = 40
+
+
 def graph() -> tuple[Any, Any]:
-    """Edges (2, 64) of 32 nodes, and float features (32, 6)."""
-    edges = np.random.default_rng(0).integers(0, COUNT, (2, 64))
-    return edges, floats(6)
+    """Edges (2, 80) of 40 nodes, and float features (40, 6)."""
+    edges = np.random.default_rng(0).integers(0, NODES, (2, 2 * NODES))
+    return edges, np.resize(floats(6), (NODES, 6))
 
 
 class GraphConvolution(layers.Layer):
@@ -29,7 +32,7 @@ class GraphConvolution(layers.Layer):
 
     def call(self, features: Any) -> Any:
         messages = ops.take(self.dense(features), self.edges[1], axis=0)
-        return ops.segment_sum(messages, self.edges[0], num_segments=COUNT)
+        return ops.segment_sum(messages, self.edges[0], num_segments=NODES)
 
 
 class GNNNodeClassifier(keras.Model):
@@ -76,7 +79,7 @@ def graph_attention() -> Case:
             pairs = ops.reshape(ops.take(hidden, ops.transpose(edges), axis=0), (-1, 8))
             scores = ops.exp(ops.clip(self.attention(pairs), -2, 2))
             messages = ops.take(hidden, edges[1], axis=0) * scores
-            return self.output_layer(ops.segment_sum(messages, edges[0], num_segments=COUNT))
+            return self.output_layer(ops.segment_sum(messages, edges[0], num_segments=NODES))
 
         def train_step(self, data: Any) -> dict[str, Any]:
             indices, classes = data

@@ -115,9 +115,12 @@ def scores_and_maps(case: Case, probes: Any, targets: Array) -> tuple[Array, Arr
         scores = tf.cast(scores, tf.float32)
     gradient = np.asarray(tf.convert_to_tensor(tape.gradient(scores, source)), np.float64)
     if case.kind == "tokens":
-        return np.asarray(scores), np.linalg.norm(gradient, axis=-1)
-    has_channels = case.kind != "features" and probes.data_format != "no_channels"
-    return np.asarray(scores), np.abs(gradient).max(axis=-1) if has_channels else np.abs(gradient)
+        maps = np.linalg.norm(gradient, axis=-1)
+    elif case.kind == "features" or probes.data_format == "no_channels":
+        maps = np.abs(gradient)
+    else:
+        maps = np.abs(gradient).max(axis=-1)
+    return np.asarray(scores), maps.reshape(probes.map_shape)
 
 
 def fed(probes: Any) -> Any:

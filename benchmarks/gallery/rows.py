@@ -39,6 +39,7 @@ class Case:
             `None`.
         refused: The model or data cannot be explained as they are; the first try must fail, with
             lines that work instead.
+        tolerance: The largest relative difference from the tape; larger in half precision.
     """
 
     names: Mapping[str, Any]
@@ -47,6 +48,7 @@ class Case:
     kind: str = "image"
     embedding: Any = None
     refused: bool = False
+    tolerance: float = 1e-3
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ WRONG, FAILS = "wrong", "fails"
 OUTCOMES = (FIRST, SECOND, MORE, REFUSED, UNADVISED, WRONG, FAILS)
 """From best to worst. `UNADVISED`: lines work, but the error before does not say so."""
 
-TOLERANCE = 1e-3
 BLANK = 3.0
 """A picture is blank if the standard deviation of its pixels, in 0..255, is below this."""
 
@@ -128,9 +127,9 @@ def examined(case: Case, names: dict[str, Any], log_dir: str) -> dict[str, Any]:
     scores, expected = scores_and_maps(case, probes, report.targets)
     facts |= {"difference": difference(report.maps, expected)}
     problems = []
-    if not facts["difference"] < TOLERANCE:
+    if not facts["difference"] < case.tolerance:
         problems.append(f"the maps differ from the tape's by {facts['difference']:.1e}")
-    if not difference(report.scores, scores) < TOLERANCE:
+    if not difference(report.scores, scores) < case.tolerance:
         problems.append(f"scores {report.scores[:3]} instead of {scores[:3]}")
     if not expected.any():
         problems.append("all maps are zero, as the tape's")
@@ -141,7 +140,7 @@ def examined(case: Case, names: dict[str, Any], log_dir: str) -> dict[str, Any]:
 def wrong_pictures(probes: Any, log_dir: str) -> list[str]:
     """What is wrong with the inputs in the SALIENCY tab, and with the contact sheet."""
     problems = []
-    (log,) = ks.read_log(log_dir).values()
+    *_, log = ks.read_log(log_dir).values()
     if log.probes.kind != probes.kind:
         problems.append(f"the log says kind {log.probes.kind!r}")
     if log.problems:

@@ -140,7 +140,7 @@ class GraphConvolution(layers.Layer):
 
 
 def traffic() -> Case:
-    """Data set of (steps, roads, 1) in, (steps, roads) out; a graph convolution, then an LSTM, mse."""
+    """Data set of (steps, roads, 1) in, (steps, roads) out; a graph convolution, an LSTM, mse."""
     inputs = keras.Input((12, 5, 1))
     hidden = GraphConvolution(5)(ops.transpose(inputs, (0, 2, 1, 3)))
     hidden = layers.LSTM(8)(ops.reshape(hidden, (-1, 12, 4)))
