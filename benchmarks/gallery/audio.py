@@ -207,7 +207,7 @@ ROWS = [
     Row("audio/speaker_recognition_using_cnn", speaker_recognition),
     Row("audio/uk_ireland_accent_recognition", accents),
     Row("audio/stft", mel_spectrogram),
-    Row("audio/simple_audio", spectrogram_images),
+    Row("audio/stft", spectrogram_images),
     Row("audio/ctc_asr", speech_to_text_ctc),
     Row("audio/transformer_asr", speech_transformer),
     Row("audio/wav2vec2_audiocls", raw_waves),

@@ -33,7 +33,8 @@ class Case:
         names: The example's own names: `model`, `train_ds`, `x_train`, ...
         tries: The shortest lines first; each of the others is what the error before advises.
         score: The number that is differentiated, computed without the library:
-            `(inputs, targets) -> (batch,)`; inputs are as the model takes them.
+            `(inputs, targets) -> (batch,)`; inputs are as the model takes them. `None`: there is
+            no input with a gradient, and whatever is explained is wrong.
         kind: The right kind of input.
         embedding: For tokens, the layer whose output is explained; the model's first `Embedding` if
             `None`.
@@ -44,7 +45,7 @@ class Case:
 
     names: Mapping[str, Any]
     tries: tuple[Try, ...]
-    score: Callable[[Any, Any], Any]
+    score: Callable[[Any, Any], Any] | None
     kind: str = "image"
     embedding: Any = None
     refused: bool = False

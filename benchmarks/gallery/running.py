@@ -122,6 +122,8 @@ def examined(case: Case, names: dict[str, Any], log_dir: str) -> dict[str, Any]:
     probes = names["probes"]
     report = names["report"] if "report" in names else names["saliency"].report
     facts = {"kind": probes.kind, "problem": ""}
+    if case.score is None:
+        return facts | {"problem": "it is explained, though nothing of it can be"}
     if probes.kind != case.kind:
         return facts | {"problem": f"kind {probes.kind!r} instead of {case.kind!r}"}
     scores, expected = scores_and_maps(case, probes, report.targets)

@@ -305,8 +305,8 @@ ROWS = [
     Row("structured_data/imbalanced_classification", fraud),
     Row("structured_data/collaborative_filtering_movielens", collaborative_filtering),
     Row("structured_data/movielens_recommendations_transformers", movielens_transformer),
-    Row("getting_started/boston_housing", regression_of_a_table),
-    Row("getting_started/boston_housing", regression_given_as_probes),
-    Row("structured_data/classification_with_tfdf", string_labels),
+    Row("api/datasets/boston_housing", regression_of_a_table),
+    Row("api/datasets/boston_housing", regression_given_as_probes),
+    Row("guides/preprocessing_layers", string_labels),
     Row("structured_data/feature_space_advanced", missing_values),
 ]

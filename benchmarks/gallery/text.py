@@ -524,7 +524,7 @@ ROWS = [
     Row("nlp/text_extraction_with_bert", question_answering),
     Row("generative/text_generation_with_miniature_gpt", text_generation),
     Row("guides/understanding_masking_and_padding", ragged_text),
-    Row("getting_started/bag_of_words", bag_of_words),
+    Row("api/datasets/reuters", bag_of_words),
     Row("nlp/addition_rnn", addition),
     Row("nlp/sentence_embeddings_with_sbert", sentence_embeddings),
 ]

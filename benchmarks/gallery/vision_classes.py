@@ -415,7 +415,7 @@ def multiple_instances() -> Case:
 
 ROWS = [
     Row("vision/mnist_convnet", mnist_convnet),
-    Row("vision/mnist_convnet", quickstart_gray),
+    Row("getting_started/intro_to_keras_for_engineers", quickstart_gray),
     Row("vision/image_classification_from_scratch", image_classification_from_scratch),
     Row("vision/image_classification_efficientnet_fine_tuning", efficientnet_fine_tuning),
     Row("guides/transfer_learning", transfer_learning),

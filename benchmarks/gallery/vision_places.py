@@ -500,7 +500,7 @@ ROWS = [
     Row("vision/oxford_pets_image_segmentation", image_segmentation),
     Row("vision/deeplabv3_plus", deeplab),
     Row("vision/fully_convolutional_network", pixel_classes_from_uint8),
-    Row("vision/image_segmentation", segmentation_without_channel),
+    Row("vision/oxford_pets_image_segmentation", segmentation_without_channel),
     Row("vision/basnet_segmentation", binary_masks),
     Row("vision/retinanet", retinanet),
     Row("vision/object_detection_using_vision_transformer", box_regression),
