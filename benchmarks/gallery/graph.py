@@ -174,8 +174,8 @@ def molecules() -> Case:
 def node_embeddings() -> Case:
     """Dict of int scalars "target" and "context", labels 0 and 1; one embedding, a dot, logits."""
     inputs = {name: keras.Input((), dtype="int64", name=name) for name in ("target", "context")}
-    embed = layers.Embedding(12, 8)
-    dots = layers.Dot(axes=1)([embed(inputs["target"]), layers.Embedding(12, 8)(inputs["context"])])
+    embed, embed_context = layers.Embedding(12, 8), layers.Embedding(12, 8)
+    dots = layers.Dot(axes=1)([embed(inputs["target"]), embed_context(inputs["context"])])
     model = keras.Model(inputs, dots)
     model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
     nodes = np.arange(COUNT) % 12
@@ -188,7 +188,8 @@ def node_embeddings() -> Case:
         Try(lines("dataset", "dataset", name), ("input_name=",)),
         Try(lines("dataset", "dataset", f"{name}, kind='tokens'"), ("'tokens'",)),
     )
-    return Case(names, tries, logits(model), "tokens", embed)
+    embeddings = {"target": embed, "context": embed_context}
+    return Case(names, tries, logits(model), "tokens", embeddings)
 
 
 ROWS = [

@@ -108,7 +108,8 @@ def tickets() -> Case:
     body = keras.Input((8,), dtype="int32", name="body")
     tags = keras.Input((4,), name="tags")
     embed = layers.Embedding(20, 8)
-    hidden = [layers.LSTM(4)(embed(title)), layers.LSTM(4)(layers.Embedding(20, 8)(body)), tags]
+    embed_body = layers.Embedding(20, 8)
+    hidden = [layers.LSTM(4)(embed(title)), layers.LSTM(4)(embed_body(body)), tags]
     merged = layers.Concatenate()(hidden)
     priority = layers.Dense(1, name="priority")
     department = layers.Dense(4, name="department")
@@ -138,7 +139,37 @@ def tickets() -> Case:
         ),
     )
     score = logits(model, None, lambda out: out["department"])
-    return Case(names, tries, score, "tokens", embed)
+    embeddings = {"title": embed, "body": embed_body}
+    return Case(names, tries, score, "tokens", embeddings, kinds={"tags": "features"})
+
+
+def tickets_given_as_probes() -> Case:
+    """The same model, begun with ProbeSet({name: input}, labels), as docs/models.md has it."""
+    case = tickets()
+    made = "ks.ProbeSet(x, y['department'])"
+    tries = (
+        Try(three(made, "x, y")),
+        Try(three(made, "x, y", "score=ks.Score(output='department')"), ("output=",)),
+    )
+    return Case(
+        case.names, tries, case.score, case.kind, embedding=case.embedding, kinds=case.kinds
+    )
+
+
+def image_and_number() -> Case:
+    """Dict of an image and a float column (n, 1), int labels; merged by Concatenate, softmax."""
+    image, age = keras.Input((16, 16, 3), name="image"), keras.Input((1,), name="age")
+    hidden = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(image))
+    merged = layers.Concatenate()([hidden, age])
+    model = keras.Model([image, age], layers.Dense(3, activation="softmax")(merged))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    dataset = batches({"image": floats(16, 16, 3), "age": floats(1)}, labels(3))
+    names = {"model": model, "train_ds": dataset, "val_ds": dataset}
+    tries = (
+        Try(lines("val_ds", "train_ds")),
+        Try(lines("val_ds", "train_ds", "input_name='image'"), ("input_name=",)),
+    )
+    return Case(names, tries, logits(model), kinds={"age": "features", "table": "features"})
 
 
 def two_outputs() -> Case:
@@ -392,6 +423,8 @@ ROWS = [
     Row("guides/making_new_layers_and_models_via_subclassing", subclassed),
     Row("keras_recipes/endpoint_layer_pattern", endpoint_layer),
     Row("guides/functional_api", tickets),
+    Row("guides/functional_api", tickets_given_as_probes),
+    Row("guides/functional_api", image_and_number),
     Row("guides/training_with_built_in_methods", two_outputs),
     Row("guides/training_with_built_in_methods", dict_labels),
     Row("guides/understanding_masking_and_padding", masked_series),

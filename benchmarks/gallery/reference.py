@@ -7,7 +7,7 @@ activation is left out while the model is called.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -95,49 +95,77 @@ def watched(layer: Any, tape: tf.GradientTape) -> Iterator[list[Any]]:
         layer.call = call
 
 
-def scores_and_maps(case: Case, probes: Any, targets: Array) -> tuple[Array, Array]:
-    """The scores `(num_probes,)` and the maps of the probes.
+def scores_and_maps(case: Case, probes: Any, targets: Array) -> tuple[Array, list[Array]]:
+    """The scores `(num_probes,)` and the maps of the explained inputs, in their order.
 
     A map is the largest absolute value of the gradient over the channels; of tokens, the norm of
     the gradient at their embedding.
     """
-    explained = fed(probes)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        if case.kind == "tokens":
-            embedding = case.embedding or first_embedding(case.names["model"])
-            with watched(embedding, tape) as seen:
-                scores = case.score(as_taken(probes, explained), targets)
-            source = seen[0]
-        else:
-            tape.watch(explained)
-            scores = case.score(as_taken(probes, explained), targets)
-            source = explained
-        scores = tf.cast(scores, tf.float32)
-    gradient = np.asarray(tf.convert_to_tensor(tape.gradient(scores, source)), np.float64)
-    if case.kind == "tokens":
+    explained = [*probes.explained.values()]
+    values = [fed(one) for one in explained]
+    with ExitStack() as stack:
+        tape = stack.enter_context(tf.GradientTape(watch_accessed_variables=False))
+        outputs: dict[Any, list[Any]] = {}  # of each embedding, call by call
+        embeddings = [embedding_of(case, one) for one in explained]
+        for embedding, given in zip(embeddings, values, strict=True):
+            if embedding is None:
+                tape.watch(given)
+            elif embedding not in outputs:
+                outputs[embedding] = stack.enter_context(watched(embedding, tape))
+        scores = tf.cast(case.score(as_taken(probes, values), targets), tf.float32)
+    sources = [
+        given if embedding is None else outputs[embedding].pop(0)
+        for embedding, given in zip(embeddings, values, strict=True)
+    ]
+    gradients = tape.gradient(scores, sources, unconnected_gradients="zero")
+    pairs = zip(explained, gradients, strict=True)
+    return np.asarray(scores), [reduced(one, gradient) for one, gradient in pairs]
+
+
+def reduced(probes: Any, gradient: Any) -> Array:
+    """The map of a gradient."""
+    gradient = np.asarray(tf.convert_to_tensor(gradient), np.float64)
+    if probes.kind == "tokens":
         maps = np.linalg.norm(gradient, axis=-1)
-    elif case.kind == "features" or probes.data_format == "no_channels":
+    elif probes.kind == "features" or probes.data_format == "no_channels":
         maps = np.abs(gradient)
     else:
         maps = np.abs(gradient).max(axis=-1)
-    return np.asarray(scores), maps.reshape(probes.map_shape)
+    return maps.reshape(probes.map_shape)
 
 
 def fed(probes: Any) -> Any:
-    """The explained input, as the model takes it."""
+    """An explained input, as the model takes it."""
     values = probes.images[..., 0] if probes.data_format == "no_channels" else probes.images
     return tf.constant(values if probes.kind == "tokens" else np.asarray(values, np.float32))
 
 
-def as_taken(probes: Any, explained: Any) -> Any:
-    """All inputs, in the structure that the model takes."""
+def as_taken(probes: Any, values: list[Any]) -> Any:
+    """All inputs, in the structure that the model takes.
+
+    Args:
+        probes: The probes.
+        values: Of the explained inputs; columns of a table are taken apart.
+    """
     if probes.input_name is None:
-        return explained
-    inputs = {**{name: tf.constant(v) for name, v in probes.held.items()}}
-    inputs[probes.input_name] = explained
+        return values[0]
+    inputs: dict[Any, Any] = {name: tf.constant(held) for name, held in probes.held.items()}
+    for one, given in zip(probes.explained.values(), values, strict=True):
+        names = one.input_name if isinstance(one.input_name, tuple) else (one.input_name,)
+        for name in dict.fromkeys(names):
+            of_name = [k for k, other in enumerate(names) if other == name]
+            columns = slice(of_name[0], of_name[-1] + 1)
+            inputs[name] = given[:, columns] if len(names) > 1 else given
     if all(isinstance(name, int) for name in inputs):
         return [inputs[place] for place in sorted(inputs)]
     return inputs
+
+
+def embedding_of(case: Case, probes: Any) -> Any:
+    """The layer whose output is explained instead of tokens; `None` for other kinds."""
+    if probes.kind != "tokens":
+        return None
+    return case.embedding_of(probes.input_name) or first_embedding(case.names["model"])
 
 
 def first_embedding(model: Any) -> Any:

@@ -36,11 +36,12 @@ class Case:
             `(inputs, targets) -> (batch,)`; inputs are as the model takes them. `None`: there is
             no input with a gradient, and whatever is explained is wrong.
         kind: The right kind of input.
-        embedding: For tokens, the layer whose output is explained; the model's first `Embedding` if
-            `None`.
+        embedding: For tokens, the layer whose output is explained, or a dict of these by input; the
+            model's first `Embedding` if `None`.
         refused: The model or data cannot be explained as they are; the first try must fail, with
             lines that work instead.
         tolerance: The largest relative difference from the tape; larger in half precision.
+        kinds: The kinds of inputs that have another one, by name or position.
     """
 
     names: Mapping[str, Any]
@@ -50,6 +51,15 @@ class Case:
     embedding: Any = None
     refused: bool = False
     tolerance: float = 1e-3
+    kinds: Mapping[str | int, str] = field(default_factory=dict)
+
+    def kind_of(self, name: Any) -> str:
+        """The right kind of an input."""
+        return self.kinds.get(name, self.kind)
+
+    def embedding_of(self, name: Any) -> Any:
+        """The layer whose output is explained, of an input of tokens."""
+        return self.embedding.get(name) if isinstance(self.embedding, dict) else self.embedding
 
 
 @dataclass(frozen=True)

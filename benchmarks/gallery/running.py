@@ -121,19 +121,25 @@ def examined(case: Case, names: dict[str, Any], log_dir: str) -> dict[str, Any]:
     """The kind that was found, how far the maps are from the tape's, and what is wrong."""
     probes = names["probes"]
     report = names["report"] if "report" in names else names["saliency"].report
-    facts = {"kind": probes.kind, "problem": ""}
+    inputs = probes.explained
+    kinds = [*dict.fromkeys(one.kind for one in inputs.values())]
+    facts = {"kind": ", ".join(kinds), "problem": ""}
     if case.score is None:
         return facts | {"problem": "it is explained, though nothing of it can be"}
-    if probes.kind != case.kind:
-        return facts | {"problem": f"kind {probes.kind!r} instead of {case.kind!r}"}
+    for name, one in inputs.items():
+        if one.kind != case.kind_of(name):
+            problem = f"kind {one.kind!r} instead of {case.kind_of(name)!r}"
+            return facts | {"problem": problem if name is None else f"input {name!r}: {problem}"}
     scores, expected = scores_and_maps(case, probes, report.targets)
-    facts |= {"difference": difference(report.maps, expected)}
+    found = [report.maps, *(other.maps for other in report.other_inputs.values())]
+    differences = list(map(difference, found, expected))
+    facts |= {"difference": max(differences)}
     problems = []
     if not facts["difference"] < case.tolerance:
         problems.append(f"the maps differ from the tape's by {facts['difference']:.1e}")
     if not difference(report.scores, scores) < case.tolerance:
         problems.append(f"scores {report.scores[:3]} instead of {scores[:3]}")
-    if not expected.any():
+    if not any(maps.any() for maps in expected):
         problems.append("all maps are zero, as the tape's")
     problems += wrong_pictures(probes, log_dir)
     return facts | {"problem": "; ".join(problems)}
@@ -153,11 +159,11 @@ def wrong_pictures(probes: Any, log_dir: str) -> list[str]:
         problems.append(f"{blank} of {len(pictures)} pictures of inputs are blank")
     if probes.kind == "image" and unlike(pictures, probes.images):
         problems.append("the pictures of inputs do not show the inputs")
-    sheet = contact_sheet(log_dir)
-    if sheet is None:
-        problems.append("there is no contact sheet")
-    elif sheet.std() < BLANK:
-        problems.append("the contact sheet is blank")
+    sheets = contact_sheets(log_dir)
+    if len(sheets) < len(probes.explained):
+        problems.append(f"{len(sheets)} contact sheets for {len(probes.explained)} inputs")
+    if any(sheet.std() < BLANK for sheet in sheets.values()):
+        problems.append("a contact sheet is blank")
     return problems
 
 
@@ -170,16 +176,16 @@ def unlike(pictures: Array, images: Array) -> bool:
     return min(np.corrcoef(*pair)[0, 1] for pair in pairs) < 0.9
 
 
-def contact_sheet(log_dir: str) -> Array | None:
-    """The last contact sheet in the log, uint8 `(height, width, 3)`."""
-    sheet = None
+def contact_sheets(log_dir: str) -> dict[str, Array]:
+    """The last contact sheet of each input in the log, uint8 `(height, width, 3)`, by tag."""
+    sheets = {}
     for _, where in files.event_files(Path(log_dir)):
         for event in events(where):
             for value in event.summary.value:
-                if value.tag == "saliency/contact_sheet":
+                if value.tag.startswith("saliency/contact_sheet"):
                     encoded = value.tensor.string_val[2]  # after width and height
-                    sheet = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
-    return sheet
+                    sheets[value.tag] = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+    return sheets
 
 
 def told(error: Exception) -> str:

@@ -62,6 +62,14 @@ def columns_of_numbers_and_strings() -> Case:
     return Case(names, (FIRST, *named("age")), logits(model), kind="features")
 
 
+def columns_given_as_probes() -> Case:
+    """The same columns, begun with ProbeSet({name: column}, labels), as docs/models.md has it."""
+    case = columns_of_numbers_and_strings()
+    strings = np.array(["fixed", "normal"])[labels()][:, None]
+    names = {**case.names, "columns": numbers() | {"thal": strings}, "targets": labels()}
+    return Case(names, (Try(three("ks.ProbeSet(columns, targets)", FIT)),), case.score, "features")
+
+
 def feature_space() -> Case:
     """Dict of scalars (n,), floats, ints and strings; a FeatureSpace in the pipeline, sigmoid."""
     space = keras.utils.FeatureSpace(
@@ -297,6 +305,7 @@ ROWS = [
         "structured_data/structured_data_classification_from_scratch",
         columns_of_numbers_and_strings,
     ),
+    Row("structured_data/structured_data_classification_from_scratch", columns_given_as_probes),
     Row("structured_data/structured_data_classification_with_feature_space", feature_space),
     Row("structured_data/wide_deep_cross_networks", wide_deep_cross),
     Row("structured_data/tabtransformer", tab_transformer),

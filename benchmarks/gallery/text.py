@@ -303,7 +303,8 @@ def translation() -> Case:
         Try(three(made, FIT, "score=ks.Score(position=0)"), ("position=",)),
     )
     score = logits(model, dense, lambda out: out[:, 0])
-    return Case(names, tries, score, "tokens", embed)
+    both = {"encoder_inputs": embed, "decoder_inputs": model.get_layer("target")}
+    return Case(names, tries, score, "tokens", both)
 
 
 def masked_language_model() -> Case:
@@ -343,7 +344,8 @@ def semantic_similarity() -> Case:
     """PyDataset of ((ids, attention masks, token types), one-hot); three int inputs, softmax."""
     names_of = ("input_ids", "attention_masks", "token_type_ids")
     inputs = [keras.Input((10,), dtype="int32", name=name) for name in names_of]
-    embedded = layers.Embedding(20, 8)(inputs[0]) + layers.Embedding(2, 8)(inputs[2])
+    embeddings = {0: layers.Embedding(20, 8), 2: layers.Embedding(2, 8)}
+    embedded = embeddings[0](inputs[0]) + embeddings[2](inputs[2])
     hidden = layers.Bidirectional(layers.LSTM(4))(embedded, mask=ops.cast(inputs[1], "bool"))
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
     model.compile("adam", "categorical_crossentropy")
@@ -370,14 +372,15 @@ def semantic_similarity() -> Case:
         Try(lines("valid_data", fit, "input_name=0"), ("input_name=",)),
         Try(lines("valid_data", fit, "input_name=0, kind='tokens'"), ("'tokens'",)),
     )
-    return Case(names, tries, logits(model), kind="tokens")
+    return Case(names, tries, logits(model), "tokens", embeddings)
 
 
 def question_answering() -> Case:
     """[ids, types, mask] with [start, end] positions as labels; two softmax outputs over tokens."""
     inputs = [keras.Input((10,), dtype="int32") for _ in range(3)]
     embed = layers.Embedding(20, 8)
-    hidden = TransformerBlock(8)(embed(inputs[0]) + layers.Embedding(2, 8)(inputs[1]))
+    embed_types = layers.Embedding(2, 8)
+    hidden = TransformerBlock(8)(embed(inputs[0]) + embed_types(inputs[1]))
     heads = [layers.Dense(1, use_bias=False) for _ in range(2)]
     ends = [layers.Activation("softmax")(layers.Flatten()(head(hidden))) for head in heads]
     model = keras.Model(inputs, ends)
@@ -396,7 +399,7 @@ def question_answering() -> Case:
         Try(lines(one, fit, tokens_of, "score=ks.Score(output=0)"), ("output=",)),
     )
     logit_model = keras.Model(inputs, layers.Flatten()(heads[0].output))
-    return Case(names, tries, logits(logit_model), "tokens", embed)
+    return Case(names, tries, logits(logit_model), "tokens", {0: embed, 1: embed_types})
 
 
 def text_generation() -> Case:
