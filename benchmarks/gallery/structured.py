@@ -1,0 +1,321 @@
+"""Structured data: tables, and dicts with a column for each feature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from benchmarks.gallery.data import COUNT, batches, floats, labels, one_hot
+from benchmarks.gallery.reference import logits, output
+from benchmarks.gallery.rows import Case, Row, Try, lines, three
+
+FIT = "train_ds, validation_data=val_ds"
+FIRST = Try(lines("val_ds", FIT))
+NUMBERS, WORDS = ("age", "chol", "oldpeak"), ("thal", "sex")
+
+
+def datasets(*elements: Any) -> dict[str, Any]:
+    return {"train_ds": batches(*elements), "val_ds": batches(*elements)}
+
+
+def named(name: str, kind: str = "features") -> tuple[Try, ...]:
+    """By the messages: one input has to be named; then the kind."""
+    return (
+        Try(lines("val_ds", FIT, f"input_name={name!r}"), ("input_name=",)),
+        Try(lines("val_ds", FIT, f"input_name={name!r}, kind={kind!r}"), (f"'{kind}'",)),
+    )
+
+
+def numbers(shape: tuple[int, ...] = (1,)) -> dict[str, Any]:
+    return {name: floats(*shape, seed=k) for k, name in enumerate(NUMBERS)}
+
+
+def dense(*body: Any, features: int, head: Any) -> keras.Model:
+    return keras.Sequential([keras.Input((features,)), *body, head])
+
+
+def columns_in_a_dict() -> Case:
+    """Dict of float columns (n, 1), int labels; concatenated, sigmoid."""
+    inputs = {name: keras.Input((1,), name=name) for name in NUMBERS}
+    hidden = layers.Dense(8, activation="relu")(layers.Concatenate()([*inputs.values()]))
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    names = {"model": model, **datasets(numbers(), labels())}
+    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+
+
+def columns_of_numbers_and_strings() -> Case:
+    """Dict of columns (n, 1), floats and strings; lookups and normalization inside, sigmoid."""
+    inputs = {name: keras.Input((1,), name=name) for name in NUMBERS}
+    inputs["thal"] = keras.Input((1,), name="thal", dtype="string")
+    lookup = layers.StringLookup(vocabulary=["fixed", "normal"], output_mode="one_hot")
+    numeric = [layers.Normalization(mean=0.5, variance=1.0)(inputs[name]) for name in NUMBERS]
+    hidden = layers.Dense(8)(layers.Concatenate()([*numeric, lookup(inputs["thal"])]))
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.Dropout(0.5)(hidden)))
+    model.compile("adam", "binary_crossentropy")
+    strings = np.array(["fixed", "normal"])[labels()][:, None]
+    names = {"model": model, **datasets(numbers() | {"thal": strings}, labels())}
+    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+
+
+def columns_given_as_probes() -> Case:
+    """The same columns, begun with ProbeSet({name: column}, labels), as docs/models.md has it."""
+    case = columns_of_numbers_and_strings()
+    strings = np.array(["fixed", "normal"])[labels()][:, None]
+    names = {**case.names, "columns": numbers() | {"thal": strings}, "targets": labels()}
+    return Case(names, (Try(three("ks.ProbeSet(columns, targets)", FIT)),), case.score, "features")
+
+
+def feature_space() -> Case:
+    """Dict of scalars (n,), floats, ints and strings; a FeatureSpace in the pipeline, sigmoid."""
+    space = keras.utils.FeatureSpace(
+        {
+            **dict.fromkeys(NUMBERS, "float_normalized"),
+            "sex": "integer_categorical",
+            "thal": "string_categorical",
+        },
+        output_mode="concat",
+    )
+    words = np.array(["fixed", "normal"])[labels()]
+    rows = {**numbers(()), "sex": labels(), "thal": words}
+    raw = batches(rows, labels())
+    space.adapt(raw.map(lambda x, y: x))
+    both = raw.map(lambda x, y: (space(x), y))
+    encoded = space.get_encoded_features()
+    hidden = layers.Dense(8, activation="relu")(encoded)
+    model = keras.Model(encoded, layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    names = {"model": model, "train_ds": both, "val_ds": both}
+    more = Try(lines("val_ds", FIT, "kind='features'"), ("'features'",))
+    return Case(names, (FIRST, more), logits(model), kind="features")
+
+
+def wide_deep_cross() -> Case:
+    """Data set of (dict of columns, labels, weights); embeddings of categories, softmax."""
+    inputs = {name: keras.Input((1,), name=name) for name in NUMBERS}
+    inputs["soil"] = keras.Input((1,), name="soil", dtype="string")
+    index = layers.StringLookup(vocabulary=["clay", "sand"])(inputs["soil"])
+    embedded = layers.Reshape((4,))(layers.Embedding(3, 4)(index))
+    features = layers.Concatenate()([*(inputs[name] for name in NUMBERS), embedded])
+    crossed = features * layers.Dense(7)(features) + features
+    merged = layers.Concatenate()([crossed, layers.Dense(8, activation="relu")(features)])
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(merged))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    soil = np.array(["clay", "sand"])[labels()][:, None]
+    weights = np.ones(COUNT, "float32")
+    names = {"model": model, **datasets(numbers() | {"soil": soil}, labels(3), weights)}
+    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+
+
+def tab_transformer() -> Case:
+    """The same with a transformer over the embedded categories, one logit with sigmoid."""
+    inputs = {name: keras.Input((1,), name=name) for name in NUMBERS}
+    embedded = []
+    for name in WORDS:
+        inputs[name] = keras.Input((1,), name=name, dtype="string")
+        index = layers.StringLookup(vocabulary=["a", "b"])(inputs[name])
+        embedded.append(layers.Embedding(3, 4)(index))
+    tokens = layers.Concatenate(axis=1)(embedded)
+    tokens = layers.LayerNormalization()(tokens + layers.MultiHeadAttention(2, 4)(tokens, tokens))
+    numeric = layers.LayerNormalization()(layers.Concatenate()([inputs[n] for n in NUMBERS]))
+    merged = layers.Concatenate()([layers.Flatten()(tokens), numeric])
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(merged))
+    model.compile("adam", "binary_crossentropy")
+    words = {name: np.array(["a", "b"])[labels()][:, None] for name in WORDS}
+    y, weights = labels().astype("float32")[:, None], np.ones((COUNT, 1), "float32")
+    names = {"model": model, **datasets(numbers() | words, y, weights)}
+    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+
+
+def variable_selection() -> Case:
+    """A plain list of inputs by name from a dict of columns; gated residual networks, sigmoid."""
+    inputs = [keras.Input((1,), name=name) for name in NUMBERS]
+    projected = [layers.Dense(4)(one) for one in inputs]
+    weights = layers.Dense(3, activation="softmax")(layers.Concatenate()(projected))
+    stacked = ops.stack(projected, axis=1)
+    selected = layers.Flatten()(ops.matmul(ops.expand_dims(weights, 1), stacked))
+    head = layers.Dense(1, activation="sigmoid")
+    model = keras.Model(inputs, head(selected))
+    model.compile("adam", "binary_crossentropy")
+    names = {"model": model, **datasets(numbers(), labels(), np.ones(COUNT, "float32"))}
+    return Case(names, (FIRST, *named("age")), logits(model, head), kind="features")
+
+
+def neural_forest() -> Case:
+    """Dict of scalars (n,), a mixture of trees by probabilities (no logit), cross-entropy."""
+    inputs = {name: keras.Input((1,), name=name) for name in NUMBERS}
+    features = layers.BatchNormalization()(layers.Concatenate()([*inputs.values()]))
+    routes = layers.Dense(4, activation="softmax")(features)
+    model = keras.Model(inputs, ops.matmul(routes, ops.softmax(Leaves()(routes))))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    names = {"model": model, **datasets(numbers(()), labels())}
+    given = "input_name='age', kind='features'"
+    last = Try(lines("val_ds", FIT, given, "score='probability'"), ("score='probability'",))
+
+    def score(inputs: Any, targets: Any) -> Any:
+        return tf.gather(model(inputs), targets, axis=1, batch_dims=1)
+
+    return Case(names, (FIRST, *named("age"), last), score, kind="features")
+
+
+class Leaves(layers.Layer):
+    def build(self, shape: Any) -> None:
+        self.leaves = self.add_weight(shape=(4, 2), initializer="random_normal")
+
+    def call(self, routes: Any) -> Any:
+        return self.leaves + 0 * ops.sum(routes)
+
+
+def fraud() -> Case:
+    """One table (n, 30) as an array, uint8 labels (n, 1), class_weight; sigmoid."""
+    hidden = [layers.Dense(8, activation="relu"), layers.Dropout(0.3)]
+    model = dense(*hidden, features=30, head=layers.Dense(1, activation="sigmoid"))
+    model.compile("adam", "binary_crossentropy")
+    targets = labels().astype("uint8")[:, None]
+    names = {"model": model, "train_features": floats(30), "train_targets": targets}
+    names |= {"val_features": floats(30), "val_targets": targets}
+    fit = "train_features, train_targets, class_weight={0: 1.0, 1: 5.0}"
+    given = "(val_features, val_targets)"
+    more = Try(lines(given, fit, "kind='features'"), ("'features'",))
+    return Case(names, (Try(lines(given, fit)), more), logits(model), kind="features")
+
+
+def collaborative_filtering() -> Case:
+    """Int array (user, movie), float ratings in 0..1; one embedding per column, sigmoid."""
+
+    class RecommenderNet(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.user, self.movie = layers.Embedding(10, 4), layers.Embedding(12, 4)
+
+        def call(self, inputs: Any) -> Any:
+            users, movies = self.user(inputs[:, 0]), self.movie(inputs[:, 1])
+            return ops.sigmoid(ops.sum(users * movies, axis=1, keepdims=True))
+
+    model = RecommenderNet()
+    model.compile("adam", keras.losses.BinaryCrossentropy())
+    pairs = np.stack([np.arange(COUNT) % 10, np.arange(COUNT) % 12], axis=1)
+    ratings = np.linspace(0, 1, COUNT)
+    names = {"model": model, "x_train": pairs, "y_train": ratings, "x_val": pairs, "y_val": ratings}
+    fit = "x_train, y_train, validation_data=(x_val, y_val)"
+    tries = (
+        Try(lines("(x_val, y_val)", fit)),
+        Try(lines("(x_val, y_val)", fit, "kind='tokens'"), ("'tokens'",)),
+        Try(three("ks.ProbeSet(x_val, kind='tokens')", fit), ("ProbeSet(",)),
+    )
+    return Case(names, tries, logits(model), "tokens", model.user, refused=True)
+
+
+def movielens_transformer() -> Case:
+    """CSV data set of a dict: string sequences and scalars; float rating, regression, mse."""
+    inputs = {"sequence": keras.Input((4,), name="sequence", dtype="string")}
+    inputs["age"] = keras.Input((1,), name="age")
+    lookup = layers.StringLookup(vocabulary=["m1", "m2", "m3"])
+    tokens = layers.Embedding(4, 8)(lookup(inputs["sequence"]))
+    tokens = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    merged = layers.Concatenate()([layers.Flatten()(tokens), inputs["age"]])
+    model = keras.Model(inputs, layers.Dense(1)(layers.Dense(8, activation="relu")(merged)))
+    model.compile("adagrad", keras.losses.MeanSquaredError())
+    draw = np.random.default_rng(0)
+    movies = np.array(["m1", "m2", "m3"])[draw.integers(0, 3, (COUNT, 4))]
+    given = {"sequence": movies, "age": floats(1)}
+    names = {"model": model, **datasets(given, draw.integers(1, 6, COUNT).astype("float32"))}
+    names |= {"age": given["age"], "sequence": movies}
+    made = "ks.ProbeSet(age, kind='features', input_name='age', held={'sequence': sequence})"
+    last = Try(three(made, FIT, "score='output'"), ("score='output'", "ProbeSet(", "held="))
+    return Case(names, (FIRST, *named("age"), last), output(model), kind="features")
+
+
+def regression_of_a_table() -> Case:
+    """Table (n, 13) with float prices; dense layers, one linear unit, mse."""
+    model = dense(layers.Dense(8, activation="relu"), features=13, head=layers.Dense(1))
+    model.compile("rmsprop", "mse", metrics=["mae"])
+    names = {"model": model, "x_train": floats(13), "y_train": floats(seed=1) * 50}
+    names |= {"x_test": floats(13), "y_test": floats(seed=1) * 50}
+    fit = "x_train, y_train"
+    made = "ks.ProbeSet(x_test, kind='features')"
+    tries = (
+        Try(lines("(x_test, y_test)", fit)),
+        Try(lines("(x_test, y_test)", fit, "kind='features'"), ("'features'",)),
+        Try(three(made, fit, "score='output'"), ("score='output'", "ProbeSet(")),
+    )
+    return Case(names, tries, output(model), kind="features")
+
+
+def regression_given_as_probes() -> Case:
+    """The same, begun with ProbeSet(x): is a regression taken for classes?"""
+    case = regression_of_a_table()
+    made = "ks.ProbeSet(x_test, kind='features')"
+    tries = (
+        Try(three(made, "x_train, y_train")),
+        Try(three(made, "x_train, y_train", "score='output'"), ("score='output'",)),
+    )
+    return Case(case.names, tries, case.score, kind="features")
+
+
+def string_labels() -> Case:
+    """Table with string labels that a StringLookup turns to indices in front of fit; softmax."""
+    model = dense(layers.Dense(8, "relu"), features=4, head=layers.Dense(3, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    species = np.array(["Adelie", "Chinstrap", "Gentoo"])[labels(3)]
+    names = {"model": model, "x_train": floats(4), "y_train": labels(3)}
+    names |= {"x_test": floats(4), "y_test": species}
+    fit, given = "x_train, y_train", "(x_test, y_test)"
+    kind = "kind='features'"
+    made = "class_names, labels = np.unique(y_test, return_inverse=True)\n" + lines(
+        "(x_test, labels)", fit, f"{kind}, class_names=class_names.tolist()"
+    )
+    tries = (
+        Try(lines(given, fit)),
+        Try(lines(given, fit, kind), ("'features'",)),
+        Try(made, ("class_names, labels = np.unique(labels, return_inverse=True)",)),
+    )
+    return Case(names, tries, logits(model), kind="features")
+
+
+def missing_values() -> Case:
+    """Table with nan where a value is missing; the model replaces them, softmax of one-hot."""
+    inputs = keras.Input((6,))
+    is_missing = ops.isnan(inputs)
+    filled = ops.where(is_missing, ops.zeros_like(inputs), inputs)
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Dense(8)(filled)))
+    model.compile("adam", "categorical_crossentropy")
+    table = floats(6)
+    table[::3, 2] = np.nan
+    names = {"model": model, **datasets(table, one_hot(2))}
+    more = Try(lines("val_ds", FIT, "kind='features'"), ("'features'",))
+    filled_lines = Try(
+        lines(
+            "val_ds.map(lambda x, y: (tf.where(tf.math.is_nan(x), 0.0, x), y))",
+            FIT,
+            "kind='features'",
+        ),
+        ("finite",),
+    )
+    return Case(names, (FIRST, more, filled_lines), logits(model), kind="features")
+
+
+ROWS = [
+    Row("structured_data/structured_data_classification_from_scratch", columns_in_a_dict),
+    Row(
+        "structured_data/structured_data_classification_from_scratch",
+        columns_of_numbers_and_strings,
+    ),
+    Row("structured_data/structured_data_classification_from_scratch", columns_given_as_probes),
+    Row("structured_data/structured_data_classification_with_feature_space", feature_space),
+    Row("structured_data/wide_deep_cross_networks", wide_deep_cross),
+    Row("structured_data/tabtransformer", tab_transformer),
+    Row("structured_data/classification_with_grn_and_vsn", variable_selection),
+    Row("structured_data/deep_neural_decision_forests", neural_forest),
+    Row("structured_data/imbalanced_classification", fraud),
+    Row("structured_data/collaborative_filtering_movielens", collaborative_filtering),
+    Row("structured_data/movielens_recommendations_transformers", movielens_transformer),
+    Row("api/datasets/boston_housing", regression_of_a_table),
+    Row("api/datasets/boston_housing", regression_given_as_probes),
+    Row("guides/preprocessing_layers", string_labels),
+    Row("structured_data/feature_space_advanced", missing_values),
+]

@@ -1,0 +1,485 @@
+"""Vision: volumes, videos, pairs, images without labels, and models whose `train_step` is all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from benchmarks.gallery.data import COUNT, batches, floats, ids, labels, one_hot
+from benchmarks.gallery.reference import logits, output
+from benchmarks.gallery.rows import Case, Row, Try, lines, three
+
+FIT = "train_ds, validation_data=val_ds"
+FIRST = Try(lines("val_ds", FIT))
+ONLY_TRAIN = Try(lines("val_ds", "train_ds"))
+
+
+def datasets(*elements: Any) -> dict[str, Any]:
+    return {"train_ds": batches(*elements), "val_ds": batches(*elements)}
+
+
+def encoder(width: int = 8, shape: tuple[int, ...] = (16, 16, 3)) -> keras.Model:
+    inputs = keras.Input(shape)
+    hidden = layers.Conv2D(8, 3, strides=2, activation="relu")(inputs)
+    return keras.Model(inputs, layers.Dense(width)(layers.GlobalAveragePooling2D()(hidden)))
+
+
+def ct_scan() -> Case:
+    """Volumes (width, height, depth, 1) with float labels (n,); Conv3D, sigmoid."""
+    inputs = keras.Input((8, 8, 8, 1))
+    hidden = layers.MaxPool3D(2)(layers.Conv3D(4, 3, activation="relu")(inputs))
+    hidden = layers.GlobalAveragePooling3D()(layers.BatchNormalization()(hidden))
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy", metrics=["acc"])
+    names = {"model": model, **datasets(floats(8, 8, 8, 1), labels().astype("float32"))}
+    more = Try(lines("val_ds", FIT, "kind='volume'"), ("'volume'",))
+    return Case(names, (FIRST, more), logits(model), kind="volume")
+
+
+def video_features() -> Case:
+    """([features of frames, bool mask], labels) as arrays; GRU with a mask, softmax."""
+    frames, mask = keras.Input((6, 10)), keras.Input((6,), dtype="bool")
+    hidden = layers.GRU(8)(frames, mask=mask)
+    model = keras.Model([frames, mask], layers.Dense(3, activation="softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    lengths = np.arange(6)[None] < (3 + np.arange(COUNT) % 4)[:, None]
+    data = (floats(6, 10), lengths)
+    names = {"model": model, "train_data": data, "train_labels": labels(3)[:, None]}
+    names |= {"test_data": data, "test_labels": labels(3)[:, None]}
+    fit, given = "[train_data[0], train_data[1]], train_labels", "(test_data, test_labels)"
+    fit_first = Try(lines(given, fit))
+    more = Try(lines(given, fit, "input_name=0"), ("input_name=",))
+    last = Try(lines(given, fit, "input_name=0, kind='series'"), ("'series'",))
+    return Case(names, (fit_first, more, last), logits(model), kind="series")
+
+
+def video_transformer() -> Case:
+    """Arrays of frame features (frames, width) with labels (n, 1); a transformer, softmax."""
+    inputs = keras.Input((6, 10))
+    hidden = inputs + layers.MultiHeadAttention(2, 4)(inputs, inputs)
+    hidden = layers.GlobalMaxPooling1D()(layers.LayerNormalization()(hidden))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    names = {"model": model, "train_data": floats(6, 10), "train_labels": labels(3)[:, None]}
+    names |= {"test_data": floats(6, 10), "test_labels": labels(3)[:, None]}
+    fit, given = "train_data, train_labels", "(test_data, test_labels)"
+    more = Try(lines(given, fit, "kind='series'"), ("'series'",))
+    return Case(names, (Try(lines(given, fit)), more), logits(model), kind="series")
+
+
+def vivit() -> Case:
+    """Videos (frames, height, width, 1) with int labels (n, 1); Conv3D tubelets, softmax."""
+    inputs = keras.Input((8, 8, 8, 1))
+    tokens = layers.Reshape((-1, 8))(layers.Conv3D(8, 4, strides=4)(inputs))
+    tokens = tokens + layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    hidden = layers.GlobalAvgPool1D()(layers.LayerNormalization()(tokens))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    names = {"model": model, **datasets(floats(8, 8, 8, 1), labels(3)[:, None])}
+    more = Try(lines("val_ds", FIT, "kind='volume'"), ("'volume'",))
+    return Case(names, (FIRST, more), logits(model), kind="volume")
+
+
+def next_frame() -> Case:
+    """Arrays (x, y) of videos, y a frame later; ConvLSTM, sigmoid pixels."""
+    inputs = keras.Input((4, 8, 8, 1))
+    hidden = layers.ConvLSTM2D(4, 3, padding="same", return_sequences=True)(inputs)
+    model = keras.Model(inputs, layers.Conv3D(1, 3, padding="same", activation="sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    video = floats(5, 8, 8, 1)
+    names = {"model": model, "x_train": video[:, :-1], "y_train": video[:, 1:]}
+    names |= {"x_val": video[:, :-1], "y_val": video[:, 1:]}
+    fit = "x_train, y_train"
+    mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3, 4))"
+    made = "ks.ProbeSet(x_val, kind='volume')"
+    tries = (
+        Try(lines("(x_val, y_val)", fit)),
+        Try(lines("(x_val, y_val)", fit, "kind='volume'"), ("'volume'",)),
+        Try(three(made, fit), ("ProbeSet(",)),
+        Try(three(made, fit, mean), ("callable",)),
+    )
+
+    def score(videos: Any, targets: Any) -> Any:
+        return tf.reduce_mean(model(videos), axis=[1, 2, 3, 4])
+
+    return Case(names, tries, score, kind="volume")
+
+
+def siamese_contrastive() -> Case:
+    """([left, right], labels) as lists of arrays; a distance, sigmoid, contrastive loss."""
+    left, right = keras.Input((16, 16, 1)), keras.Input((16, 16, 1))
+    embed = encoder(shape=(16, 16, 1))
+    distance = layers.Lambda(
+        lambda v: ops.sqrt(ops.sum((v[0] - v[1]) ** 2, axis=1, keepdims=True) + 1e-6)
+    )([embed(left), embed(right)])
+    normal = layers.BatchNormalization()(distance)
+    model = keras.Model([left, right], layers.Dense(1, activation="sigmoid")(normal))
+
+    def contrastive(y_true: Any, y_pred: Any) -> Any:
+        return ops.mean((1 - y_true) * y_pred**2 + y_true * ops.maximum(1 - y_pred, 0) ** 2)
+
+    model.compile("RMSprop", contrastive)
+    pair = [floats(16, 16, 1, seed=k) for k in range(2)]
+    y = labels().astype("float32")
+    names = {"model": model, "x_train_1": pair[0], "x_train_2": pair[1], "labels_train": y}
+    names |= {"x_val_1": pair[0], "x_val_2": pair[1], "labels_val": y}
+    given, fit = "([x_val_1, x_val_2], labels_val)", "[x_train_1, x_train_2], labels_train"
+    more = Try(lines(given, fit, "input_name=0"), ("input_name=",))
+    return Case(names, (Try(lines(given, fit)), more), logits(model))
+
+
+class Siamese(keras.Model):
+    """Three images in, two distances out; the loss is made in `train_step`."""
+
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__()
+        self.siamese_network = network
+
+    def call(self, inputs: Any) -> Any:
+        return self.siamese_network(inputs)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            near, far = self.siamese_network(data)
+            loss = tf.reduce_mean(tf.maximum(near - far + 0.5, 0.0))
+        weights = self.siamese_network.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"loss": loss}
+
+
+def siamese_triplet() -> Case:
+    """Data set of (anchor, positive, negative), no labels; two distances (n,) as outputs."""
+    inputs = [keras.Input((16, 16, 3), name=n) for n in ("anchor", "positive", "negative")]
+    embed = encoder()
+    anchor, *others = map(embed, inputs)
+    network = keras.Model(inputs, [ops.sum((anchor - other) ** 2, -1) for other in others])
+    model = Siamese(network)
+    model.compile("adam")
+    triple = [floats(16, 16, 3, seed=k) for k in range(3)]
+    both = tf.data.Dataset.from_tensor_slices(tuple(triple)).batch(8)
+    names = {"model": model, "train_ds": both, "val_ds": both}
+    names |= dict(zip(("anchors", "positives", "negatives"), triple, strict=True))
+    made = "ks.ProbeSet(anchors, input_name=0, held={1: positives, 2: negatives})"
+    tries = (
+        ONLY_TRAIN,
+        Try(three(made, "train_ds"), ("ProbeSet(", "held=")),
+        Try(three(made, "train_ds", "score=ks.Score('output', output=0)"), ("output=",)),
+    )
+    return Case(names, tries, output(network, select=lambda out: out[0]))
+
+
+def metric_learning() -> Case:
+    """PyDataset of (2, classes, image) pairs without labels; embeddings, own train_step."""
+
+    class Embedding(keras.Model):
+        def train_step(self, data: Any) -> dict[str, Any]:
+            anchors, positives = data[0][0], data[0][1]  # Keras makes a tuple of the batch
+            with tf.GradientTape() as tape:
+                near = tf.matmul(self(anchors), self(positives), transpose_b=True)
+                classes = tf.range(tf.shape(near)[0])
+                loss = self.compute_loss(y=classes, y_pred=near * 5)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return {"loss": loss}
+
+    inputs = keras.Input((16, 16, 3))
+    model = Embedding(inputs, layers.UnitNormalization()(encoder()(inputs)))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images = floats(16, 16, 3)
+
+    class AnchorPositivePairs(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return np.stack([images[:4], images[4:8]])
+
+    names = {"model": model, "train_ds": AnchorPositivePairs(), "x_test": images}
+    names["y_test"] = labels(3)[:, None]
+    scored = "score=lambda outputs, targets: outputs[:, 0]"
+    tries = (
+        Try(lines("(x_test, y_test)", "train_ds")),
+        Try(lines("(x_test, y_test)", "train_ds", "", scored), ("callable",)),
+    )
+    return Case(names, tries, output(model), refused=True)
+
+
+class SimCLR(keras.Model):
+    """An encoder, a projection and a linear probe; no `call`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = encoder()
+        self.linear_probe = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        (unlabeled, (images, classes)) = data
+        weights = self.encoder.trainable_weights + self.linear_probe.trainable_weights
+        with tf.GradientTape() as tape:
+            values = self.linear_probe(self.encoder(images))
+            loss = tf.reduce_mean(
+                tf.keras.losses.sparse_categorical_crossentropy(classes, values, from_logits=True)
+            ) + tf.reduce_mean(self.encoder(unlabeled) ** 2)
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"loss": loss}
+
+
+def simclr() -> Case:
+    """Zipped data sets (unlabeled, (images, labels)); encoder and linear probe, no call."""
+    model = SimCLR()
+    model.compile("adam")
+    labelled = batches(floats(16, 16, 3), labels(3))
+    names = {"model": model, "test_ds": labelled}
+    names["train_ds"] = tf.data.Dataset.zip((batches(floats(16, 16, 3, seed=1)), labelled))
+    part = "keras.Sequential([model.encoder, model.linear_probe])"
+    tries = (
+        Try(lines("test_ds", "train_ds")),
+        Try(
+            lines("test_ds", "train_ds", "", f"score=ks.Score(model={part})"), ("ks.Score(model=",)
+        ),
+    )
+
+    def score(images: Any, targets: Any) -> Any:
+        values = model.linear_probe(model.encoder(images))
+        return tf.gather(values, targets, axis=1, batch_dims=1)
+
+    return Case(names, tries, score, refused=True)
+
+
+def supervised_contrastive() -> Case:
+    """Arrays with labels (n, 1) for a loss on embeddings; the first stage has no classes."""
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, layers.Dense(8, activation="relu")(encoder()(inputs)))
+
+    def loss(classes: Any, vectors: Any) -> Any:
+        same = ops.cast(ops.equal(classes, ops.transpose(classes)), "float32")
+        return ops.mean((ops.matmul(vectors, ops.transpose(vectors)) - same) ** 2)
+
+    model.compile("adam", loss)
+    names = {"model": model, "x_train": floats(16, 16, 3), "y_train": labels(3)[:, None]}
+    names |= {"x_test": floats(16, 16, 3), "y_test": labels(3)[:, None]}
+    norm = "score=lambda outputs, targets: keras.ops.sum(outputs, axis=1)"
+    tries = (
+        Try(lines("(x_test, y_test)", "x_train, y_train")),
+        Try(lines("(x_test, y_test)", "x_train, y_train", "", norm), ("callable",)),
+    )
+    return Case(names, tries, lambda x, targets: tf.reduce_sum(model(x), axis=1), refused=True)
+
+
+def masked_autoencoder() -> Case:
+    """Data set of images alone; patches, encoder and decoder, loss in train_step, no call."""
+
+    class MaskedAutoencoder(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder()
+            self.decoder = keras.Sequential(
+                [keras.Input((8,)), layers.Dense(768), layers.Reshape((16, 16, 3))]
+            )
+
+        def train_step(self, images: Any) -> dict[str, Any]:
+            weights = self.encoder.trainable_weights + self.decoder.trainable_weights
+            with tf.GradientTape() as tape:
+                mask = tf.cast(tf.random.uniform(tf.shape(images)) > 0.75, tf.float32)
+                loss = tf.reduce_mean((self.decoder(self.encoder(images * mask)) - images) ** 2)
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = MaskedAutoencoder()
+    model.compile("adam")
+    names = {"model": model, **datasets(floats(16, 16, 3)), "x_val": floats(16, 16, 3)}
+    tries = (
+        ONLY_TRAIN,
+        Try(three("ks.ProbeSet(x_val)", "train_ds"), ("ProbeSet(",)),
+        Try(
+            three("ks.ProbeSet(x_val)", "train_ds", "score=ks.Score(model=model.encoder)"),
+            ("ks.Score(model=model.encoder)",),
+        ),
+    )
+
+    def score(images: Any, targets: Any) -> Any:
+        values = model.encoder(images)
+        return tf.gather(values, targets, axis=1, batch_dims=1)
+
+    return Case(names, tries, score, refused=True)
+
+
+class Distiller(keras.Model):
+    """A student and a teacher; `call` is the student's, `compute_loss` has both."""
+
+    def __init__(self, student: keras.Model, teacher: keras.Model) -> None:
+        super().__init__()
+        self.student, self.teacher = student, teacher
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        taught = keras.losses.categorical_crossentropy(
+            ops.softmax(self.teacher(x, training=False) / 3), ops.softmax(y_pred / 3)
+        )
+        hard = keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
+        return ops.mean(hard) + ops.mean(taught)
+
+    def call(self, images: Any) -> Any:
+        return self.student(images)
+
+
+def knowledge_distillation() -> Case:
+    """Arrays; student and teacher in one model, own compute_loss, logits."""
+    model = Distiller(encoder(3), encoder(3))
+    model.compile("adam")
+    names = {"model": model, "x_train": floats(16, 16, 3), "y_train": labels(3)}
+    names |= {"x_test": floats(16, 16, 3), "y_test": labels(3)}
+    first = Try(lines("(x_test, y_test)", "x_train, y_train"))
+    return Case(names, (first,), logits(model.student))
+
+
+def adamatch() -> Case:
+    """Zipped data sets of a source and a target domain; own train_step."""
+
+    class AdaMatch(keras.Model):
+        def __init__(self, model: keras.Model) -> None:
+            super().__init__()
+            self.model = model
+
+        def call(self, images: Any) -> Any:
+            return self.model(images)
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            (weak, classes), (target, _) = data
+            with tf.GradientTape() as tape:
+                values = self.model(tf.concat([weak, target], 0))[: tf.shape(weak)[0]]
+                loss = tf.reduce_mean(
+                    tf.keras.losses.sparse_categorical_crossentropy(classes, values, True)
+                )
+            weights = self.model.trainable_weights
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = AdaMatch(encoder(3))
+    model.compile("adam")
+    source = batches(floats(16, 16, 3), labels(3))
+    target = batches(floats(16, 16, 3, seed=1), labels(3))
+    names = {"model": model, "target_test_ds": target}
+    names["final_source_ds"] = tf.data.Dataset.zip((source, target))
+    first = Try(lines("target_test_ds", "final_source_ds"))
+    return Case(names, (first,), logits(model.model))
+
+
+def deit() -> Case:
+    """One-hot data set; a subclass with two heads in training and their mean at inference."""
+
+    class DeiT(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.head, self.dist_head = encoder(), layers.Dense(3), layers.Dense(3)
+
+        def call(self, images: Any, training: bool = False) -> Any:
+            hidden = self.encoder(images)
+            both = self.head(hidden), self.dist_head(hidden)
+            return both if training else (both[0] + both[1]) / 2
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            images, classes = data
+            with tf.GradientTape() as tape:
+                losses = [
+                    tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(classes, one))
+                    for one in self(images, training=True)
+                ]
+                loss = tf.add_n(losses)
+            weights = self.trainable_weights
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = DeiT()
+    model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    names = {"model": model, **datasets(floats(16, 16, 3), one_hot(3))}
+    return Case(names, (ONLY_TRAIN,), logits(model))
+
+
+def dual_encoder() -> Case:
+    """Dict elements {"image", "caption"} without labels, strings as captions; no single call."""
+
+    class DualEncoder(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.image_encoder = encoder()
+            self.text_encoder = keras.Sequential([keras.Input((5,)), layers.Dense(8)])
+
+        def call(self, features: Any, training: bool = False) -> Any:
+            captions = tf.cast(features["caption"], tf.float32)
+            return self.text_encoder(captions), self.image_encoder(features["image"])
+
+        def train_step(self, features: Any) -> dict[str, Any]:
+            with tf.GradientTape() as tape:
+                captions, images = self(features)
+                loss = tf.reduce_mean((captions - images) ** 2)
+            weights = self.trainable_weights
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = DualEncoder()
+    model.compile("adam")
+    features = {"caption": ids(5), "image": floats(16, 16, 3)}
+    names = {"model": model, **datasets(features), **features}
+    names["images"], names["captions"] = features["image"], features["caption"]
+    made = "ks.ProbeSet(images, input_name='image', held={'caption': captions})"
+    together = "lambda outputs, targets: keras.ops.sum(outputs[0] * outputs[1], axis=1)"
+    tries = (
+        ONLY_TRAIN,
+        Try(three("ks.ProbeSet(images)", "train_ds"), ("ProbeSet(",)),
+        Try(three(made, "train_ds"), ("held=",)),
+        Try(three(made, "train_ds", f"score={together}"), ("callable",)),
+    )
+
+    def score(inputs: Any, targets: Any) -> Any:
+        text, image = model(inputs)
+        return tf.reduce_sum(text * image, axis=1)
+
+    return Case(names, tries, score)
+
+
+def grad_cam_of_a_trained_model() -> Case:
+    """A trained model and one image (1, height, width, 3): no fit at all."""
+    inputs = keras.Input((32, 32, 3))
+    hidden = layers.SeparableConv2D(8, 3, strides=2, activation="relu")(inputs)
+    hidden = layers.GlobalAveragePooling2D()(hidden)
+    model = keras.Model(inputs, layers.Dense(10, activation="softmax")(hidden))
+    names = {"model": model, "img_array": floats(32, 32, 3)[:1]}
+    text = (
+        "probes = ks.ProbeSet(img_array)\n"
+        "report = ks.SaliencyMonitor(model, probes).evaluate(step=0)\n"
+        "sink = ks.TensorBoardSink(log_dir, probes)\n"
+        "sink.write(report)\n"
+        "sink.close()"
+    )
+    return Case(names, (Try(text),), logits(model))
+
+
+ROWS = [
+    Row("vision/3D_image_classification", ct_scan),
+    Row("vision/video_classification", video_features),
+    Row("vision/video_transformers", video_transformer),
+    Row("vision/vivit", vivit),
+    Row("vision/conv_lstm", next_frame),
+    Row("vision/siamese_contrastive", siamese_contrastive),
+    Row("vision/siamese_network", siamese_triplet),
+    Row("vision/metric_learning", metric_learning),
+    Row("vision/semisupervised_simclr", simclr),
+    Row("vision/supervised-contrastive-learning", supervised_contrastive),
+    Row("vision/masked_image_modeling", masked_autoencoder),
+    Row("vision/knowledge_distillation", knowledge_distillation),
+    Row("vision/adamatch", adamatch),
+    Row("vision/deit", deit),
+    Row("vision/nl_image_search", dual_encoder),
+    Row("vision/grad_cam", grad_cam_of_a_trained_model),
+]

@@ -1,0 +1,518 @@
+"""Vision: a class or a number for every place, boxes, texts in images, images from images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from benchmarks.gallery.data import COUNT, batches, floats, labels, pixels
+from benchmarks.gallery.reference import linear, logits, output
+from benchmarks.gallery.rows import Case, Row, Try, lines, three
+
+FIT = "train_dataset, validation_data=valid_dataset"
+FIRST = Try(lines("valid_dataset", FIT))
+
+
+def datasets(x: Any, *rest: Any) -> dict[str, Any]:
+    both = [batches(x, *rest) for _ in range(2)]
+    return {"train_dataset": both[0], "valid_dataset": both[1], "valid_images": np.asarray(x)}
+
+
+def label_images(classes: int = 3) -> Any:
+    """uint8 `(32, 16, 16, 1)`: a square of a class on a ground of class 0."""
+    masks = np.zeros((COUNT, 16, 16, 1), np.uint8)
+    masks[:, 4:10, 4:10] = (1 + labels(classes - 1))[:, None, None, None]
+    return masks
+
+
+def unet(activation: str | None = "softmax", channels: int = 3, classes: int = 3) -> Any:
+    inputs = keras.Input((16, 16, channels))
+    small = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
+    large = layers.Conv2DTranspose(8, 3, strides=2, padding="same", activation="relu")(small)
+    head = layers.Conv2D(classes, 3, padding="same", activation=activation)
+    return keras.Model(inputs, head(layers.Concatenate()([large, inputs]))), head
+
+
+def summed_logits(model: Any, head: Any, masks: Any) -> Any:
+    """The target's logits, summed over the pixels of the mask; one unit as in `logits`."""
+
+    def score(inputs: Any, targets: Any) -> Any:
+        with linear(head):
+            values = model(inputs, training=False)
+        if values.shape[-1] == 1:
+            sign = tf.where(targets == 1, 1.0, -1.0)[:, None, None]
+            values = values[..., 0] * sign
+        else:
+            values = tf.gather(values, targets, axis=-1, batch_dims=1)
+        return tf.reduce_sum(values * tf.cast(masks, tf.float32), axis=[1, 2])
+
+    return score
+
+
+def mask_of_target(probes_inputs: Any, targets: Any) -> Any:
+    square = np.zeros((len(targets), 16, 16), bool)
+    square[:, 4:10, 4:10] = True
+    return np.where((np.asarray(targets) == 0)[:, None, None], ~square, square)
+
+
+def on_masks(model: Any, head: Any) -> Any:
+    return lambda inputs, targets: summed_logits(model, head, mask_of_target(inputs, targets))(
+        inputs, targets
+    )
+
+
+SEGMENTATION = Try(lines("valid_dataset", FIT, "", "score='segmentation'"), ("segmentation",))
+
+
+def image_segmentation() -> Case:
+    """Data set with label images (height, width, 1), uint8; U-Net, softmax at each pixel."""
+    model, head = unet()
+    model.compile("rmsprop", "sparse_categorical_crossentropy")
+    names = {"model": model, **datasets(floats(16, 16, 3), label_images())}
+    return Case(names, (FIRST, SEGMENTATION), on_masks(model, head))
+
+
+def deeplab() -> Case:
+    """Data set with label images; dilated convolutions, logits at each pixel."""
+    inputs = keras.Input((16, 16, 3))
+    hidden = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
+    dilated = [
+        layers.Conv2D(8, 3, dilation_rate=rate, padding="same", activation="relu")(hidden)
+        for rate in (1, 2)
+    ]
+    large = layers.UpSampling2D(2, interpolation="bilinear")(layers.Concatenate()(dilated))
+    model = keras.Model(inputs, layers.Conv2D(3, 1, padding="same")(large))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    names = {"model": model, **datasets(floats(16, 16, 3), label_images())}
+    return Case(names, (FIRST, SEGMENTATION), on_masks(model, None))
+
+
+def segmentation_without_channel() -> Case:
+    """PyDataset with label images (height, width), int32; softmax at each pixel."""
+    model, head = unet()
+    model.compile("adam", "sparse_categorical_crossentropy")
+
+    class Pets(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            rows = slice(index * 16, index * 16 + 16)
+            return floats(16, 16, 3)[rows], label_images()[rows, ..., 0].astype("int32")
+
+    names = {"model": model, "train_gen": Pets(), "val_gen": Pets()}
+    fit = "train_gen, validation_data=val_gen"
+    more = Try(lines("val_gen", fit, "", "score='segmentation'"), ("segmentation",))
+    return Case(names, (Try(lines("val_gen", fit)), more), on_masks(model, head))
+
+
+def binary_masks() -> Case:
+    """Data set with bool masks as labels; several sigmoid maps as outputs (deep supervision)."""
+    inputs = keras.Input((16, 16, 3))
+    hidden = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    heads = [layers.Conv2D(1, 3, padding="same", activation="sigmoid") for _ in range(2)]
+    model = keras.Model(inputs, [head(hidden) for head in heads])
+    model.compile("adam", ["binary_crossentropy"] * 2)
+    masks = (label_images(2) > 0).astype("float32")
+    names = {"model": model, **datasets(floats(16, 16, 3), (masks, masks))}
+    select = "valid_dataset.map(lambda x, y: (x, y[0]))"
+    score = "score=ks.Score('segmentation', output=0)"
+    more = Try(lines(select, FIT), ("dataset.map",))
+    output0 = Try(lines(select, FIT, "", "score=ks.Score(output=0)"), ("output=",))
+    last = Try(lines(select, FIT, "", score), ("segmentation",))
+    first_output = keras.Model(inputs, model.outputs[0])
+    return Case(names, (FIRST, more, output0, last), on_masks(first_output, heads[0]))
+
+
+def retinanet() -> Case:
+    """(images, encoded boxes and classes per anchor); anchors in one output, own loss."""
+    inputs = keras.Input((32, 32, 3))
+    hidden = layers.Conv2D(8, 3, strides=4, padding="same", activation="relu")(inputs)
+    classes = layers.Reshape((-1, 3))(layers.Conv2D(3, 1, activation=None)(hidden))
+    boxes = layers.Reshape((-1, 4))(layers.Conv2D(4, 1)(hidden))
+    model = keras.Model(inputs, layers.Concatenate()([boxes, classes]))
+    model.compile("sgd", loss=lambda y, p: ops.mean((y[..., :4] - p[..., :4]) ** 2))
+    targets = np.random.default_rng(0).normal(size=(COUNT, 64, 5)).astype("float32")
+    names = {"model": model, **datasets(floats(32, 32, 3), targets)}
+    scored = "score=lambda outputs, targets: keras.ops.max(outputs[:, :, 4], axis=1)"
+    more = Try(three("ks.ProbeSet(valid_images)", FIT), ("ProbeSet(images)",))
+    last = Try(three("ks.ProbeSet(valid_images)", FIT, scored), ("callable",))
+
+    def score(images: Any, targets: Any) -> Any:
+        return ops.max(model(images, training=False)[:, :, 4], axis=1)
+
+    return Case(names, (FIRST, more, last), score)
+
+
+def box_regression() -> Case:
+    """Arrays, boxes (n, 4) as labels; a vision transformer that predicts four numbers, mse."""
+    inputs = keras.Input((16, 16, 3))
+    hidden = layers.Flatten()(layers.Conv2D(8, 4, strides=4, activation="relu")(inputs))
+    model = keras.Model(inputs, layers.Dense(4)(hidden))
+    model.compile("adam", "mean_squared_error")
+    boxes = np.random.default_rng(1).random((COUNT, 4)).astype("float32")
+    names = {"model": model, "x_train": floats(16, 16, 3), "y_train": boxes}
+    names |= {"x_test": floats(16, 16, 3), "y_test": boxes}
+    fit = "x_train, y_train"
+    tries = (
+        Try(lines("(x_test, y_test)", fit)),
+        Try(three("ks.ProbeSet(x_test)", fit, "score='output'"), ("score='output'", "ProbeSet(")),
+        Try(three("ks.ProbeSet(x_test, [0] * len(x_test))", fit, "score='output'"), ("targets",)),
+    )
+    return Case(names, tries, output(model))
+
+
+def keypoints() -> Case:
+    """PyDataset of keypoints (n, 1, 1, 2k); fully convolutional, sigmoid outputs, mse."""
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Rescaling(1 / 127.5, offset=-1),
+            layers.Conv2D(8, 5, strides=5, activation="relu"),
+            layers.Conv2D(4, 3, activation="sigmoid"),
+        ]
+    )
+    model.compile("adam", "mse")
+    points = np.random.default_rng(0).random((COUNT, 1, 1, 4)).astype("float32")
+    x = floats(16, 16, 3) * 255
+
+    class KeyPoints(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return x[index * 16 : index * 16 + 16], points[index * 16 : index * 16 + 16]
+
+    names = {"model": model, "train_dataset": KeyPoints(), "validation_dataset": KeyPoints()}
+    names["val_images"] = x
+    fit = "train_dataset, validation_data=validation_dataset"
+    made = three("ks.ProbeSet(val_images)", fit, "score='output'")
+    with_units = made.replace("val_images)", "val_images, [0] * len(val_images))")
+    tries = (
+        Try(lines("validation_dataset", fit)),
+        Try(made, ("score='output'", "ProbeSet(")),
+        Try(with_units, ("unit",)),
+    )
+    return Case(names, tries, output(model))
+
+
+class CTCLayer(layers.Layer):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        batch = ops.shape(y_true)[0]
+        lengths = [ops.ones((batch,), "int32") * n for n in (y_true.shape[1], y_pred.shape[1])]
+        self.add_loss(
+            ops.mean(ops.ctc_loss(y_true, ops.log(y_pred + 1e-7), *lengths, mask_index=0))
+        )
+        return y_pred
+
+
+def captcha_ocr() -> Case:
+    """Dict elements with image and label and no y; two inputs, a CTC loss layer at the end."""
+    images = keras.Input((24, 12, 1), name="image")
+    truth = keras.Input((3,), name="label", dtype="float32")
+    hidden = layers.Conv2D(4, 3, padding="same", activation="relu")(images)
+    hidden = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(
+        layers.Reshape((24, 48))(hidden)
+    )
+    dense = layers.Dense(6, activation="softmax", name="dense2")
+    predicted = dense(hidden)
+    model = keras.Model([images, truth], CTCLayer()(truth, predicted))
+    model.compile("adam")
+    x, y = floats(24, 12, 1), np.random.default_rng(0).integers(1, 5, (COUNT, 3))
+    names = {"model": model, **datasets({"image": x, "label": y.astype("float32")})}
+    names["valid_images"], names["valid_labels"] = x, y
+    made = "ks.ProbeSet(valid_images, input_name='image', held={'label': valid_labels})"
+    tries = (
+        FIRST,
+        Try(three("ks.ProbeSet(valid_images)", FIT), ("ProbeSet(",)),
+        Try(three(made, FIT), ("input_name=", "held=")),
+        Try(three(made, FIT, "score=ks.Score(position=0)"), ("position=",)),
+    )
+    part = keras.Model(images, predicted)
+    score = logits(lambda x, training: part(x["image"]), dense, lambda out: out[:, 0])
+    return Case(names, tries, score)
+
+
+def handwriting() -> Case:
+    """The same with the label as a second element, padded; dict of image and label, then no y."""
+    case = captcha_ocr()
+    model = case.names["model"]
+    x, y = case.names["valid_images"], case.names["valid_labels"]
+    names = {**case.names, "model": model}
+    names["train_ds"] = names["validation_ds"] = batches({"image": x, "label": y.astype("float32")})
+    fit = "train_ds, validation_data=validation_ds"
+    tries = (
+        Try(lines("validation_ds", fit, "input_name='image'")),
+        *(Try(one.lines.replace(FIT, fit), one.advice) for one in case.tries[1:]),
+    )
+    return Case(names, tries, case.score)
+
+
+def depth_estimation() -> Case:
+    """PyDataset of images and depth maps (height, width, 1); a subclass with its own train_step."""
+
+    class Depth(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, _ = unet("tanh", classes=1)
+
+        def call(self, images: Any) -> Any:
+            return self.net(images)
+
+        def train_step(self, batch: Any) -> dict[str, Any]:
+            images, depths = batch
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(images, training=True) - depths) ** 2)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return {"loss": loss}
+
+    model = Depth()
+    model.compile("adam")
+    names = {"model": model, **datasets(floats(16, 16, 3), floats(16, 16, 1, seed=1))}
+    return Case(names, image_to_image("train_dataset"), mean_output(model))
+
+
+MEAN = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
+
+
+def image_to_image(fit: str = FIT, images: str = "valid_images") -> tuple[Try, ...]:
+    made = f"ks.ProbeSet({images})"
+    return (
+        Try(lines("valid_dataset", fit)),
+        Try(three(made, fit), ("ProbeSet(",)),
+        Try(three(made, fit, MEAN), ("callable",)),
+    )
+
+
+def mean_output(model: Any) -> Any:
+    return lambda inputs, targets: tf.reduce_mean(model(inputs, training=False), axis=[1, 2, 3])
+
+
+def super_resolution() -> Case:
+    """Data set of small gray images and large ones as labels; depth_to_space, mse."""
+    inputs = keras.Input((None, None, 1))
+    hidden = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    hidden = layers.Conv2D(4, 3, padding="same")(hidden)
+    model = keras.Model(inputs, layers.Lambda(lambda x: tf.nn.depth_to_space(x, 2))(hidden))
+    model.compile("adam", "mse")
+    names = {"model": model, **datasets(floats(12, 12, 1), floats(24, 24, 1, seed=1))}
+    return Case(names, image_to_image(), mean_output(model))
+
+
+def low_light() -> Case:
+    """Data set of images alone, no labels; Zero-DCE with four losses in train_step."""
+
+    class ZeroDCE(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dce_model, _ = unet("tanh")
+
+        def call(self, images: Any) -> Any:
+            curves = self.dce_model(images)
+            return images + curves * (images**2 - images)
+
+        def train_step(self, images: Any) -> dict[str, Any]:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(images) - 0.6) ** 2)
+            weights = self.dce_model.trainable_weights
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = ZeroDCE()
+    model.compile("adam")
+    names = {"model": model, "train_dataset": batches(floats(16, 16, 3))}
+    names |= {"valid_dataset": batches(floats(16, 16, 3)), "valid_images": floats(16, 16, 3)}
+    return Case(names, image_to_image("train_dataset"), mean_output(model))
+
+
+def autoencoder() -> Case:
+    """Arrays (x, x): noisy images to clean ones; sigmoid outputs, binary cross-entropy."""
+    inputs = keras.Input((16, 16, 1))
+    hidden = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
+    hidden = layers.Conv2DTranspose(8, 3, strides=2, padding="same", activation="relu")(hidden)
+    model = keras.Model(inputs, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    x = floats(16, 16, 1)
+    names = {"model": model, "noisy_train_data": x, "train_data": x, "test_data": x}
+    names["noisy_test_data"] = x
+    fit = "noisy_train_data, train_data"
+    first = Try(lines("(noisy_test_data, test_data)", fit))
+    tries = (
+        first,
+        Try(three("ks.ProbeSet(noisy_test_data)", fit, MEAN), ("ProbeSet(", "callable")),
+    )
+    return Case(names, tries, mean_output(model))
+
+
+class TNet(layers.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.matrix = layers.Dense(8, activation="relu"), layers.Dense(9)
+
+    def call(self, points: Any) -> Any:
+        matrices = ops.reshape(self.matrix(ops.max(self.dense(points), axis=1)), (-1, 3, 3))
+        return ops.matmul(points, matrices)
+
+
+def pointnet() -> Case:
+    """Data set of point clouds (points, 3) with int labels (n, 1); softmax."""
+    inputs = keras.Input((32, 3))
+    hidden = layers.Conv1D(8, 1, activation="relu")(TNet()(inputs))
+    hidden = layers.Dropout(0.3)(layers.GlobalMaxPooling1D()(hidden))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    both = {"train_dataset": batches(floats(32, 3), labels(3)[:, None])}
+    both["test_dataset"] = both["train_dataset"]
+    fit = "train_dataset, validation_data=test_dataset"
+    more = Try(lines("test_dataset", fit, "kind='series'"), ("'series'",))
+    tries = (Try(lines("test_dataset", fit)), more)
+    return Case({"model": model, **both}, tries, logits(model), kind="series")
+
+
+def pointnet_segmentation() -> Case:
+    """Point clouds with one-hot labels of every point; softmax at each point."""
+    inputs = keras.Input((32, 3))
+    hidden = layers.Conv1D(8, 1, activation="relu")(inputs)
+    head = layers.Conv1D(3, 1, activation="softmax")
+    model = keras.Model(inputs, head(hidden))
+    model.compile("adam", "categorical_crossentropy")
+    parts = np.eye(3, dtype="float32")[np.random.default_rng(0).integers(0, 3, (COUNT, 32))]
+    names = {"model": model, **datasets(floats(32, 3), parts)}
+    more = Try(lines("valid_dataset", FIT, "kind='series'"), ("'series'",))
+    made = "ks.ProbeSet(valid_images, [1] * len(valid_images), kind='series')"
+    segments = Try(three(made, FIT, "score='segmentation'"), ("ProbeSet(", "segmentation"))
+
+    def score(points: Any, targets: Any) -> Any:
+        with linear(head):
+            values = model(points, training=False)
+        weights = tf.gather(tf.nn.softmax(values), targets, axis=-1, batch_dims=1)
+        values = tf.gather(values, targets, axis=-1, batch_dims=1)
+        return tf.reduce_sum(tf.stop_gradient(weights) * values, axis=1)
+
+    return Case(names, (FIRST, more, segments), score, kind="series")
+
+
+def nerf() -> Case:
+    """(images, (rays, t values)): train_step renders; no call. The field maps points to colours."""
+
+    class NeRF(keras.Model):
+        def __init__(self, nerf_model: Any) -> None:
+            super().__init__()
+            self.nerf_model = nerf_model
+
+        def train_step(self, inputs: Any) -> dict[str, Any]:
+            images, (rays, _) = inputs
+            with tf.GradientTape() as tape:
+                colours = tf.reduce_mean(self.nerf_model(rays), axis=1)
+                loss = tf.reduce_mean((colours - tf.reduce_mean(images, axis=[1, 2])) ** 2)
+            weights = self.nerf_model.trainable_variables
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    field = keras.Sequential([keras.Input((20, 9)), layers.Dense(8, "relu"), layers.Dense(3)])
+    model = NeRF(field)
+    model.compile("adam")
+    rays = floats(20, 9)
+    names = {"model": model, **datasets(floats(8, 8, 3), (rays, rays[..., 0])), "rays": rays}
+    fit = "train_dataset"
+    made = "ks.ProbeSet(rays, kind='series')"
+    part = "score=ks.Score(model=model.nerf_model)"
+    scored = "score=ks.Score(lambda outputs, targets: outputs[:, 0, 0], model=model.nerf_model)"
+    tries = (
+        Try(lines("valid_dataset", fit)),
+        Try(three(made, fit), ("ProbeSet(",)),
+        Try(three(made, fit, part), ("ks.Score(model=model.nerf_model)",)),
+        Try(three(made, fit, scored), ("callable",)),
+    )
+
+    def score(inputs: Any, targets: Any) -> Any:
+        return field(inputs)[:, 0, 0]
+
+    return Case(names, tries, score, kind="series", refused=True)
+
+
+def image_captioning() -> Case:
+    """Data set (image, captions (5, length)); a CNN and a transformer, own train_step."""
+
+    class Captioning(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            inputs = keras.Input((16, 16, 3))
+            hidden = layers.Conv2D(8, 4, strides=4, activation="relu")(inputs)
+            self.cnn_model = keras.Model(inputs, layers.Reshape((-1, 8))(hidden))
+            self.words = layers.Embedding(12, 8)
+            self.attention, self.out = layers.MultiHeadAttention(2, 4), layers.Dense(12)
+
+        def call(self, inputs: Any) -> Any:
+            images, captions = inputs
+            words = self.words(captions)
+            return self.out(self.attention(words, self.cnn_model(images)))
+
+        def train_step(self, batch: Any) -> dict[str, Any]:
+            images, captions = batch
+            with tf.GradientTape() as tape:
+                predicted = self((images, captions[:, 0, :-1]))
+                losses = tf.keras.losses.sparse_categorical_crossentropy(
+                    captions[:, 0, 1:], predicted, from_logits=True
+                )
+                loss = tf.reduce_mean(losses)
+            weights = self.trainable_variables
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+    model = Captioning()
+    model.compile("adam")
+    captions = np.random.default_rng(0).integers(1, 12, (COUNT, 5, 7))
+    model((floats(16, 16, 3), captions[:, 0, :-1]))
+    names = {"model": model, **datasets(floats(16, 16, 3), captions), "captions": captions}
+    made = (
+        "ks.ProbeSet(valid_images, captions[:, 0, 1], input_name=0, held={1: captions[:, 0, :-1]})"
+    )
+    tries = (
+        Try(lines("valid_dataset", "train_dataset")),
+        Try(three(made, "train_dataset", "score=ks.Score(position=0)"), ("ProbeSet(", "held=")),
+    )
+    return Case(names, tries, logits(model, select=lambda out: out[:, 0]))
+
+
+def pixel_classes_from_uint8() -> Case:
+    """uint8 images with label images that mark the border as 255; fully convolutional, logits."""
+    model, _ = unet(None)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True, ignore_class=255))
+    masks = label_images()
+    masks[:, :1] = 255
+    names = {"model": model, **datasets(pixels(16, 16, 3), masks)}
+
+    def score(inputs: Any, targets: Any) -> Any:
+        inside = mask_of_target(inputs, targets)
+        inside[:, :1] = False
+        return summed_logits(model, None, inside)(inputs, targets)
+
+    return Case(names, (FIRST, SEGMENTATION), score)
+
+
+ROWS = [
+    Row("vision/oxford_pets_image_segmentation", image_segmentation),
+    Row("vision/deeplabv3_plus", deeplab),
+    Row("vision/fully_convolutional_network", pixel_classes_from_uint8),
+    Row("vision/oxford_pets_image_segmentation", segmentation_without_channel),
+    Row("vision/basnet_segmentation", binary_masks),
+    Row("vision/retinanet", retinanet),
+    Row("vision/object_detection_using_vision_transformer", box_regression),
+    Row("vision/keypoint_detection", keypoints),
+    Row("vision/captcha_ocr", captcha_ocr),
+    Row("vision/handwriting_recognition", handwriting),
+    Row("vision/depth_estimation", depth_estimation),
+    Row("vision/super_resolution_sub_pixel", super_resolution),
+    Row("vision/zero_dce", low_light),
+    Row("vision/autoencoder", autoencoder),
+    Row("vision/pointnet", pointnet),
+    Row("vision/pointnet_segmentation", pointnet_segmentation),
+    Row("vision/nerf", nerf),
+    Row("vision/image_captioning", image_captioning),
+]
