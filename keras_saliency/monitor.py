@@ -28,6 +28,7 @@ from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
+from keras_saliency.engine.columns import with_gradients
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.forward import as_floats
@@ -85,6 +86,8 @@ class SaliencyMonitor:
         probes: The probes as the model sees them: integers are floats, and the images of a
             keras-hub task are preprocessed.
         methods: The methods by their names; reports are about the first.
+        held: The names of inputs that were to be explained but have no gradient, such as integers
+            that the model looks up.
         costs: What the evaluations of this training took so far.
 
     Raises:
@@ -129,6 +132,7 @@ class SaliencyMonitor:
         probes = with_kinds_told(model, probes)
         probes = as_seen(model, as_floats(model, probes))
         check_fit(model, probes)
+        probes, self.held = with_gradients(model, probes, self.score)
         probes, self._text_layer = as_tokens(model, probes)
         self.model = model
         self.probes = probes
@@ -378,6 +382,8 @@ class SaliencyMonitor:
         if self.probes.other_inputs:
             inputs = f", {len(self.probes.explained)} inputs: "
             inputs += ", ".join(map(str, self.probes.explained))
+        if self.held:
+            inputs += f"; held, since they have no gradient: {', '.join(map(str, self.held))}"
         return f"{methods} of the {source} for {len(self.probes)} probes{inputs}"
 
     @property

@@ -88,17 +88,13 @@ def saliency_maps(
             f"method: expected one method, received {method!r}. Use a SaliencyMonitor for several."
         )
     probes = images if isinstance(images, ProbeSet) else ProbeSet(images, targets)
-    report = SaliencyMonitor(
-        model,
-        probes,
-        method=method,
-        score=score,
-        interventions=None,
-        compute=compute,
-    ).evaluate(step=0)
-    if not probes.other_inputs:
+    monitor = SaliencyMonitor(
+        model, probes, method=method, score=score, interventions=None, compute=compute
+    )
+    report = monitor.evaluate(step=0)
+    if not report.other_inputs:
         return _signed_if_known(report)
-    reports = zip(probes.explained, [report, *report.other_inputs.values()], strict=True)
+    reports = zip(monitor.probes.explained, [report, *report.other_inputs.values()], strict=True)
     return {name: _signed_if_known(one) for name, one in reports}
 
 

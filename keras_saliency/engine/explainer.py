@@ -25,7 +25,6 @@ from keras_saliency.attributions.differentiation import (
     LayerCall,
     ModelScore,
     Pass,
-    differentiated,
     upstream,
 )
 from keras_saliency.attributions.heads import Tensor
@@ -203,7 +202,6 @@ class Explainer:
             return self._forward.run(tensors[0], {**held, **others}, targets, masks, replaced)
 
         inputs = traced_inputs(everything, given, run)
-        self._check_columns(chunk["images"], held, targets, masks)
 
         def forward(*tensors: Tensor) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
             fed = [one.fed(tensor) for one, tensor in zip(inputs, tensors, strict=True)]
@@ -267,25 +265,6 @@ class Explainer:
             return {"predictions": tf.cast(zeros - 1, tf.int64), "confidences": zeros, **ends}
         predictions, confidences = scores.predict(self.head)
         return {"predictions": predictions, "confidences": confidences, **ends}
-
-    def _check_columns(self, table: Tensor, held: Any, targets: Tensor, masks: Any) -> None:
-        """Checks that each input of a table of several has a gradient, in a pass of its own.
-
-        Raises:
-            ValueError: One has none.
-        """
-        if not isinstance(self._probes.input_name, tuple):
-            return
-        columns = self._forward.columns(table)
-        _, values, _ = self._forward.run(columns, held, targets, masks)
-        gradients = differentiated(values, [*columns.values()], None)[0]
-        without = [repr(n) for n, each in zip(columns, gradients, strict=True) if each is None]
-        if without:
-            raise ValueError(
-                f"images: expected inputs with a gradient; the score has none with respect to "
-                f"{', '.join(without)}, for example since the model looks integers up. Hold them: "
-                f"ProbeSet({{...}}, targets, held={{{without[0]}: ...}})."
-            )
 
 
 @contextmanager

@@ -65,14 +65,10 @@ class ForwardPass:
         self._probes, self._activation = probes, activation
         self.states: Sequence[Any] = ()
 
-    def columns(self, table: Tensor) -> dict[str, Tensor]:
-        """The columns of a table that each input of the model gets, `(batch, columns)` by name."""
-        return _by_input(self._probes, table)
-
     def run(
         self,
         images: Tensor | Mapping[str, Tensor],
-        held: Mapping[str, Tensor],
+        held: Mapping[str, Any],
         targets: Tensor,
         masks: Tensor | None = None,
         replaced: Mapping[tuple[str, int], Tensor] | None = None,
@@ -80,9 +76,9 @@ class ForwardPass:
         """The head, if the model has one output of classes; the scores; the calls of all layers.
 
         Args:
-            images: `(batch, ...)`, channels last; or the `columns` of a table.
+            images: `(batch, ...)`, channels last. A table of several inputs may be a dict of these.
             held: The other inputs, held or explained, `(batch, ...)` each, by name; positions are
-                given as text. Images are channels last.
+                given as text. They are as `images`.
             targets: `(batch,)`.
             masks: bool `(batch, ...)`, for a segmentation.
             replaced: As in `recorded`.
@@ -221,9 +217,9 @@ def _fed(model: Any, probes: ProbeSet, images: Any, others: Mapping[str, Any]) -
     """
     if probes.input_name is None:
         return images
-    given = {name: others[str(name)] for name in probes.held} | _by_input(probes, images)
+    given = {name: others[str(name)] for name in probes.held} | by_input(probes, images)
     for name, one in probes.other_inputs.items():
-        given |= _by_input(one, others[str(name)])
+        given |= by_input(one, others[str(name)])
     if all(isinstance(name, int) for name in given):
         return [given[place] for place in range(len(given))]
     left_out = dict.fromkeys(optional_inputs(model) - {*given})
@@ -234,7 +230,7 @@ def _fed(model: Any, probes: ProbeSet, images: Any, others: Mapping[str, Any]) -
     return several if isinstance(struct, list | tuple) else several[0]
 
 
-def _by_input(probes: ProbeSet, values: Any) -> dict[Any, Any]:
+def by_input(probes: ProbeSet, values: Any) -> dict[Any, Any]:
     """An explained input by its name; a table of several inputs by all of their names."""
     if isinstance(values, Mapping):
         return dict(values)
@@ -251,9 +247,7 @@ def _all_arranged(
         str(name): _arranged(others[str(name)], one.data_format)
         for name, one in probes.other_inputs.items()
     }
-    is_table = isinstance(images, Mapping)
-    first = images if is_table else _arranged(images, probes.data_format)
-    return first, {**others, **explained}
+    return _arranged(images, probes.data_format), {**others, **explained}
 
 
 def as_floats(model: Any, probes: ProbeSet) -> ProbeSet:
@@ -313,8 +307,8 @@ def _answers_alike(model: Any, *probe_sets: ProbeSet) -> bool:
     return all(np.allclose(one, other, 1e-3, 1e-5, equal_nan=True) for one, other in pairs)
 
 
-def _arranged(images: Tensor, data_format: str) -> Tensor:
-    """Images `(batch, ..., channels)` in a model's data format."""
+def _arranged(images: Any, data_format: str) -> Any:
+    """Images `(batch, ..., channels)` in a model's data format; columns of a table as they are."""
     if data_format == "channels_first":
         last = images.shape.rank - 1
         return tf.transpose(images, [0, last, *range(1, last)])
@@ -339,7 +333,7 @@ def _spec_of(probes: ProbeSet) -> Any:
     """The explained input of probes, or those of a table by name."""
     if not isinstance(probes.input_name, tuple):
         return _spec(fed_shape(probes), probes.images)
-    columns = _by_input(probes, probes.images)
+    columns = by_input(probes, probes.images)
     return {name: _spec(values.shape, values) for name, values in columns.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,6 @@ from keras import layers
 
 from keras_saliency.data.inputs import AssumedKind
 from keras_saliency.data.probes import ProbeSet
-from keras_saliency.data.several import pieces
 from keras_saliency.engine.keras_internals import all_layers, steps_behind
 from keras_saliency.engine.models import input_shapes
 
@@ -107,15 +106,12 @@ def _kind_of_integers(layer: Any) -> str | None:
     return "features" if isinstance(layer, layers.Dense | layers.Normalization) else None
 
 
-def embedded_columns(model: Any, probes: ProbeSet) -> bool:
-    """Whether all columns of a table are integers with an embedding each, and so are tokens."""
-    if not isinstance(probes.input_name, tuple):
-        return False
-    first = {
-        name: next(filter(None, map(_kind_of_integers, _first_layers(model, name))), None)
-        for name in pieces(probes.input_name)
-    }
-    return {*first.values()} == {"tokens"}
+def are_embedded(model: Any, names: Sequence[Any]) -> bool:
+    """Whether the first layer behind each of these inputs that tells its kind is an embedding."""
+    return all(
+        next(filter(None, map(_kind_of_integers, _first_layers(model, name))), None) == "tokens"
+        for name in names
+    )
 
 
 def _first_layers(model: Any, name: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Texts as inputs: the model's own `TextVectorization` turns them into tokens, which are explained."""
+"""Texts as inputs: what the model's own `TextVectorization` makes of them is explained."""
 
 from __future__ import annotations
 

@@ -208,19 +208,52 @@ def test_integers_are_cast_as_fit_casts_them():
     np.testing.assert_allclose(report.maps, np.tile([1, 2, 4, 8, 16], (8, 1)), rtol=1e-6)
 
 
-def test_an_input_that_is_looked_up_is_named():
+def with_looked_up_sex():
     age, sex = keras.Input((1,), name="age"), keras.Input((1,), dtype="int64", name="sex")
+    picture = keras.Input((8, 8, 3), name="picture")
     one_hot = layers.CategoryEncoding(2, output_mode="one_hot")(sex)
-    model = keras.Model(
-        {"age": age, "sex": sex}, layers.Dense(2)(layers.Concatenate()([age, one_hot]))
-    )
-    columns = {"age": AGES, "sex": np.arange(COUNT) % 2}
-    with pytest.raises(ValueError, match=r"no.*gradient|none with respect to 'sex'.*held=\{'sex'"):
-        SaliencyMonitor(model, ProbeSet(columns, np.arange(COUNT) % 2))
-    held = ProbeSet({"age": AGES}, np.arange(COUNT) % 2, held={"sex": columns["sex"]})
-    report = SaliencyMonitor(model, held).evaluate(0)
+    seen = layers.GlobalAveragePooling2D()(picture)
+    outputs = layers.Dense(2)(layers.Concatenate()([age, one_hot, seen]))
+    return keras.Model({"age": age, "sex": sex, "picture": picture}, outputs)
+
+
+@pytest.mark.parametrize("first", ["age", "picture"])
+def test_a_column_that_is_looked_up_is_held_and_named(first):
+    """In a table that is the first input, and in one that is not."""
+    model = with_looked_up_sex()
+    inputs = {"age": AGES, "sex": np.arange(COUNT) % 2, "picture": PICTURES}
+    ordered = {first: inputs.pop(first), **inputs}
+    monitor = SaliencyMonitor(model, ProbeSet(ordered, np.arange(COUNT) % 2))
+    assert monitor.held == ["sex"]
+    assert "held, since they have no gradient: sex" in monitor.described
+    np.testing.assert_array_equal(monitor.probes.held["sex"][:, 0], np.arange(COUNT) % 2)
+    report = monitor.evaluate(0)
+    maps = report.maps if first == "age" else report.other_inputs["age"].maps
     kernel = np.abs(model.layers[-1].kernel.numpy())
-    np.testing.assert_allclose(report.maps[:, 0], kernel[0, np.arange(COUNT) % 2], rtol=1e-5)
+    np.testing.assert_allclose(maps[:, 0], kernel[0, np.arange(COUNT) % 2], rtol=1e-5)
+    assert maps.shape == (COUNT, 1)
+
+
+def test_columns_without_any_gradient_are_refused():
+    sex, site = (keras.Input((1,), dtype="int64", name=name) for name in ("sex", "site"))
+    one_hot = [layers.CategoryEncoding(2, output_mode="one_hot")(each) for each in (sex, site)]
+    model = keras.Model([sex, site], layers.Dense(2)(layers.Concatenate()(one_hot)))
+    columns = {"sex": np.arange(COUNT) % 2, "site": np.arange(COUNT) % 2}
+    with pytest.raises(ValueError, match="none with respect to 'sex', 'site'"):
+        SaliencyMonitor(model, ProbeSet(columns, np.arange(COUNT) % 2))
+
+
+def test_columns_that_are_all_embedded_are_tokens():
+    """As in a recommender: a user and a film. The gradient of each vector is the other one."""
+    user, film = keras.Input((1,), name="user"), keras.Input((1,), name="film")
+    of_user = layers.Flatten()(layers.Embedding(9, 4, name="users")(user))
+    of_film = layers.Flatten()(layers.Embedding(9, 4, name="films")(film))
+    model = keras.Model([user, film], keras.ops.sigmoid(layers.Dot(1)([of_user, of_film])))
+    ids = {"user": np.arange(COUNT), "film": np.arange(COUNT) + 2}
+    maps = ks.saliency_maps(model, ProbeSet(ids, np.ones(COUNT, int)))
+    for name, other in (("user", "film"), ("film", "user")):
+        vectors = model.get_layer(f"{other}s").embeddings.numpy()[ids[other]]
+        np.testing.assert_allclose(maps[name][:, 0], np.linalg.norm(vectors, axis=1), rtol=1e-5)
 
 
 def test_strings_are_held():
