@@ -63,7 +63,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             such as `"gs://bucket/logs"`; `None` writes nothing.
         method: The attribution method, as in `SaliencyMonitor`: a name, a function with settings,
             or a list.
-        score: What is differentiated: `"logit"`, another name, a callable, or
+        score: What is differentiated: `"auto"`, `"logit"`, another name, a callable, or
             `ks.Score(score, output, position, model)`.
         saliency_freq: Frequency in epochs: epochs 0, n, 2n, ... and the last one. A short training
             leaves some of them out: see `budget` of `ks.Compute`.
@@ -118,7 +118,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         *,
         log_dir: str | Path | None = "logs",
         method: Method | Sequence[Method] = "gradient",
-        score: ScoreFunction | Score = "logit",
+        score: ScoreFunction | Score = "auto",
         saliency_freq: int = 1,
         update_freq: int | str = "epoch",
         interventions: str | Interventions | None = "auto",

@@ -28,6 +28,7 @@ from keras_saliency.detection.interventions import intervene
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
+from keras_saliency.engine.choosing import chosen_score
 from keras_saliency.engine.columns import with_gradients
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.device import DeviceProbes
@@ -77,7 +78,7 @@ class SaliencyMonitor:
             `functools.partial(smoothgrad, num_samples=50)`; a custom function
             `(score_fn, inputs) -> attribution`; or a list of these: reports are about the first,
             and contain the maps of the others.
-        score: What is differentiated: `"logit"`, another name, a callable, or a `Score`.
+        score: What is differentiated: `"auto"`, `"logit"`, another name, a callable, or a `Score`.
         interventions: Which tests are made and when: `"auto"`, `"epoch"`, `None`, or
             `Interventions`.
         compute: `"auto"` or a `Compute`.
@@ -114,7 +115,7 @@ class SaliencyMonitor:
         probes: ProbeSet,
         *,
         method: Method | Sequence[Method] = "gradient",
-        score: ScoreFunction | Score = "logit",
+        score: ScoreFunction | Score = "auto",
         interventions: str | Interventions | None = "auto",
         compute: str | Compute = "auto",
     ) -> None:
@@ -132,8 +133,9 @@ class SaliencyMonitor:
         probes = with_kinds_told(model, probes)
         probes = as_seen(model, as_floats(model, probes))
         check_fit(model, probes)
-        probes, self.held = with_gradients(model, probes, self.score)
         probes, self._text_layer = as_tokens(model, probes)
+        self.score = chosen_score(model, probes, self.score, self._text_layer)
+        probes, self.held = with_gradients(model, probes, self.score)
         self.model = model
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)

@@ -49,7 +49,7 @@ def saliency_maps(
     targets: Any = None,
     *,
     method: Method = "gradient",
-    score: ScoreFunction | Score = "logit",
+    score: ScoreFunction | Score = "auto",
     compute: str | Compute = "auto",
 ) -> Any:
     """Computes the saliency maps of a few images.

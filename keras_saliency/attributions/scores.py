@@ -22,6 +22,9 @@ import tensorflow as tf
 from keras_saliency.attributions.heads import SIGMOID, Head, Tensor
 from keras_saliency.data.checks import check_choice, plain_int
 
+AUTO = "auto"
+"""The score that the model and the probes decide about."""
+
 ScoreFunction = str | Callable[..., Tensor]
 """A key of `SCORES`; a `functools.partial` of one of its functions, with settings; or a callable
 that maps a model's outputs and `(batch,)` targets to `(batch,)` scores. If it has a third argument,
@@ -37,7 +40,10 @@ class Score:
             unchanged, for regression), `"segmentation"` (the target's logits, summed over pixels),
             or a callable that maps the model's outputs and `(batch,)` targets to `(batch,)` scores.
             If it has a third argument, such as the one of a reconstruction error
-            `(outputs, targets, inputs)`, it also gets the inputs, as the model does.
+            `(outputs, targets, inputs)`, it also gets the inputs, as the model does. `"auto"`: the
+            logit; but the output of a model with one unit that is compiled with a loss of numbers,
+            if the probes have no targets; and the segmentation of a model that labels all pixels
+            of images, if the probes have masks.
         output: For a model with several outputs: the name or position of the one to explain.
         position: For outputs `(batch, ..., classes)`, such as one class per time step: the
             position to explain, an integer, or a tuple with one integer per axis.
@@ -53,14 +59,15 @@ class Score:
         Score(score='probability', output='species', position=None)
     """
 
-    score: ScoreFunction = "logit"
+    score: ScoreFunction = AUTO
     output: str | int | None = None
     position: int | tuple[int, ...] | None = None
     model: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.score):
-            check_choice("score", self.score, SCORES, alternatives="a callable, or ks.Score(...)")
+            names = (AUTO, *SCORES)
+            check_choice("score", self.score, names, alternatives="a callable, or ks.Score(...)")
         elif known_name(self.score) is None:
             takes_inputs(self.score)  # checks its arguments
         object.__setattr__(self, "output", plain_int(self.output))
@@ -250,7 +257,7 @@ SCORES: dict[str, Callable[..., Tensor]] = {
 def known_name(score: ScoreFunction) -> str | None:
     """The key in `SCORES` of a score, also if it is a partial of a function in `SCORES`.
 
-    `None` for a custom callable.
+    `None` for a custom callable, and for `"auto"`.
     """
     function = SCORES.get(score) if isinstance(score, str) else getattr(score, "func", score)
     return next((name for name, entry in SCORES.items() if entry is function), None)

@@ -83,7 +83,18 @@ class ForwardPass:
             masks: bool `(batch, ...)`, for a segmentation.
             replaced: As in `recorded`.
         """
-        replaced = dict(replaced or {})
+        inputs, outputs, calls = self._called(images, held, replaced or {})
+        return *self._scored(self._chosen(outputs), targets, masks, inputs), calls
+
+    def outputs(self, images: Tensor, held: Mapping[str, Tensor]) -> Any:
+        """The output to explain; all outputs if there are several and none is named."""
+        return self._chosen(self._called(images, held, {})[1])
+
+    def _called(
+        self, images: Any, held: Mapping[str, Any], replaced: Mapping[tuple[str, int], Tensor]
+    ) -> tuple[Any, Any, Sequence[LayerCall]]:
+        """The model's inputs and outputs, and the calls of its layers."""
+        replaced = dict(replaced)
         if self._text_layer:
             replaced[self._text_layer, 0] = images
             images = tf.fill([tf.shape(images)[0], 1], "")
@@ -95,7 +106,7 @@ class ForwardPass:
         ):
             outputs = self.model(inputs, training=False)
             computed += tf.nest.flatten(outputs)
-        return *self._scored(outputs, targets, masks, inputs), calls
+        return inputs, outputs, calls
 
     @contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -127,7 +138,7 @@ class ForwardPass:
     def _scored(
         self, outputs: Any, targets: Tensor, masks: Tensor | None, inputs: Any
     ) -> tuple[heads.Head | None, Tensor]:
-        outputs, score = self._chosen(outputs), self.score.score
+        score = self.score.score
         head = self._head(outputs)
         known, name = scores.known(score), scores.known_name(score)
         if known is None:
@@ -145,8 +156,7 @@ class ForwardPass:
             shapes = ", ".join(str(output.shape) for output in tf.nest.flatten(outputs))
             raise ValueError(
                 f"score={scores.score_name(score)!r}: expected a model with one output "
-                f"(batch, classes), received {shapes}.{self._hint(outputs, head)} Or pass a "
-                "callable (outputs, targets, inputs) -> (num_probes,)."
+                f"(batch, classes), received {shapes}. {self._hint(outputs, head)}"
             )
         return head, known(head, targets, **({"masks": masks} if masks is not None else {}))
 
@@ -173,17 +183,23 @@ class ForwardPass:
 
     def _hint(self, outputs: Any, head: heads.Head | None) -> str:
         """What to do about outputs that are not `(batch, classes)`."""
+        names = output_names(self.model, outputs)
         if head is None:
-            names = ", ".join(map(repr, output_names(self.model, outputs)))
-            return f" Choose one with output=: {names}."
+            listed = ", ".join(map(repr, names))
+            return f"Choose one of {listed}: score=ks.Score(output={names[0]!r})."
         sizes, whole = head.outputs.shape[1:-1], self._probes.images.shape[1:-1]
-        hint = f" For one position, pass ks.Score(position=...), an index for each axis of {sizes}."
+        axes = tuple(range(1, head.outputs.shape.rank))
+        mean = f"lambda outputs, targets: keras.ops.mean(outputs, axis={axes})"
+        if loss_of_numbers(self.model, self.score.output):
+            return f"For numbers, pass a callable, such as their mean: score={mean}."
+        place = ", ".join(["0"] * len(sizes))
+        place = f"({place})" if len(sizes) > 1 else place
+        hint = f"For the classes at one position of {sizes}, pass score=ks.Score(position={place})."
         is_place = self._probes.kind not in ("tokens", "features") and len(sizes) == len(whole)
         ratios = {want / have for want, have in zip(whole, sizes, strict=False) if have}
-        is_number = bool(loss_of_numbers(self.model, self.score.output))
-        if is_place and len(ratios) == 1 and not is_number:
+        if is_place and len(ratios) == 1:
             hint += " If the model labels every position of the input, pass score='segmentation'."
-        return hint
+        return f"{hint} Or pass a callable, such as the mean of all outputs: score={mean}."
 
 
 def _at_position(head: heads.Head, position: tuple[int, ...]) -> heads.Head:

@@ -126,7 +126,8 @@ class TracedModel:
             what = "an output unit" if self._explains_numbers else "a class"
             raise ValueError(
                 f"targets: expected {what} per probe, since this model's outputs give no "
-                "prediction that could take its place. Pass targets to the ProbeSet."
+                "prediction that could take its place. For the first one: "
+                "dataclasses.replace(probes, targets=[0] * len(probes))."
             )
         return predictions
 
