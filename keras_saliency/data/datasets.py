@@ -20,6 +20,7 @@ from keras_saliency.data.inputs import (
     check_numbers,
     has_channels,
     holds_objects,
+    is_text,
     map_axes,
     padded,
     sizes_error,
@@ -222,15 +223,15 @@ class Reader:
         if hasattr(values, "row_splits") and hasattr(values, "numpy"):
             values = values.numpy()  # a ragged tensor
         is_object = holds_objects(values) and np.ndim(values) == 1
-        is_text = is_object and all(isinstance(row, str | bytes) for row in values)
-        if (is_object and not is_text) or isinstance(values, list):
+        has_text = is_object and all(isinstance(row, str | bytes) for row in values)
+        if (is_object and not has_text) or isinstance(values, list):
             different = two_shapes(values)
             if different is not None and self._kind in PADDED:
                 return padded(list(map(np.asarray, values)))
             if different is not None:
                 raise sizes_error("dataset", *different, self._kind)
         array = _dense(values) if is_object else np.asarray(values)
-        if is_text or array.dtype.kind in "SU":
+        if self._kind == "tokens" and is_text(array):
             return texts(array)
         check_numbers("dataset", array, self._kind)
         return array

@@ -27,14 +27,15 @@ def parts(element: Any, input_name: Name) -> tuple[Any, Any, Name]:
         ValueError: A dict has several keys of inputs or labels.
     """
     if isinstance(element, Mapping):
-        if not {*INPUT_KEYS, *LABEL_KEYS, *LABEL_IMAGE_KEYS} & {*element, input_name}:
+        known = {*INPUT_KEYS, *LABEL_KEYS, *LABEL_IMAGE_KEYS, input_name}
+        if len(element) == 1 or not known & {*element}:
             return element, None, input_name
         key = input_name if input_name in element else None
         chosen = _only_key(element, INPUT_KEYS, "inputs") if key is None else key
         others = {name: value for name, value in element.items() if name != chosen}
         is_class = any(name in others for name in LABEL_KEYS)
-        known = LABEL_KEYS if is_class else LABEL_KEYS + LABEL_IMAGE_KEYS
-        label = _only_key(others, known, "labels")
+        of_labels = LABEL_KEYS if is_class else LABEL_KEYS + LABEL_IMAGE_KEYS
+        label = _only_key(others, of_labels, "labels")
         return element[chosen], element[label], input_name if key is None else None
     if isinstance(element, list):  # as Keras reads what a PyDataset gives
         element = tuple(element)

@@ -76,8 +76,8 @@ def first_element(dataset: Any) -> tuple[Any, Any]:
         TypeError: As in `elements`.
         ValueError: The data set is empty.
     """
-    for element in elements(dataset, "image"):
-        is_iterator = isinstance(dataset, Iterator)
+    is_iterator = isinstance(dataset, Iterator)
+    for element in dataset if is_iterator else elements(dataset, "image"):
         return element, itertools.chain([element], dataset) if is_iterator else dataset
     raise ValueError("dataset: expected at least one batch, received an empty data set.")
 

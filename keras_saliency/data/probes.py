@@ -451,7 +451,9 @@ class ProbeSet:
         )
         if not drawn.examples:
             raise ValueError("dataset: expected at least one batch, received an empty data set.")
-        for remark in remarks(drawn, per_class, max_probes, seed):
+        for remark in remarks(
+            drawn, per_class, max_probes, seed, has_names=class_names is not None
+        ):
             warnings.warn(remark, stacklevel=2)
         examples = [example for chosen in drawn.examples.values() for example in chosen]
         targets = [label for label, chosen in drawn.examples.items() for _ in chosen]

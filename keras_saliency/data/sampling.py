@@ -118,8 +118,18 @@ def plan(num_classes: int, per_class: int | None, max_probes: int) -> Plan:
     return Plan(wanted, min(num_classes, max_probes // wanted))
 
 
-def remarks(drawn: Drawn, per_class: int | None, max_probes: int, seed: int) -> Iterator[str]:
-    """What the user of a draw should know, one line each."""
+def remarks(
+    drawn: Drawn, per_class: int | None, max_probes: int, seed: int, *, has_names: bool
+) -> Iterator[str]:
+    """What the user of a draw should know, one line each.
+
+    Args:
+        drawn: The draw.
+        per_class: As in `draw`.
+        max_probes: As in `draw`.
+        seed: As in `draw`.
+        has_names: Whether the user named the classes.
+    """
     if drawn.is_cut:
         yield (
             f"dataset: read {drawn.num_read:,} images and stopped, as the data set does not tell "
@@ -137,7 +147,7 @@ def remarks(drawn: Drawn, per_class: int | None, max_probes: int, seed: int) -> 
             "labels mix classes (as MixUp and CutMix do): the class with the largest share is "
             "taken. Better draw from the data set before the map that mixes."
         )
-    if any(isinstance(label, str) for label in drawn.classes):
+    if not has_names and any(isinstance(label, str) for label in drawn.classes):
         yield (
             "labels are text: classes are numbered in the order of their names. If the model "
             "numbers them in another order, pass class_names= in that order."

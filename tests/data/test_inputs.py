@@ -134,13 +134,14 @@ def test_other_kinds_are_drawn_from_data_sets(kind, batched):
 def test_data_sets_of_another_kind():
     given = values("series"), np.array([0, 1, 0])
     with pytest.raises(ValueError, match=r"dataset: expected images .*pass kind='series'\."):
-        ProbeSet.from_dataset(given, data_format="channels_last")
+        ProbeSet.from_dataset(given, data_format="channels_last", kind="image")
     with pytest.raises(ValueError, match=r"dataset: expected features .*\(3, 4, 2\)"):
         ProbeSet.from_dataset(given, kind="features")
     with pytest.raises(ValueError, match="input_name='age' and a single input"):
         ProbeSet.from_dataset(given, kind="series", input_name="age")
-    with pytest.raises(TypeError, match=r"input_name=None and a tuple of 2 inputs\.$"):
-        ProbeSet.from_dataset((given, given[1]), kind="series")
+    with pytest.warns(UserWarning, match="found fewer"):
+        both = ProbeSet.from_dataset(((given[0], given[0]), given[1]), kind="series")
+    assert (both.kind, [*both.explained]) == ("series", [0, 1])
 
 
 # ---------------------------------------------------------------- what fit takes, too

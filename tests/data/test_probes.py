@@ -552,29 +552,40 @@ X = numbered(COUNT)
 @pytest.mark.parametrize(
     ("dataset", "error", "says"),
     [
-        (X, TypeError, "dataset: .*received ndarray"),
         ([X, LABELS], TypeError, "dataset: .*received list"),
-        ((X,), TypeError, "dataset: .*elements"),
-        ((X, LABELS, WEIGHTS, WEIGHTS), TypeError, "dataset: .*elements"),
-        (stream(X).map(lambda x: x).batch(8), TypeError, "dataset: .*elements"),
-        (stream({"x": X}).batch(8), TypeError, "dataset: .*elements"),
-        (stream({"x": X, "z": X}, LABELS).batch(8), TypeError, "input_name=None and 'x', 'z'"),
-        (stream(X, {"y": LABELS}), TypeError, "dataset: .*labels, received several"),
-        ((X[0, 0], 0), ValueError, r"dataset: .*images .*\(2, 1\)"),
+        ((X, LABELS, WEIGHTS, WEIGHTS), TypeError, "dataset: .*a tuple of 4"),
+        (stream({"x": X, "z": X}).map(lambda x: x).batch(8), TypeError, "the keys 'z'"),
         ((X[0], 0), ValueError, r"dataset: .*each of 3 images, .*received shape \(\)"),
         ((X, LABELS[:50]), ValueError, r"dataset: .*\(60,\).*\(50,\)"),
-        ((X, LABELS + 0.5), ValueError, "dataset: .*class indices.*float64"),
-        ((X, np.ones((COUNT, 3))), ValueError, "dataset: .*one-hot"),
-        ((X, np.full((COUNT, 4), 0.25)), ValueError, "dataset: .*one-hot.*mixed labels"),
-        ((X, np.full((COUNT, 2), [2, -1])), ValueError, r"dataset: .*one class index.*\(60, 2\)"),
-        ((X, np.where(LABELS, np.nan, 0)), ValueError, "dataset: .*labels"),
-        ((X, np.array(list("abc"))[LABELS]), (TypeError, ValueError), "dataset: .*labels"),
+        ((X, np.array([{}] * COUNT)), TypeError, "numbers or names as labels, received dict"),
         ((X, LABELS - 1), ValueError, "received -1"),
     ],
 )
 def test_data_sets_refused(dataset, error, says):
     with pytest.raises(error, match=says):
         ProbeSet.from_dataset(dataset)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        ((X, LABELS + 0.5), "class indices.*float64"),
+        ((X, np.ones((COUNT, 3)) * 0.7), "one-hot rows as labels, received rows"),
+        ((X, np.full((COUNT, 2), [2, -1])), r"one class index.*\(60, 2\)"),
+        ((X, np.where(LABELS, np.nan, 0)), "class indices.*received nan"),
+        (stream(X, {"y": LABELS, "z": LABELS}), "several outputs, 'y', 'z'"),
+    ],
+)
+def test_labels_that_are_no_classes(dataset, says):
+    with pytest.warns(UserWarning, match=f"no targets, .*{says}"):
+        assert ProbeSet.from_dataset(dataset).targets is None
+
+
+@pytest.mark.parametrize("dataset", [X, (X,), stream(X).map(lambda x: x).batch(8)])
+def test_without_labels_there_are_no_targets(dataset):
+    probes = ProbeSet.from_dataset(dataset)
+    assert probes.targets is None
+    assert len(probes) == 32
 
 
 @pytest.mark.parametrize(

@@ -237,31 +237,34 @@ def test_black_and_white_label_images_are_ambiguous():
 
 ROWS = np.random.default_rng(0).random((12, 5)).astype(np.float32)
 ADVICE = (
-    r"There are no classes to draw: pass ProbeSet\(images\), and as score the reconstruction error "
-    r"to the callback, a callable \(outputs, targets, inputs\) -> \(num_probes,\)\.$"
+    r"\(an autoencoder\)\. Pass the error of the reconstruction as score= to the callback, a "
+    r"callable \(outputs, targets, inputs\) -> \(num_probes,\)\.$"
 )
+
+
+def unlabelled(data, says, **how):
+    with pytest.warns(UserWarning, match=f"no targets, .* {says}"):
+        probes = ProbeSet.from_dataset(data, **how)
+    assert probes.targets is None
+    return probes
 
 
 def test_images_as_their_own_labels_are_no_label_images():
     for images in (IMAGES, IMAGES.astype(np.uint8), IMAGES[..., 0]):
-        with pytest.raises(ValueError, match=f"received the images themselves .*{ADVICE}"):
-            ProbeSet.from_dataset((images, images))
+        unlabelled((images, images), f"the images themselves {ADVICE}")
     for inputs, kind in ((ROWS, "features"), (ROWS.reshape(4, 5, 3), "series")):
-        with pytest.raises(ValueError, match=f"received the inputs themselves .*{ADVICE}"):
-            ProbeSet.from_dataset((inputs, inputs), kind=kind)
-        with pytest.raises(ValueError, match=f"numbers of the shape of the inputs .*{ADVICE}"):
-            ProbeSet.from_dataset((inputs, inputs / 2), kind=kind)
-    noisy = IMAGES + np.float32(0.5)
-    with pytest.raises(ValueError, match=f"numbers of the shape of the inputs .*{ADVICE}"):
-        ProbeSet.from_dataset((IMAGES, noisy))
+        unlabelled((inputs, inputs), f"the inputs themselves {ADVICE}", kind=kind)
+        half = "numbers of the shape of the inputs"
+        unlabelled((inputs, inputs / 2), f"{half} {ADVICE}", kind=kind)
+    unlabelled((IMAGES, IMAGES + np.float32(0.5)), f"numbers of the shape of the inputs {ADVICE}")
 
 
 def test_images_of_numbers_are_explained_by_a_callable():
     """The score of a depth map or a larger image is not one of the model's outputs."""
     for labels in (IMAGES + 0.5, np.concatenate([IMAGES + 0.5] * 2, axis=-1)):
-        with pytest.raises(ValueError, match=r"as score a callable \(outputs, tar") as raised:
+        with pytest.warns(UserWarning, match=r"callable \(outputs, tar") as told:
             ProbeSet.from_dataset((np.repeat(IMAGES, 3, axis=-1), labels))
-        assert "score='output'" not in str(raised.value)
+        assert not any("score='output'" in str(warning.message) for warning in told)
 
 
 def test_rows_of_the_shape_of_the_inputs_may_be_classes():
@@ -269,8 +272,69 @@ def test_rows_of_the_shape_of_the_inputs_may_be_classes():
     for rows in (np.eye(5, dtype=np.float32)[classes], np.eye(5)[classes] * 0.9 + 0.02):
         probes = ProbeSet.from_dataset((ROWS, rows), per_class=2, kind="features")
         assert probes.targets.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
-    with pytest.raises(ValueError, match="do not sum to 1.*score='output'"):
-        ProbeSet.from_dataset((ROWS, ROWS[:, :3]), kind="features")
+    unlabelled((ROWS, ROWS[:, :3]), "do not sum to 1.*score='output'", kind="features")
+
+
+def test_without_classes_inputs_are_drawn_by_their_values():
+    """The same ones in any order, also if only a later batch shows that labels are numbers."""
+    rows = np.arange(100.0).reshape(100, 1)
+    numbers = np.where(np.arange(100) < 60, 1, 0.5)
+    batches = ((rows[i : i + 20], numbers[i : i + 20]) for i in range(0, 100, 20))
+    probes = unlabelled(batches, "expected class indices", per_class=5)
+    assert len(probes) == 5
+    again = unlabelled((rows[::-1], numbers[::-1]), "expected class indices", per_class=5)
+    assert set(again.images[:, 0]) == set(probes.images[:, 0])
+    alone = ProbeSet.from_dataset(rows, per_class=5)
+    np.testing.assert_array_equal(alone.images, again.images)
+    assert alone.targets is None
+
+
+def test_each_class_of_a_row_of_several_draws_the_image():
+    rows = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0], [0, 1, 1]])
+    with pytest.warns(UserWarning, match="found fewer"):
+        probes = ProbeSet.from_dataset((IMAGES[:4], rows), per_class=4)
+    found = sorted(zip(probes.targets.tolist(), probes.indices.tolist(), strict=True))
+    assert found == [(0, 0), (1, 1), (1, 3), (2, 0), (2, 3)]
+
+
+def test_of_mixed_labels_the_largest_share_counts():
+    rows = np.array([[0.7, 0.3, 0], [0.1, 0.4, 0.5], [0.6, 0.4, 0], [0, 0, 1]])
+    with pytest.warns(UserWarning, match="labels mix classes"):
+        probes = ProbeSet.from_dataset((IMAGES[:4], rows), per_class=2)
+    assert sorted(zip(probes.targets.tolist(), probes.indices.tolist(), strict=True)) == [
+        (0, 0),
+        (0, 2),
+        (2, 1),
+        (2, 3),
+    ]
+
+
+def test_labels_that_are_names_are_numbered_in_their_order():
+    names = np.array(["dog", "cat", "dog", "bird"])
+    for labels in (names, names.astype("S"), names.astype(object)[:, None]):
+        with pytest.warns(UserWarning, match="numbered in the order of their names"):
+            probes = ProbeSet.from_dataset((IMAGES[:4], labels), per_class=1)
+        assert probes.class_names == ("bird", "cat", "dog")
+        assert probes.targets.tolist() == [0, 1, 2]
+    own = ProbeSet.from_dataset(
+        (IMAGES[:4], names), per_class=1, class_names=["dog", "cat", "bird", "eel"]
+    )
+    by_name = dict(zip(own.targets.tolist(), names[own.indices], strict=True))
+    assert by_name == {0: "dog", 1: "cat", 2: "bird"}
+    with pytest.raises(ValueError, match="class_names: .*'bird'; received 'dog', 'cat'"):
+        ProbeSet.from_dataset((IMAGES[:4], names), per_class=1, class_names=["dog", "cat"])
+
+
+def test_the_labels_of_one_of_several_outputs():
+    numbers, classes = np.linspace(0, 1, 4), np.array([0, 1, 1, 0])
+    for labels, output in (((numbers, classes), 1), ({"price": numbers, "kind": classes}, "kind")):
+        probes = ProbeSet.from_dataset((IMAGES[:4], labels), per_class=2, output=output)
+        assert sorted(probes.indices[probes.targets == 1]) == [1, 2]
+        unlabelled((IMAGES[:4], labels), f"labels of several outputs, .*{output!r}")
+        with pytest.raises(ValueError, match="output: expected one of .*'other'"):
+            ProbeSet.from_dataset((IMAGES[:4], labels), output="other")
+    with pytest.raises(ValueError, match="output: expected None for labels of one output"):
+        ProbeSet.from_dataset((IMAGES[:4], classes), output="kind")
 
 
 def test_masks_beside_label_images_are_refused():
