@@ -138,6 +138,43 @@ def step_that_lost_names(dataset: Any) -> str:
     return "" if _common_names(origins) is None else next((s for _, s in origins if s), "")
 
 
+def vocabulary(dataset: Any) -> list[str] | None:
+    """The vocabulary of the text vectorization that a pipeline maps its texts with.
+
+    It is looked for among the layers that the functions of its maps use: arguments of `map`, and
+    variables that these functions refer to.
+
+    Returns:
+        The words in the order of their tokens; `None` if there is no such layer, or several.
+    """
+    found: dict[int, Any] = {}
+    for source in sources(dataset) if is_pipeline(dataset) else []:
+        function = getattr(getattr(source, "_map_func", None), "_func", None)
+        found |= {id(layer): layer for layer in _used(function) if hasattr(layer, "get_vocabulary")}
+    if len(found) != 1:
+        return None
+    (layer,) = found.values()
+    return [*map(str, layer.get_vocabulary())]
+
+
+def _used(function: Any) -> list[Any]:
+    """A function, and the variables of its closure and module that it refers to."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return [function]
+    cells = [cell.cell_contents for cell in function.__closure__ or () if _is_set(cell)]
+    names = function.__globals__
+    return [function, *cells, *(names[name] for name in code.co_names if name in names)]
+
+
+def _is_set(cell: Any) -> bool:
+    """Whether a variable of a closure has a value."""
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
 def shuffles(dataset: Any) -> bool:
     """Whether each pass over a data set has another order, as far as can be seen."""
     if not is_pipeline(dataset):

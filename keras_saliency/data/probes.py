@@ -395,7 +395,8 @@ class ProbeSet:
                 images.
             output: The output whose labels are the classes, if the data set yields labels of
                 several outputs in a dict, tuple or list: its key or position.
-            vocabulary: As in `ProbeSet`.
+            vocabulary: As in `ProbeSet`. Default: that of the text vectorization that the functions
+                of `dataset.map` use, if there is one.
             feature_names: As in `ProbeSet`.
 
         Returns:
@@ -476,6 +477,8 @@ class ProbeSet:
                     "labels. If they still hold, pass class_names=.",
                     stacklevel=2,
                 )
+        if vocabulary is None and one_kind == "tokens":
+            vocabulary = pipelines.vocabulary(dataset)
         return cls(
             together,
             None if NO_CLASS in drawn.classes else targets,
