@@ -10,7 +10,7 @@ import keras_saliency as ks
 from keras_saliency.app import html_report
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import LARGEST_ARRAY, packed, unpacked
-from keras_saliency.log.decoder import MAX_PICTURE_SIDE
+from keras_saliency.log.logged_probes import MAX_PICTURE_SIDE
 from keras_saliency.log.reader import read_blobs
 from keras_saliency.rendering.heatmaps import SCALES
 from support.browser import eventually, matrix_cell, opened
@@ -59,6 +59,7 @@ def test_names_in_the_log_are_those_of_python(show, tmp_path):
             "REPORTS": tags.REPORTS,
             "FINDINGS": tags.FINDINGS,
             "MAPS": tags.MAPS,
+            "INPUTS": tags.INPUTS,
             "FORMAT": tags.FORMAT,
             "BATCHES": tags.batch_run(""),
         }
