@@ -130,6 +130,20 @@ def test_a_header_without_them_is_not_guessed(field, show, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "inputs", [7, [7], [{}], [{"name": None, "shape": [2], "regions": []}], [{"name": "a"}]]
+)
+def test_inputs_of_another_form_are_told(inputs, show, tmp_path):
+    records = write_log(tmp_path)
+    records[tags.PROBES] = changed(records[tags.PROBES], inputs=inputs)
+    with show(records) as tab:
+        tab.get("problems").locator("summary").click()
+        (problem,) = tab.texts('[data-testid="problems"] li')
+        assert problem == (
+            'The data logged at step 0 can\'t be read: the field "inputs" is missing or invalid.'
+        )
+
+
 def test_a_run_without_readable_steps_says_so(show, tmp_path):
     records = write_log(tmp_path)
     records[tags.REPORTS] = changed(records[tags.REPORTS], metrics=None)
