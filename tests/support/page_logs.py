@@ -168,10 +168,10 @@ def write_several(run):
     mask, top = np.zeros((count, 6, 8), bool), np.zeros((6, 8), bool)
     mask[:, 1:4, 2:5] = top[0] = True
     given = ks.ProbeSet(
-        rng.random((count, 8, 8, 3)),
+        rng.random((count, 16, 16, 3)),
         np.arange(count) % 3,
         class_names=CLASS_NAMES,
-        regions={"edge": np.eye(8, dtype=bool)},
+        regions={"edge": np.eye(16, dtype=bool)},
         input_name="picture",
         other_inputs={
             "table": ks.ProbeSet(
@@ -198,7 +198,7 @@ def write_several(run):
                 "table": report(step, **of_input(step, 5, scale=3, methods=(first,))),
                 "left/scan": report(step, **of_input(step, 6, 8, scale=0.1)),
             }
-            one = report(step, **of_input(step, 8, 8), other_inputs=others)
+            one = report(step, **of_input(step, 16, 16), other_inputs=others)
             found += [(step, record) for record in records.of_report(one)]
         for step, (tag, elements) in found:
             write(writer, tag, step, blobs(*elements))
