@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def animation(
     scale: str = "probe",
     colormap: str = "hot",
     clip_percentile: float = CLIP_PERCENTILE,
+    input_name: str | int | None = None,
 ) -> list[Array]:
     """Draws the overlay of a probe at every evaluation of a run.
 
@@ -53,14 +55,16 @@ def animation(
         scale: One of `keras_saliency.rendering.heatmaps.SCALES`, over all evaluations.
         colormap: The name of a matplotlib colormap.
         clip_percentile: As in `Pictures`, of the logged maps.
+        input_name: The name of the input, if several are explained; default: the first.
 
     Returns:
         Pictures of the same size, uint8 `(height, width, 3)`, with captions.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An unknown probe, method, scale or colormap, or a wrong percentile.
+        ValueError: An unknown probe, input, method, scale or colormap, or a wrong percentile.
     """
+    log = _of_input(log, input_name)
     index = _index(log, "probe", probe)
     ends = _ends(log, method, scale, clip_percentile)
     pictures = _overlays(log, [index], method, ends, colormap)[:, 0]
@@ -79,6 +83,7 @@ def filmstrip(
     scale: str = "epoch",
     colormap: str = "hot",
     clip_percentile: float = CLIP_PERCENTILE,
+    input_name: str | int | None = None,
 ) -> Array:
     """Draws the overlays of some probes at all evaluations of a run; the first column has no maps.
 
@@ -89,14 +94,16 @@ def filmstrip(
         scale: As in `animation`.
         colormap: As in `animation`.
         clip_percentile: As in `animation`.
+        input_name: As in `animation`.
 
     Returns:
         uint8 `(height, width, 3)`.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An unknown probe, method, scale or colormap, or a wrong percentile.
+        ValueError: An unknown probe, input, method, scale or colormap, or a wrong percentile.
     """
+    log = _of_input(log, input_name)
     rows = [_index(log, "probes", probe) for probe in probes]
     ends = _ends(log, method, scale, clip_percentile)
     columns = _overlays(log, rows, method, ends, colormap)
@@ -122,6 +129,18 @@ def save_animation(frames: Sequence[Array], path: Path) -> None:
     first, *others = map(Image.fromarray, frames)
     times = [int(1000 * SECONDS)] * len(others) + [int(1000 * LAST_SECONDS)]
     first.save(path, save_all=True, append_images=others, duration=times, loop=0)
+
+
+def _of_input(log: Log, name: str | int | None) -> Log:
+    """The log with the probes and the maps of one input as its own."""
+    if name is None or name == log.probes.input_name:
+        return log
+    others = log.probes.other_inputs
+    if name not in others:
+        known = ", ".join(map(repr, [log.probes.input_name, *others]))
+        raise ValueError(f"input_name: expected one of {known}, received {name!r}.")
+    reports = tuple(r.other_inputs[name] for r in log.reports if name in r.other_inputs)
+    return dataclasses.replace(log, probes=others[name], reports=reports)
 
 
 def _index(log: Log, argument: str, probe: str) -> int:

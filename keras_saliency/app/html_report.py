@@ -182,7 +182,9 @@ def _data(runs: dict[str, Blobs]) -> dict[str, Any]:
                 arrays.update(zip(keys, map(_base64, blobs), strict=True))
                 written = wall_time if math.isfinite(wall_time) else None
                 entries.append([step, written, keys])
-                if not tag.startswith(tags.MAPS):  # whose headers the page does not ask for
+                if not tag.startswith(
+                    (tags.MAPS, tags.INPUTS)
+                ):  # whose headers the page does not ask for
                     tag_headers = headers.setdefault(run, {}).setdefault(tag, [])
                     tag_headers.append({"step": step, "wall_time": written, **_header(blobs)})
             index.setdefault(run, {})[tag] = entries

@@ -68,8 +68,9 @@ def log_key(metric: str, name: str = EPOCH_RUN) -> str:
 PLUGIN = "saliency"
 """The name of the TensorBoard plugin. The tags below contain its data."""
 
-FORMAT = 1
-"""The version of the data format. It increases if older readers would misread new data."""
+FORMAT = 2
+"""The version of the data format. It increases if older readers would misread new data. Format 1
+has maps of one input only."""
 
 PROBES = "saliency_log/probes"
 """What does not change in a run: names, classes, pictures of the inputs, masks, regions. Written
@@ -84,6 +85,9 @@ FINDINGS = "saliency_log/findings"
 MAPS = "saliency_log/maps/"
 """The prefix of the maps of a method, such as `saliency_log/maps/gradient`; at every step."""
 
+INPUTS = "saliency_log/inputs/"
+"""The prefix of the maps of further inputs, such as `saliency_log/inputs/age/gradient`."""
+
 LEVELS = 252
 """The code of a map's largest value; the code of 0 is 0. In signed maps, the code of 0 is
 `LEVELS // 2`; the codes 0 and `LEVELS` stand for minus and plus the largest absolute value."""
@@ -95,3 +99,18 @@ NOT_FINITE = 255
 def maps_tag(method: str) -> str:
     """Tag for the maps of a method: `saliency_log/maps/<method>`."""
     return f"{MAPS}{method}"
+
+
+def input_maps_tag(name: str | int, method: str) -> str:
+    """Tag for the maps of an input that is not the first: `saliency_log/inputs/<input>/<method>`.
+
+    Example:
+        >>> input_maps_tag("age", "gradient"), input_maps_tag("left/right", "gradient")
+        ('saliency_log/inputs/age/gradient', 'saliency_log/inputs/left%2Fright/gradient')
+    """
+    return f"{INPUTS}{quoted(name)}/{method}"
+
+
+def quoted(name: str | int) -> str:
+    """The name of an input as a part of a tag: without slashes."""
+    return str(name).replace("%", "%25").replace("/", "%2F")

@@ -3,7 +3,7 @@
 | route | answer |
 |---|---|
 | `/index.js`, ... | the files of the page, those in `static/` |
-| `/index` | `{"format": 1, "runs": {run: {tag: [[step, wall_time, [key, ...]], ...]}}}` |
+| `/index` | `{"format": 2, "runs": {run: {tag: [[step, wall_time, [key, ...]], ...]}}}` |
 | `/headers?run=&tag=&after=` | `[{"step", "wall_time", "header" or "error"}, ...]`, later steps |
 | `/blob?key=&wall_time=` | an element's bytes; the browser caches them if `wall_time` is right |
 

@@ -215,3 +215,21 @@ def test_films_and_filmstrips_are_clipped(settings, ends, tmp_path):
         np.testing.assert_array_equal(frames[step][:240:12, :240:12], expected)
         cell = strip[19:, strip.shape[1] + (step - 2) * 84 + 4 :][:80:4, :80:4]
         np.testing.assert_array_equal(cell, expected)
+
+
+def test_each_of_several_inputs_is_drawn_as_if_it_were_the_only_one(tmp_path):
+    table = images(2, 1, 6)[:, 0, :, 0]
+    alone = ks.ProbeSet(table, [0, 1], kind="features")
+    both = ks.ProbeSet(images(2, 4, 4), [0, 1], input_name="picture", other_inputs={"table": alone})
+    own = [report(table * step, step) for step in (1, 2)]
+    all_inputs = [report(images(2, 4, 4)[..., 0], r.step, other_inputs={"table": r}) for r in own]
+    log = written(tmp_path / "both", both, *all_inputs)
+    only = written(tmp_path / "alone", alone, *own)
+    (name, _) = only.probes.names
+    found = animation(log, name, input_name="table")
+    np.testing.assert_array_equal(found, animation(only, name))
+    strip = filmstrip(log, [name], input_name="table")
+    np.testing.assert_array_equal(strip, filmstrip(only, [name]))
+    assert animation(log, name, input_name="picture")[0].shape != found[0].shape
+    with pytest.raises(ValueError, match="one of 'picture', 'table', received 'scan'"):
+        filmstrip(log, [name], input_name="scan")

@@ -12,7 +12,8 @@ import pytest
 from keras_saliency import ProbeSet, SaliencyReport
 from keras_saliency.data.read_only import ReadOnlyDict
 from keras_saliency.data.reports import Example
-from keras_saliency.log.decoder import Log, LoggedProbes
+from keras_saliency.log.decoder import Log
+from keras_saliency.log.logged_probes import LoggedProbes
 
 IMAGES = np.arange(24, dtype=np.float32).reshape(4, 3, 2, 1)
 CORNER = np.array([[1, 0], [0, 0], [0, 0]], bool)

@@ -51,7 +51,7 @@ def test_blobs_are_a_header_and_deflated_npy_files():
     """Read without the package, as docs/log_format.md says."""
     array = np.arange(6, dtype=np.uint8).reshape(2, 3)
     header, left_out, kept = packed({"step": 3}, {"small": None, "maps": array})
-    assert json.loads(header) == {"format": 1, "step": 3, "arrays": ["small", "maps"]}
+    assert json.loads(header) == {"format": tags.FORMAT, "step": 3, "arrays": ["small", "maps"]}
     assert left_out == b""
     back = np.load(io.BytesIO(zlib.decompress(kept)))
     assert back.dtype == np.uint8
@@ -73,7 +73,7 @@ def test_headers_are_strict_json_with_null_for_what_is_not_finite():
     text = packed(told, {})[0].decode()
     assert '"row":[0.1,null,null]' in text  # not 0.10000000149011612
     assert json.loads(text) == {
-        "format": 1,
+        "format": tags.FORMAT,
         "row": [0.1, None, None],
         "one": 0.25,
         "count": 3,

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import json
 import warnings
 
@@ -56,6 +57,11 @@ def made_log():
         report(maps, 0),
         report(maps, 1, interventions=found, verdicts=(verdict,), alerts=(alert,), **signed),
     ]
+    table = images(COUNT, 1, 3)[:, 0, :, 0]
+    reports = [
+        dataclasses.replace(one, other_inputs={"table": report(table, one.step), "scan/2": one})
+        for one in reports
+    ]
     probes = ks.ProbeSet(
         images(COUNT, *SIDES),
         [0, 1],
@@ -63,6 +69,13 @@ def made_log():
         regions={"all": np.ones(SIDES, bool)},
         class_names=["cat", "dog"],
         groups=["a", "b"],
+        input_name="picture",
+        other_inputs={
+            "table": ks.ProbeSet(table, kind="features", feature_names=["a", "b", "c"]),
+            "scan/2": ks.ProbeSet(
+                images(COUNT, *SIDES), masks=maps > 0.5, regions={"left": maps > 0.7}
+            ),
+        },
     )
     encoder = Encoder(probes, ks.Pictures())
     result = [(0, encoder.of_probes({"method": "gradient"}, unit="epoch"))]
@@ -96,9 +109,20 @@ def path(tmp_path_factory):
 
 def assert_sound(log):
     """All values have the types and shapes that their docstrings promise, and can be drawn."""
-    probes, count = log.probes, len(log.probes.names)
     assert all(isinstance(text, str) for text in (log.run, log.unit, *log.configuration.values()))
-    assert all(isinstance(text, str) for text in (*log.problems, *probes.names, probes.kind))
+    assert all(isinstance(text, str) for text in log.problems)
+    assert_input_sound(log)
+    for name, probes in log.probes.other_inputs.items():
+        assert probes.input_name == name
+        reports = [one.other_inputs[name] for one in log.reports if name in one.other_inputs]
+        assert_input_sound(dataclasses.replace(log, probes=probes, reports=tuple(reports)))
+
+
+def assert_input_sound(log):
+    probes, count = log.probes, len(log.probes.names)
+    assert all(isinstance(text, str) for text in (*probes.names, probes.kind))
+    assert isinstance(probes.input_name, str | int | None)
+    assert probes.feature_names is None or len(probes.feature_names) == probes.shape[0]
     assert (probes.pictures.dtype, probes.pictures.ndim) == (np.uint8, 4)
     assert len(probes.pictures) == count
     for masks in (probes.masks, *probes.regions.values()):

@@ -442,7 +442,7 @@ def header_of(log_dir, tag):
     ("blobs", "said"),
     [
         ([b"{"], "its header is not valid JSON"),
-        ([b'{"format": 2, "arrays": []}'], "it was written by a newer version of keras_saliency"),
+        ([b'{"format": 3, "arrays": []}'], "it was written by a newer version of keras_saliency"),
         (packed({"methods": {}}, {}), "its data has an unexpected form"),
         (
             packed({"methods": {"gradient": {"signed": 0}}}, {}),

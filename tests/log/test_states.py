@@ -16,7 +16,7 @@ from support.logs import report
 
 def evaluation(maps, step):
     one = report(maps, step=step, scores=np.array([0.5, step]))
-    return Evaluation.of(one, reference(one, ProbeSet(np.zeros((2, 3, 3, 1)))))
+    return Evaluation.of(one, reference(one, ProbeSet(np.zeros((2, 3, 3, 1)))), {})
 
 
 def state_at(step):

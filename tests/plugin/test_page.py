@@ -22,7 +22,8 @@ RUN = "cue/saliency"
 SIGNED = "written/signed/saliency"
 UNNAMED = "unnamed/saliency"  # of the same training, but without regions
 WITHDRAWN = "written/withdrawn/saliency"
-RUNS = [RUN, UNNAMED, WITHDRAWN, "no cue/saliency", "written/many", SIGNED]
+SEVERAL = "written/several"  # inputs are explained
+RUNS = [RUN, UNNAMED, WITHDRAWN, "no cue/saliency", "written/many", SIGNED, SEVERAL]
 RUNS = sorted(RUNS + [f"written/{kind}/saliency" for kind in KINDS])
 
 
@@ -33,6 +34,7 @@ def logs(chromium, tmp_path_factory):
     page_logs.write_signed(directory / "written" / "signed")
     page_logs.write_withdrawn(directory / "written" / "withdrawn")
     page_logs.write_many(directory / "written" / "many")
+    page_logs.write_several(directory / "written" / "several")
     for kind in KINDS:
         page_logs.write_kind(directory / "written" / kind, kind)
     page_logs.train(directory / "unnamed", named=False, interventions="epoch")
@@ -483,6 +485,22 @@ def test_maps_of_other_inputs_lie_where_their_pictures_have_them(kind, tab, logs
                 wanted = expected.heat(codes[place], ratio, "hot")
                 wanted[place < 0] = expected.probes.pictures[probe][place < 0]
                 np.testing.assert_array_equal(cell["pixels"][..., :3], wanted)
+
+
+def test_maps_of_further_inputs_are_served(door, chromium, logs):
+    """Of an input whose name has a slash, too."""
+    names = ["picture", "table", "left/scan"]
+    with opened(chromium, door, run=SEVERAL, view="step", show="map", step=1) as tab:
+        tab.painted(1)
+        pixels = tab.pixels('.cells figure[data-probe="3"] canvas')
+        assert tab.texts('.cells figure[data-probe="3"] .input-name') == names
+        for name, found in zip(names, pixels, strict=True):
+            own = Expected(logs, SEVERAL, None if name == "picture" else name)
+            codes = own.codes("gradient", 1, 3)
+            if own.probes.places is not None:
+                codes = codes[own.probes.places[0]]
+            ratio = own.ratio("gradient", 1, 3, "epoch")
+            np.testing.assert_array_equal(found[..., :3], own.heat(codes, ratio, "hot"))
 
 
 # ---------------------------------------------------------------- the matrix

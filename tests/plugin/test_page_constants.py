@@ -10,7 +10,7 @@ import keras_saliency as ks
 from keras_saliency.app import html_report
 from keras_saliency.log import tags
 from keras_saliency.log.blobs import LARGEST_ARRAY, packed, unpacked
-from keras_saliency.log.decoder import MAX_PICTURE_SIDE
+from keras_saliency.log.logged_probes import MAX_PICTURE_SIDE
 from keras_saliency.log.reader import read_blobs
 from keras_saliency.rendering.heatmaps import SCALES
 from support.browser import eventually, matrix_cell, opened
@@ -59,6 +59,7 @@ def test_names_in_the_log_are_those_of_python(show, tmp_path):
             "REPORTS": tags.REPORTS,
             "FINDINGS": tags.FINDINGS,
             "MAPS": tags.MAPS,
+            "INPUTS": tags.INPUTS,
             "FORMAT": tags.FORMAT,
             "BATCHES": tags.batch_run(""),
         }
@@ -126,6 +127,20 @@ def test_a_header_without_them_is_not_guessed(field, show, tmp_path):
         (problem,) = tab.texts('[data-testid="problems"] li')
         assert problem == (
             f'The data logged at step 0 can\'t be read: the field "{field}" is missing or invalid.'
+        )
+
+
+@pytest.mark.parametrize(
+    "inputs", [7, [7], [{}], [{"name": None, "shape": [2], "regions": []}], [{"name": "a"}]]
+)
+def test_inputs_of_another_form_are_told(inputs, show, tmp_path):
+    records = write_log(tmp_path)
+    records[tags.PROBES] = changed(records[tags.PROBES], inputs=inputs)
+    with show(records) as tab:
+        tab.get("problems").locator("summary").click()
+        (problem,) = tab.texts('[data-testid="problems"] li')
+        assert problem == (
+            'The data logged at step 0 can\'t be read: the field "inputs" is missing or invalid.'
         )
 
 

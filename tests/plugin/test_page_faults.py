@@ -110,7 +110,7 @@ def spoiled_header(elements, **fields):
 TAG = tags.maps_tag("saliency")
 DAMAGE = {
     1: (tags.REPORTS, lambda found: [found[0].replace(b'"step":1', b'"step":NaN')]),
-    2: (tags.REPORTS, lambda found: spoiled_header(found, format=2)),
+    2: (tags.REPORTS, lambda found: spoiled_header(found, format=tags.FORMAT + 1)),
     3: (tags.REPORTS, lambda found: [found[0][:-9]]),
     4: (TAG, lambda found: [*found[:2], found[2][:20]]),
     5: (TAG, lambda found: packed({}, {"thumbnails": None, "maps": np.zeros((2, *MAP), np.uint8)})),
@@ -159,7 +159,9 @@ def logs(chromium, tmp_path_factory):
     write_hostile(directory / CLOSING)
     write_hostile(directory / MARKUP)
     write_damaged(directory / "damaged")
-    write_odd_probes(directory / "newer", lambda found: spoiled_header(found, format=2))
+    write_odd_probes(
+        directory / "newer", lambda found: spoiled_header(found, format=tags.FORMAT + 1)
+    )
     write_odd_probes(directory / "none", lambda found: None)
     write_odd_probes(directory / "no pictures", lambda found: [found[0], found[1][:30], found[2]])
     two = packed({}, {"masks": np.ones((2, *MAP), np.uint8)})[1]

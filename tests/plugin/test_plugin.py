@@ -51,7 +51,7 @@ BAD_HEADERS = {
     6: (b"[1]", "Its header has no format"),
     7: (b'{"content": "maps"}', "Its header has no format"),
     8: (b'{"format": true}', "Its header has no format"),
-    9: (b'{"format": 2}', "(format 2; this version reads format 1). Upgrade keras_saliency"),
+    9: (b'{"format": 3}', "(format 3; this version reads format 2). Upgrade keras_saliency"),
     10: (b"[" * 100_000, "not valid JSON"),
     11: (b'{"format": 1' + b"9" * 5000 + b"}", "not valid JSON"),
 }

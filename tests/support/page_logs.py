@@ -158,6 +158,52 @@ def write_kind(log_dir, kind):
     sink.close()
 
 
+FEATURES = ("age", "income", "height", "site[0]", "site[1]")
+SEVERAL_METHODS = ["gradient", "smoothgrad"]
+
+
+def write_several(run):
+    """A picture, a table and a scan, each with maps of its own; the table lacks a method."""
+    count, rng = 4, np.random.default_rng(6)
+    mask, top = np.zeros((count, 6, 8), bool), np.zeros((6, 8), bool)
+    mask[:, 1:4, 2:5] = top[0] = True
+    given = ks.ProbeSet(
+        rng.random((count, 16, 16, 3)),
+        np.arange(count) % 3,
+        class_names=CLASS_NAMES,
+        regions={"edge": np.eye(16, dtype=bool)},
+        input_name="picture",
+        other_inputs={
+            "table": ks.ProbeSet(
+                rng.random((count, 5)), kind="features", feature_names=list(FEATURES)
+            ),
+            "left/scan": ks.ProbeSet(
+                rng.random((count, 6, 8, 1)), masks=mask, regions={"top": top}
+            ),
+        },
+    )
+    first, second = SEVERAL_METHODS
+
+    def of_input(step, *shape, scale=1.0, methods=(first, second)):
+        maps = (scale * rng.random((len(methods), count, *shape))).astype(np.float32)
+        further = dict(zip(methods[1:], maps[1:], strict=True))
+        norms = rng.random(count, np.float32)
+        return {"maps": maps[0], "others": further, "method": methods[0], "gradient_norms": norms}
+
+    records = Encoder(given, ks.Pictures())
+    with writing(run) as writer:
+        found = [(0, records.of_probes({}, unit="epoch"))]
+        for step in range(3):
+            others = {
+                "table": report(step, **of_input(step, 5, scale=3, methods=(first,))),
+                "left/scan": report(step, **of_input(step, 6, 8, scale=0.1)),
+            }
+            one = report(step, **of_input(step, 16, 16), other_inputs=others)
+            found += [(step, record) for record in records.of_report(one)]
+        for step, (tag, elements) in found:
+            write(writer, tag, step, blobs(*elements))
+
+
 MANY = (300, 120)
 
 
@@ -180,10 +226,14 @@ def write_many(run):
 class Expected:
     """What the page has to show of a run: from `read_log` and the blobs, by matplotlib."""
 
-    def __init__(self, log_dir, run):
+    def __init__(self, log_dir, run, input_name=None):
         self.log = ks.read_log(log_dir)[run]
         self.probes = self.log.probes
         self.reports = {one.step: one for one in self.log.reports}
+        self._name = input_name
+        if input_name is not None:
+            self.probes = self.probes.other_inputs[input_name]
+            self.reports = {s: one.other_inputs[input_name] for s, one in self.reports.items()}
         self.steps = list(self.reports)
         self._blobs = read_blobs(log_dir)[run]
 
@@ -212,13 +262,15 @@ class Expected:
 
     def thumbnail(self, method, step, probe):
         """The same of the smaller map; of a small map, all of it."""
-        _, arrays = unpacked(self._blobs[tags.maps_tag(method)][step][1])
+        own = None if self._name is None else tags.input_maps_tag(self._name, method)
+        _, arrays = unpacked(self._blobs[own or tags.maps_tag(method)][step][1])
         return arrays.get("thumbnails", arrays["maps"])[probe].astype(int)
 
     def limit(self, method, step, probe, scale, *, clips=False):
         if scale == "epoch" and clips:
             header, _ = unpacked(self._blobs[tags.REPORTS][step][1])
-            return header["methods"][method]["clip_limits"][probe]
+            parts = {None: header} | {one["name"]: one for one in header["inputs"]}
+            return parts[self._name]["methods"][method]["clip_limits"][probe]
         if scale == "epoch":
             values = np.abs(self.maps(method, step)[probe])
             found = values[np.isfinite(values)].max(initial=0)
@@ -307,3 +359,7 @@ def codes_of(maps):
 
 def hot(codes):
     return matplotlib.colormaps["hot"].resampled(253)(codes, bytes=True)[..., :3]
+
+
+def diverging(codes):
+    return matplotlib.colormaps["RdBu_r"].resampled(253)(codes, bytes=True)[..., :3]

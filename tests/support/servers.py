@@ -38,7 +38,7 @@ class Board:
     def index(self):
         index = json.loads(self.read("index"))
         assert index.keys() == {"format", "runs"}
-        assert index["format"] == 1
+        assert index["format"] == 2
         return index["runs"]
 
     def headers(self, run, tag, **after):

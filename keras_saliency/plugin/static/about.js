@@ -9,12 +9,15 @@ export function createAboutView(context) {
 
   function update() {
     const { log } = context;
-    const { names, targets, groups, regions = [], kind, shape = [], configuration = {} } = log.header;
+    const { names, targets, groups, configuration = {} } = log.header;
+    const { inputs } = context;
+    const regions = [...new Set(inputs.flatMap(({ header }) => header.regions))];
+    const sizes = inputs.length > 1 ? inputs.map((input) => `${input.title}: ${sizeOf(input)}`) : [sizeOf(log)];
     const parts = [
-      `${names.length} probes (${kind}, ${shape.join(" × ")})`,
+      `${names.length} probes (${sizes.join("; ")})`,
       log.labelled ? `${new Set(targets).size} classes` : log.classifies && "each probe explained for its first prediction",
       groups && `${new Set(groups).size} groups`,
-      log.masks && "object masks",
+      inputs.some(({ masks }) => masks) && "object masks",
       regions.length && `regions: ${regions.join(", ")}`,
       `${log.steps.length} evaluations`,
     ];
@@ -24,4 +27,8 @@ export function createAboutView(context) {
   }
 
   return { element, update };
+}
+
+function sizeOf({ header: { kind, shape = [] } }) {
+  return `${kind}, ${shape.join(" × ")}`;
 }

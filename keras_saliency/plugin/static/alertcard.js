@@ -38,13 +38,13 @@ export function createAlertCard(context, alert) {
   );
 }
 
-/** Shows all probes at an alert's step, with its region or window outlined, by the method that the tests use: the first one. */
+/** Shows all probes at an alert's step, with its region or window outlined, by the input and the method that the tests use: the first ones. */
 function showAlert(context, { step: alertStep, rule, window: place }) {
-  const name = rule.startsWith(REGION) ? rule.slice(REGION.length) : null;
-  const { steps, methods } = context.log;
+  const region = rule.startsWith(REGION) ? rule.slice(REGION.length) : null;
+  const [{ steps, methods, name: input }] = context.inputs;
   const step = alertStep === steps.at(-1) ? null : alertStep;
   const { filter } = DEFAULTS;
-  context.state.set({ step, method: methods[0], filter, region: place ?? name, view: "step", outlines: true });
+  context.state.set({ step, input, method: methods[0], filter, region: place ?? region, view: "step", outlines: true });
 }
 
 function numbersOf(log, alert) {

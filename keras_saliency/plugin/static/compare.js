@@ -103,7 +103,8 @@ class CompareView {
   async #rightSide(left) {
     const { runs, state } = this.#context;
     const wanted = { run: state.get("otherRun"), method: state.get("otherMethod"), step: state.get("otherStep") };
-    const log = await this.#context.open(runs.includes(wanted.run) ? wanted.run : left.log.run);
+    const run = await this.#context.open(runs.includes(wanted.run) ? wanted.run : left.log.run);
+    const log = run.input(left.log.name);
     const method = [wanted.method, left.method].find((name) => log.methods.includes(name)) ?? log.methods[0];
     const identical = log === left.log && method === left.method;
     const linked = wanted.step === LINKED || (wanted.step === null && !identical);
@@ -121,8 +122,9 @@ class CompareView {
     this.#step.update(log.steps.map((at) => [at, log.stepLabel(at)]), step);
     this.#link.update(linked);
     this.#largestFirst.update(this.#isLargestFirst);
-    const where = [left.log.run, left.method, left.log.stepLabel(left.step)].join(" · ");
-    replace(this.#left, el("strong", {}, "Left"), " ", where);
+    const input = this.#context.inputs.length > 1 && left.log.title;
+    const where = [left.log.run, input, left.method, left.log.stepLabel(left.step)].filter(Boolean);
+    replace(this.#left, el("strong", {}, "Left"), " ", where.join(" · "));
   }
 
   #fail(error) {
@@ -203,6 +205,7 @@ function hintOf({ left, right, isAbsolute }) {
   const [wanted, shown] = [left.log.atStep(left.step), right.log.atStep(right.step)];
   const parts = [
     right.linked && right.step !== left.step && `The right side has no maps ${wanted}. It shows the maps ${shown} instead.`,
+    !left.log.isFirst && right.log.name !== left.log.name && `The run ${right.log.run} has no input ${left.log.title}, so its input ${right.log.title} is shown.`,
     isAbsolute && "Only one of the methods has signed maps, so absolute values are compared.",
   ];
   return parts.filter(Boolean).join(" ");
@@ -260,8 +263,7 @@ class PairCard {
 }
 
 function paintSide(cell, { log, method, step, maps }, probe, testid, leftProbe) {
-  if (maps instanceof Error) cell.fail(log, method, step, probe, maps);
-  else cell.paint(log, method, step, probe, maps);
+  cell.paint(step, probe, [{ log, method, maps }]);
   const canvas = cell.element.querySelector("canvas");
   canvas.dataset.testid = testid;
   canvas.dataset.probe = leftProbe;

@@ -9,6 +9,7 @@ import { BATCHES } from "./tags.js";
 export const DEFAULTS = {
   view: "matrix",
   run: null,
+  input: null, // its name
   method: null,
   step: null, // the newest
   probe: 0,
@@ -29,7 +30,7 @@ export const DEFAULTS = {
 };
 
 export class Context {
-  /** The logs that are open, by run. */
+  /** The logs that are open, a `RunLog` by run. */
   logs = new Map();
 
   #index = { runs: {} };
@@ -53,13 +54,22 @@ export class Context {
     return Object.hasOwn(this.#index.runs, wanted) ? wanted : this.#newest;
   }
 
-  /** Its log; `undefined` until it is loaded. */
+  /** What it explains: an `InputLog` for each input; none until it is loaded. */
+  get inputs() {
+    return this.logs.get(this.run)?.inputs ?? [];
+  }
+
+  /** The one that is shown where there is room for one; `undefined` until it is loaded. */
   get log() {
-    return this.logs.get(this.run);
+    return this.logs.get(this.run)?.input(this.state.get("input"));
   }
 
   get method() {
-    const { methods } = this.log;
+    return this.methodOf(this.log);
+  }
+
+  /** The method that is shown of an input: the selected one if it has that, else its first one. */
+  methodOf({ methods }) {
     const wanted = this.state.get("method");
     return methods.includes(wanted) ? wanted : methods[0];
   }
@@ -82,7 +92,7 @@ export class Context {
 
   /** Whether colors end at the percentile that the log has; `false` if it has none. */
   get clips() {
-    return this.state.get("clips") && Boolean(this.log.header.clip);
+    return this.#clipsOf(this.log);
   }
 
   /** The indices of the probes to show, filtered and sorted. */
@@ -104,7 +114,7 @@ export class Context {
   /** The style in which `paintCell` paints a probe's map, by the state. */
   style(log, method, step, probe) {
     const signed = log.signed(method);
-    const ratio = log.ratio(method, step, probe, this.scale, this.clips);
+    const ratio = log.ratio(method, step, probe, this.scale, this.#clipsOf(log));
     const colors = codeColors(log.header, this.colors(log, method), ratio, signed);
     const opacities = codeOpacities(log.header, ratio, signed);
     return { show: this.state.get("show"), opacity: this.state.get("opacity"), colors, opacities };
@@ -138,6 +148,10 @@ export class Context {
     if (this.run !== undefined && !this.logs.has(this.run)) updates.push(this.open(this.run).then(() => true));
     const changed = await Promise.all(updates);
     return changed.some(Boolean) || this.runs.join("\n") !== before;
+  }
+
+  #clipsOf({ header }) {
+    return this.state.get("clips") && Boolean(header.clip);
   }
 
   async #open(run) {

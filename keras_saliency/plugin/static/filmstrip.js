@@ -31,7 +31,7 @@ export class Filmstrip {
     this.element.dataset.steps = steps;
     const style = ["colormap", "opacity", "show"].map((key) => state.get(key));
     const limits = log.steps.map((at) => log.limit(method, at, probe, scale, clips));
-    const styleKey = JSON.stringify([log.run, log.header.fingerprint, method, probe, scale, clips, style, limits]);
+    const styleKey = JSON.stringify([log.id, log.header.fingerprint, method, probe, scale, clips, style, limits]);
     if (styleKey !== this.#styleKey) {
       this.#styleKey = styleKey;
       for (const cell of this.#cells.values()) cell.painted = false;
@@ -121,7 +121,7 @@ export class Filmstrip {
   }
 
   #fetch(log, method, step) {
-    const key = `${log.run}/${method}/${step}`;
+    const key = `${log.id}/${method}/${step}`;
     if (this.#loading.size >= MAX_REQUESTS || this.#loading.has(key)) return;
     this.#loading.add(key);
     const done = () => {

@@ -3,6 +3,8 @@
 import { el, replace } from "./dom.js";
 import { GAP, frameCell } from "./frames.js";
 import { columnHeader, placeTooltip, rowHeader, tooltipOf } from "./matrixheaders.js";
+import { cellOf } from "./paint.js";
+import { placeAt, placeName } from "./places.js";
 import { NO_MATCH } from "./selection.js";
 import { Strips, stripCellSize } from "./strips.js";
 
@@ -143,7 +145,7 @@ class MatrixView {
   /** Scrolls to the selected cell if the selection changed; if the newest step is followed, to the end. */
   #scroll(wasAtEnd) {
     const { log, step, probe, method, state } = this.#context;
-    const key = JSON.stringify([log.run, state.get("step"), probe, method]);
+    const key = JSON.stringify([log.id, state.get("step"), probe, method]);
     if (key === this.#scrolledTo && wasAtEnd && state.get("step") === null) this.element.scrollLeft = this.#space.offsetWidth;
     if (key === this.#scrolledTo) return;
     this.#scrolledTo = key;
@@ -250,7 +252,7 @@ class MatrixView {
     const neighbors = missing.length ? [] : this.#steps.slice(Math.max(0, first - PREFETCHED), end + PREFETCHED);
     const wanted = [...missing, ...neighbors.filter((step) => log.has(method, step) && !log.peek(method, step, this.#usesThumbnails))];
     for (const step of wanted) {
-      const key = `${log.run}/${method}/${step}`;
+      const key = `${log.id}/${method}/${step}`;
       if (this.#loading.size >= MAX_REQUESTS) return;
       if (this.#loading.has(key)) continue;
       this.#loading.add(key);
@@ -269,13 +271,23 @@ class MatrixView {
     Object.assign(this.#canvas.dataset, { ...where, rows: this.#probes.length, columns: this.#steps.length, complete });
   }
 
-  /** The cell below the pointer as `{step, probe}`, or `null`. */
+  /** The cell below the pointer as `{step, probe, across, down}`, or `null`. */
   #cellAt({ offsetX, offsetY }) {
     const { scrollLeft, scrollTop } = this.element;
     const [height, width] = this.#cell;
-    const step = this.#steps[Math.floor((offsetX + scrollLeft - GAP / 2) / (width + GAP))];
-    const probe = this.#probes[Math.floor((offsetY + scrollTop - GAP / 2) / (height + GAP))];
-    return step === undefined || probe === undefined ? null : { step, probe };
+    const [x, y] = [offsetX + scrollLeft - GAP / 2, offsetY + scrollTop - GAP / 2];
+    const [column, row] = [Math.floor(x / (width + GAP)), Math.floor(y / (height + GAP))];
+    const [step, probe] = [this.#steps[column], this.#probes[row]];
+    if (step === undefined || probe === undefined) return null;
+    const within = (at, pitch) => ((at % pitch) - GAP / 2) / (pitch - GAP);
+    return { step, probe, across: within(x, width + GAP), down: within(y, height + GAP) };
+  }
+
+  /** The name of the feature below the pointer; "" if it has none. */
+  #featureAt({ step, probe, across, down }) {
+    const { log, method } = this.#context;
+    const maps = log.peek(method, step, this.#usesThumbnails);
+    return maps?.data ? placeName(log, maps, placeAt(cellOf(log, maps, probe), across, down)) : "";
   }
 
   #select(event, view = this.#context.state.get("view")) {
@@ -287,7 +299,7 @@ class MatrixView {
     const target = event && this.#cellAt(event);
     this.#tooltip.hidden = !target;
     if (!target) return;
-    replace(this.#tooltip, tooltipOf(this.#context, target.step, target.probe));
+    replace(this.#tooltip, tooltipOf(this.#context, target.step, target.probe, this.#featureAt(target)));
     placeTooltip(this.#tooltip, this.#frame, event.offsetX + this.#side, event.offsetY + TOP);
   }
 }

@@ -41,8 +41,8 @@ export function rowHeader(context, probe, picture, [height, width], gap) {
   return el("button", properties, picture && thumbnail(picture, height, width), label);
 }
 
-/** The tooltip of a cell of the matrix. */
-export function tooltipOf({ log, method }, step, probe) {
+/** The tooltip of a cell of the matrix; `feature` is the name of what is below the pointer, or "". */
+export function tooltipOf({ log, method }, step, probe, feature) {
   const { name, target, prediction, wrong, moved, confidence, peak, defect } = log.about(method, step, probe);
   const predicted = `${wrong ? "✗ " : ""}${withPercent(log.className(prediction), confidence)}`;
   const line = (title, text, kind) => text && el("div", { class: kind }, el("span", {}, `${title}: `), text);
@@ -50,6 +50,7 @@ export function tooltipOf({ log, method }, step, probe) {
     el("strong", {}, `${name}, ${log.stepLabel(step)}`),
     line(log.labelled ? "target" : "explained", log.className(target)),
     line(moved ? "now predicted" : "predicted", prediction >= 0 && predicted, wrong && "wrong"),
+    line("feature", feature),
     line("peak", `${number(peak)}${defect && `, ${defect}`}`),
   ];
 }

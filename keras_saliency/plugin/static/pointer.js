@@ -1,6 +1,7 @@
 /** Crosshairs in all maps of a card, at the place that the pointer has in one of them. */
 
 import { cellOf } from "./paint.js";
+import { placeAt, placeName } from "./places.js";
 
 export class Pointer {
   #card;
@@ -40,13 +41,12 @@ export class Pointer {
 
   #valuesAt(across, down) {
     const { log, maps, probe, leftSide, rightSide } = this.#pair;
-    const cell = cellOf(log, maps, probe);
-    const [height, width] = cell.places ? [cell.pictureHeight, cell.pictureWidth] : [cell.height, cell.width];
-    const [y, x] = [Math.floor(down * height), Math.floor(across * width)];
-    const place = cell.places ? cell.places[y * width + x] : y * width + x;
+    const place = placeAt(cellOf(log, maps, probe), across, down);
     if (place < 0) return "";
+    const name = placeName(log, maps, place);
     const [left, right] = [leftSide.shares[leftSide.map[place]], rightSide.shares[rightSide.map[place]]];
-    return [left, "−", right, "=", left - right].map(formatted).join(" ");
+    const values = [left, "−", right, "=", left - right].map(formatted).join(" ");
+    return name ? `${name}: ${values}` : values;
   }
 }
 

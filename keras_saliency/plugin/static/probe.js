@@ -6,6 +6,7 @@ import { createCurve } from "./curves.js";
 import { el, replace } from "./dom.js";
 import { Filmstrip } from "./filmstrip.js";
 import { number, percent } from "./format.js";
+import { loadSides, peekSides, prefetchSides } from "./sides.js";
 
 const CURVES = [
   { name: "confidence", title: "Confidence in the predicted class", value: ({ confidence }) => confidence },
@@ -13,6 +14,7 @@ const CURVES = [
   { name: "gradient-norm", title: "Gradient norm", value: ({ gradientNorm }) => gradientNorm },
   { name: "peak", title: "Map peak", value: ({ peak }) => peak },
 ];
+const OF_INPUT = ["gradient-norm", "peak"]; // curves that differ between inputs
 
 export function createProbeView(context) {
   return new ProbeView(context);
@@ -23,6 +25,7 @@ class ProbeView {
   #cell;
   #filmstrip;
   #choice;
+  #stripTitle = el("h3");
   #facts = el("dl", { class: "facts" });
   #charts = el("div", { class: "curves" });
   #values = el("table", { class: "values" });
@@ -47,7 +50,7 @@ class ProbeView {
       { class: "probe-view" },
       el("div", { class: "bar probe-bar" }, el("div", { class: "group" }, previous, this.#choice.element, next)),
       el("div", { class: "probe-main" }, el("div", { class: "probe-now" }, this.#cell.element, this.#facts), this.#charts),
-      el("h3", {}, "All steps"),
+      this.#stripTitle,
       this.#filmstrip.element,
       this.#details,
     );
@@ -57,6 +60,7 @@ class ProbeView {
     const { log, probe } = this.#context;
     const shown = this.#context.selected;
     const listed = shown.includes(probe) ? shown : [probe, ...shown];
+    this.#stripTitle.textContent = `All steps${this.#ofInput(": ")}`;
     this.#choice.update(listed.map((index) => [index, log.header.names[index]]), probe);
     this.#paint();
     this.#listFacts();
@@ -75,26 +79,32 @@ class ProbeView {
   }
 
   async #paint() {
-    const { log, method, step, probe } = this.#context;
+    const { step, probe } = this.#context;
     const thisPainting = ++this.#paintings;
-    const maps = log.peek(method, step) ?? (await log.maps(method, step).catch((error) => error));
+    const sides = peekSides(this.#context, step) ?? (await loadSides(this.#context, step));
     if (thisPainting !== this.#paintings) return;
-    if (maps instanceof Error) this.#cell.fail(log, method, step, probe, maps);
-    else this.#cell.paint(log, method, step, probe, maps);
-    log.prefetch(method, step);
+    this.#cell.paint(step, probe, sides);
+    prefetchSides(this.#context, step);
+  }
+
+  /** The name of the input that is chosen, behind a text; "" if there is one input. */
+  #ofInput(text) {
+    const { inputs, log } = this.#context;
+    return inputs.length > 1 ? `${text}${log.title}` : "";
   }
 
   #listFacts() {
-    const { log, method, step, probe } = this.#context;
+    const { inputs, log, method, step, probe } = this.#context;
     const about = log.about(method, step, probe);
-    const outlined = [log.masks && "object mask (solid)", ...log.header.regions.map((name) => `${name} (dashed)`)];
+    const regions = new Set(inputs.flatMap(({ header }) => header.regions));
+    const outlined = [inputs.some(({ masks }) => masks) && "object mask (solid)", ...[...regions].map((name) => `${name} (dashed)`)];
     const facts = {
       Step: log.stepLabel(step),
       Target: log.labelled && log.className(about.target),
       "Explained class": !log.labelled && log.className(about.target),
       Group: log.header.groups?.[probe],
       Score: number(about.score),
-      "Gradient norm": number(about.gradientNorm),
+      [`Gradient norm${this.#ofInput(" of ")}`]: number(about.gradientNorm),
       Outlines: outlined.filter(Boolean).join(", "),
     };
     const known = Object.entries(facts).filter(([, value]) => value);
@@ -105,7 +115,7 @@ class ProbeView {
   #updateCurves() {
     const { log, method, probe, step } = this.#context;
     const abouts = log.steps.map((at) => log.about(method, at, probe));
-    const curvesKey = JSON.stringify([log.run, log.steps, abouts]);
+    const curvesKey = JSON.stringify([log.id, log.steps, abouts]);
     if (curvesKey !== this.#curvesKey) {
       this.#curvesKey = curvesKey;
       this.#curves = CURVES.map((curve) => this.#curveOf(curve, abouts)).filter(Boolean);
@@ -118,7 +128,8 @@ class ProbeView {
     const { log } = this.#context;
     const points = log.steps.map((step, at) => [step, value(abouts[at])]);
     if (points.every(([, known]) => known === null)) return null;
-    const options = { name, title, series: [{ name: "", points }] };
+    const of = OF_INPUT.includes(name) ? this.#ofInput(" of ") : "";
+    const options = { name, title: `${title}${of}`, series: [{ name: "", points }] };
     if (name !== "confidence") return createCurve(this.#context, options);
     const aboutAt = new Map(log.steps.map((step, at) => [step, abouts[at]]));
     return createCurve(this.#context, {

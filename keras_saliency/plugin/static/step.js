@@ -4,9 +4,12 @@ import { Cell } from "./cell.js";
 import { slider } from "./controls.js";
 import { el } from "./dom.js";
 import { NO_MATCH } from "./selection.js";
+import { loadSides, peekSides, prefetchSides } from "./sides.js";
+import { stageWidth } from "./stage.js";
 
 const MAX_PAINTED = 128; // of more cells, only those near the visible ones are painted
 const NEARBY = "600px";
+const INPUT_GAP = 8; // pixels between the maps of a probe's inputs
 
 export function createStepView(context) {
   const { state } = context;
@@ -60,23 +63,21 @@ export function createStepView(context) {
 
   /** Paints the cells near the visible ones as soon as the maps are loaded. */
   async function paint() {
-    const { log, method, step } = context;
+    const { step } = context;
     const thisUpdate = ++updates;
-    let maps = log.peek(method, step);
-    if (!maps) {
+    let sides = peekSides(context, step);
+    if (!sides) {
       grid.setAttribute("aria-busy", "true");
-      maps = await log.maps(method, step).catch((error) => error);
+      sides = await loadSides(context, step);
     }
     if (thisUpdate !== updates) return;
     const all = shown.length <= MAX_PAINTED;
     cells.forEach((cell, at) => {
-      if (!all && !near.has(cell.element)) return;
-      if (maps instanceof Error) cell.fail(log, method, step, shown[at], maps);
-      else cell.paint(log, method, step, shown[at], maps);
+      if (all || near.has(cell.element)) cell.paint(step, shown[at], sides);
     });
     grid.setAttribute("aria-busy", "false");
     grid.dataset.step = step;
-    log.prefetch(method, step);
+    prefetchSides(context, step);
   }
 
   function update() {
@@ -85,8 +86,8 @@ export function createStepView(context) {
     resize();
     mark();
     size.update(state.get("size"));
-    const minWidth = log.ink ? log.ink.shape[2] : 0; // smaller text would not be legible
-    grid.style.setProperty("--cell", `${Math.max(state.get("size"), minWidth)}px`);
+    const widths = context.inputs.map((input) => stageWidth(input, state));
+    grid.style.setProperty("--cell", `${widths.reduce((sum, width) => sum + INPUT_GAP + width)}px`);
     const count = shown.length === log.count ? `${log.count} probes` : `${shown.length} of ${log.count} probes`;
     summary.textContent = shown.length ? `${count}${outcome(log, method, step, shown)}` : NO_MATCH;
     paint();

@@ -27,7 +27,7 @@ export class Strips {
   /** Sets what the strips show: `probes`, in cells of `[height, width]`; drops strips with another `styleKey`. */
   show(probes, size, styleKey) {
     const { log } = this.#context;
-    const pictureKey = JSON.stringify([log.run, log.generation, size]);
+    const pictureKey = JSON.stringify([log.id, log.generation, size]);
     if (styleKey === this.#styleKey && pictureKey === this.#pictureKey) return;
     if (pictureKey !== this.#pictureKey) this.#pictures.clear();
     this.#strips.clear();

@@ -31,6 +31,7 @@ export function createToolbar(context) {
 
   const view = tabs("View", Object.entries(VIEWS).map(([name, { title }]) => [name, title]), choose("view"));
   const run = dropDown("Run", "run", (name) => state.set({ run: name, region: null }));
+  const input = dropDown("Input", "input", choose("input"));
   const method = dropDown("Method", "method", choose("method"));
 
   const show = dropDown("Show", "show", choose("show"));
@@ -74,10 +75,12 @@ export function createToolbar(context) {
   }
 
   function update() {
-    const { log } = context;
+    const { inputs, log } = context;
     const { header } = log;
     view.update(state.get("view"));
     run.update(context.runs.map((name) => [name, name]), context.run);
+    input.update(inputs.map(({ name, title }) => [name, title]), log.name);
+    input.element.hidden = inputs.length < 2;
     method.update(log.methods.map((name) => [name, name]), context.method);
     timeline.update();
 
@@ -87,7 +90,7 @@ export function createToolbar(context) {
     const ends = [[true, header.clip], [false, "maximum"]];
     clips.update(header.clip ? ends : ends.slice(1), context.clips);
     outlines.update(state.get("outlines"));
-    outlines.element.hidden = !log.masks && !log.regions;
+    outlines.element.hidden = !inputs.some(({ masks, regions }) => masks || regions);
     region.hidden = state.get("region") === null;
     updateColors(log, header);
     legend.update();
@@ -112,7 +115,7 @@ export function createToolbar(context) {
     colormap.update(names.map((name) => [name, name]), names.includes(wanted) ? wanted : header.colormap);
   }
 
-  const head = el("div", { class: "head" }, view.element, el("div", { class: "run-and-method" }, run.element, method.element));
+  const head = el("div", { class: "head" }, view.element, el("div", { class: "run-and-method" }, run.element, input.element, method.element));
   const when = el("div", { class: "when" }, timeline.element, more);
   return { element: el("header", { class: "toolbar" }, head, when, settings), update };
 }

@@ -4,6 +4,12 @@ import { FINDINGS, FORMAT, PROBES, REPORTS } from "./tags.js";
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isMethod = (method) => isObject(method) && [method.limits, method.peaks, method.defects].every(Array.isArray);
+const areMethods = (methods) => isObject(methods) && Object.values(methods).every(isMethod);
+const isShape = (shape) => Array.isArray(shape) && shape.every(Number.isInteger);
+const isInput = (input) => isObject(input) && ["string", "number"].includes(typeof input.name);
+const isInputOfProbes = (input) => isInput(input) && Array.isArray(input.regions) && isShape(input.shape);
+const isInputOfReport = (input) => isInput(input) && Array.isArray(input.gradient_norms) && areMethods(input.methods);
+const areInputs = (isOne) => (inputs) => inputs === undefined || (Array.isArray(inputs) && inputs.every(isOne)); // format 1 has none
 const isInk = (ink) => isObject(ink) && [ink.light, ink.dark, ink.ground].every(Number.isInteger);
 const isColor = (color) => /^[0-9a-f]{6}$/.test(color);
 
@@ -13,7 +19,8 @@ const FIELDS = {
     names: Array.isArray,
     regions: Array.isArray,
     arrays: Array.isArray,
-    shape: (shape) => Array.isArray(shape) && shape.every(Number.isInteger),
+    shape: isShape,
+    inputs: areInputs(isInputOfProbes),
     colormaps: isObject,
     descriptions: isObject,
     levels: Number.isInteger,
@@ -27,7 +34,8 @@ const FIELDS = {
     confidences: Array.isArray,
     scores: Array.isArray,
     gradient_norms: Array.isArray,
-    methods: (methods) => isObject(methods) && Object.values(methods).every(isMethod),
+    methods: areMethods,
+    inputs: areInputs(isInputOfReport),
     metrics: isObject,
   },
   [FINDINGS]: { verdicts: Array.isArray, alerts: Array.isArray, arrays: Array.isArray, metrics: isObject },
