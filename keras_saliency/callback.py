@@ -160,6 +160,15 @@ class SaliencyCallback(keras.callbacks.Callback):
         self._progress, self._log_seconds = Progress(), 0.0
 
     @property
+    def monitor(self) -> SaliencyMonitor | None:
+        """The monitor of the model that was trained last; `None` before a training.
+
+        Its `probes` are those that the model sees: with kinds told, texts as tokens, columns that
+        have no gradient held.
+        """
+        return self._monitor
+
+    @property
     def alerts(self) -> list[Alert]:
         """What was caught: the tests that fired at two rounds in a row, as `Alert`s."""
         return [*self._state.alerts]
