@@ -32,15 +32,18 @@ from benchmarks.gallery.rows import Row
 from benchmarks.gallery.running import FAILS, OUTCOMES, WRONG, Result, run
 
 AREAS = {
-    "vision": ("vision_classes", "vision_places", "vision_others"),
-    "text": ("text",),
+    "vision": (
+        *("vision_classes", "vision_attention", "vision_places", "vision_images"),
+        *("vision_others", "vision_representations"),
+    ),
+    "text": ("text", "text_sequences"),
     "structured": ("structured",),
     "timeseries": ("timeseries",),
     "audio": ("audio",),
-    "generative": ("generative",),
+    "generative": ("generative", "generative_densities"),
     "reinforcement learning": ("reinforcement",),
     "graph": ("graph",),
-    "recipes": ("recipes",),
+    "recipes": ("recipes", "recipes_data"),
 }
 """The modules of each area of keras.io/examples."""
 
@@ -101,8 +104,8 @@ def report(by_area: dict[str, list[Result]]) -> str:
 def cells(one: Result) -> str:
     """A row in Markdown."""
     code = "<br>".join(f"`{line}`" for line in one.lines.replace("|", "\\|").splitlines())
-    error = one.problem or (one.errors[0] if one.errors else "")
-    error = error.partition("\n")[0].replace("|", "\\|").replace("<", "&lt;")
+    told = [one.problem, *(error.partition("\n")[0] for error in one.errors[:1])]
+    error = ". ".join(filter(None, told)).replace("|", "\\|").replace("<", "&lt;")
     off = "" if one.difference != one.difference else f"{one.difference:.0e}"
     example = f"{one.example} ({one.row})"
     return f"| {' | '.join((example, one.shape, one.outcome, one.kind, off, code, error))} |"

@@ -1,4 +1,4 @@
-"""Generative: the model is made of parts, and `train_step` is all that it has."""
+"""Generative: adversarial networks and diffusion; `train_step` is all that the model has."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
-from benchmarks.gallery.data import batches, floats, labels, one_hot
-from benchmarks.gallery.reference import logits, output
+from benchmarks.gallery.data import batches, floats, one_hot
+from benchmarks.gallery.reference import logits
 from benchmarks.gallery.rows import Case, Row, Try, lines, three
 
 
@@ -120,100 +120,6 @@ def conditional_gan() -> Case:
     return Case(names, tries, logits(model.discriminator), refused=True)
 
 
-class Sampling(layers.Layer):
-    def call(self, inputs: Any) -> Any:
-        mean, variance = inputs
-        return mean + ops.exp(0.5 * variance) * keras.random.normal(ops.shape(mean), seed=0)
-
-
-class VAE(keras.Model):
-    def __init__(self) -> None:
-        super().__init__()
-        inputs = keras.Input((16, 16, 1))
-        hidden = layers.Flatten()(layers.Conv2D(8, 3, strides=2, activation="relu")(inputs))
-        mean, variance = layers.Dense(2, name="z_mean")(hidden), layers.Dense(2)(hidden)
-        self.encoder = keras.Model(inputs, [mean, variance, Sampling()([mean, variance])])
-        self.decoder = generator(width=2)
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        with tf.GradientTape() as tape:
-            mean, variance, sample = self.encoder(data)
-            loss = tf.reduce_mean((self.decoder(sample) - data) ** 2) - tf.reduce_mean(
-                1 + variance - mean**2 - tf.exp(variance)
-            )
-        update(self, tape, loss, self.trainable_weights)
-        return {"loss": loss}
-
-
-def vae() -> Case:
-    """Array of images alone; encoder (mean, variance, sample) and decoder, no call."""
-    model = VAE()
-    model.compile("adam")
-    names = {"model": model, "mnist_digits": floats(16, 16, 1)}
-    made, fit = "ks.ProbeSet(mnist_digits)", "mnist_digits"
-    first = made.replace("mnist_digits", "mnist_digits, [0] * len(mnist_digits)")
-    part = "score=ks.Score('output', output=0, model=model.encoder)"
-    tries = (
-        Try(lines("mnist_digits", fit)),
-        Try(three(made, fit), ("ProbeSet(",)),
-        Try(three(made, fit, "score=ks.Score(model=model.encoder)"), ("model=model.encoder",)),
-        Try(three(made, fit, part), ("output=",)),
-        Try(three(first, fit, part), ("unit",)),
-    )
-    return Case(names, tries, output(model.encoder, lambda out: out[0]), refused=True)
-
-
-class VectorQuantizer(layers.Layer):
-    def build(self, shape: Any) -> None:
-        self.codes = self.add_weight(shape=(4, 8), initializer="random_uniform")
-
-    def call(self, values: Any) -> Any:
-        distances = ops.sum((values[..., None, :] - self.codes) ** 2, axis=-1)
-        nearest = ops.take(self.codes, ops.argmin(distances, axis=-1), axis=0)
-        self.add_loss(ops.mean((ops.stop_gradient(nearest) - values) ** 2))
-        return values + ops.stop_gradient(nearest - values)
-
-
-def vq_vae() -> Case:
-    """Array of images alone, own train_step; straight-through codes; the model has a call."""
-    inputs = keras.Input((16, 16, 1))
-    hidden = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
-    hidden = layers.Conv2DTranspose(1, 3, strides=2, padding="same")(VectorQuantizer()(hidden))
-
-    class VQVAETrainer(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.vqvae = keras.Model(inputs, hidden)
-
-        def call(self, images: Any) -> Any:
-            return self.vqvae(images)
-
-        def train_step(self, images: Any) -> dict[str, Any]:
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean((self.vqvae(images) - images) ** 2) + sum(self.vqvae.losses)
-            update(self, tape, loss, self.vqvae.trainable_variables)
-            return {"loss": loss}
-
-    model = VQVAETrainer()
-    model.compile("adam")
-    names = {"model": model, "x_train_scaled": floats(16, 16, 1)}
-    made, fit = "ks.ProbeSet(x_train_scaled)", "x_train_scaled"
-    error = (
-        "score=lambda outputs, targets, inputs: "
-        "keras.ops.mean((outputs - inputs) ** 2, axis=(1, 2, 3))"
-    )
-    tries = (
-        Try(lines("x_train_scaled", fit)),
-        Try(three(made, fit), ("ProbeSet(",)),
-        Try(three(made, fit, error), ("callable",)),
-    )
-
-    def score(images: Any, targets: Any) -> Any:
-        return tf.reduce_mean((model(images) - images) ** 2, axis=[1, 2, 3])
-
-    return Case(names, tries, score)
-
-
 def cycle_gan() -> Case:
     """Zipped data sets of two domains; two generators, two patch discriminators, no call."""
 
@@ -298,84 +204,6 @@ def diffusion() -> Case:
     return Case(names, tries, score, refused=True)
 
 
-def pixel_cnn() -> Case:
-    """Arrays (x, x) of binary images; masked convolutions, a sigmoid for every pixel."""
-    inputs = keras.Input((12, 12, 1))
-    hidden = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
-    hidden = hidden + layers.Conv2D(8, 1, activation="relu")(hidden)
-    model = keras.Model(inputs, layers.Conv2D(1, 1, activation="sigmoid")(hidden))
-    model.compile("adam", "binary_crossentropy")
-    names = {"model": model, "data": (floats(12, 12, 1) < 0.33).astype("float32")}
-    fit = "data, data"
-    tries = (
-        Try(lines("(data, data)", fit)),
-        Try(three("ks.ProbeSet(data)", fit), ("ProbeSet(",)),
-        Try(three("ks.ProbeSet(data)", fit, "score=ks.Score(position=(6, 6))"), ("position=",)),
-    )
-    score = logits(model, None, lambda out: out[:, 6, 6])
-    return Case(names, tries, score)
-
-
-def real_nvp() -> Case:
-    """Array of points (n, 2) alone; coupling layers, call returns (z, log det), own train_step."""
-
-    class RealNVP(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(2, "tanh")])
-
-        def call(self, x: Any) -> Any:
-            mask = np_mask()
-            scale = self.scale(x * mask) * (1 - mask)
-            return x * ops.exp(scale), ops.sum(scale, axis=1)
-
-        def train_step(self, data: Any) -> dict[str, Any]:
-            with tf.GradientTape() as tape:
-                z, determinant = self(data)
-                loss = tf.reduce_mean(tf.reduce_sum(z**2, axis=1) - determinant)
-            update(self, tape, loss, self.trainable_variables)
-            return {"loss": loss}
-
-    model = RealNVP()
-    model.compile("adam")
-    names = {"model": model, "normalized_data": floats(2)}
-    made, fit = "ks.ProbeSet(normalized_data, kind='features')", "normalized_data"
-    density = (
-        "score=lambda outputs, targets: outputs[1] - keras.ops.sum(outputs[0] ** 2, axis=1) / 2"
-    )
-    tries = (
-        Try(lines("normalized_data", fit)),
-        Try(three("ks.ProbeSet(normalized_data)", fit), ("ProbeSet(",)),
-        Try(three(made, fit), ("'features'",)),
-        Try(three(made, fit, density), ("callable",)),
-    )
-
-    def score(points: Any, targets: Any) -> Any:
-        z, determinant = model(points)
-        return determinant - tf.reduce_sum(z**2, axis=1) / 2
-
-    return Case(names, tries, score, kind="features")
-
-
-def np_mask() -> Any:
-    return ops.convert_to_tensor([[1.0, 0.0]])
-
-
-def character_generation() -> Case:
-    """Arrays of one-hot text windows (steps, characters), one-hot next character; LSTM, softmax."""
-    model = keras.Sequential(
-        [keras.Input((10, 8)), layers.LSTM(8), layers.Dense(8, activation="softmax")]
-    )
-    model.compile("rmsprop", "categorical_crossentropy")
-    windows = tf.one_hot((labels(7)[:, None] + tf.range(10, dtype=tf.int64)) % 8, 8).numpy()
-    names = {"model": model, "x": windows, "y": one_hot(8)}
-    tries = (
-        Try(lines("(x, y)", "x, y")),
-        Try(lines("(x, y)", "x, y", "kind='series'"), ("'series'",)),
-    )
-    return Case(names, tries, logits(model), kind="series")
-
-
 def gan_in_an_own_loop() -> Case:
     """A loop of train steps without fit: the monitor explains the discriminator."""
     net = discriminator()
@@ -404,12 +232,7 @@ ROWS = [
     Row("generative/dcgan_overriding_train_step", gan_with_train_step),
     Row("generative/wgan_gp", wasserstein_gan),
     Row("generative/conditional_gan", conditional_gan),
-    Row("generative/vae", vae),
-    Row("generative/vq_vae", vq_vae),
     Row("generative/cyclegan", cycle_gan),
     Row("generative/ddim", diffusion),
-    Row("generative/pixelcnn", pixel_cnn),
-    Row("generative/real_nvp", real_nvp),
-    Row("generative/lstm_character_level_text_generation", character_generation),
     Row("guides/writing_a_custom_training_loop_in_tensorflow", gan_in_an_own_loop),
 ]

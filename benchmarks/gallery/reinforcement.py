@@ -39,11 +39,9 @@ def step_of(model: keras.Model, states: Any) -> Any:
     return train_step
 
 
-def features(model: str, settings: str = "") -> tuple[Try, ...]:
-    return (
-        Try(monitored(model, "ks.ProbeSet(states)", settings)),
-        Try(monitored(model, "ks.ProbeSet(states, kind='features')", settings), ("'features'",)),
-    )
+def first(model: str) -> Try:
+    """The first lines, with the states as probes."""
+    return Try(monitored(model, "ks.ProbeSet(states)"))
 
 
 def discrete_policy() -> Case:
@@ -53,9 +51,9 @@ def discrete_policy() -> Case:
     head = layers.Dense(2, activation="softmax")
     model = keras.Model(inputs, [head(common), layers.Dense(1)(common)])
     names = {"model": model, "states": floats(4), "train_step": step_of(model, floats(4))}
-    last = monitored("model", "ks.ProbeSet(states, kind='features')", "score=ks.Score(output=0)")
+    last = monitored("model", "ks.ProbeSet(states)", "score=ks.Score(output=0)")
     actor = logits(model, head, lambda out: out[0])
-    return Case(names, (*features("model"), Try(last, ("output=",))), actor, kind="features")
+    return Case(names, (first("model"), Try(last, ("output=",))), actor, kind="features")
 
 
 def deep_q_network() -> Case:
@@ -67,8 +65,7 @@ def deep_q_network() -> Case:
     frames = pixels(32, 32, 4)
     step = step_of(model, frames.astype("float32"))
     names = {"model": model, "frames": frames, "train_step": step}
-    first = Try(monitored("model", "ks.ProbeSet(frames)"))
-    return Case(names, (first,), logits(model))
+    return Case(names, (Try(monitored("model", "ks.ProbeSet(frames)")),), logits(model))
 
 
 def deterministic_policy() -> Case:
@@ -78,9 +75,9 @@ def deterministic_policy() -> Case:
     critic = keras.Model([state, action], layers.Dense(1)(layers.Dense(8, "relu")(merged)))
     names = {"critic_model": critic, "states": floats(3), "actions": floats(1, seed=1)}
     names["train_step"] = step_of(critic, [floats(3), floats(1, seed=1)])
-    made = "ks.ProbeSet(states, kind='features', input_name=0, held={1: actions})"
+    made = "ks.ProbeSet(states, input_name=0, held={1: actions})"
     tries = (
-        *features("critic_model"),
+        first("critic_model"),
         Try(monitored("critic_model", made), ("input_name=", "held=")),
         Try(monitored("critic_model", made, "score='output'"), ("score='output'",)),
     )
@@ -92,7 +89,7 @@ def clipped_policy() -> Case:
     inputs = keras.Input((4,))
     actor = keras.Model(inputs, layers.Dense(2)(layers.Dense(8, activation="tanh")(inputs)))
     names = {"actor": actor, "states": floats(4), "train_step": step_of(actor, floats(4))}
-    return Case(names, features("actor"), logits(actor), kind="features")
+    return Case(names, (first("actor"),), logits(actor), kind="features")
 
 
 def continuous_actor() -> Case:
@@ -101,8 +98,8 @@ def continuous_actor() -> Case:
     action = layers.Dense(1, activation="tanh")(layers.Dense(8, activation="relu")(inputs))
     actor = keras.Model(inputs, ops.multiply(action, 2.0))
     names = {"actor_model": actor, "states": floats(3), "train_step": step_of(actor, floats(3))}
-    made = monitored("actor_model", "ks.ProbeSet(states, kind='features')", "score='output'")
-    tries = (*features("actor_model"), Try(made, ("score='output'",)))
+    made = monitored("actor_model", "ks.ProbeSet(states)", "score='output'")
+    tries = (first("actor_model"), Try(made, ("score='output'",)))
     return Case(names, tries, output(actor), kind="features")
 
 
