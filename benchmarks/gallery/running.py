@@ -119,7 +119,7 @@ def execute(lines: str, names: dict[str, Any]) -> dict[str, Any]:
 
 def examined(case: Case, names: dict[str, Any], log_dir: str) -> dict[str, Any]:
     """The kind that was found, how far the maps are from the tape's, and what is wrong."""
-    probes = names["probes"]
+    probes = names["saliency"].monitor.probes if "saliency" in names else names["probes"]
     report = names["report"] if "report" in names else names["saliency"].report
     inputs = probes.explained
     kinds = [*dict.fromkeys(one.kind for one in inputs.values())]

@@ -1,0 +1,238 @@
+"""Kinds, texts and scores that the model tells: what nobody should have to say twice."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_saliency as ks
+from keras_saliency import ProbeSet, SaliencyMonitor
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.random((4, 6, 3), "float32")
+IDS = np.arange(20).reshape(4, 5) % 7
+
+
+def sequential(shape, *more, dtype="float32"):
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *more, layers.Dense(2)])
+
+
+class Subclass(keras.Model):
+    """A model whose graph shows nothing."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.out = layer, layers.Dense(2)
+
+    def call(self, inputs):
+        return self.out(self.layer(inputs))
+
+
+class Positions(layers.Layer):
+    """A layer of one's own around an embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = layers.Embedding(7, 4)
+
+    def call(self, tokens):
+        return self.inner(tokens)
+
+
+def expanded():
+    inputs = keras.Input((6, 3))
+    seen = layers.Conv2D(2, 2)(keras.ops.expand_dims(inputs, -1))
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(seen)))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: sequential((6, 3), layers.Conv1D(4, 2), layers.GlobalMaxPooling1D()), "series"),
+        (lambda: sequential((6, 3), layers.Rescaling(2.0), layers.LSTM(4)), "series"),
+        (lambda: sequential((6, 3), layers.Bidirectional(layers.GRU(4))), "series"),
+        (lambda: Subclass(layers.SimpleRNN(3)), "series"),
+        (lambda: sequential((6, 3), layers.Flatten()), "image"),
+        (lambda: sequential((6, 3), layers.Reshape((6, 3, 1)), layers.Flatten()), "image"),
+        (expanded, "image"),
+        (
+            lambda: sequential(
+                (6, 3, 1), layers.RandomFlip(), layers.Conv2D(2, 2), layers.Flatten()
+            ),
+            "image",
+        ),
+    ],
+)
+def test_the_first_layers_tell_series_from_gray_images(make, kind):
+    model = make()
+    model(ROWS)  # which builds it
+    monitor = SaliencyMonitor(model, ProbeSet(ROWS, [0, 1, 0, 1]))
+    assert type(monitor.probes.kind) is str
+    assert monitor.probes.kind == kind
+    maps = monitor.evaluate(0).maps
+    assert maps.shape == ((4, 6) if kind == "series" else (4, 6, 3))
+    with tf.GradientTape() as tape:
+        inputs = tf.constant(ROWS)
+        tape.watch(inputs)
+        scores = tf.gather(model(inputs, training=False), [0, 1, 0, 1], axis=1, batch_dims=1)
+    slopes = np.abs(tape.gradient(scores, inputs).numpy())
+    expected = slopes.max(axis=-1) if kind == "series" else slopes
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_layers_that_do_not_tell_ask():
+    inputs = keras.Input((6, 3))
+    model = keras.Model(inputs, layers.LayerNormalization()(inputs)[:, 0])
+    with pytest.raises(ValueError, match=r"\(4, 6, 3\).*Pass kind='image' or kind='series'"):
+        SaliencyMonitor(model, ProbeSet(ROWS, [0, 1, 0, 1]))
+    for kind in ("image", "series"):
+        SaliencyMonitor(model, ProbeSet(ROWS, [0, 1, 0, 1], kind=kind))
+
+
+def test_masks_and_kind_overrule():
+    model = sequential((6, 3), layers.Conv1D(4, 2), layers.GlobalMaxPooling1D())
+    masked = ProbeSet(ROWS, [0, 1, 0, 1], masks=ROWS > 0.5)
+    assert SaliencyMonitor(model, masked).evaluate(0).maps.shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: sequential((5,), layers.Embedding(7, 4), layers.LSTM(3), dtype="int32"), "tokens"),
+        (lambda: sequential((5,), Positions(), layers.LSTM(3), dtype="int32"), "tokens"),
+        (lambda: sequential((5,), layers.Dense(4)), "features"),
+        (lambda: sequential((5,), layers.Normalization(mean=0.0, variance=1.0)), "features"),
+    ],
+)
+def test_the_first_layers_tell_tokens_from_whole_numbers(make, kind):
+    assert SaliencyMonitor(make(), ProbeSet(IDS, [0, 1, 0, 1])).probes.kind == kind
+
+
+def test_a_series_among_several_inputs():
+    rows, age = keras.Input((6, 3), name="rows"), keras.Input((1,), name="age")
+    both = layers.Concatenate()([layers.GRU(3)(rows), age])
+    model = keras.Model([rows, age], layers.Dense(2)(both))
+    maps = ks.saliency_maps(model, {"age": ROWS[:, 0, :1], "rows": ROWS}, [0, 1, 0, 1])
+    assert {name: one.shape for name, one in maps.items()} == {"age": (4, 1), "rows": (4, 6)}
+
+
+# ---------------------------------------------------------------- texts
+
+TEXTS = np.array(["a fine film", "a dull film", "fine", "dull dull dull"])
+LABELS = np.array([1, 0, 1, 0])
+
+
+def text_model(mode="int", length=None):
+    vectorize = layers.TextVectorization(
+        output_mode=mode, output_sequence_length=length, name="vectorize"
+    )
+    vectorize.adapt(TEXTS)
+    embed = [layers.Embedding(9, 4, name="embed"), layers.GlobalAveragePooling1D()]
+    body = embed if mode == "int" else []
+    return keras.Sequential(
+        [
+            keras.Input((1,), dtype="string"),
+            vectorize,
+            *body,
+            layers.Dense(5, activation="tanh"),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("length", [None, 4])
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:, None], TEXTS.astype(object), [*TEXTS]])
+def test_texts_are_explained_by_their_words(texts, length):
+    model = text_model(length=length)
+    monitor = SaliencyMonitor(model, ProbeSet(texts, LABELS))
+    vectorize, embed, *rest = model.layers
+    tokens = vectorize(TEXTS[:, None])
+    np.testing.assert_array_equal(monitor.probes.images, tokens)
+    assert monitor.probes.vocabulary == tuple(vectorize.get_vocabulary())
+    with tf.GradientTape() as tape:
+        vectors = embed(tokens)
+        tape.watch(vectors)
+        values = vectors
+        for layer in rest[:-1]:
+            values = layer(values)
+        logits = (values @ rest[-1].kernel + rest[-1].bias)[:, 0]
+        scores = tf.where(LABELS == 1, logits, -logits)
+    expected = np.linalg.norm(tape.gradient(scores, vectors), axis=-1)
+    report = monitor.evaluate(0)
+    np.testing.assert_allclose(report.maps, expected, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(report.scores, scores, rtol=1e-4)
+
+
+def test_counted_words_are_features_with_their_names():
+    model = text_model(mode="multi_hot")
+    monitor = SaliencyMonitor(model, ProbeSet(TEXTS, LABELS))
+    words = model.layers[0].get_vocabulary()
+    assert monitor.probes.feature_names == tuple(words)
+    counts = model.layers[0](TEXTS[:, None]).numpy()
+    np.testing.assert_array_equal(monitor.probes.images, counts)
+    with tf.GradientTape() as tape:
+        inputs = tf.constant(counts, tf.float32)
+        tape.watch(inputs)
+        hidden, last = model.layers[1:]
+        logits = (hidden(inputs) @ last.kernel)[:, 0]
+    slopes = np.abs(tape.gradient(logits, inputs).numpy())
+    np.testing.assert_allclose(monitor.evaluate(0).maps, slopes, rtol=1e-4, atol=1e-8)
+
+
+def test_a_training_on_texts_is_explained_in_three_lines(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices((np.tile(TEXTS, 4), np.tile(LABELS, 4))).batch(4)
+    model = text_model(length=4)
+    model.compile("adam", "binary_crossentropy")
+    probes = ProbeSet.from_dataset(data, per_class=2)
+    saliency = ks.SaliencyCallback(probes, log_dir=tmp_path, verbose=0)
+    model.fit(data, epochs=1, verbose=0, shuffle=False, callbacks=[saliency])
+    logged = ks.read_log(tmp_path)["saliency"]
+    assert logged.probes.kind == "tokens"
+    assert logged.reports[-1].maps.shape == (4, 4)
+    assert set(saliency.monitor.probes.vocabulary) >= {"fine", "dull", "film"}
+
+
+def test_texts_without_a_vectorization_are_refused():
+    model = sequential((1,), layers.Dense(2))
+    with pytest.raises(ValueError, match="one TextVectorization layer.*one with 0.*vocabulary="):
+        SaliencyMonitor(model, ProbeSet(TEXTS, LABELS))
+
+
+# ---------------------------------------------------------------- the default score
+
+
+def test_the_output_of_a_regression_is_explained():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    monitor = SaliencyMonitor(model, ProbeSet(ROWS[:, 0]))
+    assert (monitor.score.score, monitor.score.name) == ("output", "output")
+    report = monitor.evaluate(0)
+    np.testing.assert_allclose(report.scores, model(ROWS[:, 0])[:, 0], rtol=1e-5)
+    expected = np.tile(np.abs(model.layers[0].kernel.numpy())[:, 0], (4, 1))
+    np.testing.assert_allclose(report.maps, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"), [("mse", [0, 1, 0, 1]), ("binary_crossentropy", None), (None, None)]
+)
+def test_classes_are_explained_by_their_logit(loss, targets):
+    """Also with a loss of numbers, if the probes have labels."""
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1, activation="sigmoid")])
+    if loss:
+        model.compile("sgd", loss)
+    assert SaliencyMonitor(model, ProbeSet(ROWS[:, 0], targets)).score.score == "logit"
+
+
+def test_a_model_that_labels_pixels_is_explained_by_the_segmentation():
+    images = RNG.random((4, 6, 6, 1), "float32")
+    masks = images[..., 0] > 0.5
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), layers.Conv2D(2, 3, padding="same", activation="softmax")]
+    )
+    probes = ProbeSet(images, [0, 1, 0, 1], masks=masks)
+    default, named = (SaliencyMonitor(model, probes, score=s) for s in ("auto", "segmentation"))
+    assert default.score.score == "segmentation"
+    np.testing.assert_array_equal(default.evaluate(0).maps, named.evaluate(0).maps)
+    whole = keras.Sequential([keras.Input((6, 6, 1)), layers.Flatten(), layers.Dense(2)])
+    assert SaliencyMonitor(whole, probes).score.score == "logit"
