@@ -58,7 +58,8 @@ def _only_key(element: Mapping[Any, Any], known: tuple[str, ...], what: str) -> 
         raise (ValueError if found else TypeError)(
             f"dataset: expected elements (images, labels), or dicts with one of the keys "
             f"{_listed(known)} for the {what}; received {received}. Choose with "
-            "dataset.map(lambda element: (element['image'], element['label'])), with your keys."
+            "dataset.map(lambda element: (element['image'], element['label'])), with your keys; if "
+            "all of them are inputs, with dataset.map(lambda element: (element,))."
         )
     return found[0]
 

@@ -129,7 +129,9 @@ def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Arr
     if broken.size:
         raise ValueError(
             f"images: expected finite numbers, received nan or infinity in probe {broken[0]} "
-            f"({broken.size} of {len(array)} probes). Remove these images."
+            f"({broken.size} of {len(array)} probes). Remove these "
+            f"{'images' if kind == 'image' else 'inputs'}, or fill them, for example with "
+            "np.nan_to_num(images)."
         )
     return array, data_format or "channels_last"
 

@@ -200,7 +200,8 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
         raise ValueError(
             f"model: expected one input, received a model with {len(known)} inputs: {listed}. "
             f"Explain all of them, ProbeSet({{{inputs}}}, targets), or one: "
-            "ProbeSet(images, targets, input_name=..., held={...})."
+            "ProbeSet(images, targets, input_name=..., held={...}). If the elements of a data set "
+            "are inputs alone: ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,)))."
         )
     given: dict[Any, tuple[int, ...]] = {}
     for one in probes.explained.values():

@@ -9,7 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_saliency.attributions import heads
-from keras_saliency.attributions.differentiation import LayerCall, differentiated, downstream
+from keras_saliency.attributions.differentiation import (
+    LayerCall,
+    differentiated,
+    downstream,
+    upstream,
+)
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.data.probes import ProbeSet
 
@@ -108,7 +113,7 @@ def _embedding(
     outputs = [call.output for _, call in candidates]
     gradients = differentiated(values, outputs, None)[0] if outputs else []
     for (index, call), gradient in zip(candidates, gradients, strict=True):
-        if gradient is not None:
+        if gradient is not None and (length > 1 or _is_looked_up(call.output, tokens)):
             nth = sum(other.path == call.path for other in calls[:index])
             return (call.path, nth), call.output
     raise ValueError(
@@ -118,3 +123,19 @@ def _embedding(
         "ProbeSet(input_name=..., held={...}). If the inputs are not tokens, choose another "
         "kind in ProbeSet(kind=...)."
     )
+
+
+def _is_looked_up(vectors: Tensor, tokens: Tensor) -> bool:
+    """Whether vectors come from a variable by the number of a token, as those of an embedding.
+
+    Of a single token, any output of the model has the shape of a vector.
+    """
+    between = downstream(tokens) & {vectors.op, *upstream(vectors.op)}
+    for operation in between:
+        if operation.type == "ResourceGather":
+            return True
+        if operation.type in ("Gather", "GatherV2"):
+            table = operation.inputs[0].op
+            if "ReadVariableOp" in {each.type for each in (table, *upstream(table))}:
+                return True
+    return False
