@@ -275,6 +275,7 @@ class SaliencyMonitor:
             start=self.state.start_effects,
             streaks=self.state.streaks,
             class_name=self.probes.class_name,
+            feature_names=self.probes.feature_names,
             step=report.step,
         )
         alerts = announce(
