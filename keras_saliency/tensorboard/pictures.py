@@ -279,6 +279,8 @@ class PictureWriter:
 
     def _prediction(self, report: SaliencyReport, probe: int, verb: str) -> Line:
         prediction, score = report.predictions[probe], report.scores[probe]
+        if prediction < 0 and report.confidences[probe] == 0:  # by a detector
+            return Line(f"{verb} nothing in the box", wrong=True)
         if prediction < 0:
             return Line(f"score {score:.3g}", wrong=bool(np.isnan(score)))
         has_labels = self._probes.targets is not None
