@@ -67,7 +67,15 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
     (_, first), *rest = explained.items()
     fields = {
         name: getattr(first, name)
-        for name in ("masks", "regions", "kind", "data_format", "vocabulary", "feature_names")
+        for name in (
+            "masks",
+            "boxes",
+            "regions",
+            "kind",
+            "data_format",
+            "vocabulary",
+            "feature_names",
+        )
     }
     seen = ProbeSet(
         first.images,
