@@ -16,6 +16,7 @@ from keras_saliency.attributions.scores import (
     ScoreFunction,
     checked_score,
     is_segmentation,
+    needs_boxes,
 )
 from keras_saliency.data.checks import check_step
 from keras_saliency.data.costs import Costs
@@ -149,7 +150,12 @@ class SaliencyMonitor:
         self.costs = Costs()
         self._facts = ProbeFacts(probes)
         self._structure = structure(model)
-        self._inputs = DeviceProbes(probes, with_masks=is_segmentation(self.score.score))
+        score_function = self.score.score
+        self._inputs = DeviceProbes(
+            probes,
+            with_masks=is_segmentation(score_function),
+            with_boxes=needs_boxes(score_function),
+        )
         self._traced = self._trace()
 
     def step(self, step: int, *, last: bool = False) -> SaliencyReport:
@@ -269,6 +275,7 @@ class SaliencyMonitor:
             start=self.state.start_effects,
             streaks=self.state.streaks,
             class_name=self.probes.class_name,
+            feature_names=self.probes.feature_names,
             step=report.step,
         )
         alerts = announce(

@@ -108,9 +108,12 @@ def test_an_example_runs(example: Path, run: Run) -> None:
         assert len(shares) == 4
         assert min(shares) > 2 * 4  # the tag is 4 % of the image
     if example.name == "detector.py":
-        shares = [int(share) for share in re.findall(r"(\d+)% of \w+ is in the box", printed)]
-        assert len(shares) == 8
-        assert min(shares) > 2 * 7  # a box is 4 to 11 % of the image
+        assert "the model relies on the region 'tag': accuracy drops by" in printed
+        shares = re.findall(r": (\d+)% in the boxes, ([\d.]+)% in the tag", printed)
+        assert len(shares) == 2
+        for inside, on_tag in shares:
+            assert int(inside) > 2 * 7  # a box is 4 to 11 % of the image
+            assert float(on_tag) > 2 * 0.7  # the tag is 0.7 %
 
 
 def test_blocks_share_one_namespace_and_keep_their_line_numbers(tmp_path: Path, run: Run) -> None:

@@ -318,8 +318,8 @@ def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--score",
         default="logit",
-        help="what is explained: logit (default), log_probability, probability, output or "
-        "segmentation",
+        help="what is explained: logit (default), log_probability, probability, output, "
+        "segmentation or detection",
     )
     parser.add_argument(
         "--model-output", help="for a model with several outputs: the name or position of one"

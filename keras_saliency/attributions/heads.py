@@ -62,6 +62,21 @@ class Head:
     is_found: bool = False
 
 
+@dataclass(frozen=True)
+class Named:
+    """The classes that a model names, one per probe, if it has no `Head`.
+
+    Attributes:
+        predictions: `(batch,)` int64; -1 if none is named.
+        confidences: `(batch,)`, their probabilities, 0 if none is named.
+        num_classes: How many classes there are.
+    """
+
+    predictions: Tensor
+    confidences: Tensor
+    num_classes: int
+
+
 def find_head(outputs: Tensor, activation: str | None = None) -> Head:
     """Finds the logits behind a model's outputs in the graph that is being traced.
 

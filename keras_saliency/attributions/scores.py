@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.attributions.heads import SIGMOID, Head, Tensor
+from keras_saliency.attributions.detections import detection
+from keras_saliency.attributions.heads import SIGMOID, Head, Named, Tensor
 from keras_saliency.data.checks import check_choice, plain_int
 
 AUTO = "auto"
@@ -38,7 +39,8 @@ class Score:
     Args:
         score: `"logit"`, `"log_probability"`, `"probability"`, `"output"` (the model's output
             unchanged, for regression), `"segmentation"` (the target's logits, summed over pixels),
-            or a callable that maps the model's outputs and `(batch,)` targets to `(batch,)` scores.
+            `"detection"` (the target's logit at the prediction that fits each probe's box best), or
+            a callable that maps the model's outputs and `(batch,)` targets to `(batch,)` scores.
             If it has a third argument, such as the one of a reconstruction error
             `(outputs, targets, inputs)`, it also gets the inputs, as the model does. `"auto"`: the
             logit; but the output of a model with one unit, if the probes have no targets, and it
@@ -87,10 +89,10 @@ class Score:
             )
         object.__setattr__(self, "position", None if position is None else places)
 
-        if self.position is not None and is_segmentation(self.score):
+        if self.position is not None and (is_segmentation(self.score) or is_detection(self.score)):
             raise ValueError(
-                "position: expected None with score='segmentation', which is about all positions, "
-                f"received {position!r}."
+                f"position: expected None with score={known_name(self.score)!r}, which is about "
+                f"all positions, received {position!r}."
             )
         if self.model is not None and not hasattr(self.model, "weights"):
             raise TypeError(f"model: expected a keras.Model, received {self.model!r}.")
@@ -250,8 +252,10 @@ SCORES: dict[str, Callable[..., Tensor]] = {
     "probability": probability,
     "output": output,
     "segmentation": segmentation,
+    "detection": detection,
 }
-"""The built-in scores by name: functions of a model's `Head` and targets."""
+"""The built-in scores by name: functions of a model's `Head` and targets. `detection` is a function
+of the model's outputs, since a detector has no `Head`."""
 
 
 def known_name(score: ScoreFunction) -> str | None:
@@ -275,12 +279,36 @@ def is_segmentation(score: ScoreFunction) -> bool:
     return known_name(score) == "segmentation"
 
 
+def is_detection(score: ScoreFunction) -> bool:
+    """Whether a score is meant for a detector, and about one box."""
+    return known_name(score) == "detection"
+
+
+def needs_boxes(score: ScoreFunction) -> bool:
+    """Whether a score is about the box of each probe."""
+    return is_detection(score) and getattr(score, "keywords", {}).get("box") is None
+
+
 def score_name(score: ScoreFunction) -> str:
     """The name of a score in pictures and logs."""
     if isinstance(score, str):
         return score
     function = score.func if isinstance(score, partial) else score
     return getattr(function, "__name__", "own")
+
+
+def answers(end: Head | Named | None, count: int) -> tuple[Tensor, Tensor]:
+    """The predicted classes `(count,)` int64 and their probabilities; -1 and 0 if there are none.
+
+    Args:
+        end: Of the model; a head of outputs `(batch, ..., units)` predicts no class per probe.
+        count: The size of the batch.
+    """
+    if isinstance(end, Named):
+        return end.predictions, end.confidences
+    if end is None or end.outputs.shape.rank != 2:
+        return tf.fill([count], tf.constant(-1, tf.int64)), tf.zeros([count])
+    return predict(end)
 
 
 def predict(head: Head) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Masks, regions, groups and names that are drawn along with the images that they belong to."""
+"""Masks, boxes, regions, groups and names that are drawn along with the images they belong to."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import Example
 
+_NO_MASKS = ("boxes", "groups", "names")
+
 
 class Companions:
     """What `ProbeSet.from_dataset` was given beside the data set, one value per image.
 
     Args:
         kind: The kind of input, a key of `KINDS`.
-        masks: An array in the order of the data set, or a key of its elements; `None`: no masks.
-            The values of a key may also be 0 and 1, or 0 and 255, and have a last axis of 1.
-        groups: As `masks`.
-        names: As `masks`.
-        regions: As `masks`, by the name of the region. An array may also be one mask for all.
+        given: `"masks"`, `"boxes"`, `"groups"` and `"names"`: each an array in the order of the
+            data set, or a key of its elements; `None`: there are none. The masks of a key may also
+            be 0 and 1, or 0 and 255, and have a last axis of 1.
+        regions: As masks, by the name of the region. An array may also be one mask for all.
 
     Raises:
         TypeError: `regions` is not a dict.
     """
 
-    def __init__(self, kind: str, *, masks: Any, groups: Any, names: Any, regions: Any) -> None:
+    def __init__(self, kind: str, given: Mapping[str, Any], regions: Any) -> None:
         if regions is not None and not isinstance(regions, Mapping):
             raise TypeError(
                 "regions: expected a dict that maps names to masks, received "
                 f"{type(regions).__name__}."
             )
         self._map_rank = len(map_axes(kind))
-        given = {"masks": masks, "groups": groups, "names": names}
-        given |= {f"regions[{name!r}]": region for name, region in (regions or {}).items()}
+        everything = {
+            **given,
+            **{f"regions[{name!r}]": region for name, region in (regions or {}).items()},
+        }
         self._region_names = {f"regions[{name!r}]": name for name in regions or {}}
-        self._keys = {name: value for name, value in given.items() if isinstance(value, str)}
+        self._keys = {name: value for name, value in everything.items() if isinstance(value, str)}
         self._arrays = {
             name: np.asarray(value)
-            for name, value in given.items()
+            for name, value in everything.items()
             if value is not None and not isinstance(value, str)
         }
 
@@ -95,7 +98,7 @@ class Companions:
                 values[name] = array[positions]
         for name, key in self._keys.items():
             values[name] = np.stack([example.extras[key] for example in examples])
-            if name not in ("groups", "names"):
+            if name not in _NO_MASKS:
                 values[name] = self._as_masks(name, key, values[name])
         for name in values.keys() & {"groups", "names"}:
             values[name] = _text(values[name])

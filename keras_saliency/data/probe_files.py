@@ -25,7 +25,7 @@ from keras_saliency.data.reports import Array
 FORMAT = 1
 """The version of the format. Files of another version are refused."""
 
-ARRAYS = ("images", "targets", "masks", "groups", "indices")
+ARRAYS = ("images", "targets", "masks", "boxes", "groups", "indices")
 """The fields that are one array."""
 
 NAMED = ("regions", "held")

@@ -32,6 +32,7 @@ from keras_saliency.data.annotations import (
     checked_targets,
     checked_vocabulary,
 )
+from keras_saliency.data.boxes import are_filled, checked_boxes, filled
 from keras_saliency.data.checks import check_choice, check_positive_int, check_seed, plain_int
 from keras_saliency.data.companions import Companions
 from keras_saliency.data.datasets import Reader
@@ -79,7 +80,11 @@ class ProbeSet:
             label: integers, whole floats or bools, also as a column `(num_probes, 1)`, or one-hot
             rows. Stored as int64. `None`: the model's predictions at the first evaluation, which
             are then kept.
-        masks: `(num_probes, height, width)` bool, where the object is.
+        masks: `(num_probes, height, width)` bool, where the object is. Default: if there are boxes,
+            all pixels that they cover, also in part.
+        boxes: For images: `(num_probes, 4)` numbers, the box of one object in each probe: left,
+            top, right and bottom, in pixels, within the image. The score `"detection"` explains it.
+            Stored as float32.
         regions: Named places, such as a suspect tag or a border. Each is bool, `(height, width)`
             (the same for all probes) or `(num_probes, height, width)`. Those of a series may have
             channels, `(steps, channels)`; a mask of tokens may say where a token is, `images ==
@@ -130,6 +135,7 @@ class ProbeSet:
     images: Array
     targets: Array | None
     masks: Array | None
+    boxes: Array | None
     regions: Mapping[str, Array]
     groups: Array | None
     class_names: tuple[str, ...] | None
@@ -149,6 +155,7 @@ class ProbeSet:
         targets: ArrayLike | None = None,
         *,
         masks: ArrayLike | None = None,
+        boxes: ArrayLike | None = None,
         regions: Mapping[str, ArrayLike] | None = None,
         groups: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
@@ -185,10 +192,14 @@ class ProbeSet:
         shape = pixels.shape[: len(map_axes(one_kind)) + 1]
         classes = checked_class_names(class_names)
         labels = checked_targets(targets, len(pixels), classes)
+        rectangles = checked_boxes(boxes, one_kind, shape)
+        given = None if are_filled(masks) else masks  # those of boxes follow the boxes
+        objects = None if rectangles is None else filled(rectangles, shape)
         checked: dict[str, Any] = {
             "images": pixels,
             "targets": labels,
-            "masks": None if masks is None else checked_mask("masks", masks, [shape]),
+            "masks": objects if given is None else checked_mask("masks", given, [shape]),
+            "boxes": rectangles,
             "regions": checked_regions({} if regions is None else regions, pixels.shape, one_kind),
             "groups": checked_groups(groups, len(pixels)),
             "class_names": classes,
@@ -243,6 +254,11 @@ class ProbeSet:
         return names[index] if 0 <= index < len(names) else str(index)
 
     @property
+    def _given_masks(self) -> Array | None:
+        """The masks, unless they are made of the boxes."""
+        return None if are_filled(self.masks) else self.masks
+
+    @property
     def others(self) -> dict[str, Array]:
         """The arrays of all inputs but `images`, held or explained, by their names as text."""
         explained = {str(name): one.images for name, one in self.other_inputs.items()}
@@ -258,13 +274,14 @@ class ProbeSet:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change whenever targets or any inputs change.
 
-        The shapes, the dtypes and the names of other inputs count, too. Masks, regions, groups and
-        probe names do not.
+        The shapes, the dtypes and the names of other inputs count, too, and so do boxes. Masks,
+        regions, groups and probe names do not.
         """
         others = {name: one.images for name, one in self.other_inputs.items()}
         arrays: list[tuple[Any, Array | None]] = [
             ("images", self.images),
             ("targets", self.targets),
+            ("boxes", self.boxes),
             *((["held", name], self.held[name]) for name in sorted(self.held, key=str)),
             *((["other_inputs", name], others[name]) for name in sorted(others, key=str)),
         ]
@@ -290,8 +307,11 @@ class ProbeSet:
         """
         names = None if isinstance(self.names, DefaultNames) else self.names
         shared = dict.fromkeys(_SHARED)
-        others = {name: {**vars(one), **shared} for name, one in self.other_inputs.items()}
-        fields = {**vars(self), "names": names, "other_inputs": others}
+        others = {
+            name: {**vars(one), "masks": one._given_masks, **shared}
+            for name, one in self.other_inputs.items()
+        }
+        fields = {**vars(self), "masks": self._given_masks, "names": names, "other_inputs": others}
         write_probes(Path(path).expanduser(), fields)
 
     @classmethod
@@ -333,6 +353,7 @@ class ProbeSet:
         max_probes: int = 512,
         seed: int = 0,
         masks: str | ArrayLike | None = None,
+        boxes: str | ArrayLike | None = None,
         regions: Mapping[str, str | ArrayLike] | None = None,
         groups: str | ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
@@ -380,6 +401,7 @@ class ProbeSet:
             seed: The seed of the draw, from 0 to 2**31 - 1.
             masks: As in `ProbeSet`, but one for each image of the data set, in the order in which
                 the data set is read; or, if the elements are dicts, the key of the values.
+            boxes: As `masks`: one box for each image.
             regions: As `masks`, by name. An array `(height, width)` holds for all images.
             groups: As `masks`.
             class_names: As in `ProbeSet`. Default: the data set's `class_names`, if it has them, or
@@ -437,7 +459,8 @@ class ProbeSet:
         one_kind: str = check_choice("kind", of_input or "image", KINDS)
         if of_input is not None:
             checked_vocabulary(vocabulary, one_kind)
-        companions = Companions(one_kind, masks=masks, groups=groups, names=names, regions=regions)
+        given = {"masks": masks, "boxes": boxes, "groups": groups, "names": names}
+        companions = Companions(one_kind, given, regions)
         companions.check_order(dataset)
         may_be_endless = not pipelines.has_known_end(dataset)
         reader = Reader(one_kind, data_format, input_name, companions.keys, plain_int(output))

@@ -247,9 +247,10 @@ class SaliencyReport:
         targets: `(num_probes,)` int, the class explained for each probe.
         predictions: `(num_probes,)` int, the class predicted now. -1 if it is unknown: the output
             of the model is not one score per class, its logits are not finite, or a custom `score`
-            is used and the output may be something other than logits or probabilities.
-        confidences: `(num_probes,)` in 0..1, the probability of the predicted class; `nan`
-            where `predictions` is -1.
+            is used and the output may be something other than logits or probabilities. Of a
+            detector, the class in the probe's box; -1 if it finds nothing there.
+        confidences: `(num_probes,)` in 0..1, the probability of the predicted class; `nan` where
+            `predictions` is -1, but 0 where a detector finds nothing.
         scores: `(num_probes,)`, the scalar that was differentiated.
         gradient_norms: `(num_probes,)`, the L2 norm of each probe's attribution (of the gradient
             itself for `method="gradient"`). Heatmaps are scaled for display and do not show this

@@ -75,6 +75,7 @@ def judge(
     start: Mapping[str, float] | None = None,
     streaks: Mapping[str, Streak] | None = None,
     class_name: Callable[[int], str] = str,
+    feature_names: Sequence[str] | None = None,
     step: int = -1,
 ) -> tuple[tuple[Verdict, ...], dict[str, Streak]]:
     """Applies the rules to the effects of one round.
@@ -85,6 +86,7 @@ def judge(
         start: By test, the effect before training.
         streaks: By test, after the round before.
         class_name: From a class index to its name.
+        feature_names: Of the columns of a table, if they have names.
         step: Of this round.
 
     Returns:
@@ -121,7 +123,7 @@ def judge(
         )
         after[effect.test] = streak if is_pause else _next(streak, status, effect, step)
         active = after[effect.test].active
-        words = subject(effect, test, class_name)
+        words = subject(effect, test, class_name, feature_names)
         is_withdrawn = streak.active and not active
         verdicts.append(
             Verdict(

@@ -23,6 +23,7 @@ from keras_saliency.detection.left_out import (
 )
 from keras_saliency.detection.pairs import MAX_RECIPIENTS, balanced
 from keras_saliency.detection.proposals import purities, stands_out
+from keras_saliency.detection.sentences import column_words
 from keras_saliency.detection.significance import holm
 
 MAX_SIDE = 40
@@ -277,7 +278,9 @@ def _columns(probes: ProbeSet, chosen: Array) -> list[_Plan]:
     column = probes.images[chosen][:, best : best + 1].astype(float)
     hat = hat_matrix(similarities(column, scaled=True))
     region = np.arange(len(found)) == best
-    return [_Plan("column", f"column {best} (counted from 0)", [hat], ("column",), region)]
+    return [
+        _Plan("column", column_words(int(best), probes.feature_names), [hat], ("column",), region)
+    ]
 
 
 def _repeated(small: Array, probes: ProbeSet, chosen: Array) -> list[_Plan]:

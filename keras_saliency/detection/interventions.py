@@ -252,12 +252,14 @@ def _aimed(
 
 
 def _left_out(probes: ProbeSet, targets: Array, tested: Array, pairs: Pairs) -> str:
-    """Which classes are not tested, and why; empty if all are."""
+    """Which inputs and classes are not tested, and why; empty if all are."""
     classes, drawn = {*targets.tolist()}, {*targets[tested].tolist()}
     single = sorted(drawn - {*targets[pairs.recipients].tolist()})
     names = ", ".join(map(probes.class_name, single))
+    first, *others = map(str, probes.explained)
     return "; ".join(
-        [f"{len(drawn)} of the {len(classes)} classes are tested"] * (drawn != classes)
+        [f"only the first input, {first}, is tested, not {', '.join(others)}"] * bool(others)
+        + [f"{len(drawn)} of the {len(classes)} classes are tested"] * (drawn != classes)
         + [f"classes with a single probe are not tested: {names}"] * bool(single)
     )
 

@@ -7,28 +7,48 @@ from collections.abc import Callable, Sequence
 
 from keras_saliency.data.reports import Alert, Effect, Verdict
 from keras_saliency.detection.remedies import remedy_line
-from keras_saliency.detection.tests import CONTROLS, InterventionTest
+from keras_saliency.detection.tests import CONTROLS, TESTS, InterventionTest
 
 MOST_STEPS = 6
 """The number of steps that are listed."""
 
 
-def subject(effect: Effect, test: InterventionTest, class_name: Callable[[int], str]) -> str:
+def subject(
+    effect: Effect,
+    test: InterventionTest,
+    class_name: Callable[[int], str],
+    feature_names: Sequence[str] | None = None,
+) -> str:
     """What a test exchanges, in words.
 
     Args:
         effect: With the name of the test, and its window and class, if there are any.
         test: The row of the table.
         class_name: From a class index to its name.
+        feature_names: Of the columns of a table, if they have names.
     """
-    window = ""
+    window, name = "", effect.test.partition("/")[2]
     if effect.window is not None:
         top, left, height, width = effect.window
         window = f"at {_span('row', top, height)}, {_span('column', left, width)}"
-    words = test.subject.format(name=effect.test.partition("/")[2], window=window).strip()
+    words = test.subject.format(name=name, window=window).strip()
+    if feature_names is not None and test is TESTS["column"]:
+        words = column_words(int(name), feature_names)
     if effect.target is not None:
         words += f" of class {class_name(effect.target)!r}"
     return words
+
+
+def column_words(index: int, feature_names: Sequence[str] | None) -> str:
+    """A column of a table, by its name if it has one.
+
+    Example:
+        >>> column_words(1, ("age", "chol")), column_words(1, None)
+        ("the column 'chol'", 'column 1 (counted from 0)')
+    """
+    if feature_names is None:
+        return TESTS["column"].subject.format(name=index)
+    return f"the column {feature_names[index]!r}"
 
 
 def _span(name: str, first: int, count: int) -> str:

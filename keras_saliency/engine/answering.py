@@ -15,7 +15,7 @@ from keras_saliency.data.placed_edits import PlacedEdit
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.counterfactuals import Counterfactuals
 from keras_saliency.engine.device import DeviceProbes, fetched
-from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.forward import ForwardPass, places_of
 from keras_saliency.engine.state_guard import MutatedVariables, own_seed_generator
 
 
@@ -65,14 +65,10 @@ class AnswerPass:
 
     def _run(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
         targets = chunk["targets"]
-        head, values, _ = self.forward_pass.run(
-            chunk["images"], chunk["held"], targets, chunk.get("masks")
+        end, values, _ = self.forward_pass.run(
+            chunk["images"], chunk["held"], targets, places_of(chunk)
         )
-        if head is None or head.outputs.shape.rank != 2:
-            predictions = tf.fill(tf.shape(targets), tf.constant(-1, tf.int64))
-        else:
-            predictions = scores.predict(head)[0]
-        return {"predictions": predictions, "scores": values}
+        return {"predictions": scores.answers(end, self.batch_size)[0], "scores": values}
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.device import DeviceProbes
-from keras_saliency.engine.forward import ForwardPass, by_input
+from keras_saliency.engine.forward import ForwardPass, by_input, places_of
 from keras_saliency.engine.kinds import are_embedded
 from keras_saliency.engine.state_guard import own_seed_generator
 
@@ -67,7 +67,15 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
     (_, first), *rest = explained.items()
     fields = {
         name: getattr(first, name)
-        for name in ("masks", "regions", "kind", "data_format", "vocabulary", "feature_names")
+        for name in (
+            "masks",
+            "boxes",
+            "regions",
+            "kind",
+            "data_format",
+            "vocabulary",
+            "feature_names",
+        )
     }
     seen = ProbeSet(
         first.images,
@@ -84,7 +92,10 @@ def _without_gradient(
     model: Any, probes: ProbeSet, score: Score, tables: dict[Any, ProbeSet]
 ) -> list[Any]:
     """The names of the inputs of tables that the score has no gradient with respect to."""
-    forward, specs = ForwardPass(model, probes, score), DeviceProbes(probes).specs(2)
+    forward, specs = (
+        ForwardPass(model, probes, score),
+        DeviceProbes(probes, with_boxes=True).specs(2),
+    )
     specs["targets"] = tf.TensorSpec((2,), tf.int32)
     without: list[Any] = []
 
@@ -99,7 +110,7 @@ def _without_gradient(
                 images = split
             else:
                 held[str(key)] = split
-        _, values, _ = forward.run(images, held, chunk["targets"])
+        _, values, _ = forward.run(images, held, chunk["targets"], places_of(chunk))
         gradients = differentiated(values, [*columns.values()], None)[0]
         pairs = zip(columns, gradients, strict=True)
         without.extend(name for name, gradient in pairs if gradient is None)

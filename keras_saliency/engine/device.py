@@ -24,6 +24,7 @@ class DeviceProbes:
     Args:
         probes: The probes, as the model sees them.
         with_masks: Whether masks are an input of the score.
+        with_boxes: Whether boxes are.
 
     Attributes:
         probes: The probes.
@@ -31,7 +32,9 @@ class DeviceProbes:
         are_kept: Whether the inputs stay on the device.
     """
 
-    def __init__(self, probes: ProbeSet, *, with_masks: bool = False) -> None:
+    def __init__(
+        self, probes: ProbeSet, *, with_masks: bool = False, with_boxes: bool = False
+    ) -> None:
         self.probes = probes
         self._arrays: dict[str, Any] = {
             "images": probes.images,
@@ -39,6 +42,8 @@ class DeviceProbes:
         }
         if with_masks and probes.masks is not None:
             self._arrays["masks"] = probes.masks
+        if with_boxes and probes.boxes is not None:
+            self._arrays["boxes"] = probes.boxes
         self.num_bytes = num_bytes(self._arrays)
         self.are_kept = self.num_bytes <= MOST_BYTES
         self._tensors: Any = None
@@ -54,7 +59,7 @@ class DeviceProbes:
         return tf.nest.map_structure(spec, self._arrays)  # type: ignore[no-any-return]
 
     def rows(self, index: Array, images: Tensor | None = None) -> dict[str, Any]:
-        """The `"images"`, the other inputs by name (`"held"`), and the `"masks"` of some probes.
+        """The `"images"` of some probes, other inputs by name (`"held"`), `"masks"` and `"boxes"`.
 
         Args:
             index: `(count,)`, the indices of the probes.

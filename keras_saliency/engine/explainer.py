@@ -33,7 +33,7 @@ from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.answering import AnswerPass
 from keras_saliency.engine.device import DeviceProbes, fetched
-from keras_saliency.engine.forward import ForwardPass
+from keras_saliency.engine.forward import ForwardPass, places_of
 from keras_saliency.engine.loss_scales import (
     finite,
     unclipped,
@@ -77,6 +77,7 @@ class Explainer:
 
     Attributes:
         head: The end of the model; `None` if it has no single output.
+        num_named: The number of classes that a detector tells apart; `None` for other models.
         batch_size: The maximum number of images per pass.
         chunk_size: The number of probes per pass of `explain`.
         answer_pass: Runs the model on other images, without gradients.
@@ -94,6 +95,7 @@ class Explainer:
         jit_compile: bool,
     ) -> None:
         self.head: heads.Head | None = None
+        self.num_named: int | None = None
         self._forward, self._inputs, self._methods = forward_pass, inputs, methods
         self._probes = inputs.probes
         self._reductions, self._jit = reductions, jit_compile
@@ -150,7 +152,8 @@ class Explainer:
 
         Returns:
             Arrays by name, with one row per probe: `"scores"`; `"predictions"` and
-            `"confidences"`, which are -1 and `nan` if there are no classes; `"outputs"` and
+            `"confidences"`, which are -1 and `nan` if there are no classes, and -1 and 0 if a
+            detector finds nothing in the box; `"outputs"` and
             `"logits"` if `with_ends`; and for each method `"0/maps/<method>"` and
             `"0/norms/<method>"`. For integrated gradients also `"0/completeness/<method>"`, the
             result of `completeness`. Those of other inputs begin with their places, from 1 on.
@@ -178,7 +181,10 @@ class Explainer:
                     shape = (len(targets), *values.shape[1:])
                     rows = found.setdefault(name, np.empty(shape, values.dtype))
                     rows[first * size : first * size + len(values)] = values
-        found["confidences"] = np.where(found["predictions"] < 0, np.nan, found["confidences"])
+        is_unknown = found["predictions"] < 0
+        if self.num_named is not None:  # a detector that finds nothing in the box
+            is_unknown &= ~np.isfinite(found["scores"])
+        found["confidences"] = np.where(is_unknown, np.nan, found["confidences"])
         return found
 
     def _specs(self, size: int, *, with_scale: bool = False) -> dict[str, Any]:
@@ -191,25 +197,29 @@ class Explainer:
         return {**self._inputs.rows(chosen), "targets": tf.constant(targets[chosen], tf.int32)}
 
     def _explain_chunk(self, chunk: dict[str, Any]) -> dict[str, Tensor]:
-        held, targets, masks = chunk["held"], chunk["targets"], chunk.get("masks")
+        held, targets, places = chunk["held"], chunk["targets"], places_of(chunk)
         given = [chunk["images"], *(held[str(name)] for name in self._probes.other_inputs)]
         everything = [*self._probes.explained.values()]
 
         def run(
             tensors: Sequence[Any], replaced: Mapping[tuple[str, int], Tensor]
-        ) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
+        ) -> tuple[heads.Head | heads.Named | None, Tensor, Sequence[LayerCall]]:
             others = dict(zip(map(str, self._probes.other_inputs), tensors[1:], strict=True))
-            return self._forward.run(tensors[0], {**held, **others}, targets, masks, replaced)
+            return self._forward.run(tensors[0], {**held, **others}, targets, places, replaced)
 
         inputs = traced_inputs(everything, given, run)
 
-        def forward(*tensors: Tensor) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
+        def forward(
+            *tensors: Tensor,
+        ) -> tuple[heads.Head | heads.Named | None, Tensor, Sequence[LayerCall]]:
             fed = [one.fed(tensor) for one, tensor in zip(inputs, tensors, strict=True)]
             replaced = [one.replaced(tensor) for one, tensor in zip(inputs, tensors, strict=True)]
             return run(fed, ChainMap(*replaced))
 
         first = [one.tensor for one in inputs]
-        self.head, values, calls = forward(*first)
+        end, values, calls = forward(*first)
+        self.head = end if isinstance(end, heads.Head) else None
+        self.num_named = end.num_classes if isinstance(end, heads.Named) else None
         self.uses_targets = targets.op in upstream(values.op)
         known = Pass(first, values, calls)
         results = {"scores": values}
@@ -228,7 +238,7 @@ class Explainer:
             )
             found = self._explained(score_fn, one.tensor, probes)
             results |= {f"{place}/{name}": tensor for name, tensor in found.items()}
-        return results | self._answers()
+        return results | self._answers(end)
 
     def _explained(
         self, score_fn: ModelScore, tensor: Tensor, probes: ProbeSet
@@ -255,15 +265,12 @@ class Explainer:
                 )
         return results
 
-    def _answers(self) -> dict[str, Tensor]:
+    def _answers(self, end: heads.Head | heads.Named | None) -> dict[str, Tensor]:
         """The predictions and confidences, and the outputs and logits of a model with a head."""
+        predictions, confidences = scores.answers(end, self.chunk_size)
         ends = {}
-        if self.head is not None:
-            ends = {"outputs": self.head.outputs, "logits": self.head.logits}
-        if self.head is None or self.head.outputs.shape.rank != 2:
-            zeros = tf.zeros(self.chunk_size)
-            return {"predictions": tf.cast(zeros - 1, tf.int64), "confidences": zeros, **ends}
-        predictions, confidences = scores.predict(self.head)
+        if isinstance(end, heads.Head):
+            ends = {"outputs": end.outputs, "logits": end.logits}
         return {"predictions": predictions, "confidences": confidences, **ends}
 
 

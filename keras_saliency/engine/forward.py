@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions import heads, scores
+from keras_saliency.attributions.detections import detected
 from keras_saliency.attributions.differentiation import LayerCall
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.scores import Score
@@ -70,21 +71,25 @@ class ForwardPass:
         images: Tensor | Mapping[str, Tensor],
         held: Mapping[str, Any],
         targets: Tensor,
-        masks: Tensor | None = None,
+        places: Mapping[str, Tensor],
         replaced: Mapping[tuple[str, int], Tensor] | None = None,
-    ) -> tuple[heads.Head | None, Tensor, Sequence[LayerCall]]:
-        """The head, if the model has one output of classes; the scores; the calls of all layers.
+    ) -> tuple[heads.Head | heads.Named | None, Tensor, Sequence[LayerCall]]:
+        """The end of the model; the scores; the calls of all layers.
+
+        The end is a head if the model has one output of classes, and the named classes of a
+        detector.
 
         Args:
             images: `(batch, ...)`, channels last. A table of several inputs may be a dict of these.
             held: The other inputs, held or explained, `(batch, ...)` each, by name; positions are
                 given as text. They are as `images`.
             targets: `(batch,)`.
-            masks: bool `(batch, ...)`, for a segmentation.
+            places: What `places_of` finds: `"masks"`, bool `(batch, ...)`, for a segmentation;
+                `"boxes"`, `(batch, 4)`, for a detector.
             replaced: As in `recorded`.
         """
         inputs, outputs, calls = self._called(images, held, replaced or {})
-        return *self._scored(self._chosen(outputs), targets, masks, inputs), calls
+        return *self._scored(self._chosen(outputs), targets, places, inputs), calls
 
     def outputs(self, images: Tensor, held: Mapping[str, Tensor]) -> Any:
         """The output to explain; all outputs if there are several and none is named."""
@@ -136,9 +141,14 @@ class ForwardPass:
         )
 
     def _scored(
-        self, outputs: Any, targets: Tensor, masks: Tensor | None, inputs: Any
-    ) -> tuple[heads.Head | None, Tensor]:
+        self, outputs: Any, targets: Tensor, places: Mapping[str, Tensor], inputs: Any
+    ) -> tuple[heads.Head | heads.Named | None, Tensor]:
         score = self.score.score
+        if scores.is_detection(score):
+            values, named = detected(
+                outputs, targets, **{**places, **getattr(score, "keywords", {})}
+            )
+            return named, tf.ensure_shape(values, targets.shape)
         head = self._head(outputs)
         known, name = scores.known(score), scores.known_name(score)
         if known is None:
@@ -158,7 +168,7 @@ class ForwardPass:
                 f"score={scores.score_name(score)!r}: expected a model with one output "
                 f"(batch, classes), received {shapes}. {self._hint(outputs, head)}"
             )
-        return head, known(head, targets, **({"masks": masks} if masks is not None else {}))
+        return head, known(head, targets, **places)
 
     def _head(self, outputs: Any) -> heads.Head | None:
         """The end of a model with one output; at the position to explain, if there is one.
@@ -200,6 +210,11 @@ class ForwardPass:
         if is_place and len(ratios) == 1:
             hint += " If the model labels every position of the input, pass score='segmentation'."
         return f"{hint} Or pass a callable, such as the mean of all outputs: score={mean}."
+
+
+def places_of(chunk: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What a score gets of a chunk of probes beside their targets: masks, or boxes."""
+    return {name: chunk[name] for name in ("masks", "boxes") if name in chunk}
 
 
 def _at_position(head: heads.Head, position: tuple[int, ...]) -> heads.Head:

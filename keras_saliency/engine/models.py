@@ -140,7 +140,7 @@ def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
         raise ValueError(
             f"masks, regions: the model's preprocessor makes images of shape {seen.shape[1:]} from "
             f"images of shape {probes.images.shape[1:]}. Pass images of the new size, with masks "
-            "that fit them."
+            "or boxes that fit them."
         )
     return dataclasses.replace(probes, images=seen)
 

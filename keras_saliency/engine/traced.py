@@ -98,6 +98,8 @@ class TracedModel:
     @property
     def classifies(self) -> bool:
         """Whether one class of two or more is predicted; effects are then accuracies."""
+        if self._explainer.num_named is not None:
+            return True
         head = self._explainer.head if self.predicts else None
         return head is not None and (head.activation != heads.SIGMOID or head.outputs.shape[1] == 1)
 
@@ -105,6 +107,8 @@ class TracedModel:
     def score_source(self) -> str:
         """The tensor that the score is computed from, in words."""
         head = self._explainer.head
+        if self._explainer.num_named is not None:
+            return "the prediction that fits the box of each probe"
         if head is None:
             return "the model's outputs, by a callable"
         if head.activation == heads.LINEAR or self._explains_numbers or not head.is_found:
@@ -137,7 +141,12 @@ class TracedModel:
         Raises:
             ValueError: The model has fewer classes.
         """
-        head = self._explainer.head
+        head, named = self._explainer.head, self._explainer.num_named
+        if named is not None and targets.max() >= named:
+            raise ValueError(
+                f"targets: expected class indices 0..{named - 1} (the model has {named} classes), "
+                f"received {targets.max()} for probe {targets.argmax()}."
+            )
         if head is None or scores.known(self._score.score) is None:
             return
         units = head.outputs.shape[-1]
@@ -194,7 +203,7 @@ class TracedModel:
         found = explainer.explain(targets[: explainer.chunk_size], with_ends=True)
         head, name = explainer.head, scores.known_name(score.score)
         if head is None:
-            return None, False
+            return None, explainer.num_named is not None
         outputs, logits = found["outputs"], found["logits"]
         declared = declared_outputs(self._model, score.output)
         activation = heads.decide(head, outputs, logits, name or "logit", declared=declared)

@@ -20,7 +20,7 @@ from keras_saliency.data.probes import ProbeSet
 
 Run = Callable[
     [Sequence[Any], Mapping[tuple[str, int], Tensor]],
-    tuple[heads.Head | None, Tensor, Sequence[LayerCall]],
+    tuple[heads.Head | heads.Named | None, Tensor, Sequence[LayerCall]],
 ]
 """Runs the model on all explained inputs, with other outputs of some layers."""
 

@@ -230,6 +230,7 @@ def summarize(
     metrics = {"confidence": float(report.confidences.mean())}
     if probes.targets is not None and predicts:
         is_known = report.predictions >= 0  # of a model that gives nan, no accuracy is known
+        is_known |= report.confidences == 0  # a detector that finds nothing in the box is wrong
         correct = np.where(is_known, report.predictions == probes.targets, NAN)
         metrics["probe_accuracy"] = defined_mean(correct)
         if probes.groups is not None:

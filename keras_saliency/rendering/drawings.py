@@ -52,6 +52,35 @@ def inked(pictures: Array, ink: Array) -> Array:
     return result
 
 
+def with_box(picture: Array, box: Array | None, shape: Sequence[int]) -> Array:
+    """Outlines a box on the picture of an image: a light line, with a dark one around it.
+
+    Args:
+        picture: uint8 `(height, width, 3)`, the image at any size.
+        box: `(4,)`, left, top, right, bottom, in pixels of the image; `None` changes nothing.
+        shape: The height and the width of the image.
+    """
+    if box is None:
+        return picture
+    sizes = np.array([picture.shape[1], picture.shape[0]])
+    scales = sizes / (shape[1], shape[0])
+    low = np.minimum(np.rint(box[:2] * scales), sizes - 1).astype(int)
+    high = np.maximum(np.rint(box[2:] * scales).astype(int), low + 1)
+    result = picture.copy()
+    for line, (left, top), (right, bottom) in (
+        (DARK_INK, low - 1, high + 1),
+        (LIGHT_INK, low, high),
+    ):
+        columns, rows = (
+            slice(max(first, 0), last) for first, last in ((left, right), (top, bottom))
+        )
+        for row in {top, bottom - 1} & {*range(picture.shape[0])}:
+            result[row, columns] = line
+        for column in {left, right - 1} & {*range(picture.shape[1])}:
+            result[rows, column] = line
+    return result
+
+
 def stretched(pictures: Array, tall: int, wide: int) -> Array:
     """Turns every pixel into a block of `tall` x `wide` pixels."""
     result: Array = pictures.repeat(wide, axis=-2).repeat(tall, axis=-3)

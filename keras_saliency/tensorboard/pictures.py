@@ -15,7 +15,7 @@ from keras_saliency.data.serialization import put
 from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
 from keras_saliency.metrics.maps import mean_map
-from keras_saliency.rendering import layouts
+from keras_saliency.rendering import drawings, layouts
 from keras_saliency.rendering.clipping import end_of_colors, percentile_for, percentile_name
 from keras_saliency.rendering.heatmaps import (
     diverging,
@@ -142,8 +142,10 @@ class PictureWriter:
                     drawn[tags.CLUSTERS] = self._clusters(targets, labels, cells[1:])
             for row, position in enumerate(self._alone):
                 panels = (self._renderer.originals[position], over[position], heat[row])
-                picture = [enlarged(panel, self._renderer.factor) for panel in panels]
-                alone.append((layouts.beside(picture), ends[row]))
+                large = [enlarged(panel, self._renderer.factor) for panel in panels]
+                probe = self._chosen[position]
+                picture = layouts.beside([self._with_box(panel, probe) for panel in large])
+                alone.append((picture, ends[row]))
         return drawn, alone
 
     def _captioned(self, alone: list[tuple[Array, str]], lines: list[list[Line]]) -> list[Array]:
@@ -277,6 +279,8 @@ class PictureWriter:
 
     def _prediction(self, report: SaliencyReport, probe: int, verb: str) -> Line:
         prediction, score = report.predictions[probe], report.scores[probe]
+        if prediction < 0 and report.confidences[probe] == 0:  # by a detector
+            return Line(f"{verb} nothing in the box", wrong=True)
         if prediction < 0:
             return Line(f"score {score:.3g}", wrong=bool(np.isnan(score)))
         has_labels = self._probes.targets is not None
@@ -303,10 +307,17 @@ class PictureWriter:
                 [*lines, Line(defect, wrong=True)]
                 for lines, defect in zip(captions, ["", *defects], strict=True)
             ]
+        drawn = [cells[0], *map(self._with_box, cells[1:], self._chosen)]
         return [
             layouts.captioned(cell, lines, min_width=MIN_SHEET_CELL)
-            for cell, lines in zip(cells, captions, strict=True)
+            for cell, lines in zip(drawn, captions, strict=True)
         ]
+
+    def _with_box(self, picture: Array, probe: int) -> Array:
+        """A picture of a probe, with the outline of its box if it has one."""
+        boxes = self._probes.boxes
+        box = None if boxes is None else boxes[probe]
+        return drawings.with_box(picture, box, self._probes.map_shape[1:])
 
     def _clusters(self, targets: Array, labels: Array, cells: list[Array]) -> Array:
         parts = []

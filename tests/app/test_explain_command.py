@@ -331,7 +331,7 @@ def test_advice_for_programs_is_left_out(folder, capsys):
     line = failed(capsys, "--image", "photos/b.png", "--score=loss")
     assert line == (
         "--score: expected one of 'logit', 'log_probability', 'probability', 'output', "
-        "'segmentation', received 'loss'."
+        "'segmentation', 'detection', received 'loss'."
     )
     line = failed(capsys, "--image", "photos/b.png", "--method=lime")
     assert line.endswith(", received 'lime'.")

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+import keras_saliency as ks
 from keras_saliency import ProbeSet, SaliencyMonitor
-from keras_saliency.attributions.detections import detection
+from keras_saliency.attributions.detections import detected, detection
 
 BOXES = np.array(
     [
@@ -159,3 +160,128 @@ def test_outputs_that_are_wrong():
         detection({"boxes": BOXES}, TARGETS, box=BOX, activation="sigmoid")
     with pytest.raises(ValueError, match=r"received shapes \(2, 3, 4\) and \(2, 2, 2\)"):
         detection(outputs(classes=LOGITS[:, :2]), TARGETS, box=BOX, activation="sigmoid")
+
+
+# ---------------------------------------------------------------- a box for each probe
+
+OWN = np.array([[0, 0, 4, 4], [0, 0, 4, 2]], np.float32)
+"""Overlaps with the predictions: 1, 8 / 24, 0; and 2 / 10, 8 / 16, 0."""
+
+
+def test_each_probe_has_its_own_box():
+    ask = partial(detection, outputs(), TARGETS, activation="sigmoid")
+    similarities = [max(sigmoid(0), sigmoid(2) / 3), max(sigmoid(1) / 5, sigmoid(-3) / 2)]
+    np.testing.assert_allclose(ask(boxes=OWN, part="similarity"), similarities, rtol=1e-6)
+    np.testing.assert_array_equal(ask(boxes=OWN), [0, 1])
+    np.testing.assert_array_equal(ask(boxes=OWN, box=OWN[0]), ask(box=OWN[0]))  # the shared one
+    with pytest.raises(ValueError, match=r"expected a box for each probe, or one for all.*boxes="):
+        ask()
+
+
+def test_the_class_in_the_box():
+    """The predictions with half the box in common: the first; and the second, of class 0."""
+    _, named = detected(outputs(), TARGETS, boxes=OWN, activation="sigmoid")
+    assert named.predictions.numpy().tolist() == [1, 0]
+    np.testing.assert_allclose(named.confidences, sigmoid([1, 2]), rtol=1e-6)
+    assert named.num_classes == 2
+    _, none = detected(outputs(), TARGETS, box=(3, 0, 6, 1), activation="sigmoid")
+    assert none.predictions.numpy().tolist() == [-1, -1]
+    assert none.confidences.numpy().tolist() == [0, 0]
+
+
+def images_of(count):
+    return np.random.default_rng(0).normal(size=(count, 4, 4, 1)).astype(np.float32) / 4
+
+
+PIXEL_BOXES = np.array([[0, 0, 3, 4], [1, 1, 4, 4], [0, 1, 4, 4], [0, 0, 4, 4], [0, 0, 2, 4]])
+
+
+@pytest.mark.parametrize("part", ["class", "similarity"])
+def test_maps_of_many_boxes_are_those_of_a_tape_one_by_one(part):
+    model, images, targets = detector(activation="sigmoid"), images_of(5), np.arange(5) % 2
+    probes = ProbeSet(images, targets, boxes=PIXEL_BOXES)
+    score = "detection" if part == "class" else partial(detection, part=part)
+    report = SaliencyMonitor(model, probes, score=score, compute=ks.Compute(batch_size=2)).evaluate(
+        step=0
+    )
+    for index in range(5):
+        box = PIXEL_BOXES[index].astype(float).tolist()
+        with tf.GradientTape() as tape:
+            watched = tf.constant(images[index : index + 1])
+            tape.watch(watched)
+            answer = model(watched)
+            similarities = []
+            for place in range(3):
+                left, top, right, bottom = tf.unstack(answer["boxes"][0, place])
+                wide = tf.maximum(tf.minimum(right, box[2]) - tf.maximum(left, box[0]), 0)
+                tall = tf.maximum(tf.minimum(bottom, box[3]) - tf.maximum(top, box[1]), 0)
+                area = (box[2] - box[0]) * (box[3] - box[1])
+                union = (right - left) * (bottom - top) + area - wide * tall
+                p = answer["classes"][0, place, targets[index]]
+                similarities.append(wide * tall / union * p)
+            best = int(np.argmax(similarities))
+            p = answer["classes"][0, best, targets[index]]
+            value = similarities[best] if part == "similarity" else tf.math.log(p / (1 - p))
+        expected = abs(tape.gradient(value, watched).numpy()[0, ..., 0])
+        assert (expected > 0).all()
+        np.testing.assert_allclose(report.scores[index], value, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(report.maps[index], expected, rtol=1e-4, atol=1e-6)
+        alone = ks.saliency_maps(
+            model,
+            ProbeSet(images[[index]], targets[[index]], boxes=PIXEL_BOXES[[index]]),
+            score=score,
+        )
+        np.testing.assert_allclose(report.maps[index], alone[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_detector_predicts_the_class_in_the_box():
+    model, images = detector(activation="sigmoid"), images_of(5)
+    targets = np.array([0, 1, 0, 1, 0])
+    monitor = SaliencyMonitor(
+        model, ProbeSet(images, targets, boxes=PIXEL_BOXES), score="detection"
+    )
+    report = monitor.evaluate(step=0)
+    answer = model(images)
+    _, named = detected(answer, targets, boxes=PIXEL_BOXES.astype(np.float32), activation="linear")
+    np.testing.assert_array_equal(report.predictions, named.predictions)
+    assert {*report.predictions.tolist()} > {-1}
+    np.testing.assert_allclose(report.confidences, named.confidences, rtol=1e-5)
+    assert (report.confidences[report.predictions < 0] == 0).all()
+    assert report.metrics["probe_accuracy"] == (report.predictions == targets).mean()
+    assert report.metrics["confidence"] == report.confidences.mean()
+    assert monitor.score_source == "the prediction that fits the box of each probe"
+
+
+def test_without_targets_the_class_in_the_box_is_explained():
+    model, images = detector(activation="sigmoid"), images_of(3)
+    boxes = np.tile([0, 0, 4, 4], (3, 1))
+    report = SaliencyMonitor(model, ProbeSet(images, boxes=boxes), score="detection").evaluate(0)
+    np.testing.assert_array_equal(report.targets, report.predictions)
+    assert (report.targets >= 0).all()
+
+
+def test_boxes_are_needed_and_targets_are_classes():
+    model, images = detector(activation="sigmoid"), images_of(2)
+    with pytest.raises(
+        ValueError, match=r"expected a box for each probe.*ProbeSet\(images, targets,"
+    ):
+        SaliencyMonitor(model, ProbeSet(images, [0, 1]), score="detection")
+    boxes = PIXEL_BOXES[:2]
+    with pytest.raises(
+        ValueError, match=r"class indices 0\.\.1 \(the model has 2 classes\), received 2"
+    ):
+        SaliencyMonitor(model, ProbeSet(images, [0, 2], boxes=boxes), score="detection")
+    with pytest.raises(ValueError, match="position: expected None with score='detection'"):
+        ks.Score("detection", position=1)
+    with pytest.raises(ValueError, match="activation: expected classes that end in a sigmoid"):
+        SaliencyMonitor(detector(), ProbeSet(images, [0, 1], boxes=boxes), score="detection")
+
+
+def test_boxes_are_passed_to_the_score_that_uses_them():
+    model = detector(activation="sigmoid")
+    probes = ProbeSet(images_of(2), [0, 1], boxes=PIXEL_BOXES[:2])
+    rows = SaliencyMonitor(model, probes, score="detection")._inputs.rows(np.array([1]))
+    np.testing.assert_array_equal(rows["boxes"], PIXEL_BOXES[1:2])
+    assert "masks" not in rows
+    shared = SaliencyMonitor(model, probes, score=partial(detection, box=BOX))
+    assert "boxes" not in shared._inputs.rows(np.array([1]))

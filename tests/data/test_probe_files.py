@@ -32,6 +32,11 @@ EVERYTHING = {
         "names": ["one", "two", "three", "four"],
         "indices": [7, 3, 10**12, 0],
     },
+    "boxes": {
+        "images": IMAGES,
+        "boxes": [[0, 0, 5, 6], [1, 1, 2, 2], [0, 1.5, 4, 2], [3, 3, 4, 6]],
+    },
+    "boxes and masks": {"images": IMAGES, "boxes": [[0, 0, 5, 6]] * 4, "masks": MASKS},
     "several inputs": {
         "images": IMAGES,
         "targets": [0, 0, 1, 1],

@@ -1,4 +1,5 @@
 import dataclasses
+import pickle
 
 import keras
 import numpy as np
@@ -682,3 +683,99 @@ def test_the_fingerprint_ignores_masks_regions_groups_and_names():
         names=list("abcd"),
     )
     assert plain.fingerprint == more.fingerprint
+
+
+# ---------------------------------------------------------------- boxes
+
+BOXES = np.array([[0, 1, 3, 4], [1.5, 0, 2.5, 6], [0, 0, 5, 6], [4.25, 5.25, 4.75, 5.75]])
+
+
+def boxed(**fields):
+    return ProbeSet(np.zeros((4, 6, 5, 1), np.float32), [0, 1, 0, 1], boxes=BOXES, **fields)
+
+
+def test_masks_are_the_pixels_of_the_boxes():
+    probes = boxed()
+    np.testing.assert_array_equal(probes.boxes, BOXES.astype(np.float32))
+    assert probes.boxes.dtype == np.float32
+    assert probes.masks.dtype == bool
+    expected = np.zeros((4, 6, 5), bool)
+    expected[0, 1:4, :3] = expected[1, :, 1:3] = expected[2] = expected[3, 5, 4] = True
+    np.testing.assert_array_equal(probes.masks, expected)
+    given = boxed(masks=~expected)
+    np.testing.assert_array_equal(given.masks, ~expected)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda probes, path: probes,
+        lambda probes, path: pickle.loads(pickle.dumps(probes)),
+        lambda probes, path: (probes.save(path), ProbeSet.load(path))[1],
+        lambda probes, path: dataclasses.replace(probes, regions={"top": np.eye(6, 5) > 0}),
+    ],
+)
+def test_masks_follow_the_boxes(again, tmp_path):
+    probes = again(boxed(), tmp_path / "probes.npz")
+    np.testing.assert_array_equal(probes.masks, boxed().masks)
+    np.testing.assert_array_equal(probes.boxes, boxed().boxes)
+    assert not probes.masks.flags.writeable
+    assert not probes.boxes.flags.writeable
+    moved = dataclasses.replace(probes, boxes=np.tile([0, 0, 1, 1], (4, 1)))
+    assert moved.masks.sum() == moved.masks[:, 0, 0].sum() == 4
+    assert dataclasses.replace(probes, boxes=None).masks is None
+    larger = dataclasses.replace(probes, images=np.zeros((4, 7, 8, 1)), regions={})
+    assert larger.masks.shape == (4, 7, 8)
+    assert larger.masks[2].sum() == 30
+    half = dataclasses.replace(probes, masks=probes.masks & (np.arange(5) < 2))
+    assert half.masks[2].sum() == 12
+    other_boxes = dataclasses.replace(half, boxes=np.tile([0, 0, 1, 1], (4, 1)))
+    np.testing.assert_array_equal(other_boxes.masks, half.masks)  # they were given
+
+
+def test_boxes_change_the_fingerprint_and_masks_do_not():
+    probes = boxed()
+    assert dataclasses.replace(probes, masks=~probes.masks).fingerprint == probes.fingerprint
+    other = dataclasses.replace(probes, boxes=BOXES[[0, 1, 2, 2]])
+    assert len({probes.fingerprint, other.fingerprint, boxed_without().fingerprint}) == 3
+
+
+def boxed_without():
+    return dataclasses.replace(boxed(), boxes=None)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "error", "message"),
+    [
+        ([[0, 0, 5, 6]] * 3, ValueError, r"expected one box per probe, shape \(4, 4\), received"),
+        ([[0, 0, 5]] * 4, ValueError, r"received shape \(4, 3\).*repeat the image"),
+        ([[[0, 0, 5, 6]], [], [], []], ValueError, "rows of unequal lengths.*repeat the image"),
+        ([[0, 0, 5, 6.5]] * 4, ValueError, r"within the image of 5 x 6 .* \[0.0, 0.0, 5.0, 6.5\]"),
+        ([[-1, 0, 5, 6]] * 4, ValueError, "np.clip cuts off"),
+        ([[0, 0, 5, 6]] * 3 + [[2, 3, 2, 4]], ValueError, "positive width .* for probe 3"),
+        ([[0, 0, 5, np.nan]] * 4, ValueError, "for probe 0"),
+        ([["0", "0", "5", "6"]] * 4, TypeError, "boxes: expected numbers, received dtype"),
+        (np.ones((4, 4), bool), TypeError, "boxes: expected numbers, received dtype bool"),
+    ],
+)
+def test_boxes_that_are_wrong(boxes, error, message):
+    with pytest.raises(error, match=message):
+        ProbeSet(np.zeros((4, 6, 5, 1)), boxes=boxes)
+
+
+def test_only_images_have_boxes():
+    with pytest.raises(ValueError, match="boxes: expected None for kind='series'"):
+        ProbeSet(np.zeros((4, 6, 5)), boxes=BOXES, kind="series")
+
+
+def test_boxes_are_drawn_along():
+    images = np.arange(24, dtype=np.float32).reshape(6, 2, 2, 1)
+    boxes = np.array([[0, 0, 1 + i % 2, 2 - i % 2] for i in range(6)])
+    labels = np.arange(6) % 2
+    for given in (boxes, "bbox"):
+        data = {"image": images, "label": labels, "bbox": boxes} if given is not boxes else None
+        drawn = ProbeSet.from_dataset(data or (images, labels), per_class=2, boxes=given)
+        np.testing.assert_array_equal(drawn.boxes, boxes[drawn.indices])
+        assert drawn.masks.sum() == 8
+    with pytest.raises(ValueError, match="boxes: expected one row for each of the 6 images"):
+        ProbeSet.from_dataset((images, labels), per_class=2, boxes=boxes[:5])

@@ -11,7 +11,7 @@ from keras_saliency.data.inputs import map_axes
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import SaliencyReport
 from keras_saliency.log import tags
-from keras_saliency.rendering import layouts
+from keras_saliency.rendering import drawings, layouts
 from keras_saliency.rendering.drawings import (
     PAPER,
     bars,
@@ -547,3 +547,25 @@ def test_bars_have_the_names_of_their_features():
     )
     bars = (heat[0, ::LINE, 176:] != PAPER).any(axis=-1)
     assert bars.sum(axis=1).tolist() == [136, 68]
+
+
+def test_a_box_is_a_light_line_in_a_dark_one():
+    """A box of 2 x 1 pixels in an image of 4 x 5 that is drawn at twice the size."""
+    picture = np.full((8, 10, 3), 100, np.uint8)
+    drawn = drawings.with_box(picture, np.array([1.0, 1, 3, 2]), (4, 5))
+    expected = np.full((8, 10), 100, np.uint8)
+    expected[1:5, 1:7] = drawings.DARK_INK
+    expected[2:4, 2:6] = drawings.LIGHT_INK
+    np.testing.assert_array_equal(drawn, np.stack([expected] * 3, axis=-1))
+    assert (picture == 100).all()
+    assert drawings.with_box(picture, None, (4, 5)) is picture
+
+
+def test_a_box_of_the_whole_image_and_a_box_below_a_pixel():
+    picture = np.zeros((4, 6, 3), np.uint8)
+    whole = drawings.with_box(picture, np.array([0.0, 0, 12, 8]), (8, 12))[..., 0]
+    expected = np.full((4, 6), drawings.LIGHT_INK)
+    expected[1:-1, 1:-1] = 0
+    np.testing.assert_array_equal(whole, expected)
+    tiny = drawings.with_box(picture, np.array([11.9, 7.9, 12, 8]), (8, 12))[..., 0]
+    assert np.argwhere(tiny == drawings.LIGHT_INK).tolist() == [[3, 5]]

@@ -5,6 +5,8 @@ import pytest
 
 import keras_saliency as ks
 from keras_saliency.detection.state import RunState
+from keras_saliency.rendering import drawings
+from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels, steps
 from support.logs import report
@@ -116,3 +118,31 @@ def test_when_and_probes_are_checked():
         ks.Pictures(probes=0)
     with pytest.raises(TypeError, match="probes: expected a positive integer, received 2.5"):
         ks.Pictures(probes=2.5)
+
+
+def test_boxes_are_outlined_on_pictures_of_probes_and_on_the_contact_sheet():
+    """Only there, and only the lines: all else is as without boxes."""
+    images = np.random.default_rng(0).random((2, 32, 32, 1))
+    boxes = np.array([[4, 8, 16, 24], [0, 0, 32, 32]])
+    with_boxes = ks.ProbeSet(images, [0, 1], boxes=boxes)
+    without = ks.ProbeSet(images, [0, 1])
+    made = report(images[..., 0])
+    one, other = (
+        PictureWriter(probes, ks.Pictures()).draw(made) for probes in (with_boxes, without)
+    )
+    changed = {tag for tag in one if not np.array_equal(one[tag], other[tag])}
+    assert changed == {
+        "saliency/contact_sheet",
+        *(f"saliency_probe/{name}" for name in with_boxes.names),
+    }
+    pictures = [drawn[f"saliency_probe/{with_boxes.names[0]}"] for drawn in (one, other)]
+    ink = np.zeros((96, 96), bool)  # three times as large
+    ink[23:73, 11:49] = True
+    ink[25:71, 13:47] = False
+    for panel in range(3):
+        part = slice(panel * 100, panel * 100 + 96)
+        np.testing.assert_array_equal(
+            (pictures[0] != pictures[1]).any(axis=-1)[:96, part] & ~ink, False
+        )
+        line = pictures[0][24, part][12:48]
+        assert (line == drawings.LIGHT_INK).all()
