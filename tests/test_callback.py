@@ -429,7 +429,7 @@ BAD = [
     ("probes", np.zeros((2, 8, 8, 1)), TypeError, "probes: expected a keras_saliency.ProbeSet"),
     ("method", "lime", ValueError, "method: expected one of 'gradient', .*received 'lime'"),
     ("method", 3, TypeError, "method: expected one of"),
-    ("score", "loss", ValueError, "score: expected one of 'logit', .*received 'loss'"),
+    ("score", "loss", ValueError, "score: expected one of 'auto', 'logit', .*received 'loss'"),
     ("score", None, TypeError, "score: expected one of"),
     ("saliency_freq", 0, ValueError, "saliency_freq: expected a positive integer, received 0"),
     ("saliency_freq", True, TypeError, "saliency_freq: expected a positive integer"),

@@ -16,7 +16,7 @@ import numpy as np
 from keras_saliency.app.images import first_line, image_layout
 from keras_saliency.app.model_files import read_model
 from keras_saliency.attributions import Method, method_name
-from keras_saliency.attributions.scores import Score, ScoreFunction, checked_score, known_name
+from keras_saliency.attributions.scores import Score, ScoreFunction, known_name
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.engine.compilation import Compute
@@ -264,7 +264,7 @@ def explain(
     *,
     target: int | None = None,
     method: Method = "gradient",
-    score: str | Score = "logit",
+    score: str | Score = "auto",
     reduction: str | None = None,
     colormap: str = "hot",
     clip_percentile: float = CLIP_PERCENTILE,
@@ -316,7 +316,7 @@ def explain(
     for index, peak in enumerate(peaks(maps)):
         defect = map_defect(report.maps[index])
         prediction = report.predictions[index]
-        explained_unit = subject.explained(checked_score(score), report.targets[index])
+        explained_unit = subject.explained(monitor.score, report.targets[index])
         predicts = f"predicts {subject.class_name(prediction)} {report.confidences[index]:.3f}"
         lines = [
             predicts if prediction >= 0 else f"scores {report.scores[index]:.3g}",

@@ -84,13 +84,18 @@ def build_parser(
 
 _CALLABLE = r"(?:a|or a) (?:callable|function)(?: \([\w, ]+\) -> (?:\(num_probes,\)|\w+))?"
 
+_AXES = r"(?:\([\w, ]*\)|\d)"
+
 _ADVICE = {
     rf"; or pass {_CALLABLE}(?=\.)": "",
     rf" Or pass {_CALLABLE}\.": "",
     rf" Pass score={_CALLABLE}\. Or end the model": " End the model",
     rf", {_CALLABLE}(?:, or ks\.\w+\(\.\.\.\))?": "",
-    r" For one position, pass ks\.Score\(position=\.\.\.\)[^.]*\.": "",
-    r"Pass targets to the ProbeSet\.": "Pass --target.",
+    rf" Or pass {_CALLABLE}, such as the mean of all outputs: .*$": "",
+    r" For numbers, pass a callable, such as .*$": "",
+    rf" For the classes at one position of {_AXES}, pass score=ks\.Score\(position={_AXES}\)\.": "",
+    r"Choose one of (.*): score=ks\.Score\(output=\S+\)\.": r"Choose one with --model-output: \1.",
+    r"For the first one: dataclasses\.replace\(.*\)\.": "Pass --target.",
     r"Leave targets out\.": "Leave --target out.",
 }
 """What messages advise that no option can do, as patterns, and what is said instead."""
@@ -241,9 +246,9 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
     )
     explain.add_argument(
         "--score",
-        default="logit",
-        help="what is explained: logit (default), log_probability, probability, output (for a "
-        "regression; --target is the output unit) or segmentation",
+        default="auto",
+        help="what is explained: auto (default: the logit, or the output of a regression), logit, "
+        "log_probability, probability, output (--target is the unit) or segmentation",
     )
     explain.add_argument(
         "--model-output", help="for a model with several outputs: the name or position of one"
@@ -317,8 +322,8 @@ def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--score",
-        default="logit",
-        help="what is explained: logit (default), log_probability, probability, output, "
+        default="auto",
+        help="what is explained: auto (default), logit, log_probability, probability, output, "
         "segmentation or detection",
     )
     parser.add_argument(

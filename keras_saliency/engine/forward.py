@@ -200,8 +200,9 @@ class ForwardPass:
         sizes, whole = head.outputs.shape[1:-1], self._probes.images.shape[1:-1]
         axes = tuple(range(1, head.outputs.shape.rank))
         mean = f"lambda outputs, targets: keras.ops.mean(outputs, axis={axes})"
+        third = "With a third argument it gets the inputs, (outputs, targets, inputs)."
         if loss_of_numbers(self.model, self.score.output):
-            return f"For numbers, pass a callable, such as their mean: score={mean}."
+            return f"For numbers, pass a callable, such as their mean: score={mean}. {third}"
         place = ", ".join(["0"] * len(sizes))
         place = f"({place})" if len(sizes) > 1 else place
         hint = f"For the classes at one position of {sizes}, pass score=ks.Score(position={place})."
@@ -209,7 +210,7 @@ class ForwardPass:
         ratios = {want / have for want, have in zip(whole, sizes, strict=False) if have}
         if is_place and len(ratios) == 1:
             hint += " If the model labels every position of the input, pass score='segmentation'."
-        return f"{hint} Or pass a callable, such as the mean of all outputs: score={mean}."
+        return f"{hint} Or pass a callable, such as the mean of all outputs: score={mean}. {third}"
 
 
 def places_of(chunk: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -63,6 +63,11 @@ def all_layers(layer: Any) -> list[Any]:
     return [layer, *(deeper for inner in sublayers(layer) for deeper in all_layers(inner))]
 
 
+def with_graph(model: Any) -> Any:
+    """The functional model behind a `Sequential`; the model itself if there is none."""
+    return getattr(model, "_functional", None) or model
+
+
 def steps_behind(model: Any, tensors: list[Any]) -> list[Any] | None:
     """The layers and operations of a functional model that some of its tensors reach, in order.
 

@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_saliency.data.inputs import AssumedKind
 from keras_saliency.data.probes import ProbeSet
-from keras_saliency.engine.keras_internals import all_layers, steps_behind
+from keras_saliency.engine.keras_internals import all_layers, steps_behind, with_graph
 from keras_saliency.engine.models import input_shapes
 
 _OF_SERIES = (
@@ -119,7 +119,7 @@ def _first_layers(model: Any, name: Any) -> Iterator[Any]:
 
     Of a model whose graph does not show it, all layers.
     """
-    functional = getattr(model, "_functional", None) or model
+    functional = with_graph(model)
     tensors = list(getattr(functional, "inputs", None) or [])
     known = list(input_shapes(functional)) if tensors else []
     if len(tensors) > 1:

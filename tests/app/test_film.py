@@ -187,7 +187,7 @@ def test_without_labels_no_prediction_is_wrong(tmp_path):
         assert predicted.wrong == (targets is not None)
         (line,) = (
             line
-            for line in PictureWriter(probes, Pictures("epoch", "hot"))._caption(moved, maps, 0, "")
+            for line in PictureWriter(probes, Pictures("epoch", "hot"))._caption(moved, 0)
             if "dog" in line.text
         )
         assert line.wrong == (targets is not None)

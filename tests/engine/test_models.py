@@ -251,7 +251,9 @@ def test_a_regression_without_targets():
 
 def test_outputs_that_are_not_there():
     model, _ = two_outputs("list")
-    with pytest.raises(ValueError, match=r"Choose one with output=: 'kind', 'age'"):
+    with pytest.raises(
+        ValueError, match=r"Choose one of 'kind', 'age': score=ks\.Score\(output='kind'\)"
+    ):
         SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS))
     with pytest.raises(ValueError, match=r"output: expected one of 'kind', 'age', received 'sex'"):
         SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS), score=ks.Score(output="sex"))
@@ -765,7 +767,11 @@ def test_a_method_of_ones_own_may_give_a_map_without_channels():
             "method: expected methods with different names",
         ),
         ({"method": "guided_backprop"}, ValueError, "last layers are randomized"),
-        ({"score": "logits"}, ValueError, "score: expected one of 'logit', 'log_probability'"),
+        (
+            {"score": "logits"},
+            ValueError,
+            "score: expected one of 'auto', 'logit', 'log_probability'",
+        ),
         ({"compute": 32}, TypeError, "compute: expected 'auto' or ks.Compute"),
         ({"compute": "fast"}, ValueError, "compute: expected 'auto' or ks.Compute"),
         ({"pictures": "small"}, ValueError, "pictures: expected 'auto', None .* 'small'"),
@@ -796,7 +802,7 @@ def test_settings_that_are_refused(settings, error, says):
         (
             lambda: ks.Score(3),
             TypeError,
-            r"score: expected one of 'logit', .*, a callable, or ks.Score\(\.\.\.\), received 3",
+            r"score: expected one of 'auto', .*, a callable, or ks.Score\(\.\.\.\), received 3",
         ),
         (lambda: ks.Pictures(scale="own"), ValueError, "scale: expected one of 'epoch'"),
         (lambda: ks.Pictures(colormap="hotter"), ValueError, "colormap: expected the name of a"),

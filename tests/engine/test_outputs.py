@@ -171,12 +171,14 @@ def test_positions_are_checked(position, error, expected):
 
 
 def test_the_refusal_of_many_positions_names_what_fits():
-    with pytest.raises(ValueError, match=r"ks\.Score\(position=.*callable") as refused:
+    with pytest.raises(ValueError, match=r"ks\.Score\(position=0\).*callable") as refused:
         ks.SaliencyMonitor(per_step_model(), ks.ProbeSet(IMAGES, TARGETS))
     assert "segmentation" not in str(refused.value)  # columns are no places of the image
     painter = autoencoder()
     painter.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"callable \(outputs, targets, inputs\)") as refused:
+    with pytest.raises(
+        ValueError, match=r"their mean: score=lambda .*axis=\(1, 2, 3\)\)"
+    ) as refused:
         ks.SaliencyMonitor(painter, ks.ProbeSet(IMAGES, TARGETS))
     assert "segmentation" not in str(refused.value)
     labels = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 2, strides=2)])
@@ -537,8 +539,9 @@ def test_a_sigmoid_with_a_loss_for_numbers_is_a_class_only_with_labels():
     model = flat(layers.Dense(1, activation="sigmoid"))
     model.compile("sgd", "mae")
     ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, TARGETS % 2))
+    assert ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES)).score.score == "output"
     with pytest.raises(ValueError, match="mean_absolute_error, so its outputs look like numbers"):
-        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES))
+        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES), score="logit")
 
 
 # ---------------------------------------------------------------- scores and their settings
