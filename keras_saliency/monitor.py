@@ -22,6 +22,7 @@ from keras_saliency.data.checks import check_step
 from keras_saliency.data.costs import Costs
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, SaliencyReport
+from keras_saliency.data.several import input_names
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
 from keras_saliency.detection.evaluations import Evaluation
 from keras_saliency.detection.facts import ProbeFacts
@@ -286,6 +287,7 @@ class SaliencyMonitor:
             settings,
             tested=[*self.state.tested_steps, report.step],
             noun="image" if self.probes.kind == "image" else "input",
+            inputs=input_names(self.probes.input_name),
         )
         report = dataclasses.replace(
             report,

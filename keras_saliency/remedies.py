@@ -7,7 +7,7 @@ tells the class, and the model has to learn something else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from keras_saliency.data.checks import check_choice, check_seed, plain_int
 from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Alert, Array, Window
 from keras_saliency.data.serialization import array_from_json, array_to_json
+from keras_saliency.data.several import input_names
 from keras_saliency.detection.edits import NAMES
 from keras_saliency.detection.objects import estimated_mask
 from keras_saliency.detection.remedies import ALSO, BACKGROUNDS, takes_place, widened_place
@@ -36,6 +37,7 @@ def remedy(
     *,
     seed: int = 0,
     data_format: str | None = None,
+    input_name: str | int | Sequence[str | int] | None = None,
 ) -> Remedy:
     """A layer that takes away what a test or an alert names, in training alone.
 
@@ -54,6 +56,9 @@ def remedy(
             or a window of images, `(top, left, height, width)` in pixels. An alert knows its place.
         seed: Seed of the donors.
         data_format: `"channels_last"` or `"channels_first"`; default: that of Keras.
+        input_name: Which input to change in `map`, if the data set yields several, by its name or
+            position; for a table of several inputs, a list with that of each column. An alert knows
+            it.
 
     Returns:
         The layer.
@@ -72,11 +77,11 @@ def remedy(
         False
     """
     if isinstance(test, Alert):
-        name = row_name(test.rule)
+        name, input_name = row_name(test.rule), input_name or test.inputs or None
         if place is None and name in TESTS and takes_place(TESTS[name]):
             place = test.place
         test = name
-    return Remedy(test, place, seed=seed, data_format=data_format)
+    return Remedy(test, place, seed=seed, data_format=data_format, input_name=input_name)
 
 
 @keras.saving.register_keras_serializable("keras_saliency")
@@ -94,6 +99,7 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         place: As in `remedy`.
         seed: As in `remedy`.
         data_format: As in `remedy`.
+        input_name: As in `remedy`.
         **kwargs: Of a Keras layer, such as `name`.
 
     Reference:
@@ -108,9 +114,11 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         *,
         seed: int = 0,
         data_format: str | None = None,
+        input_name: str | int | Sequence[str | int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
+        self.inputs = input_names(input_name)
         self._test = row = _checked_test(test)
         self.test, self.seed = row.name, check_seed("seed", seed)
         self.place = _checked_place(place, row)
@@ -178,16 +186,49 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         """Exchanges in batches of a data set: `train_ds.map(remedy.map)`.
 
         Args:
-            images: As in `call`.
+            images: As in `call`; or several inputs in a dict, tuple or list, of which the one that
+                `input_name` names is changed.
             *rest: Labels and sample weights, which stay as they are.
         """
         if isinstance(images, Mapping | tuple | list):
-            raise TypeError(
-                "images: expected a tensor, received several inputs. Name the one to change: "
-                "ds.map(lambda x, y: ({**x, 'image': remedy(x['image'], training=True)}, y))."
-            )
-        made = self(images, training=True)
+            made = self._among_others(images)
+        else:
+            made = self(images, training=True)
         return (made, *rest) if rest else made
+
+    def _among_others(self, inputs: Any) -> Any:
+        """Several inputs, with the named ones changed."""
+        is_named = isinstance(inputs, Mapping)
+        by_name = {str(key): key for key in (inputs if is_named else range(len(inputs)))}
+        if not self.inputs or not {*self.inputs} <= {*by_name}:
+            raise TypeError(
+                f"images: expected a tensor, received several inputs, {', '.join(by_name)}. Name "
+                f"the one to change: ks.remedy(..., input_name={next(iter(by_name.values()))!r}), "
+                "or use alert.remedy(), which knows it."
+            )
+        columns = {by_name[name]: self.inputs.count(name) for name in dict.fromkeys(self.inputs)}
+        named = {key: keras.ops.convert_to_tensor(inputs[key]) for key in columns}
+        if len(self.inputs) == 1:
+            made = {key: self(tensor, training=True) for key, tensor in named.items()}
+        else:
+            made = self._in_columns(named, columns)
+        if is_named:
+            return {**inputs, **made}
+        return type(inputs)(made.get(place, given) for place, given in enumerate(inputs))
+
+    def _in_columns(self, given: dict[Any, Any], columns: dict[Any, int]) -> dict[Any, Any]:
+        """The columns of a table, each in an input of its own, changed together."""
+        ops = keras.ops
+        parts = [
+            ops.cast(ops.reshape(tensor, (-1, columns[key])), "float32")
+            for key, tensor in given.items()
+        ]
+        table, made, start = self(ops.concatenate(parts, axis=1), training=True), {}, 0
+        for key, tensor in given.items():
+            part = ops.reshape(table[:, start : start + columns[key]], ops.shape(tensor))
+            made[key] = ops.cast(part, tensor.dtype)
+            start += columns[key]
+        return made
 
     def compute_output_shape(self, input_shape: Any, *args: Any) -> Any:
         """The shape of the input."""
@@ -208,6 +249,7 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         if isinstance(place, np.ndarray):
             place = array_to_json(place)
         own = {"test": self.test, "place": place, "seed": self.seed}
+        own["input_name"] = [*self.inputs] or None
         config: dict[str, Any] = super().get_config() | own
         return config | {"data_format": self.data_format}
 

@@ -429,3 +429,69 @@ def test_a_linear_model_cannot_learn_from_what_is_exchanged():
     assert np.corrcoef(batch[:, 2, 3, 0], labels)[0, 1] > 0.95
     # Another image of 39 has the other class with a probability of 20/39: -1/39 on average.
     assert abs(after + 1 / 39) < 4 / 4000**0.5
+
+
+# ---------------------------------------------------------------- one of several inputs
+
+AGES = np.arange(6.0, dtype=np.float32)[:, np.newaxis]
+SITES = np.arange(6) % 2
+TABLE_INPUTS = {"age": AGES, "site": SITES, "other": AGES * 2}
+
+
+def of_column(place):
+    return ks.remedy("column", place, input_name=["age", "site"])
+
+
+def test_a_column_of_named_inputs_is_exchanged_alone():
+    """The same as in the joined table; dtypes, shapes and other inputs stay."""
+    changed, labels = of_column([True, False]).map(TABLE_INPUTS, SITES)
+    joined = np.concatenate([AGES, SITES[:, np.newaxis]], axis=1).astype(np.float32)
+    expected = ks.remedy("column", [True, False])(joined, training=True).numpy()
+    np.testing.assert_array_equal(changed["age"], expected[:, :1])
+    np.testing.assert_array_equal(changed["site"], SITES)
+    assert changed["site"].dtype == "int64"
+    assert changed["other"] is TABLE_INPUTS["other"]
+    assert labels is SITES
+    assert sorted(np.array(changed["age"])[:, 0]) == [*range(6)]
+    assert not (np.array(changed["age"]) == AGES).any()
+
+
+def test_one_of_several_inputs_is_exchanged():
+    pictures = np.arange(6.0).repeat(12).reshape(6, 2, 2, 3).astype(np.float32)
+    tint = ks.remedy("tint", input_name="picture")
+    expected = tint(pictures, training=True).numpy()
+    named, _ = tint.map({"picture": pictures, "age": AGES}, SITES)
+    np.testing.assert_array_equal(named["picture"], expected)
+    by_place = ks.remedy("tint", input_name=0).map((pictures, AGES), SITES)[0]
+    assert isinstance(by_place, tuple)
+    np.testing.assert_array_equal(by_place[0], expected)
+    assert by_place[1] is AGES
+    with pytest.raises(TypeError, match=r"several inputs, picture, age.*input_name='picture'"):
+        ks.remedy("tint").map({"picture": pictures, "age": AGES}, SITES)
+    again = type(tint).from_config(tint.get_config())
+    assert again.inputs == ("picture",)
+
+
+def test_the_printed_line_of_an_alert_works_on_named_columns():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 120)
+    columns = {"noise": rng.normal(size=120), "leak": labels + rng.normal(size=120) / 9}
+    columns = {name: values.astype(np.float32)[:, np.newaxis] for name, values in columns.items()}
+    inputs = {name: keras.Input((1,), name=name) for name in columns}
+    unit = keras.layers.Dense(1, activation="sigmoid")
+    model = keras.Model(inputs, unit(keras.layers.Concatenate()([*inputs.values()])))
+    unit.set_weights([np.array([[0.0], [8.0]]), np.array([-4.0])])
+    monitor = ks.SaliencyMonitor(model, ks.ProbeSet(columns, labels))
+    monitor.step(0)
+    unit.bias.assign([-4.1])
+    (alert,) = monitor.step(1, last=True).alerts
+    assert alert.inputs == ("noise", "leak")
+    assert "train_ds.map(alert.remedy().map)" in alert.sentence
+    train_ds = tf.data.Dataset.from_tensor_slices((columns, labels)).batch(60)
+    changed = [*train_ds.map(alert.remedy().map)]
+    leaks = np.concatenate([inputs["leak"] for inputs, _ in changed])[:, 0]
+    given = np.concatenate([label for _, label in changed])
+    assert abs(np.corrcoef(leaks, given)[0, 1]) < 0.3
+    np.testing.assert_array_equal(
+        np.concatenate([inputs["noise"] for inputs, _ in changed]), columns["noise"]
+    )

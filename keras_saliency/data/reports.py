@@ -193,6 +193,8 @@ class Alert:
         withdrawn: The step at which the alert was withdrawn, as later tests did not confirm it;
             `None` if it stands.
         place: As in `Effect`.
+        inputs: Of a model with several inputs, the name of the one that was changed, or of a table
+            of several, that of each column; positions as text.
     """
 
     level: str
@@ -214,6 +216,7 @@ class Alert:
     explains: tuple[str, ...] = ()
     withdrawn: int | None = None
     place: Array | None = field(default=None, repr=False)
+    inputs: tuple[str, ...] = ()
 
     def remedy(self, *, seed: int = 0, data_format: str | None = None) -> Any:
         """The layer that takes away what the alert names; the same as `keras_saliency.remedy`.

@@ -90,6 +90,18 @@ def pieces(input_name: Sequence[Name]) -> dict[Name, slice]:
     }
 
 
+def input_names(input_name: Name | Sequence[Name] | None) -> tuple[str, ...]:
+    """The name of an input as texts: one, or that of each column of a table; none without a name.
+
+    Example:
+        >>> input_names(("age", "site", "site")), input_names(0), input_names(None)
+        (('age', 'site', 'site'), ('0',), ())
+    """
+    if input_name is None:
+        return ()
+    return tuple(map(str, input_name if isinstance(input_name, list | tuple) else (input_name,)))
+
+
 def _table(columns: Mapping[Name, Array]) -> Group:
     """Inputs `(num_probes,)` or `(num_probes, columns)` as one table, by Keras' default dtype."""
     flat = {

@@ -191,6 +191,7 @@ def announce(
     *,
     tested: Sequence[int] = (),
     noun: str = "image",
+    inputs: tuple[str, ...] = (),
 ) -> tuple[Alert, ...]:
     """The alerts and warnings that are new in a round, those with the largest effect first.
 
@@ -202,6 +203,7 @@ def announce(
         settings: The table of tests.
         tested: The steps of all rounds so far in which the model knew the classes.
         noun: What an input is called.
+        inputs: As in `Alert`.
     """
     table = (settings or Interventions()).table
     alerts = []
@@ -217,12 +219,13 @@ def announce(
         explains = tuple(
             other.effect.test for other in fired if other.effect.explained_by == effect.test
         )
+        told = sentence(verdict, test, unit, explains, first_seen, noun, has_inputs=bool(inputs))
         alerts.append(
             Alert(
                 level=ALERT if verdict.active else WARNING,
                 step=step,
                 rule=effect.test,
-                sentence=f"{when}: {sentence(verdict, test, unit, explains, first_seen, noun)}",
+                sentence=f"{when}: {told}",
                 assumption=test.assumption,
                 advice=test.advice,
                 effect=effect.effect,
@@ -237,6 +240,7 @@ def announce(
                 alpha=verdict.alpha,
                 explains=explains,
                 place=effect.place,
+                inputs=inputs,
             )
         )
     return tuple(alerts)

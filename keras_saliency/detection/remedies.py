@@ -83,12 +83,13 @@ def widened_place(
     return np.asarray(binary_dilation(mask, np.ones((3, 3)), iterations=margin))
 
 
-def remedy_line(effect: Effect, test: InterventionTest) -> str:
+def remedy_line(effect: Effect, test: InterventionTest, *, has_inputs: bool = False) -> str:
     """The line of code that takes away what a test exchanges; empty if there is none.
 
     Args:
         effect: Of the test.
         test: The row of the table.
+        has_inputs: Whether the model has several inputs. The alert knows which one to change.
 
     Example:
         >>> effect = Effect("hot_window", window=Window(0, 16, 4, 4))
@@ -97,7 +98,10 @@ def remedy_line(effect: Effect, test: InterventionTest) -> str:
     """
     if test.edit not in NAMES or test.name not in TESTS:
         return ""
-    if not takes_place(test):
+    has_place = not takes_place(test) or effect.window is not None or effect.place is not None
+    if has_inputs and has_place:
+        call = "alert.remedy()"
+    elif not takes_place(test):
         call = f"ks.remedy({test.name!r})"
     elif effect.window is not None:
         call = f"ks.remedy({test.name!r}, {tuple(effect.window)})"

@@ -62,6 +62,8 @@ def sentence(
     explains: Sequence[str] = (),
     first_seen: str = "",
     noun: str = "image",
+    *,
+    has_inputs: bool = False,
 ) -> str:
     """What a verdict says: the claim, its numbers, its assumption, and what to do about it.
 
@@ -72,6 +74,7 @@ def sentence(
         explains: The tests that fired as a consequence.
         first_seen: When it was seen first, as in `seen`.
         noun: What an input is called.
+        has_inputs: Whether the model has several inputs.
     """
     effect, of_groups = verdict.effect, test.edit is None
     relies = f"the model relies on {verdict.subject}"
@@ -108,7 +111,7 @@ def sentence(
         f"This is a problem if {test.assumption}. Otherwise ignore it with "
         f"ks.Interventions(ignore=[{effect.test!r}])."
     )
-    line = remedy_line(effect, test)
+    line = remedy_line(effect, test, has_inputs=has_inputs)
     parts.append(
         f"Next: {test.advice}, or remove it in training: {line}."
         if line

@@ -617,6 +617,7 @@ def test_an_alert_is_what_was_found():
         "explains": (),
         "withdrawn": None,
         "place": None,
+        "inputs": (),
     }
 
 
