@@ -53,7 +53,7 @@ from keras_saliency.data.probe_files import read_probes, write_probes
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import NO_CLASS, Progress, draw, remarks
-from keras_saliency.data.several import TABLE, Group, groups_of
+from keras_saliency.data.several import TABLE, Group, channels_last, groups_of
 
 _SHARED = ("targets", "groups", "class_names", "names", "indices")
 """The fields that all inputs of the same probes have in common."""
@@ -177,6 +177,11 @@ class ProbeSet:
                     f"received {input_name!r}."
                 )
             (first, *rest), texts = groups_of(images, kind)
+            if vocabulary is not None and all(one.kind != "tokens" for one in (first, *rest)):
+                raise ValueError(
+                    "vocabulary: expected None for a dict of inputs without tokens, which are "
+                    "integers of rank 2, or named so: kind={'review': 'tokens'}."
+                )
             images, kind, input_name = first.images, first.kind, first.input_name
             feature_names = feature_names or first.feature_names
             held = {**texts, **({} if held is None else held)}
@@ -490,6 +495,8 @@ class ProbeSet:
         input_name = drawn.input_name
         if drawn.explains_all:
             together, held = {drawn.input_name: _stacked(images), **held}, {}
+            if data_format == "channels_first":
+                together = channels_last(together, kind)
             input_name = None
         if class_names is None and NO_CLASS not in drawn.classes:
             class_names = pipelines.class_names(dataset, drawn.classes)
