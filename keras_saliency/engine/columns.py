@@ -21,9 +21,10 @@ _SHARED = ("targets", "groups", "class_names", "names", "indices")
 
 
 def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet, list[Any]]:
-    """The probes without the columns of tables that have no gradient, which are held.
+    """The probes without the columns that have no gradient, which are held.
 
-    Integers that all have an embedding each are tokens instead.
+    Columns are those of tables, and inputs of features among several inputs. Integers that all have
+    an embedding each are tokens instead.
 
     Args:
         model: The model.
@@ -38,21 +39,21 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
             column with one.
     """
     everything = probes.explained.items()
-    tables = {name: one for name, one in everything if isinstance(one.input_name, tuple)}
+    tables = {name: one for name, one in everything if _may_be_held(probes, one)}
     without = _without_gradient(model, probes, score, tables) if tables else []
     if not without:
         return probes, []
     explained: dict[Any, ProbeSet] = {}
     looked_up: dict[Any, Array] = {}
     for key, one in everything:
-        if not isinstance(one.input_name, tuple):
+        columns = by_input(one, one.images) if key in tables else {}
+        if not any(name in without for name in columns):
             explained[key] = one
             continue
-        columns = by_input(one, one.images)
         looked_up |= {name: _whole(columns[name]) for name in columns if name in without}
         left = {name: values for name, values in columns.items() if name not in without}
-        if left:
-            table = _of_columns(one, one.input_name, left)
+        table = _of_columns(one, left)
+        if table is not None:
             explained[key if len(left) > 1 else table.input_name] = table
     if not explained and not are_embedded(model, without):
         raise ValueError(
@@ -118,19 +119,24 @@ def _without_gradient(
     return without
 
 
-def _of_columns(
-    table: ProbeSet, input_name: tuple[str | int, ...], columns: dict[Any, Array]
-) -> ProbeSet:
-    """Some columns of a table, with its masks and regions there.
+def _may_be_held(probes: ProbeSet, one: ProbeSet) -> bool:
+    """Whether one of the explained inputs has columns that are held if they have no gradient."""
+    is_table = isinstance(one.input_name, tuple)
+    return is_table or (one.kind == "features" and bool(probes.other_inputs))
+
+
+def _of_columns(table: ProbeSet, columns: dict[Any, Array]) -> ProbeSet | None:
+    """Some columns of a table, with its masks and regions there; `None` for no columns.
 
     Args:
-        table: The table.
-        input_name: The name of the input of each of its columns.
+        table: The table, or an input of features.
         columns: The columns that stay, by the names of their inputs.
 
     Raises:
         ValueError: A region has none of these columns.
     """
+    one_name = table.input_name
+    input_name = one_name if isinstance(one_name, tuple) else (one_name,) * table.images.shape[1]
     kept = np.array([name in columns for name in input_name])
     regions = {name: region[:, kept] for name, region in table.regions.items()}
     empty = [name for name, region in regions.items() if not region.any()]
@@ -142,6 +148,8 @@ def _of_columns(
             f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
             "Leave this region out."
         )
+    if not columns:
+        return None
     names = None if table.feature_names is None else [*compress(table.feature_names, kept)]
     return ProbeSet(
         columns,
