@@ -27,7 +27,8 @@ def logits_model():
     seen = layers.GlobalAveragePooling2D()(
         layers.Conv2D(4, 3, activation="tanh", name="conv")(picture)
     )
-    read = layers.LSTM(3)(layers.Embedding(9, 4, name="embedding")(words))
+    vectors = layers.Embedding(9, 4, name="embedding")(words)
+    read = layers.GlobalAveragePooling1D()(layers.Dense(3, activation="tanh")(vectors))
     hidden = layers.Dense(8, activation="tanh")(layers.Concatenate()([seen, age, site, read]))
     inputs = {"picture": picture, "age": age, "site": site, "words": words}
     return keras.Model(inputs, layers.Dense(3)(hidden))
