@@ -51,9 +51,16 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
         looked_up |= {name: _whole(columns[name]) for name in columns if name in without}
         left = {name: values for name, values in columns.items() if name not in without}
         if left:
-            kept = [name not in without for name in one.input_name]
-            names = None if one.feature_names is None else [*compress(one.feature_names, kept)]
-            table = ProbeSet(left, kind="features", feature_names=names)
+            kept = np.array([name not in without for name in one.input_name])
+            names = one.feature_names
+            regions = {name: mask[:, kept] for name, mask in one.regions.items()}
+            table = ProbeSet(
+                left,
+                kind="features",
+                masks=None if one.masks is None else one.masks[:, kept],
+                regions={name: mask for name, mask in regions.items() if mask.any()},
+                feature_names=None if names is None else [*compress(names, kept)],
+            )
             explained[key if len(left) > 1 else table.input_name] = table
     if not explained and not are_embedded(model, without):
         raise ValueError(

@@ -312,3 +312,47 @@ def test_a_subclassed_model_is_built_from_all_inputs():
     found = saliency.report.other_inputs["table"].maps
     np.testing.assert_allclose(found, kernel[3:].T, rtol=1e-5)
     assert saliency.history["gradient_norm/table"][-1] > 0
+
+
+# ---------------------------------------------------------------- what an input is worth
+
+
+def reads_sex(weight=4.0):
+    """The class is the sex, which is text, if a word begins with f; age and site are ignored."""
+    inputs = {
+        "age": keras.Input((1,), name="age"),
+        "sex": keras.Input((1,), dtype="string", name="sex"),
+        "site": keras.Input((1,), dtype="int64", name="site"),
+    }
+    looked_up = layers.StringLookup(vocabulary=["f", "m"], num_oov_indices=0)(inputs["sex"])
+    is_f = 1 - 2 * keras.ops.cast(looked_up, "float32")
+    site = layers.CategoryEncoding(2, output_mode="one_hot")(inputs["site"])
+    zero = 0 * (keras.ops.sum(site, axis=1, keepdims=True) + inputs["age"])
+    return keras.Model(inputs, keras.ops.sigmoid(weight * is_f + zero))
+
+
+def test_what_inputs_without_a_gradient_are_worth():
+    """By hand: with the sex of another probe, the model is right where that is the same."""
+    count, rng = 60, np.random.default_rng(1)
+    sick = rng.integers(0, 2, count)
+    columns = {
+        "age": rng.random((count, 1), "float32"),
+        "sex": np.where(sick, "f", "m")[:, np.newaxis],
+        "site": rng.integers(0, 2, (count, 1)),
+    }
+    monitor = SaliencyMonitor(reads_sex(), ProbeSet(columns, sick, regions={"age": [True, False]}))
+    report = monitor.step(0)
+    draws, right = np.random.default_rng(0), []
+    for _ in range(2):
+        order = draws.permutation(count)
+        right.append((sick[order] == sick[np.roll(order, 1)]).mean())
+    assert report.metrics["probe_accuracy"] == 1
+    assert report.metrics["permutation_importance/sex"] == pytest.approx(1 - np.mean(right))
+    assert report.metrics["permutation_importance/site"] == 0
+    assert report.metrics["permutation_importance/sex"] > 0.3
+    assert {name for name in report.metrics if name.startswith("permutation")} == {
+        "permutation_importance/sex",
+        "permutation_importance/site",
+    }
+    blind = SaliencyMonitor(reads_sex(0.0), monitor.probes).step(0)
+    assert not [name for name in blind.metrics if name.startswith("permutation")]
