@@ -414,10 +414,10 @@ class SaliencyMonitor:
         source = f"{self.score.name} ({self.score_source})"
         inputs = ""
         if self.probes.other_inputs:
-            inputs = f", {len(self.probes.explained)} inputs: "
-            inputs += ", ".join(map(str, self.probes.explained))
+            listed = ", ".join(map(str, self.probes.explained))
+            inputs = f", {len(self.probes.explained)} inputs ({listed})"
         if self.held:
-            inputs += f"; held, since they have no gradient: {', '.join(map(str, self.held))}"
+            inputs += f" (held, since they have no gradient: {', '.join(map(str, self.held))})"
         return f"{methods} of the {source} for {len(self.probes)} probes{inputs}"
 
     @property

@@ -139,10 +139,17 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
                 differs between images: that place.
 
         Raises:
+            TypeError: There are several inputs, in a dict.
             ValueError: The images have another rank, or no fixed size, or the place does not fit.
         """
         if not training:
             return images
+        if isinstance(images, Mapping):
+            raise TypeError(
+                f"images: expected a tensor, received the inputs {', '.join(map(repr, images))}. "
+                "Call the layer with the one to change, or name it for a data set: "
+                "train_ds.map(ks.remedy(..., input_name=...).map)."
+            )
         images = keras.ops.convert_to_tensor(images)
         self._check_rank(images)
         if masks is not None:
@@ -189,6 +196,10 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
             images: As in `call`; or several inputs in a dict, tuple or list, of which the one that
                 `input_name` names is changed.
             *rest: Labels and sample weights, which stay as they are.
+
+        Raises:
+            TypeError: There are several inputs, and none was named.
+            ValueError: There is no input of this name, or as in `call`.
         """
         if isinstance(images, Mapping | tuple | list):
             made = self._among_others(images)
@@ -200,11 +211,18 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
         """Several inputs, with the named ones changed."""
         is_named = isinstance(inputs, Mapping)
         by_name = {str(key): key for key in (inputs if is_named else range(len(inputs)))}
-        if not self.inputs or not {*self.inputs} <= {*by_name}:
+        listed = ", ".join(map(repr, by_name.values()))
+        if not self.inputs:
             raise TypeError(
-                f"images: expected a tensor, received several inputs, {', '.join(by_name)}. Name "
+                f"images: expected a tensor, received several inputs, {listed}. Name "
                 f"the one to change: ks.remedy(..., input_name={next(iter(by_name.values()))!r}), "
                 "or use alert.remedy(), which knows it."
+            )
+        unknown = [name for name in self.inputs if name not in by_name]
+        if unknown:
+            raise ValueError(
+                f"input_name: expected inputs that the data set has, {listed}, received "
+                f"{unknown[0]!r}."
             )
         columns = {by_name[name]: self.inputs.count(name) for name in dict.fromkeys(self.inputs)}
         named = {key: keras.ops.convert_to_tensor(inputs[key]) for key in columns}

@@ -466,8 +466,12 @@ def test_one_of_several_inputs_is_exchanged():
     assert isinstance(by_place, tuple)
     np.testing.assert_array_equal(by_place[0], expected)
     assert by_place[1] is AGES
-    with pytest.raises(TypeError, match=r"several inputs, picture, age.*input_name='picture'"):
+    with pytest.raises(TypeError, match=r"several inputs, 'picture', 'age'.*input_name='picture'"):
         ks.remedy("tint").map({"picture": pictures, "age": AGES}, SITES)
+    with pytest.raises(ValueError, match="input_name: .*'picture', 'age', received 'pictures'"):
+        ks.remedy("tint", input_name="pictures").map({"picture": pictures, "age": AGES}, SITES)
+    with pytest.raises(TypeError, match="expected a tensor, received the inputs 'picture', 'age'"):
+        tint({"picture": pictures, "age": AGES}, training=True)
     again = type(tint).from_config(tint.get_config())
     assert again.inputs == ("picture",)
 

@@ -57,8 +57,8 @@ def checked_boxes(boxes: Any, kind: str, shape: tuple[int, ...]) -> Array | None
 
     Raises:
         TypeError: The boxes are not numbers.
-        ValueError: The inputs are not images, there is not one box for each, or a box is not within
-            the image or has no area.
+        ValueError: The inputs are not images, there is not one box for each, a box is not within
+            the image or has no area, or all of them look like shares of the image.
     """
     if boxes is None:
         return None
@@ -89,5 +89,11 @@ def checked_boxes(boxes: Any, kind: str, shape: tuple[int, ...]) -> Array | None
             "boxes: expected left, top, right, bottom in pixels, with a positive width and height, "
             f"within the image of {width} x {height} pixels (width x height), received "
             f"{array[probe].tolist()} for probe {probe}. np.clip cuts off what lies outside."
+        )
+    if checked.max() <= 1 < max(width, height) and (checked % 1).any():
+        raise ValueError(
+            "boxes: expected left, top, right, bottom in pixels, received boxes within the first "
+            "pixel of each image, which look like shares of the image. Multiply them: "
+            f"boxes * [{width}, {height}, {width}, {height}]."
         )
     return checked

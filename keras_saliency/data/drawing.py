@@ -17,6 +17,7 @@ from keras_saliency.data.elements import Name, kind_in
 from keras_saliency.data.inputs import DATA_FORMATS, KINDS, padded, two_shapes
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import NO_CLASS, Drawn, Progress, draw, remarks
+from keras_saliency.data.several import channels_last
 
 
 class Wishes(NamedTuple):
@@ -103,6 +104,8 @@ def drawn_fields(
         vocabulary = pipelines.vocabulary(dataset)
     examples = [example for chosen in drawn.examples.values() for example in chosen]
     inputs, held, name = _inputs(drawn)
+    if drawn.explains_all and data_format == "channels_first":
+        inputs = channels_last(inputs, kind)
     return {
         "images": inputs,
         "targets": None if NO_CLASS in drawn.classes else targets,

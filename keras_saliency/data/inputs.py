@@ -125,15 +125,24 @@ def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Arr
         )
     if 0 in array.shape:
         raise ValueError(f"images: expected at least one probe, received shape {array.shape}.")
+    check_finite("images", array, kind)
+    return array, data_format or "channels_last"
+
+
+def check_finite(argument: str, array: Array, kind: str) -> None:
+    """Checks that numbers `(num_probes, ...)` of a kind are finite.
+
+    Raises:
+        ValueError: They are not.
+    """
     broken = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
     if broken.size:
         raise ValueError(
-            f"images: expected finite numbers, received nan or infinity in probe {broken[0]} "
+            f"{argument}: expected finite numbers, received nan or infinity in probe {broken[0]} "
             f"({broken.size} of {len(array)} probes). Remove these "
             f"{'images' if kind == 'image' else 'inputs'}, or fill them, for example with "
-            "np.nan_to_num(images)."
+            f"np.nan_to_num({argument})."
         )
-    return array, data_format or "channels_last"
 
 
 def check_numbers(argument: str, array: Array, kind: str) -> None:
@@ -229,10 +238,13 @@ def _stacked(images: Any, kind: str) -> Array:
     is_object = holds_objects(images) and np.ndim(images) == 1
     rows = [*images] if is_object or isinstance(images, list | tuple) else []
     are_arrays = bool(rows) and all(hasattr(row, "shape") for row in rows)
-    if are_arrays and not is_object and not has_channels(kind) and len(_shape(rows[0])) == 1:
+    if are_arrays and not is_object and _are_several_inputs(rows, kind):
+        shapes = ", ".join(str(_shape(row)) for row in rows[:2])
         raise ValueError(
-            f"images: expected one array, received a list of {len(rows)} one-dimensional arrays, "
-            "which are several inputs, as in fit. Explain one and hold the others: "
+            f"images: expected one array, received a {type(images).__name__} of {len(rows)} arrays "
+            f"(shapes {shapes}{', ...' if len(rows) > 2 else ''}), which are several inputs, as in "
+            "fit. Explain all of them: "
+            "ProbeSet({0: first, 1: second}, targets), or one: "
             "ProbeSet(first, held={1: second}, input_name=0). If each of them is a probe, pass "
             "np.stack(images)."
         )
@@ -243,6 +255,14 @@ def _stacked(images: Any, kind: str) -> Array:
         return np.array(rows if is_object and are_arrays else images)
     except ValueError as error:
         raise ValueError("images: expected images of one shape, received unequal lists.") from error
+
+
+def _are_several_inputs(rows: Sequence[Array], kind: str) -> bool:
+    """Whether a list holds the inputs of a model: batches of one length, or columns."""
+    shapes = [_shape(row) for row in rows]
+    have_ranks = len({len(shape) for shape in shapes}) > 1
+    have_one_length = len({shape[:1] for shape in shapes}) == 1
+    return (have_ranks and have_one_length) or (not has_channels(kind) and len(shapes[0]) == 1)
 
 
 def _names(input_name: Any) -> list[Any]:

@@ -169,6 +169,11 @@ class ProbeSet:
                     f"received {input_name!r}."
                 )
             (first, *rest), texts = groups_of(images, kind)
+            if vocabulary is not None and all(one.kind != "tokens" for one in (first, *rest)):
+                raise ValueError(
+                    "vocabulary: expected None for a dict of inputs without tokens, which are "
+                    "integers of rank 2, or named so: kind={'review': 'tokens'}."
+                )
             images, kind, input_name = first.images, first.kind, first.input_name
             feature_names = feature_names or first.feature_names
             held = {**texts, **({} if held is None else held)}

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.data.checks import check_choice, plain_int
-from keras_saliency.data.inputs import KINDS, check_dense, default_kind
+from keras_saliency.data.inputs import (
+    KINDS,
+    check_dense,
+    check_finite,
+    default_kind,
+    has_channels,
+)
 from keras_saliency.data.reports import Array
 
 TABLE = "table"
@@ -52,7 +58,7 @@ def groups_of(inputs: Mapping[Any, Any], kind: Any) -> tuple[list[Group], dict[N
 
     Raises:
         TypeError: A value is not an array of numbers or texts.
-        ValueError: A kind is unknown, or no input can be explained.
+        ValueError: A kind is unknown, no input can be explained, or a number is not finite.
     """
     arrays = {plain_int(name): _array(name, values) for name, values in inputs.items()}
     texts = {name: array for name, array in arrays.items() if array.dtype.kind in "SU"}
@@ -62,6 +68,9 @@ def groups_of(inputs: Mapping[Any, Any], kind: Any) -> tuple[list[Group], dict[N
             "images: expected a dict of at least one input with numbers, received "
             f"{', '.join(map(repr, arrays)) or 'an empty dict'}."
         )
+    for name, one in kinds.items():
+        if arrays[name].dtype.kind == "f":
+            check_finite(f"images[{name!r}]", arrays[name], one)
     columns = {name: arrays[name] for name, one in kinds.items() if one == "features"}
     groups, is_listed = [], False
     for name, one in kinds.items():
@@ -71,6 +80,25 @@ def groups_of(inputs: Mapping[Any, Any], kind: Any) -> tuple[list[Group], dict[N
             groups.append(_table(columns))
             is_listed = True
     return groups, texts
+
+
+def channels_last(inputs: Mapping[Any, Any], kind: Any) -> dict[Name, Array]:
+    """Inputs whose channels come first, with channels last; those without channels as they are.
+
+    Args:
+        inputs: As in `groups_of`.
+        kind: As in `groups_of`.
+
+    Raises:
+        TypeError: As in `groups_of`.
+        ValueError: A kind is unknown.
+    """
+    arrays = {plain_int(name): _array(name, values) for name, values in inputs.items()}
+    kinds = _kinds({name: one for name, one in arrays.items() if one.dtype.kind not in "SU"}, kind)
+    for name, one in kinds.items():
+        if has_channels(one) and arrays[name].ndim == len(KINDS[one]) + 1:
+            arrays[name] = np.moveaxis(arrays[name], 1, -1)
+    return arrays
 
 
 def pieces(input_name: Sequence[Name]) -> dict[Name, slice]:

@@ -34,7 +34,8 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
         The probes, and the names of the columns that are held now.
 
     Raises:
-        ValueError: No column has a gradient, and nothing else is explained.
+        ValueError: No column has a gradient, and nothing else is explained, or a region has no
+            column with one.
     """
     everything = probes.explained.items()
     tables = {name: one for name, one in everything if isinstance(one.input_name, tuple)}
@@ -51,16 +52,7 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
         looked_up |= {name: _whole(columns[name]) for name in columns if name in without}
         left = {name: values for name, values in columns.items() if name not in without}
         if left:
-            kept = np.array([name not in without for name in one.input_name])
-            names = one.feature_names
-            regions = {name: mask[:, kept] for name, mask in one.regions.items()}
-            table = ProbeSet(
-                left,
-                kind="features",
-                masks=None if one.masks is None else one.masks[:, kept],
-                regions={name: mask for name, mask in regions.items() if mask.any()},
-                feature_names=None if names is None else [*compress(names, kept)],
-            )
+            table = _of_columns(one, one.input_name, left)
             explained[key if len(left) > 1 else table.input_name] = table
     if not explained and not are_embedded(model, without):
         raise ValueError(
@@ -99,10 +91,8 @@ def _without_gradient(
     model: Any, probes: ProbeSet, score: Score, tables: dict[Any, ProbeSet]
 ) -> list[Any]:
     """The names of the inputs of tables that the score has no gradient with respect to."""
-    forward, specs = (
-        ForwardPass(model, probes, score),
-        DeviceProbes(probes, with_boxes=True).specs(2),
-    )
+    forward = ForwardPass(model, probes, score)
+    specs = DeviceProbes(probes, with_boxes=True).specs(2)
     specs["targets"] = tf.TensorSpec((2,), tf.int32)
     without: list[Any] = []
 
@@ -126,6 +116,40 @@ def _without_gradient(
     with own_seed_generator():
         tf.function(traced, autograph=False).get_concrete_function(specs)
     return without
+
+
+def _of_columns(
+    table: ProbeSet, input_name: tuple[str | int, ...], columns: dict[Any, Array]
+) -> ProbeSet:
+    """Some columns of a table, with its masks and regions there.
+
+    Args:
+        table: The table.
+        input_name: The name of the input of each of its columns.
+        columns: The columns that stay, by the names of their inputs.
+
+    Raises:
+        ValueError: A region has none of these columns.
+    """
+    kept = np.array([name in columns for name in input_name])
+    regions = {name: region[:, kept] for name, region in table.regions.items()}
+    empty = [name for name, region in regions.items() if not region.any()]
+    if empty:
+        without = dict.fromkeys(compress(input_name, ~kept))
+        raise ValueError(
+            f"regions[{empty[0]!r}]: expected a column with a gradient, since only those are "
+            f"explained and tested; the score has none with respect to "
+            f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
+            "Leave this region out."
+        )
+    names = None if table.feature_names is None else [*compress(table.feature_names, kept)]
+    return ProbeSet(
+        columns,
+        kind="features",
+        feature_names=names,
+        masks=None if table.masks is None else table.masks[:, kept],
+        regions=regions,
+    )
 
 
 def _whole(values: Array) -> Array:

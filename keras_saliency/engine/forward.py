@@ -196,7 +196,10 @@ class ForwardPass:
         names = output_names(self.model, outputs)
         if head is None:
             listed = ", ".join(map(repr, names))
-            return f"Choose one of {listed}: score=ks.Score(output={names[0]!r})."
+            hint = f"Choose one of {listed}: score=ks.Score(output={names[0]!r})."
+            if self._probes.boxes is not None:
+                hint = f"To explain the box of each probe, pass score='detection'. {hint}"
+            return hint
         sizes, whole = head.outputs.shape[1:-1], self._probes.images.shape[1:-1]
         axes = tuple(range(1, head.outputs.shape.rank))
         mean = f"lambda outputs, targets: keras.ops.mean(outputs, axis={axes})"

@@ -211,8 +211,9 @@ def _check_inputs(model: Any, probes: ProbeSet) -> None:
     for other in optional_inputs(model) - {*given}:
         del known[other]
     if all(isinstance(name, str) for name in given) and {*given} != {*known}:
+        argument = "images" if len(explained) > 1 else "input_name, held"
         raise ValueError(
-            f"input_name, held: expected the model's inputs {listed}, received "
+            f"{argument}: expected the model's inputs {listed}, received "
             f"{', '.join(map(repr, given))}."
         )
     if len(given) != len(known):

@@ -152,7 +152,12 @@ class TracedModel:
         units = head.outputs.shape[-1]
         classes = 2 if units == 1 and not self._explains_numbers else units
         if classes is not None and targets.max() >= classes:
-            hint = " Leave targets out." if self._explains_numbers and units == 1 else ""
+            hint = ""
+            if units == 1 and (self._explains_numbers or self._loss_of_numbers):
+                hint = (
+                    " One number has no class: leave targets out, "
+                    "dataclasses.replace(probes, targets=None)."
+                )
             raise ValueError(
                 f"targets: expected class indices 0..{classes - 1} (the model has {units} "
                 f"output unit{'s' if units > 1 else ''}), received {targets.max()} for probe "
@@ -162,6 +167,11 @@ class TracedModel:
     @property
     def _explains_numbers(self) -> bool:
         return scores.known_name(self._score.score) == "output"
+
+    @property
+    def _loss_of_numbers(self) -> str:
+        """The loss of numbers that the explained output is compiled with, or `""`."""
+        return loss_of_numbers(self._model, self._score.output)
 
     def _compiled(
         self,
@@ -207,7 +217,7 @@ class TracedModel:
         outputs, logits = found["outputs"], found["logits"]
         declared = declared_outputs(self._model, score.output)
         activation = heads.decide(head, outputs, logits, name or "logit", declared=declared)
-        loss = loss_of_numbers(self._model, score.output)
+        loss = self._loss_of_numbers
         numbers = heads.no_classes(
             outputs, activation, loss, is_labelled=self._probes.targets is not None
         )

@@ -65,7 +65,12 @@ def _three(probes: ProbeSet, example: Example) -> Array:
 def _drawings(probes: ProbeSet, alert: Alert) -> Iterator[Array]:
     """As `_images`, for the other kinds of input; all examples are drawn on one scale."""
     values = np.concatenate([_three(probes, example) for example in alert.examples])
-    shown = ProbeSet(values, kind=probes.kind, vocabulary=probes.vocabulary)
+    shown = ProbeSet(
+        values,
+        kind=probes.kind,
+        vocabulary=probes.vocabulary,
+        feature_names=probes.feature_names,
+    )
     drawing = renderer(shown, np.arange(len(values)), PANEL)
     channels = tuple(range(len(shown.map_shape) - 1, values.ndim - 1))
     places = drawing.places

@@ -267,6 +267,8 @@ def test_boxes_are_needed_and_targets_are_classes():
     ):
         SaliencyMonitor(model, ProbeSet(images, [0, 1]), score="detection")
     boxes = PIXEL_BOXES[:2]
+    with pytest.raises(ValueError, match="the box of each probe, pass score='detection'. Choose"):
+        SaliencyMonitor(model, ProbeSet(images, [0, 1], boxes=boxes))
     with pytest.raises(
         ValueError, match=r"class indices 0\.\.1 \(the model has 2 classes\), received 2"
     ):

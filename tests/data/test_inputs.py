@@ -211,7 +211,7 @@ def test_one_value_per_probe_is_a_column(kind):
 def test_a_list_of_columns_is_not_stacked():
     columns = [np.arange(4), np.arange(4)]
     for kind in ("features", "tokens"):
-        with pytest.raises(ValueError, match=r"a list of 2 one-dim.*held={1: second}.*np\.stack"):
+        with pytest.raises(ValueError, match=r"a list of 2 arrays.*held={1: second}.*np\.stack"):
             ProbeSet(columns, kind=kind)
     assert ProbeSet([[0, 1, 2, 3], [4, 5, 6, 7]], kind="tokens").images.shape == (2, 4)
 

@@ -752,6 +752,7 @@ def boxed_without():
         ([[[0, 0, 5, 6]], [], [], []], ValueError, "rows of unequal lengths.*repeat the image"),
         ([[0, 0, 5, 6.5]] * 4, ValueError, r"within the image of 5 x 6 .* \[0.0, 0.0, 5.0, 6.5\]"),
         ([[-1, 0, 5, 6]] * 4, ValueError, "np.clip cuts off"),
+        ([[0.2, 0, 0.5, 1]] * 4, ValueError, r"shares of the image. Multiply them: boxes \* \["),
         ([[0, 0, 5, 6]] * 3 + [[2, 3, 2, 4]], ValueError, "positive width .* for probe 3"),
         ([[0, 0, 5, np.nan]] * 4, ValueError, "for probe 0"),
         ([["0", "0", "5", "6"]] * 4, TypeError, "boxes: expected numbers, received dtype"),

@@ -602,3 +602,16 @@ def test_the_source_of_a_score_is_said_as_it_is():
     }
     assert sources["logit"].startswith("the input of '")
     assert sources["output"].startswith("the outputs, '")
+
+
+def test_targets_that_are_numbers_are_explained_as_numbers():
+    """Counts as labels and a loss of numbers: `ProbeSet` reads a count as a class."""
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(
+        ValueError, match=r"received 7 for probe 1. One number has no class: .*targets=None"
+    ):
+        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, [0, 7, 1, 2, 3, 4]))
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match=r"received 7 for probe 1.$"):
+        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, [0, 7, 1, 2, 3, 4]))

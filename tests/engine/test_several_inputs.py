@@ -226,13 +226,61 @@ def test_a_column_that_is_looked_up_is_held_and_named(first):
     ordered = {first: inputs.pop(first), **inputs}
     monitor = SaliencyMonitor(model, ProbeSet(ordered, np.arange(COUNT) % 2))
     assert monitor.held == ["sex"]
-    assert "held, since they have no gradient: sex" in monitor.described
+    explained = "2 inputs (age, picture)" if first == "age" else "2 inputs (picture, age)"
+    held = "(held, since they have no gradient: sex)"
+    assert monitor.described.endswith(f"for {COUNT} probes, {explained} {held}")
     np.testing.assert_array_equal(monitor.probes.held["sex"][:, 0], np.arange(COUNT) % 2)
     report = monitor.evaluate(0)
     maps = report.maps if first == "age" else report.other_inputs["age"].maps
     kernel = np.abs(model.layers[-1].kernel.numpy())
     np.testing.assert_allclose(maps[:, 0], kernel[0, np.arange(COUNT) % 2], rtol=1e-5)
     assert maps.shape == (COUNT, 1)
+
+
+def two_columns_and_sex():
+    columns = {name: keras.Input((1,), name=name) for name in ("age", "dose")}
+    sex = keras.Input((1,), dtype="int64", name="sex")
+    one_hot = layers.CategoryEncoding(2, output_mode="one_hot")(sex)
+    outputs = layers.Dense(2)(layers.Concatenate()([columns["age"], one_hot, columns["dose"]]))
+    return keras.Model({"age": columns["age"], "sex": sex, "dose": columns["dose"]}, outputs)
+
+
+COLUMNS = {"age": AGES, "sex": np.arange(COUNT) % 2, "dose": AGES[::-1]}
+
+
+def test_regions_and_masks_of_a_table_stay_when_a_column_is_held():
+    """What is left of them: the columns that have a gradient."""
+    masks = np.array([[True, True, False], [False, True, True]] * 3)
+    regions = {"age or sex": np.array([True, True, False])}
+    probes = ProbeSet(COLUMNS, np.arange(COUNT) % 2, masks=masks, regions=regions)
+    model = two_columns_and_sex()
+    monitor = SaliencyMonitor(model, probes)
+    assert monitor.probes.feature_names == ("age", "dose")
+    assert monitor.probes.masks.tolist() == [[True, False], [False, True]] * 3
+    assert monitor.probes.regions["age or sex"].tolist() == [[True, False]] * COUNT
+    weights = np.abs(model.layers[-1].kernel.numpy()[[0, 3]][:, np.arange(COUNT) % 2])
+    shares = (weights / weights.sum(axis=0))[0]
+    enrichment = monitor.evaluate(0).metrics["enrichment/age or sex"]
+    np.testing.assert_allclose(enrichment, np.mean(shares / 0.5), rtol=1e-5)
+
+
+def test_a_region_of_held_columns_alone_is_refused():
+    probes = ProbeSet(COLUMNS, regions={"the sex": np.array([False, True, False])})
+    with pytest.raises(ValueError, match=r"regions\['the sex'\]: .*none with respect to 'sex'"):
+        SaliencyMonitor(two_columns_and_sex(), probes)
+
+
+def test_inputs_drawn_with_channels_first_are_stored_with_channels_last():
+    inputs = {"picture": PICTURES.transpose(0, 3, 1, 2), "site": SITES}
+    for names in (["picture", "site"], ["site", "picture"]):
+        ordered = {name: inputs[name] for name in names}
+        probes = ProbeSet.from_dataset(
+            (ordered, np.zeros(COUNT, int)), data_format="channels_first", per_class=COUNT
+        )
+        picture = probes.explained["picture"]
+        assert picture.data_format == "channels_first"
+        np.testing.assert_array_equal(picture.images, PICTURES[probes.indices])
+        np.testing.assert_array_equal(probes.explained["site"].images, SITES[probes.indices])
 
 
 def test_columns_without_any_gradient_are_refused():

@@ -143,6 +143,20 @@ def test_the_changed_column_of_a_table_is_outlined():
         np.testing.assert_array_equal(red, rectangle(red.shape, LINE, 2 * LINE - 1, 0, 239))
 
 
+def test_the_columns_of_a_table_have_their_names():
+    """Two names of one picture each: only the labels differ from those of the other names."""
+    table = np.array([[0.0, 1], [1, 0]])
+    pair = Example(0, 1, table[1], 1, 0)
+    drawn = {}
+    for names in (["age", "dose"], ["dose", "age"], ["0", "1"], None):
+        probes = ProbeSet(table, [0, 1], kind="features", feature_names=names)
+        drawn[str(names)] = evidence(probes, report(np.zeros((2, 2))), alert(None, pair))
+    ages = drawn["['age', 'dose']"]
+    assert (ages != drawn["['dose', 'age']"]).any()
+    assert (ages != drawn["None"]).any()
+    np.testing.assert_array_equal(drawn["None"], drawn["['0', '1']"])
+
+
 def test_the_changed_tokens_are_outlined():
     words = ["one", "two", "three", "four"]
     tokens = np.array([[0, 1, 2], [1, 1, 2], [0, 3, 2], [1, 3, 2]], np.int32)
