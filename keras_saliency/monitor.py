@@ -130,15 +130,15 @@ class SaliencyMonitor:
         check_probes(probes)
         if self.score.model is None:
             check_keras(model)
-        check_part(model, self.score.model)
+        check_part(model, self.score.model, probes)
         model = self.score.model or model
         check_keras(model)
         check_strategy(model.distribute_strategy)
         probes = with_kinds_told(model, probes)
         probes = as_seen(model, as_floats(model, probes))
-        check_fit(model, probes)
+        check_fit(model, probes, is_score_open=self.score == Score(model=self.score.model))
         probes, self._text_layer = as_tokens(model, probes)
-        self.score = chosen_score(model, probes, self.score, self._text_layer)
+        self.score, probes = chosen_score(model, probes, self.score, self._text_layer)
         probes, self.held = with_gradients(model, probes, self.score)
         self.model = model
         self.probes = probes

@@ -131,19 +131,26 @@ class LabelReader:
         if array.ndim == len(shape) + 1 and array.shape[-1] == 1:
             array = array[..., 0]
         elif array.ndim == len(shape) + 1:
-            if not _is_one_hot(array):
+            if not is_one_hot(array):
                 raise NotClassesError(
                     f"{self._argument}: expected one class for each pixel, as an index or one-hot "
                     f"in the last axis, received shape {array.shape} with other values. "
                     f"{_IMAGE_REGRESSION}"
                 )
             array = array.argmax(-1)
-        if array.shape != shape:
+        if array.shape == shape:
+            return self._whole(array)
+        is_flat = array.ndim == len(shape)
+        ratios = {have / want for have, want in zip(array.shape[1:], shape[1:], strict=is_flat)}
+        if is_flat and len(ratios) == 1 and len(self._whole(array)):
             raise ValueError(
                 f"{self._argument}: expected one class for each pixel, shape {shape}, received "
                 f"shape {array.shape}. Resize the label images to the size of the images."
             )
-        return self._whole(array)
+        raise NotClassesError(
+            f"{self._argument}: expected one class for each pixel, shape {shape}, received shape "
+            f"{array.shape}, which is no label image of another size. {_IMAGE_REGRESSION}"
+        )
 
     def _numbers(self, labels: Any) -> Array:
         array = np.asarray(labels)
@@ -271,5 +278,6 @@ def is_class_row(labels: Array) -> bool:
     return is_numeric and bool((labels >= 0).all()) and abs(float(labels.sum()) - 1) < 0.05
 
 
-def _is_one_hot(labels: Array) -> bool:
+def is_one_hot(labels: Array) -> bool:
+    """Whether the last axis holds one 1 each, and zeros."""
     return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=-1) == 1).all())
