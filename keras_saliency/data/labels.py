@@ -18,14 +18,13 @@ VOID = 255
 _FIRST_CLASS_BESIDE_VOID = 200
 _LIMIT = 2**31
 _REGRESSION = (
-    "For a regression, there are no classes: pass ProbeSet(images) without targets, and "
-    "score='output' to the callback."
+    "Numbers are no classes: a regression is explained without targets, by score='output'."
 )
 
 _IMAGE_REGRESSION = (
-    "If the model computes an image, there are no classes: pass ProbeSet(images) without targets, "
-    "and as score a callable (outputs, targets, inputs) -> (num_probes,) to the callback, such as "
-    "the reconstruction error of an autoencoder."
+    "Images are no classes: a model that computes an image is explained without targets, by a "
+    "callable (outputs, targets, inputs) -> (num_probes,) as score, such as the reconstruction "
+    "error of an autoencoder."
 )
 
 
