@@ -63,7 +63,7 @@ def test_two_classes_of_mixed_images_are_not_smoothed_labels():
         ([[0.5, 0.5, 0.0]], ValueError, "mixed labels"),
         ([[1, 1, 0]], ValueError, r"multi-label.*ProbeSet\(images, targets\)"),
         ([[0, 0, 0]], ValueError, "several ones or none"),
-        ([[2.5, -1.5]], ValueError, r"do not sum to 1.*ProbeSet\(images\) without targets"),
+        ([[2.5, -1.5]], ValueError, "do not sum to 1.*without targets"),
         ([[3, 1]], ValueError, "whole numbers of shape.*each position"),
         ([[np.nan, 1.0]], ValueError, "do not sum to 1"),
         ([0.25], ValueError, r"received 0\.25, dtype float64.*score='output'"),
