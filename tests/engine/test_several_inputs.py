@@ -362,6 +362,53 @@ def test_a_subclassed_model_is_built_from_all_inputs():
     assert saliency.history["gradient_norm/table"][-1] > 0
 
 
+class Weighted(keras.Model):
+    """The sum of a series and of words, where masks say so; takes a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.out = layers.Embedding(9, 4), layers.Dense(3)
+
+    def call(self, inputs):
+        series, shown, words, marks = inputs
+        shown = keras.ops.cast(keras.ops.cast(shown, "bool"), "float32")[..., None]
+        marks = keras.ops.cast(marks, "float32")[..., None]
+        vectors = keras.ops.sum(self.embedding(words) * marks, axis=1)
+        return self.out(keras.ops.concatenate([keras.ops.sum(series * shown, axis=1), vectors], 1))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2)])
+def test_inputs_without_a_gradient_are_held(order):
+    """Masks of attention, integers and bools; the explained inputs keep their positions."""
+
+    class Ordered(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.part = Weighted()
+
+        def call(self, inputs):
+            return self.part([inputs[order.index(place)] for place in range(4)])
+
+    series, shown = RNG.random((COUNT, 4, 2), "float32"), np.arange(24).reshape(6, 4) % 3 > 0
+    marks = (np.arange(30).reshape(6, 5) % 4 > 0).astype(np.int32)
+    given, model = [series, shown, WORDS, marks], Ordered()
+    given = [given[place] for place in order]
+    model([tf.constant(one) for one in given])
+    kinds = {order.index(0): "series"}
+    probes = ProbeSet(dict(enumerate(given)), TARGETS, kind=kinds)
+    monitor = SaliencyMonitor(model, probes)
+    kernel = model.part.out.kernel.numpy()[:, TARGETS].T  # (6, 2 + 4)
+    of_series = np.abs(kernel[:, :2]).max(axis=1)[:, None] * shown
+    of_words = np.linalg.norm(kernel[:, 2:], axis=1)[:, None] * marks
+    explained = monitor.step(-1)
+    maps = {monitor.probes.input_name: explained.maps}
+    maps |= {name: one.maps for name, one in explained.other_inputs.items()}
+    assert {*monitor.held} == {order.index(1), order.index(3)}
+    assert {*monitor.probes.held} == {*monitor.held}
+    np.testing.assert_allclose(maps[order.index(0)], of_series, rtol=1e-5)
+    np.testing.assert_allclose(maps[order.index(2)], of_words, rtol=1e-5)
+
+
 # ---------------------------------------------------------------- what an input is worth
 
 
