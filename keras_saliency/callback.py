@@ -192,7 +192,7 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
-        check_part(self.model, self.score.model)
+        check_part(self.model, self.score.model, self.probes)
         explained = self.score.model or self.model
         if not explained.built:  # `fit` would build it in a moment
             build(explained, self.probes)

@@ -21,15 +21,17 @@ from keras_saliency.attributions.scores import (
 from keras_saliency.data.checks import check_step
 from keras_saliency.data.costs import Costs
 from keras_saliency.data.probes import ProbeSet, check_probes
-from keras_saliency.data.reports import Array, SaliencyReport
+from keras_saliency.data.reports import Array, InterventionResults, SaliencyReport
 from keras_saliency.data.several import input_names
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
 from keras_saliency.detection.evaluations import Evaluation
 from keras_saliency.detection.facts import ProbeFacts
 from keras_saliency.detection.interventions import intervene
+from keras_saliency.detection.permutation import REPEATS, permutation_importances
 from keras_saliency.detection.settings import Interventions, checked_interventions
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
+from keras_saliency.engine.answering import ModelAnswers
 from keras_saliency.engine.choosing import chosen_score
 from keras_saliency.engine.columns import with_gradients
 from keras_saliency.engine.compilation import Compute, checked_compute
@@ -128,15 +130,15 @@ class SaliencyMonitor:
         check_probes(probes)
         if self.score.model is None:
             check_keras(model)
-        check_part(model, self.score.model)
+        check_part(model, self.score.model, probes)
         model = self.score.model or model
         check_keras(model)
         check_strategy(model.distribute_strategy)
         probes = with_kinds_told(model, probes)
         probes = as_seen(model, as_floats(model, probes))
-        check_fit(model, probes)
+        check_fit(model, probes, is_score_open=self.score == Score(model=self.score.model))
         probes, self._text_layer = as_tokens(model, probes)
-        self.score = chosen_score(model, probes, self.score, self._text_layer)
+        self.score, probes = chosen_score(model, probes, self.score, self._text_layer)
         probes, self.held = with_gradients(model, probes, self.score)
         self.model = model
         self.probes = probes
@@ -270,6 +272,10 @@ class SaliencyMonitor:
             standing=[test for test, streak in self.state.streaks.items() if streak.active],
             by_index=answers,
         )
+        importances = self._importances(report, answers, settings, results)
+        results = dataclasses.replace(
+            results, passes=results.passes + len(importances) * REPEATS * len(self.probes)
+        )
         verdicts, streaks = judge(
             results,
             settings=settings,
@@ -291,7 +297,7 @@ class SaliencyMonitor:
         )
         report = dataclasses.replace(
             report,
-            metrics={**report.metrics, **effect_metrics(results)},
+            metrics={**report.metrics, **effect_metrics(results), **importances},
             interventions=results,
             verdicts=verdicts,
             alerts=alerts,
@@ -301,6 +307,23 @@ class SaliencyMonitor:
         rounds = self.costs.rounds + bool(results.passes)
         self.costs = dataclasses.replace(self.costs, tests=seconds, rounds=rounds)
         return report
+
+    def _importances(
+        self,
+        report: SaliencyReport,
+        answers: ModelAnswers,
+        settings: Interventions,
+        results: InterventionResults,
+    ) -> dict[str, float]:
+        """What each input but the first is worth, as metrics; none if accuracies prove nothing."""
+        targets, names = self.probes.targets, [*self.probes.others]
+        is_blocked = bool(results.effects and results.blocked_because)
+        if is_blocked or results.unit == "score" or targets is None or not names:
+            return {}
+        found = permutation_importances(
+            names, report.predictions, targets, answers.with_input, seed=settings.seed
+        )
+        return {f"permutation_importance/{name}": value for name, value in found.items()}
 
     def is_current(self) -> bool:
         """Whether the model is in the state of the latest evaluation at the end of an epoch."""

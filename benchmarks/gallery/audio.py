@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, ids, labels, one_hot
 from benchmarks.gallery.reference import logits
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
 
 FIT = "train_ds, validation_data=valid_ds"
 FIRST = Try(lines("valid_ds", FIT))
@@ -19,10 +19,6 @@ FIRST = Try(lines("valid_ds", FIT))
 
 def datasets(*elements: Any) -> dict[str, Any]:
     return {"train_ds": batches(*elements), "valid_ds": batches(*elements)}
-
-
-def of_kind(kind: str) -> Try:
-    return Try(lines("valid_ds", FIT, f"kind={kind!r}"), (f"'{kind}'",))
 
 
 def speaker_recognition() -> Case:
@@ -34,7 +30,7 @@ def speaker_recognition() -> Case:
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
     model.compile("adam", "sparse_categorical_crossentropy")
     names = {"model": model, **datasets(floats(40, 1), labels(3))}
-    return Case(names, (FIRST, of_kind("series")), logits(model), kind="series")
+    return Case(names, (FIRST,), logits(model), kind="series")
 
 
 def accents() -> Case:
@@ -44,7 +40,7 @@ def accents() -> Case:
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
     model.compile("adam", keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
     names = {"model": model, **datasets(floats(24), one_hot(3))}
-    return Case(names, (FIRST, of_kind("features")), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def mel_spectrogram() -> Case:
@@ -58,7 +54,7 @@ def mel_spectrogram() -> Case:
     model = keras.Model(inputs, layers.Dense(2, activation="softmax")(hidden))
     model.compile("adam", "sparse_categorical_crossentropy")
     names = {"model": model, **datasets(floats(512) - 0.5, labels())}
-    return Case(names, (FIRST, of_kind("features")), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def spectrogram_images() -> Case:
@@ -91,15 +87,9 @@ def speech_to_text_ctc() -> Case:
 
     model.compile("adam", loss=ctc)
     characters = np.random.default_rng(0).integers(1, 6, (COUNT, 4))
-    names = {"model": model, **datasets(floats(20, 16), characters), "x_val": floats(20, 16)}
-    made = "ks.ProbeSet(x_val, kind='series')"
-    tries = (
-        FIRST,
-        of_kind("series"),
-        Try(three(made, FIT), ("ProbeSet(",)),
-        Try(three(made, FIT, "score=ks.Score(position=0)"), ("position=",)),
-    )
-    return Case(names, tries, logits(model, dense, lambda out: out[:, 0]), kind="series")
+    names = {"model": model, **datasets(floats(20, 16), characters)}
+    tries = advised("valid_ds", FIT, "score=ks.Score(position=0)")
+    return Case(names, tries, logits(model, dense, lambda out: out[:, 0]), kind="image")
 
 
 def speech_transformer() -> Case:
@@ -131,15 +121,22 @@ def speech_transformer() -> Case:
     source, target = floats(20, 16), ids(6, words=8)
     names = {"model": model, **datasets({"source": source, "target": target})}
     names |= {"source": source, "target": target}
-    made = (
-        "ks.ProbeSet(source, target[:, 1], kind='series', input_name=0, held={1: target[:, :-1]})"
-    )
+    both = "ks.ProbeSet({0: source, 1: target[:, :-1]})"
+    position, pair = "score=ks.Score(position=0)", "(element['source'], element['target'])"
     tries = (
         Try(lines("valid_ds", "train_ds")),
-        Try(three(made, "train_ds"), ("ProbeSet(", "'series'", "held=")),
-        Try(three(made, "train_ds", "score=ks.Score(position=0)"), ("position=",)),
+        Try(lines(f"valid_ds.map(lambda element: {pair})", "train_ds"), ("dataset.map(lambda",)),
+        Try(three(both, "train_ds"), ("ProbeSet({0: ..., 1: ...}",)),
+        Try(three(both, "train_ds", position), (position,)),
     )
-    return Case(names, tries, logits(model, None, lambda out: out[:, 0]), kind="series")
+    return Case(
+        names,
+        tries,
+        logits(model, None, lambda out: out[:, 0]),
+        kind="series",
+        embedding=model.words,
+        kinds={1: "tokens"},
+    )
 
 
 def raw_waves() -> Case:
@@ -159,13 +156,7 @@ def raw_waves() -> Case:
     names = {"model": model, "train_x": given, "train_y": labels(3), "test_x": given}
     names["test_y"] = labels(3)
     data, fit = "(test_x, test_y)", "train_x, train_y"
-    name = "input_name='input_values'"
-    tries = (
-        Try(lines(data, fit)),
-        Try(lines(data, fit, name), ("input_name=",)),
-        Try(lines(data, fit, f"{name}, kind='features'"), ("'features'",)),
-    )
-    return Case(names, tries, logits(model), kind="features")
+    return Case(names, (Try(lines(data, fit)),), logits(model), kind="features")
 
 
 def vocal_track_separation() -> Case:
@@ -188,17 +179,12 @@ def vocal_track_separation() -> Case:
     model = Separator()
     model.compile("adam", "mae")
     waves = floats(64, 1) - 0.5
-    names = {"model": model, **datasets(waves, np.repeat(waves / 2, 2, axis=-1)), "x_val": waves}
-    made, loud = "ks.ProbeSet(x_val, kind='series')", "keras.ops.sum(outputs[..., 0] ** 2, axis=1)"
-    tries = (
-        FIRST,
-        of_kind("series"),
-        Try(three(made, FIT), ("ProbeSet(",)),
-        Try(three(made, FIT, f"score=lambda outputs, targets: {loud}"), ("callable",)),
-    )
+    names = {"model": model, **datasets(waves, np.repeat(waves / 2, 2, axis=-1))}
+    mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))"
+    tries = advised("valid_ds", FIT, mean)
 
     def score(values: Any, targets: Any) -> Any:
-        return tf.reduce_sum(model(values)[..., 0] ** 2, axis=1)
+        return tf.reduce_mean(model(values), axis=[1, 2])
 
     return Case(names, tries, score, kind="series")
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 from benchmarks.gallery.data import batches, floats, one_hot
-from benchmarks.gallery.reference import logits
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.reference import logits, output
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
 
 
 def discriminator(channels: int = 1, head: Any = None) -> keras.Model:
@@ -53,35 +53,23 @@ class GAN(keras.Model):
         return self.generator(tf.random.normal((number, 4)))
 
 
-def of_part(fit: str, part: str, probes: str = "ks.ProbeSet(images)") -> tuple[Try, ...]:
-    """Images without labels; then the part that the error names."""
-    return (
-        Try(lines("dataset", fit)),
-        Try(three(probes, fit), ("ProbeSet(",)),
-        Try(three(probes, fit, f"score=ks.Score(model={part})"), (f"ks.Score(model={part})",)),
-    )
-
-
 def gan_with_train_step() -> Case:
     """Data set of images alone; a discriminator (sigmoid) and a generator, no call."""
     model = GAN()
     model.compile("adam")
-    names = {"model": model, "dataset": batches(floats(16, 16, 1)), "images": floats(16, 16, 1)}
-    tries = of_part("dataset", "model.discriminator")
-    return Case(names, tries, logits(model.discriminator), refused=True)
+    names = {"model": model, "dataset": batches(floats(16, 16, 1))}
+    tries = advised("dataset", "dataset", "score=ks.Score(model=model.discriminator)")
+    return Case(names, tries, logits(model.discriminator))
 
 
 def wasserstein_gan() -> Case:
     """Arrays of images alone; a critic of one linear unit, gradient penalty, no call."""
     model = GAN(head=layers.Dense(1))
     model.compile("adam")
-    names = {"model": model, "train_images": floats(16, 16, 1), "images": floats(16, 16, 1)}
-    fit = "train_images"
-    tries = (
-        Try(lines("train_images", fit)),
-        *of_part(fit, "model.discriminator")[1:],
-    )
-    return Case(names, tries, logits(model.discriminator), refused=True)
+    names = {"model": model, "train_images": floats(16, 16, 1)}
+    part = "score=ks.Score(model=model.discriminator)"
+    tries = advised("train_images", "train_images", part)
+    return Case(names, tries, output(model.discriminator))
 
 
 class ConditionalGAN(GAN):
@@ -106,7 +94,7 @@ def conditional_gan() -> Case:
     names = {"model": model, "dataset": batches(x, y), "images": x, "classes": y}
     planes = (
         "planes = np.broadcast_to(classes[:, None, None], (*images.shape[:3], 3))\n"
-        "probes = ks.ProbeSet(np.concatenate([images, planes], axis=-1), [1] * len(images))\n"
+        "probes = ks.ProbeSet(np.concatenate([images, planes], axis=-1))\n"
         "saliency = ks.SaliencyCallback(probes, log_dir=log_dir, "
         "score=ks.Score(model=model.discriminator))\n"
         "model.fit(dataset, callbacks=[saliency])"
@@ -147,18 +135,13 @@ def cycle_gan() -> Case:
     model.compile("adam")
     horses, zebras = (batches(floats(16, 16, 3, seed=k)) for k in range(2))
     names = {"model": model, "dataset": tf.data.Dataset.zip((horses, zebras))}
-    names["images"] = floats(16, 16, 3)
-    made, fit = "ks.ProbeSet(images)", "dataset"
     mean = "lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
-    tries = (
-        *of_part(fit, "model.disc_X"),
-        Try(three(made, fit, f"score=ks.Score({mean}, model=model.disc_X)"), ("callable",)),
-    )
+    tries = advised("dataset", "dataset", f"score=ks.Score({mean}, model=model.disc_X)")
 
     def score(images: Any, targets: Any) -> Any:
         return tf.reduce_mean(model.disc_X(images), axis=[1, 2, 3])
 
-    return Case(names, tries, score, refused=True)
+    return Case(names, tries, score)
 
 
 def diffusion() -> Case:
@@ -169,7 +152,10 @@ def diffusion() -> Case:
             super().__init__()
             self.normalizer = layers.Normalization(mean=0.5, variance=0.1)
             self.normalizer.build((None, 16, 16, 3))
-            images, variances = keras.Input((16, 16, 3)), keras.Input((1, 1, 1))
+            images, variances = (
+                keras.Input((16, 16, 3), name="images"),
+                keras.Input((1, 1, 1), name="variances"),
+            )
             planes = layers.UpSampling2D(16)(variances)
             hidden = layers.Conv2D(8, 3, padding="same", activation="swish")(
                 layers.Concatenate()([images, planes])
@@ -190,18 +176,16 @@ def diffusion() -> Case:
     model.compile("adam")
     names = {"model": model, "dataset": batches(floats(16, 16, 3)), "images": floats(16, 16, 3)}
     names["variances"] = floats(1, 1, 1, seed=1)
-    made, fit = "ks.ProbeSet(images, input_name=0, held={1: variances})", "dataset"
-    mean = "lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
+    position = "score=ks.Score(position=(0, 0), model=model.network)"
+    both = "ks.ProbeSet({'images': images, 'variances': variances})"
     tries = (
-        *of_part(fit, "model.network"),
-        Try(three(made, fit, "score=ks.Score(model=model.network)"), ("input_name=", "held=")),
-        Try(three(made, fit, f"score=ks.Score({mean}, model=model.network)"), ("callable",)),
+        *advised("dataset", "dataset", position),
+        Try(three(both, "dataset", position), ("ProbeSet({'images': ..., 'variances': ...}",)),
     )
 
-    def score(inputs: Any, targets: Any) -> Any:
-        return tf.reduce_mean(model.network(inputs), axis=[1, 2, 3])
-
-    return Case(names, tries, score, refused=True)
+    kinds = {"variances": "image"}
+    score = logits(model.network, None, lambda out: out[:, 0, 0])
+    return Case(names, tries, score, kinds=kinds, refused=True)
 
 
 def gan_in_an_own_loop() -> Case:

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels
 from benchmarks.gallery.reference import linear, logits
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, lines
 
 GIVEN, FIT = "(x_test, y_test)", "x_train, y_train"
 
@@ -58,8 +58,7 @@ def node_classification() -> Case:
     nodes = np.arange(COUNT)
     names = {"model": model, "x_train": nodes, "y_train": labels(3)}
     names |= {"x_test": nodes, "y_test": labels(3)}
-    kind = Try(lines(GIVEN, FIT, "kind='tokens'"), ("'tokens'",))
-    tries = (Try(lines(GIVEN, FIT)), kind)
+    tries = (Try(lines(GIVEN, FIT)),)
     return Case(names, tries, None, kind="tokens", refused=True)
 
 
@@ -96,8 +95,7 @@ def graph_attention() -> Case:
     nodes = np.arange(COUNT)
     names = {"model": model, "x_train": nodes, "y_train": labels(3)}
     names |= {"x_test": nodes, "y_test": labels(3)}
-    kind = Try(lines(GIVEN, FIT, "kind='tokens'"), ("'tokens'",))
-    return Case(names, (Try(lines(GIVEN, FIT)), kind), None, "tokens", refused=True)
+    return Case(names, (Try(lines(GIVEN, FIT)),), None, "tokens", refused=True)
 
 
 def dense_graphs() -> Case:
@@ -117,13 +115,7 @@ def dense_graphs() -> Case:
         "train_ds": batches(given, labels()),
         "val_ds": batches(given, labels()),
     }
-    name = "input_name='features'"
-    tries = (
-        Try(lines("val_ds", "train_ds")),
-        Try(lines("val_ds", "train_ds", name), ("input_name=",)),
-        Try(lines("val_ds", "train_ds", f"{name}, kind='series'"), ("'series'",)),
-    )
-    return Case(names, tries, logits(model), kind="series")
+    return Case(names, (Try(lines("val_ds", "train_ds")),), logits(model), kind="series")
 
 
 def molecules() -> Case:
@@ -155,14 +147,8 @@ def molecules() -> Case:
     )
     dataset = tf.data.Dataset.from_generator(merged, output_signature=signature)
     names = {"mpnn": model, "model": model, "train_dataset": dataset, "valid_dataset": dataset}
-    names |= {"atoms": floats(4), "owner": owner}
     fit = "train_dataset, validation_data=valid_dataset"
-    made = "ks.ProbeSet(atoms, [1] * len(atoms), kind='features', input_name=0, held={1: owner})"
-    tries = (
-        Try(lines("valid_dataset", fit)),
-        Try(lines("valid_dataset", fit, "input_name=0"), ("input_name=",)),
-        Try(three(made, fit), ("'features'", "held=")),
-    )
+    tries = (Try(lines("valid_dataset", fit)),)
 
     def score(inputs: Any, targets: Any) -> Any:
         with linear(head):
@@ -182,14 +168,8 @@ def node_embeddings() -> Case:
     given = {"target": nodes, "context": nodes[::-1].copy()}
     dataset = batches(given, labels())
     names = {"model": model, "dataset": dataset}
-    name = "input_name='target'"
-    tries = (
-        Try(lines("dataset", "dataset")),
-        Try(lines("dataset", "dataset", name), ("input_name=",)),
-        Try(lines("dataset", "dataset", f"{name}, kind='tokens'"), ("'tokens'",)),
-    )
     embeddings = {"target": embed, "context": embed_context}
-    return Case(names, tries, logits(model), "tokens", embeddings)
+    return Case(names, (Try(lines("dataset", "dataset")),), logits(model), "tokens", embeddings)
 
 
 ROWS = [

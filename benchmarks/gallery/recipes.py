@@ -10,11 +10,10 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import batches, floats, labels, one_hot
 from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines
 
 GIVEN, FIT = "(x_test, y_test)", "x_train, y_train"
 FIRST = Try(lines(GIVEN, FIT))
-FEATURES = Try(lines(GIVEN, FIT, "kind='features'"), ("'features'",))
 
 
 def arrays(x: Any, y: Any) -> dict[str, Any]:
@@ -43,9 +42,7 @@ def own_train_step() -> Case:
     model = CustomModel(inputs, layers.Dense(1)(inputs))
     model.compile("adam", "mse")
     names = {"model": model, **arrays(floats(32), floats(1, seed=1))}
-    made = "ks.ProbeSet(x_test, kind='features')"
-    last = Try(three(made, FIT, "score='output'"), ("score='output'", "ProbeSet("))
-    return Case(names, (FIRST, FEATURES, last), output(model), kind="features")
+    return Case(names, (FIRST,), output(model), kind="features")
 
 
 class MLP(keras.Model):
@@ -66,7 +63,7 @@ def subclassed() -> Case:
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return Case(
         {"model": model, **arrays(floats(12), labels(3))},
-        (FIRST, FEATURES),
+        (FIRST,),
         logits(model),
         "features",
     )
@@ -90,13 +87,7 @@ def endpoint_layer() -> Case:
     model.compile("adam")
     data = {"inputs": floats(3), "targets": labels().astype("float32")[:, None]}
     names = {"model": model, "data": data}
-    name = "input_name='inputs', held={'targets': data['targets']}"
-    made = f"ks.ProbeSet(data['inputs'], kind='features', {name})"
-    tries = (
-        Try(lines("data", "data")),
-        Try(lines("data", "data", "kind='features'"), ("'features'",)),
-        Try(three(made, "data"), ("held=",)),
-    )
+    tries = (Try(lines("data", "data")), Try(lines("(data,)", "data"), ("from_dataset((data,))",)))
     score = logits(lambda x, training: keras.Model(inputs, values)(x["inputs"]))
     return Case(names, tries, score, kind="features")
 
@@ -117,7 +108,7 @@ def antirectifier() -> Case:
     model.compile("rmsprop", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return Case(
         {"model": model, **arrays(floats(64), labels(3))},
-        (FIRST, FEATURES),
+        (FIRST,),
         logits(model),
         "features",
     )
@@ -130,7 +121,7 @@ def quasi_svm() -> Case:
     model.compile("adam", keras.losses.CategoricalHinge())
     return Case(
         {"model": model, **arrays(floats(64), one_hot(3))},
-        (FIRST, FEATURES),
+        (FIRST,),
         logits(model),
         "features",
     )
@@ -152,14 +143,7 @@ def bayesian_regression() -> Case:
     dataset = batches(columns, floats(seed=2)[:, None] * 10)
     names = {"model": model, "train_dataset": dataset, "test_dataset": dataset, **columns}
     fit = "train_dataset, validation_data=test_dataset"
-    name = "input_name='acid', kind='features'"
-    made = f"ks.ProbeSet(acid, [0] * len(acid), {name}, held={{'sugar': sugar}})"
-    tries = (
-        Try(lines("test_dataset", fit)),
-        Try(lines("test_dataset", fit, "input_name='acid'"), ("input_name=",)),
-        Try(lines("test_dataset", fit, name), ("'features'",)),
-        Try(three(made, fit, "score='output'"), ("score='output'", "ProbeSet(", "held=")),
-    )
+    tries = (Try(lines("test_dataset", fit)),)
     return Case(names, tries, output(model), kind="features")
 
 
@@ -170,12 +154,12 @@ def ensemble() -> Case:
     model = keras.Model(inputs, layers.Average()([member(inputs) for member in members]))
     model.compile("adam", "sparse_categorical_crossentropy")
     names = {"model": model, **arrays(floats(16, 16, 3), labels(3))}
-    more = Try(lines(GIVEN, FIT, "", "score='probability'"), ("score='probability'",))
+    tries = advised(GIVEN, FIT, "score='probability'")
 
     def score(images: Any, targets: Any) -> Any:
         return tf.gather(model(images), targets, axis=1, batch_dims=1)
 
-    return Case(names, (FIRST, more), score)
+    return Case(names, tries, score)
 
 
 def mixed_precision() -> Case:

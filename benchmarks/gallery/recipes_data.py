@@ -10,9 +10,9 @@ import tensorflow as tf
 from keras import layers
 
 from benchmarks.gallery.data import COUNT, batches, floats, ids, labels, one_hot
-from benchmarks.gallery.recipes import FIRST, FIT, GIVEN, arrays, small
-from benchmarks.gallery.reference import logits
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.recipes import FIRST, arrays, small
+from benchmarks.gallery.reference import logits, output
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
 
 
 def tickets() -> Case:
@@ -40,18 +40,8 @@ def tickets() -> Case:
     x = {"title": ids(6).astype("int32"), "body": ids(8).astype("int32"), "tags": floats(4)}
     y = {"priority": labels().astype("float32")[:, None], "department": one_hot(4)}
     names = {"model": model, "x": x, "y": y}
-    one, name = "(x, y['department'])", "input_name='title'"
-    tries = (
-        Try(lines("(x, y)", "x, y")),
-        Try(lines(one, "x, y"), ("Select one",)),
-        Try(lines(one, "x, y", name), ("input_name=",)),
-        Try(lines(one, "x, y", f"{name}, kind='tokens'"), ("'tokens'",)),
-        Try(
-            lines(one, "x, y", f"{name}, kind='tokens'", "score=ks.Score(output='department')"),
-            ("output=",),
-        ),
-    )
-    score = logits(model, None, lambda out: out["department"])
+    tries = advised("(x, y)", "x, y", "score=ks.Score(output='priority')")
+    score = logits(model, None, lambda out: out["priority"])
     embeddings = {"title": embed, "body": embed_body}
     return Case(names, tries, score, "tokens", embeddings, kinds={"tags": "features"})
 
@@ -59,11 +49,8 @@ def tickets() -> Case:
 def tickets_given_as_probes() -> Case:
     """The same model, begun with ProbeSet({name: input}, labels), as docs/models.md has it."""
     case = tickets()
-    made = "ks.ProbeSet(x, y['department'])"
-    tries = (
-        Try(three(made, "x, y")),
-        Try(three(made, "x, y", "score=ks.Score(output='department')"), ("output=",)),
-    )
+    made, one = "ks.ProbeSet(x, y['priority'])", "score=ks.Score(output='priority')"
+    tries = (Try(three(made, "x, y")), Try(three(made, "x, y", one), (one,)))
     return Case(
         case.names, tries, case.score, case.kind, embedding=case.embedding, kinds=case.kinds
     )
@@ -78,10 +65,7 @@ def image_and_number() -> Case:
     model.compile("adam", "sparse_categorical_crossentropy")
     dataset = batches({"image": floats(16, 16, 3), "age": floats(1)}, labels(3))
     names = {"model": model, "train_ds": dataset, "val_ds": dataset}
-    tries = (
-        Try(lines("val_ds", "train_ds")),
-        Try(lines("val_ds", "train_ds", "input_name='image'"), ("input_name=",)),
-    )
+    tries = (Try(lines("val_ds", "train_ds")),)
     return Case(names, tries, logits(model), kinds={"age": "features", "table": "features"})
 
 
@@ -96,13 +80,8 @@ def two_outputs() -> Case:
         (floats(16, 16, 3), (floats(1, seed=1), labels(3)))
     ).batch(8)
     names = {"model": model, "train_ds": dataset, "val_ds": dataset}
-    select = "val_ds.map(lambda x, y: (x, y[1]))"
-    tries = (
-        Try(lines("val_ds", "train_ds")),
-        Try(lines(select, "train_ds"), ("dataset.map",)),
-        Try(lines(select, "train_ds", "", "score=ks.Score(output='class_output')"), ("output=",)),
-    )
-    return Case(names, tries, logits(model, head, lambda out: out[1]))
+    tries = advised("val_ds", "train_ds", "score=ks.Score(output='score_output')")
+    return Case(names, tries, output(model, lambda out: out[0]))
 
 
 def dict_labels() -> Case:
@@ -116,12 +95,7 @@ def dict_labels() -> Case:
     model.compile("adam", dict.fromkeys(heads, "sparse_categorical_crossentropy"))
     dataset = batches(floats(16, 16, 3), {"digit": labels(4), "parity": labels()})
     names = {"model": model, "train_ds": dataset, "val_ds": dataset}
-    select = "val_ds.map(lambda x, y: (x, y['digit']))"
-    tries = (
-        Try(lines("val_ds", "train_ds")),
-        Try(lines(select, "train_ds"), ("dataset.map",)),
-        Try(lines(select, "train_ds", "", "score=ks.Score(output='digit')"), ("output=",)),
-    )
+    tries = advised("val_ds", "train_ds", "score=ks.Score(output='digit')")
     return Case(names, tries, logits(model, heads["digit"], lambda out: out["digit"]))
 
 
@@ -139,8 +113,7 @@ def masked_series() -> Case:
     x = floats(8, 4)
     x[:, 6:] = 0
     names = {"model": model, **arrays(x, one_hot(3))}
-    more = Try(lines(GIVEN, FIT, "kind='series'"), ("'series'",))
-    return Case(names, (FIRST, more), logits(model), kind="series")
+    return Case(names, (FIRST,), logits(model), kind="series")
 
 
 def generator_of_images() -> Case:

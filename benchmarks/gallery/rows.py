@@ -97,6 +97,12 @@ def lines(dataset: str, fit: str, probes: str = "", callback: str = "") -> str:
     return three(f"ks.ProbeSet.from_dataset({joined(dataset, probes)})", fit, callback)
 
 
+def advised(dataset: str, fit: str, argument: str) -> tuple[Try, Try]:
+    """The three lines; then the same with the callback's argument that the error advises."""
+    more = Try(lines(dataset, fit, callback=argument), (argument,))
+    return Try(lines(dataset, fit)), more
+
+
 def three(probes: str, fit: str, callback: str = "") -> str:
     """The three lines, with probes that are made in another way."""
     return (

@@ -190,4 +190,4 @@ def contact_sheets(log_dir: str) -> dict[str, Array]:
 
 def told(error: Exception) -> str:
     """An error as the user sees it."""
-    return f"{type(error).__name__}: {error}"
+    return "\n".join((f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())))

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels, one_hot
 from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
 
 FIT = "train_ds, validation_data=val_ds"
 FIRST = Try(lines("val_ds", FIT))
@@ -20,14 +20,6 @@ NUMBERS, WORDS = ("age", "chol", "oldpeak"), ("thal", "sex")
 
 def datasets(*elements: Any) -> dict[str, Any]:
     return {"train_ds": batches(*elements), "val_ds": batches(*elements)}
-
-
-def named(name: str, kind: str = "features") -> tuple[Try, ...]:
-    """By the messages: one input has to be named; then the kind."""
-    return (
-        Try(lines("val_ds", FIT, f"input_name={name!r}"), ("input_name=",)),
-        Try(lines("val_ds", FIT, f"input_name={name!r}, kind={kind!r}"), (f"'{kind}'",)),
-    )
 
 
 def numbers(shape: tuple[int, ...] = (1,)) -> dict[str, Any]:
@@ -45,7 +37,7 @@ def columns_in_a_dict() -> Case:
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
     model.compile("adam", "binary_crossentropy")
     names = {"model": model, **datasets(numbers(), labels())}
-    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def columns_of_numbers_and_strings() -> Case:
@@ -59,7 +51,7 @@ def columns_of_numbers_and_strings() -> Case:
     model.compile("adam", "binary_crossentropy")
     strings = np.array(["fixed", "normal"])[labels()][:, None]
     names = {"model": model, **datasets(numbers() | {"thal": strings}, labels())}
-    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def columns_given_as_probes() -> Case:
@@ -90,8 +82,7 @@ def feature_space() -> Case:
     model = keras.Model(encoded, layers.Dense(1, activation="sigmoid")(hidden))
     model.compile("adam", "binary_crossentropy")
     names = {"model": model, "train_ds": both, "val_ds": both}
-    more = Try(lines("val_ds", FIT, "kind='features'"), ("'features'",))
-    return Case(names, (FIRST, more), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def wide_deep_cross() -> Case:
@@ -108,7 +99,7 @@ def wide_deep_cross() -> Case:
     soil = np.array(["clay", "sand"])[labels()][:, None]
     weights = np.ones(COUNT, "float32")
     names = {"model": model, **datasets(numbers() | {"soil": soil}, labels(3), weights)}
-    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def tab_transformer() -> Case:
@@ -128,7 +119,7 @@ def tab_transformer() -> Case:
     words = {name: np.array(["a", "b"])[labels()][:, None] for name in WORDS}
     y, weights = labels().astype("float32")[:, None], np.ones((COUNT, 1), "float32")
     names = {"model": model, **datasets(numbers() | words, y, weights)}
-    return Case(names, (FIRST, *named("age")), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def variable_selection() -> Case:
@@ -142,7 +133,7 @@ def variable_selection() -> Case:
     model = keras.Model(inputs, head(selected))
     model.compile("adam", "binary_crossentropy")
     names = {"model": model, **datasets(numbers(), labels(), np.ones(COUNT, "float32"))}
-    return Case(names, (FIRST, *named("age")), logits(model, head), kind="features")
+    return Case(names, (FIRST,), logits(model, head), kind="features")
 
 
 def neural_forest() -> Case:
@@ -153,13 +144,11 @@ def neural_forest() -> Case:
     model = keras.Model(inputs, ops.matmul(routes, ops.softmax(Leaves()(routes))))
     model.compile("adam", "sparse_categorical_crossentropy")
     names = {"model": model, **datasets(numbers(()), labels())}
-    given = "input_name='age', kind='features'"
-    last = Try(lines("val_ds", FIT, given, "score='probability'"), ("score='probability'",))
 
     def score(inputs: Any, targets: Any) -> Any:
         return tf.gather(model(inputs), targets, axis=1, batch_dims=1)
 
-    return Case(names, (FIRST, *named("age"), last), score, kind="features")
+    return Case(names, advised("val_ds", FIT, "score='probability'"), score, kind="features")
 
 
 class Leaves(layers.Layer):
@@ -180,8 +169,7 @@ def fraud() -> Case:
     names |= {"val_features": floats(30), "val_targets": targets}
     fit = "train_features, train_targets, class_weight={0: 1.0, 1: 5.0}"
     given = "(val_features, val_targets)"
-    more = Try(lines(given, fit, "kind='features'"), ("'features'",))
-    return Case(names, (Try(lines(given, fit)), more), logits(model), kind="features")
+    return Case(names, (Try(lines(given, fit)),), logits(model), kind="features")
 
 
 def collaborative_filtering() -> Case:
@@ -202,12 +190,26 @@ def collaborative_filtering() -> Case:
     ratings = np.linspace(0, 1, COUNT)
     names = {"model": model, "x_train": pairs, "y_train": ratings, "x_val": pairs, "y_val": ratings}
     fit = "x_train, y_train, validation_data=(x_val, y_val)"
+    per_column = (
+        "users, movies = (keras.Input((1,), dtype='int64', name=n) for n in ('user', 'movie'))\n"
+        "products = model.user(users)[:, 0] * model.movie(movies)[:, 0]\n"
+        "dots = keras.ops.sum(products, axis=1, keepdims=True)\n"
+        "model = keras.Model({'user': users, 'movie': movies}, keras.ops.sigmoid(dots))\n"
+        "model.compile('adam', 'binary_crossentropy')\n"
+        "x_train, x_val = ({'user': x[:, :1], 'movie': x[:, 1:]} for x in (x_train, x_val))\n"
+    )
     tries = (
         Try(lines("(x_val, y_val)", fit)),
-        Try(lines("(x_val, y_val)", fit, "kind='tokens'"), ("'tokens'",)),
-        Try(three("ks.ProbeSet(x_val, kind='tokens')", fit), ("ProbeSet(",)),
+        Try(per_column + lines("(x_val, y_val)", fit), ("one keras.Input per column",)),
     )
-    return Case(names, tries, logits(model), "tokens", model.user, refused=True)
+    embeddings = {"user": model.user, "movie": model.movie}
+
+    def score(inputs: Any, targets: Any) -> Any:
+        values = model.user(inputs["user"]) * model.movie(inputs["movie"])
+        values = tf.reduce_sum(values, axis=[1, 2])
+        return tf.where(targets == 1, values, -values)
+
+    return Case(names, tries, score, "tokens", embeddings, refused=True)
 
 
 def movielens_transformer() -> Case:
@@ -224,10 +226,7 @@ def movielens_transformer() -> Case:
     movies = np.array(["m1", "m2", "m3"])[draw.integers(0, 3, (COUNT, 4))]
     given = {"sequence": movies, "age": floats(1)}
     names = {"model": model, **datasets(given, draw.integers(1, 6, COUNT).astype("float32"))}
-    names |= {"age": given["age"], "sequence": movies}
-    made = "ks.ProbeSet(age, kind='features', input_name='age', held={'sequence': sequence})"
-    last = Try(three(made, FIT, "score='output'"), ("score='output'", "ProbeSet(", "held="))
-    return Case(names, (FIRST, *named("age"), last), output(model), kind="features")
+    return Case(names, (FIRST,), output(model), kind="features")
 
 
 def regression_of_a_table() -> Case:
@@ -237,23 +236,14 @@ def regression_of_a_table() -> Case:
     names = {"model": model, "x_train": floats(13), "y_train": floats(seed=1) * 50}
     names |= {"x_test": floats(13), "y_test": floats(seed=1) * 50}
     fit = "x_train, y_train"
-    made = "ks.ProbeSet(x_test, kind='features')"
-    tries = (
-        Try(lines("(x_test, y_test)", fit)),
-        Try(lines("(x_test, y_test)", fit, "kind='features'"), ("'features'",)),
-        Try(three(made, fit, "score='output'"), ("score='output'", "ProbeSet(")),
-    )
+    tries = (Try(lines("(x_test, y_test)", fit)),)
     return Case(names, tries, output(model), kind="features")
 
 
 def regression_given_as_probes() -> Case:
     """The same, begun with ProbeSet(x): is a regression taken for classes?"""
     case = regression_of_a_table()
-    made = "ks.ProbeSet(x_test, kind='features')"
-    tries = (
-        Try(three(made, "x_train, y_train")),
-        Try(three(made, "x_train, y_train", "score='output'"), ("score='output'",)),
-    )
+    tries = (Try(three("ks.ProbeSet(x_test)", "x_train, y_train")),)
     return Case(case.names, tries, case.score, kind="features")
 
 
@@ -265,16 +255,7 @@ def string_labels() -> Case:
     names = {"model": model, "x_train": floats(4), "y_train": labels(3)}
     names |= {"x_test": floats(4), "y_test": species}
     fit, given = "x_train, y_train", "(x_test, y_test)"
-    kind = "kind='features'"
-    made = "class_names, labels = np.unique(y_test, return_inverse=True)\n" + lines(
-        "(x_test, labels)", fit, f"{kind}, class_names=class_names.tolist()"
-    )
-    tries = (
-        Try(lines(given, fit)),
-        Try(lines(given, fit, kind), ("'features'",)),
-        Try(made, ("class_names, labels = np.unique(labels, return_inverse=True)",)),
-    )
-    return Case(names, tries, logits(model), kind="features")
+    return Case(names, (Try(lines(given, fit)),), logits(model), kind="features")
 
 
 def missing_values() -> Case:
@@ -287,16 +268,9 @@ def missing_values() -> Case:
     table = floats(6)
     table[::3, 2] = np.nan
     names = {"model": model, **datasets(table, one_hot(2))}
-    more = Try(lines("val_ds", FIT, "kind='features'"), ("'features'",))
-    filled_lines = Try(
-        lines(
-            "val_ds.map(lambda x, y: (tf.where(tf.math.is_nan(x), 0.0, x), y))",
-            FIT,
-            "kind='features'",
-        ),
-        ("finite",),
-    )
-    return Case(names, (FIRST, more, filled_lines), logits(model), kind="features")
+    filled = "dataset.map(lambda x, y: (tf.where(tf.math.is_nan(x), 0.0, x), y))"
+    more = Try(lines(filled.replace("dataset", "val_ds"), FIT), (filled,))
+    return Case(names, (FIRST, more), logits(model), kind="features")
 
 
 ROWS = [

@@ -11,11 +11,10 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, WORDS, batches, floats, ids, labels, one_hot, sentences
 from benchmarks.gallery.reference import first_embedding, logits
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, lines
 
 FIT = "train_ds, validation_data=val_ds"
 FIRST = Try(lines("val_ds", FIT))
-TOKENS = Try(lines("val_ds", FIT, "kind='tokens'"), ("'tokens'",))
 
 
 def datasets(*elements: Any) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def text_from_ids() -> Case:
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
     model.compile("adam", "binary_crossentropy")
     names = {"model": model, **datasets(ids(10), labels())}
-    return Case(names, (FIRST, TOKENS), logits(model), kind="tokens")
+    return Case(names, (FIRST,), logits(model), kind="tokens")
 
 
 def vectorizer() -> Any:
@@ -88,13 +87,7 @@ def text_vectorized_inside() -> Case:
     model = keras.Model(inputs, body(tokens))
     model.compile("adam", "binary_crossentropy")
     names = {"model": model, **datasets(sentences()[:, None], labels())}
-    names |= {"vectorize": vectorize, "part": body}
-    mapped = "val_ds.map(lambda x, y: (vectorize(x), y))"
-    more = Try(
-        lines(mapped, FIT, "kind='tokens'", "score=ks.Score(model=part)"),
-        ("dataset.map(lambda x, y: (vectorize(x), y))", "kind='tokens'", "ks.Score(model=part)"),
-    )
-    return Case(names, (FIRST, more), logits(body), "tokens", first_embedding(body))
+    return Case(names, (FIRST,), logits(body), "tokens", first_embedding(body))
 
 
 def strings_with_vectorized_pipeline() -> Case:
@@ -108,7 +101,10 @@ def strings_with_vectorized_pipeline() -> Case:
     mapped = "raw_val_ds.map(lambda x, y: (vectorize(x), y))"
     tries = (
         Try(lines("raw_val_ds", FIT)),
-        Try(lines(mapped, FIT, "kind='tokens'"), ("dataset.map(", "kind='tokens'")),
+        Try(
+            lines(mapped, FIT),
+            ("ProbeSet.from_dataset(dataset.map(lambda x, y: (vectorize(x), y)))",),
+        ),
     )
     return Case(names, tries, case.score, kind="tokens")
 
@@ -154,9 +150,7 @@ def fnet() -> Case:
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
     model.compile("adam", "binary_crossentropy")
     names = {"model": model, **datasets({"input_ids": ids(10)}, labels())}
-    named = lines("val_ds", FIT, "kind='tokens', input_name='input_ids'")
-    tries = (FIRST, TOKENS, Try(named, ("input_name",)))
-    return Case(names, tries, logits(model), kind="tokens")
+    return Case(names, (FIRST,), logits(model), kind="tokens")
 
 
 class Switch(layers.Layer):
@@ -206,7 +200,7 @@ def active_learning() -> Case:
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
     model.compile("rmsprop", "binary_crossentropy")
     names = {"model": model, **datasets(ids(8), labels().astype("float32")[:, None])}
-    return Case(names, (FIRST, TOKENS), logits(model), kind="tokens")
+    return Case(names, (FIRST,), logits(model), kind="tokens")
 
 
 def multi_label_text() -> Case:
@@ -216,10 +210,8 @@ def multi_label_text() -> Case:
     )
     model.compile("adam", "binary_crossentropy")
     hot = (np.random.default_rng(0).random((COUNT, 5)) < 0.5).astype("float32")
-    names = {"model": model, **datasets(floats(12), hot), "val_data": floats(12)}
-    features = Try(lines("val_ds", FIT, "kind='features'"), ("'features'",))
-    last = Try(three("ks.ProbeSet(val_data, kind='features')", FIT), ("ProbeSet(",))
-    return Case(names, (FIRST, features, last), logits(model), kind="features")
+    names = {"model": model, **datasets(floats(12), hot)}
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def ragged_text() -> Case:
@@ -250,8 +242,7 @@ def bag_of_words() -> Case:
     hot = (np.random.default_rng(0).random((COUNT, 20)) < 0.3).astype("float32")
     names = {"model": model, **arrays(hot, one_hot(3))}
     fit = "x_train, y_train, validation_data=(x_val, y_val)"
-    more = Try(lines("(x_val, y_val)", fit, "kind='features'"), ("'features'",))
-    return Case(names, (Try(lines("(x_val, y_val)", fit)), more), logits(model), kind="features")
+    return Case(names, (Try(lines("(x_val, y_val)", fit)),), logits(model), kind="features")
 
 
 ROWS = [

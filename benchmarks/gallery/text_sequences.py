@@ -11,16 +11,17 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, ids, labels, one_hot
 from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines
 from benchmarks.gallery.text import (
     FIRST,
     FIT,
-    TOKENS,
     TokenAndPosition,
     TransformerBlock,
     arrays,
     datasets,
 )
+
+POSITION = "score=ks.Score(position=0)"
 
 
 def named_entities() -> Case:
@@ -38,10 +39,8 @@ def named_entities() -> Case:
     model = NERModel()
     model.compile("adam", "sparse_categorical_crossentropy")
     tags = np.where(ids(10) > 0, ids(10) % 4, 0)
-    names = {"model": model, **datasets(ids(10), tags), "val_tokens": ids(10), "val_tags": tags}
-    made = "ks.ProbeSet(val_tokens, val_tags[:, 0], kind='tokens')"
-    last = Try(three(made, FIT, "score=ks.Score(position=0)"), ("position=",))
-    tries = (FIRST, TOKENS, Try(three(made, FIT), ("ProbeSet(",)), last)
+    names = {"model": model, **datasets(ids(10), tags)}
+    tries = advised("val_ds", FIT, POSITION)
     score = logits(model, model.out, lambda out: out[:, 0])
     return Case(names, tries, score, "tokens", model.embedding.token_emb)
 
@@ -61,18 +60,7 @@ def characters_to_characters() -> Case:
     names = {"model": model, "encoder_input_data": encoder_data}
     names |= {"decoder_input_data": decoder_data, "decoder_target_data": targets}
     fit = "[encoder_input_data, decoder_input_data], decoder_target_data"
-    made = (
-        "ks.ProbeSet(encoder_input_data, decoder_target_data[:, 0].argmax(-1), kind='series', "
-        "input_name=0, held={1: decoder_input_data})"
-    )
-    given = f"({fit})"
-    tries = (
-        Try(lines(given, fit)),
-        Try(lines(given, fit, "input_name=0"), ("input_name=",)),
-        Try(lines(given, fit, "input_name=0, kind='series'"), ("'series'",)),
-        Try(three(made, fit), ("ProbeSet(", "held=")),
-        Try(three(made, fit, "score=ks.Score(position=0)"), ("position=",)),
-    )
+    tries = advised(f"({fit})", fit, POSITION)
     return Case(names, tries, logits(model, dense, lambda out: out[:, 0]), kind="series")
 
 
@@ -90,19 +78,7 @@ def translation() -> Case:
     english, spanish = ids(8), ids(9, seed=1)
     given = {"encoder_inputs": english, "decoder_inputs": spanish[:, :-1]}
     names = {"model": model, **datasets(given, spanish[:, 1:])}
-    names |= {"english": english, "spanish": spanish}
-    name = "input_name='encoder_inputs'"
-    made = (
-        f"ks.ProbeSet(english, spanish[:, 1], kind='tokens', {name}, "
-        "held={'decoder_inputs': spanish[:, :-1]})"
-    )
-    tries = (
-        FIRST,
-        Try(lines("val_ds", FIT, name), ("input_name=",)),
-        Try(lines("val_ds", FIT, f"{name}, kind='tokens'"), ("'tokens'",)),
-        Try(three(made, FIT), ("ProbeSet(", "held=")),
-        Try(three(made, FIT, "score=ks.Score(position=0)"), ("position=",)),
-    )
+    tries = advised("val_ds", FIT, POSITION)
     score = logits(model, dense, lambda out: out[:, 0])
     both = {"encoder_inputs": embed, "decoder_inputs": model.get_layer("target")}
     return Case(names, tries, score, "tokens", both)
@@ -130,15 +106,8 @@ def masked_language_model() -> Case:
     masked, weights = ids(10).copy(), np.zeros((COUNT, 10), "float32")
     masked[:, 2], weights[:, 2] = 19, 1
     names = {"model": model, "mlm_ds": batches(masked, ids(10), weights)}
-    names |= {"masked": masked, "y_masked": ids(10)}
-    made = "ks.ProbeSet(masked, y_masked[:, 2], kind='tokens')"
-    tries = (
-        Try(lines("mlm_ds", "mlm_ds")),
-        Try(lines("mlm_ds", "mlm_ds", "kind='tokens'"), ("'tokens'",)),
-        Try(three(made, "mlm_ds"), ("ProbeSet(",)),
-        Try(three(made, "mlm_ds", "score=ks.Score(position=2)"), ("position=",)),
-    )
-    return Case(names, tries, logits(model, dense, lambda out: out[:, 2]), kind="tokens")
+    tries = advised("mlm_ds", "mlm_ds", POSITION)
+    return Case(names, tries, logits(model, dense, lambda out: out[:, 0]), kind="tokens")
 
 
 def semantic_similarity() -> Case:
@@ -168,12 +137,7 @@ def semantic_similarity() -> Case:
     names = {"model": model, "train_data": BertSemanticDataGenerator()}
     names["valid_data"] = names["train_data"]
     fit = "train_data, validation_data=valid_data"
-    tries = (
-        Try(lines("valid_data", fit)),
-        Try(lines("valid_data", fit, "input_name=0"), ("input_name=",)),
-        Try(lines("valid_data", fit, "input_name=0, kind='tokens'"), ("'tokens'",)),
-    )
-    return Case(names, tries, logits(model), "tokens", embeddings)
+    return Case(names, (Try(lines("valid_data", fit)),), logits(model), "tokens", embeddings)
 
 
 def question_answering() -> Case:
@@ -190,14 +154,12 @@ def question_answering() -> Case:
     given = [tokens, np.zeros_like(tokens), (tokens > 0).astype("int32")]
     names = {"model": model, "x_eval": given, "y_eval": [labels(7), labels(3)]}
     fit = "x_eval, y_eval"
-    one = "(x_eval, y_eval[0])"
-    tokens_of = "input_name=0, kind='tokens'"
     tries = (
         Try(lines("(x_eval, y_eval)", fit)),
-        Try(lines(one, fit), ("Select one",)),
-        Try(lines(one, fit, "input_name=0"), ("input_name=",)),
-        Try(lines(one, fit, tokens_of), ("'tokens'",)),
-        Try(lines(one, fit, tokens_of, "score=ks.Score(output=0)"), ("output=",)),
+        Try(
+            lines("(x_eval, y_eval)", fit, "output=0", "score=ks.Score(output=0)"),
+            ("output=: 0, 1, and score=ks.Score(output=...)",),
+        ),
     )
     logit_model = keras.Model(inputs, layers.Flatten()(heads[0].output))
     return Case(names, tries, logits(logit_model), "tokens", {0: embed, 1: embed_types})
@@ -207,23 +169,16 @@ def text_generation() -> Case:
     """(ids, ids a step later); causal transformer with two outputs, loss on the first."""
     inputs = keras.Input((10,), dtype="int32")
     hidden = TransformerBlock(8)(TokenAndPosition(10, 20, 8)(inputs))
-    model = keras.Model(inputs, [layers.Dense(20)(hidden), hidden])
+    model = keras.Model(inputs, [layers.Dense(20, name="words")(hidden), hidden])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss=[loss, None])
     tokens = ids(11).astype("int32")
     names = {"model": model, "text_ds": batches(tokens[:, :-1], tokens[:, 1:])}
-    names["tokens"] = tokens
-    made = "ks.ProbeSet(tokens[:, :-1], tokens[:, -4], kind='tokens')"
-    tries = (
-        Try(lines("text_ds", "text_ds")),
-        Try(lines("text_ds", "text_ds", "kind='tokens'"), ("'tokens'",)),
-        Try(three(made, "text_ds"), ("ProbeSet(",)),
-        Try(three(made, "text_ds", "score=ks.Score(output=0)"), ("output=",)),
-        Try(three(made, "text_ds", "score=ks.Score(output=0, position=5)"), ("position=",)),
-    )
+    first = "score=ks.Score(output='words', position=0)"
+    tries = advised("text_ds", "text_ds", first)
 
     def score(tokens: Any, targets: Any) -> Any:
-        return tf.gather(model(tokens)[0][:, 5], targets, axis=1, batch_dims=1)
+        return tf.gather(model(tokens)[0][:, 0], targets, axis=1, batch_dims=1)
 
     embedding = model.layers[1].token_emb
     return Case(names, tries, score, "tokens", embedding)
@@ -245,13 +200,7 @@ def addition() -> Case:
     x, y = (np.eye(6, dtype=bool)[draw.integers(0, 6, (COUNT, n))] for n in (5, 3))
     names = {"model": model, **arrays(x, y)}
     fit = "x_train, y_train, validation_data=(x_val, y_val)"
-    made = "ks.ProbeSet(x_val, y_val[:, 0].argmax(-1), kind='series')"
-    tries = (
-        Try(lines("(x_val, y_val)", fit)),
-        Try(lines("(x_val, y_val)", fit, "kind='series'"), ("'series'",)),
-        Try(three(made, fit), ("ProbeSet(",)),
-        Try(three(made, fit, "score=ks.Score(position=0)"), ("position=",)),
-    )
+    tries = advised("(x_val, y_val)", fit, POSITION)
     return Case(names, tries, logits(model, None, lambda out: out[:, 0]), kind="series")
 
 
@@ -264,17 +213,8 @@ def sentence_embeddings() -> Case:
     model.compile("adam", "mse")
     pair = {"first": ids(8).astype("int32"), "second": ids(8, seed=1).astype("int32")}
     similar = np.linspace(-1, 1, COUNT, dtype="float32")
-    names = {"model": model, **datasets(pair, similar), "first": pair["first"]}
-    names["second"] = pair["second"]
-    name = "kind='tokens', input_name='first'"
-    made = f"ks.ProbeSet(first, {name}, held={{'second': second}})"
-    tries = (
-        FIRST,
-        Try(lines("val_ds", FIT, "input_name='first'"), ("input_name=",)),
-        Try(lines("val_ds", FIT, name), ("'tokens'",)),
-        Try(three(made, FIT, "score='output'"), ("score='output'", "ProbeSet(")),
-    )
-    return Case(names, tries, output(model), "tokens", embed.layers[0])
+    names = {"model": model, **datasets(pair, similar)}
+    return Case(names, (FIRST,), output(model), "tokens", embed.layers[0])
 
 
 ROWS = [

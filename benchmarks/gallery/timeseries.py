@@ -11,11 +11,11 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels
 from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines
 
 GIVEN, FIT = "(x_test, y_test)", "x_train, y_train"
 FIRST = Try(lines(GIVEN, FIT))
-SERIES = Try(lines(GIVEN, FIT, "kind='series'"), ("'series'",))
+FORECAST = "dataset_train, validation_data=dataset_val"
 
 
 def arrays(x: Any, y: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def timeseries_from_scratch() -> Case:
     model.compile("adam", "sparse_categorical_crossentropy")
     return Case(
         {"model": model, **arrays(floats(20, 1), labels())},
-        (FIRST, SERIES),
+        (FIRST,),
         logits(model),
         kind="series",
     )
@@ -48,9 +48,8 @@ def timeseries_without_channel() -> Case:
     hidden = layers.GlobalAveragePooling1D()(hidden)
     model = keras.Model(inputs, layers.Dense(2, activation="softmax")(hidden))
     model.compile("adam", "sparse_categorical_crossentropy")
-    features = Try(lines(GIVEN, FIT, "kind='features'"), ("'features'",))
     names = {"model": model, **arrays(floats(20), labels())}
-    return Case(names, (FIRST, features), logits(model), kind="features")
+    return Case(names, (FIRST,), logits(model), kind="features")
 
 
 def timeseries_transformer() -> Case:
@@ -63,19 +62,9 @@ def timeseries_transformer() -> Case:
     model.compile("adam", "sparse_categorical_crossentropy")
     return Case(
         {"model": model, **arrays(floats(20, 1), labels())},
-        (FIRST, SERIES),
+        (FIRST,),
         logits(model),
         kind="series",
-    )
-
-
-def forecast_tries(probes: str = "dataset_val") -> tuple[Try, ...]:
-    fit = "dataset_train, validation_data=dataset_val"
-    made = "ks.ProbeSet(x_val, kind='series')"
-    return (
-        Try(lines(probes, fit)),
-        Try(lines(probes, fit, "kind='series'"), ("'series'",)),
-        Try(three(made, fit, "score='output'"), ("score='output'", "ProbeSet(")),
     )
 
 
@@ -87,8 +76,7 @@ def weather_lstm() -> Case:
     table = np.random.default_rng(0).normal(size=(60, 7)).astype("float32")
     made = keras.utils.timeseries_dataset_from_array(table[:-12], table[12:, :1], 12, batch_size=8)
     names = {"model": model, "dataset_train": made, "dataset_val": made}
-    names["x_val"] = np.concatenate([np.asarray(x) for x, _ in made])
-    return Case(names, forecast_tries(), output(model), kind="series")
+    return Case(names, (Try(lines("dataset_val", FORECAST)),), output(model), kind="series")
 
 
 def anomaly_autoencoder() -> Case:
@@ -99,19 +87,12 @@ def anomaly_autoencoder() -> Case:
     model = keras.Model(inputs, layers.Conv1DTranspose(1, 3, padding="same")(hidden))
     model.compile("adam", "mse")
     names = {"model": model, "x_train": floats(20, 1)}
-    error = (
-        "score=lambda outputs, targets, inputs: "
-        "keras.ops.mean((outputs - inputs) ** 2, axis=(1, 2))"
-    )
-    made = "ks.ProbeSet(x_train, kind='series')"
-    tries = (
-        Try(lines("(x_train, x_train)", "x_train, x_train")),
-        Try(lines("(x_train, x_train)", "x_train, x_train", "kind='series'"), ("'series'",)),
-        Try(three(made, "x_train, x_train", error), ("ProbeSet(", "callable")),
-    )
+    data = "x_train, x_train"
+    mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))"
+    tries = advised(f"({data})", data, mean)
 
     def score(series: Any, targets: Any) -> Any:
-        return tf.reduce_mean((model(series) - series) ** 2, axis=[1, 2])
+        return tf.reduce_mean(model(series), axis=[1, 2])
 
     return Case(names, tries, score, kind="series")
 
@@ -126,8 +107,7 @@ def eeg() -> Case:
     hot = np.eye(3, dtype="float32")[labels(3)]
     names = {"model": model, **datasets(floats(24, 1), hot)}
     fit = "dataset_train, validation_data=dataset_val, class_weight={0: 1.0, 1: 2.0, 2: 1.0}"
-    more = Try(lines("dataset_val", fit, "kind='series'"), ("'series'",))
-    return Case(names, (Try(lines("dataset_val", fit)), more), logits(model), kind="series")
+    return Case(names, (Try(lines("dataset_val", fit)),), logits(model), kind="series")
 
 
 class GraphConvolution(layers.Layer):
@@ -148,14 +128,8 @@ def traffic() -> Case:
     model = keras.Model(inputs, outputs)
     model.compile("rmsprop", keras.losses.MeanSquaredError())
     names = {"model": model, **datasets(floats(12, 5, 1), floats(3, 5, seed=1))}
-    names["x_val"] = floats(12, 5, 1)
-    fit = "dataset_train, validation_data=dataset_val"
     mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))"
-    tries = (
-        Try(lines("dataset_val", fit)),
-        Try(three("ks.ProbeSet(x_val)", fit), ("ProbeSet(",)),
-        Try(three("ks.ProbeSet(x_val)", fit, mean), ("callable",)),
-    )
+    tries = advised("dataset_val", FORECAST, mean)
     return Case(names, tries, lambda x, targets: tf.reduce_mean(model(x), axis=[1, 2]))
 
 
@@ -175,9 +149,7 @@ def payments() -> Case:
             return floats(12, 6)[rows], labels().astype("float32")[rows]
 
     names = {"model": model, "dataset_train": Payments(), "dataset_val": Payments()}
-    fit = "dataset_train, validation_data=dataset_val"
-    more = Try(lines("dataset_val", fit, "kind='series'"), ("'series'",))
-    return Case(names, (Try(lines("dataset_val", fit)), more), logits(model), kind="series")
+    return Case(names, (Try(lines("dataset_val", FORECAST)),), logits(model), kind="series")
 
 
 def multi_step_forecast() -> Case:
@@ -185,11 +157,9 @@ def multi_step_forecast() -> Case:
     inputs = keras.Input((12, 3))
     model = keras.Model(inputs, layers.Dense(4)(layers.GRU(8)(inputs)))
     model.compile("adam", "mae")
-    names = {"model": model, **datasets(floats(12, 3), floats(4, seed=1)), "x_val": floats(12, 3)}
-    fit = "dataset_train, validation_data=dataset_val"
-    made = "ks.ProbeSet(x_val, [0] * len(x_val), kind='series')"
-    last = Try(three(made, fit, "score='output'"), ("unit",))
-    return Case(names, (*forecast_tries(), last), output(model), kind="series")
+    names = {"model": model, **datasets(floats(12, 3), floats(4, seed=1))}
+    tries = advised("dataset_val", FORECAST, "score=lambda outputs, targets: outputs[:, 0]")
+    return Case(names, tries, output(model), kind="series")
 
 
 def crowd_flow_generator() -> Case:
@@ -205,11 +175,7 @@ def crowd_flow_generator() -> Case:
 
     names = {"model": model, "generate": generate}
     fit = "generate(), steps_per_epoch=4"
-    more = Try(lines("generate()", fit, "kind='series'"), ("'series'",))
-    last = Try(
-        "import itertools\n" + lines("itertools.islice(generate(), 4)", fit, "kind='series'")
-    )
-    return Case(names, (Try(lines("generate()", fit)), more, last), logits(model), kind="series")
+    return Case(names, (Try(lines("generate()", fit)),), logits(model), kind="series")
 
 
 ROWS = [

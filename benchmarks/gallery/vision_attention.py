@@ -67,8 +67,7 @@ def swin_transformer() -> Case:
     model = keras.Model(inputs, outputs)
     model.compile("adam", keras.losses.CategoricalCrossentropy(label_smoothing=0.1))
     names = {"model": model, **datasets(floats(16, 48), one_hot(3))}
-    more = Try(lines("val_ds", "train_ds, validation_data=val_ds", "kind='series'"), ("'series'",))
-    return Case(names, (FROM_DATASETS, more), logits(model), kind="series")
+    return Case(names, (FROM_DATASETS,), logits(model), kind="series")
 
 
 def mlp_mixer() -> Case:
@@ -178,8 +177,7 @@ def multiple_instances() -> Case:
     names = {"model": model, "train_data": bags, "val_data": bags}
     names |= {"train_labels": labels(), "val_labels": labels()}
     fit, data = "train_data, train_labels", "(val_data, val_labels)"
-    more = Try(lines(data, fit, "input_name=0"), ("input_name=",))
-    return Case(names, (Try(lines(data, fit)), more), logits(model))
+    return Case(names, (Try(lines(data, fit)),), logits(model))
 
 
 ROWS = [

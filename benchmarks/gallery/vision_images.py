@@ -10,9 +10,9 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels
-from benchmarks.gallery.reference import linear, logits
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
-from benchmarks.gallery.vision_places import FIRST, FIT, datasets, unet
+from benchmarks.gallery.reference import logits
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
+from benchmarks.gallery.vision_places import FIT, datasets, unet
 
 
 def depth_estimation() -> Case:
@@ -43,13 +43,8 @@ def depth_estimation() -> Case:
 MEAN = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
 
 
-def image_to_image(fit: str = FIT, images: str = "valid_images") -> tuple[Try, ...]:
-    made = f"ks.ProbeSet({images})"
-    return (
-        Try(lines("valid_dataset", fit)),
-        Try(three(made, fit), ("ProbeSet(",)),
-        Try(three(made, fit, MEAN), ("callable",)),
-    )
+def image_to_image(fit: str = FIT) -> tuple[Try, ...]:
+    return advised("valid_dataset", fit, MEAN)
 
 
 def mean_output(model: Any) -> Any:
@@ -89,7 +84,7 @@ def low_light() -> Case:
     model = ZeroDCE()
     model.compile("adam")
     names = {"model": model, "train_dataset": batches(floats(16, 16, 3))}
-    names |= {"valid_dataset": batches(floats(16, 16, 3)), "valid_images": floats(16, 16, 3)}
+    names |= {"valid_dataset": batches(floats(16, 16, 3))}
     return Case(names, image_to_image("train_dataset"), mean_output(model))
 
 
@@ -104,11 +99,7 @@ def autoencoder() -> Case:
     names = {"model": model, "noisy_train_data": x, "train_data": x, "test_data": x}
     names["noisy_test_data"] = x
     fit = "noisy_train_data, train_data"
-    first = Try(lines("(noisy_test_data, test_data)", fit))
-    tries = (
-        first,
-        Try(three("ks.ProbeSet(noisy_test_data)", fit, MEAN), ("ProbeSet(", "callable")),
-    )
+    tries = advised("(noisy_test_data, test_data)", fit, MEAN)
     return Case(names, tries, mean_output(model))
 
 
@@ -132,8 +123,7 @@ def pointnet() -> Case:
     both = {"train_dataset": batches(floats(32, 3), labels(3)[:, None])}
     both["test_dataset"] = both["train_dataset"]
     fit = "train_dataset, validation_data=test_dataset"
-    more = Try(lines("test_dataset", fit, "kind='series'"), ("'series'",))
-    tries = (Try(lines("test_dataset", fit)), more)
+    tries = (Try(lines("test_dataset", fit)),)
     return Case({"model": model, **both}, tries, logits(model), kind="series")
 
 
@@ -146,18 +136,9 @@ def pointnet_segmentation() -> Case:
     model.compile("adam", "categorical_crossentropy")
     parts = np.eye(3, dtype="float32")[np.random.default_rng(0).integers(0, 3, (COUNT, 32))]
     names = {"model": model, **datasets(floats(32, 3), parts)}
-    more = Try(lines("valid_dataset", FIT, "kind='series'"), ("'series'",))
-    made = "ks.ProbeSet(valid_images, [1] * len(valid_images), kind='series')"
-    segments = Try(three(made, FIT, "score='segmentation'"), ("ProbeSet(", "segmentation"))
-
-    def score(points: Any, targets: Any) -> Any:
-        with linear(head):
-            values = model(points, training=False)
-        weights = tf.gather(tf.nn.softmax(values), targets, axis=-1, batch_dims=1)
-        values = tf.gather(values, targets, axis=-1, batch_dims=1)
-        return tf.reduce_sum(tf.stop_gradient(weights) * values, axis=1)
-
-    return Case(names, (FIRST, more, segments), score, kind="series")
+    tries = advised("valid_dataset", FIT, "score=ks.Score(position=0)")
+    score = logits(model, head, lambda out: out[:, 0])
+    return Case(names, tries, score, kind="series")
 
 
 def nerf() -> Case:
@@ -183,19 +164,14 @@ def nerf() -> Case:
     rays = floats(20, 9)
     names = {"model": model, **datasets(floats(8, 8, 3), (rays, rays[..., 0])), "rays": rays}
     fit = "train_dataset"
-    made = "ks.ProbeSet(rays, kind='series')"
-    part = "score=ks.Score(model=model.nerf_model)"
-    scored = "score=ks.Score(lambda outputs, targets: outputs[:, 0, 0], model=model.nerf_model)"
+    made = "ks.ProbeSet(rays)"
+    part = "score=ks.Score(position=0, model=model.nerf_model)"
     tries = (
-        Try(lines("valid_dataset", fit)),
-        Try(three(made, fit), ("ProbeSet(",)),
-        Try(three(made, fit, part), ("ks.Score(model=model.nerf_model)",)),
-        Try(three(made, fit, scored), ("callable",)),
+        *advised("valid_dataset", fit, part),
+        Try(three(made, fit, part), ("expected shape ('num_probes', 20, 9)",)),
     )
 
-    def score(inputs: Any, targets: Any) -> Any:
-        return field(inputs)[:, 0, 0]
-
+    score = logits(field, None, lambda out: out[:, 0])
     return Case(names, tries, score, kind="series", refused=True)
 
 
@@ -233,14 +209,14 @@ def image_captioning() -> Case:
     captions = np.random.default_rng(0).integers(1, 12, (COUNT, 5, 7))
     model((floats(16, 16, 3), captions[:, 0, :-1]))
     names = {"model": model, **datasets(floats(16, 16, 3), captions), "captions": captions}
-    made = (
-        "ks.ProbeSet(valid_images, captions[:, 0, 1], input_name=0, held={1: captions[:, 0, :-1]})"
-    )
+    both = "ks.ProbeSet({0: valid_images, 1: captions[:, 0, :-1]})"
+    score = logits(model, select=lambda out: out[:, 0])
     tries = (
         Try(lines("valid_dataset", "train_dataset")),
-        Try(three(made, "train_dataset", "score=ks.Score(position=0)"), ("ProbeSet(", "held=")),
+        Try(three(both, "train_dataset"), ("ProbeSet({0: ..., 1: ...}",)),
+        Try(three(both, "train_dataset", "score=ks.Score(position=0)"), ("position=0",)),
     )
-    return Case(names, tries, logits(model, select=lambda out: out[:, 0]))
+    return Case(names, tries, score, embedding=model.words, kinds={1: "tokens"})
 
 
 ROWS = [

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels, one_hot
 from benchmarks.gallery.reference import logits
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines
 
 FIT = "train_ds, validation_data=val_ds"
 FIRST = Try(lines("val_ds", FIT))
@@ -36,8 +36,7 @@ def ct_scan() -> Case:
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
     model.compile("adam", "binary_crossentropy", metrics=["acc"])
     names = {"model": model, **datasets(floats(8, 8, 8, 1), labels().astype("float32"))}
-    more = Try(lines("val_ds", FIT, "kind='volume'"), ("'volume'",))
-    return Case(names, (FIRST, more), logits(model), kind="volume")
+    return Case(names, (FIRST,), logits(model), kind="volume")
 
 
 def video_features() -> Case:
@@ -51,10 +50,7 @@ def video_features() -> Case:
     names = {"model": model, "train_data": data, "train_labels": labels(3)[:, None]}
     names |= {"test_data": data, "test_labels": labels(3)[:, None]}
     fit, given = "[train_data[0], train_data[1]], train_labels", "(test_data, test_labels)"
-    fit_first = Try(lines(given, fit))
-    more = Try(lines(given, fit, "input_name=0"), ("input_name=",))
-    last = Try(lines(given, fit, "input_name=0, kind='series'"), ("'series'",))
-    return Case(names, (fit_first, more, last), logits(model), kind="series")
+    return Case(names, (Try(lines(given, fit)),), logits(model), kind="series")
 
 
 def video_transformer() -> Case:
@@ -67,8 +63,7 @@ def video_transformer() -> Case:
     names = {"model": model, "train_data": floats(6, 10), "train_labels": labels(3)[:, None]}
     names |= {"test_data": floats(6, 10), "test_labels": labels(3)[:, None]}
     fit, given = "train_data, train_labels", "(test_data, test_labels)"
-    more = Try(lines(given, fit, "kind='series'"), ("'series'",))
-    return Case(names, (Try(lines(given, fit)), more), logits(model), kind="series")
+    return Case(names, (Try(lines(given, fit)),), logits(model), kind="series")
 
 
 def vivit() -> Case:
@@ -80,8 +75,7 @@ def vivit() -> Case:
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
     model.compile("adam", "sparse_categorical_crossentropy")
     names = {"model": model, **datasets(floats(8, 8, 8, 1), labels(3)[:, None])}
-    more = Try(lines("val_ds", FIT, "kind='volume'"), ("'volume'",))
-    return Case(names, (FIRST, more), logits(model), kind="volume")
+    return Case(names, (FIRST,), logits(model), kind="volume")
 
 
 def next_frame() -> Case:
@@ -95,13 +89,7 @@ def next_frame() -> Case:
     names |= {"x_val": video[:, :-1], "y_val": video[:, 1:]}
     fit = "x_train, y_train"
     mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3, 4))"
-    made = "ks.ProbeSet(x_val, kind='volume')"
-    tries = (
-        Try(lines("(x_val, y_val)", fit)),
-        Try(lines("(x_val, y_val)", fit, "kind='volume'"), ("'volume'",)),
-        Try(three(made, fit), ("ProbeSet(",)),
-        Try(three(made, fit, mean), ("callable",)),
-    )
+    tries = advised("(x_val, y_val)", fit, mean)
 
     def score(videos: Any, targets: Any) -> Any:
         return tf.reduce_mean(model(videos), axis=[1, 2, 3, 4])

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels, pixels
 from benchmarks.gallery.reference import linear, logits, output
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines
 
 FIT = "train_dataset, validation_data=valid_dataset"
 FIRST = Try(lines("valid_dataset", FIT))
@@ -65,15 +65,12 @@ def on_masks(model: Any, head: Any) -> Any:
     )
 
 
-SEGMENTATION = Try(lines("valid_dataset", FIT, "", "score='segmentation'"), ("segmentation",))
-
-
 def image_segmentation() -> Case:
     """Data set with label images (height, width, 1), uint8; U-Net, softmax at each pixel."""
     model, head = unet()
     model.compile("rmsprop", "sparse_categorical_crossentropy")
     names = {"model": model, **datasets(floats(16, 16, 3), label_images())}
-    return Case(names, (FIRST, SEGMENTATION), on_masks(model, head))
+    return Case(names, (FIRST,), on_masks(model, head))
 
 
 def deeplab() -> Case:
@@ -88,7 +85,7 @@ def deeplab() -> Case:
     model = keras.Model(inputs, layers.Conv2D(3, 1, padding="same")(large))
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     names = {"model": model, **datasets(floats(16, 16, 3), label_images())}
-    return Case(names, (FIRST, SEGMENTATION), on_masks(model, None))
+    return Case(names, (FIRST,), on_masks(model, None))
 
 
 def segmentation_without_channel() -> Case:
@@ -106,26 +103,28 @@ def segmentation_without_channel() -> Case:
 
     names = {"model": model, "train_gen": Pets(), "val_gen": Pets()}
     fit = "train_gen, validation_data=val_gen"
-    more = Try(lines("val_gen", fit, "", "score='segmentation'"), ("segmentation",))
-    return Case(names, (Try(lines("val_gen", fit)), more), on_masks(model, head))
+    return Case(names, (Try(lines("val_gen", fit)),), on_masks(model, head))
 
 
 def binary_masks() -> Case:
     """Data set with bool masks as labels; several sigmoid maps as outputs (deep supervision)."""
     inputs = keras.Input((16, 16, 3))
     hidden = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
-    heads = [layers.Conv2D(1, 3, padding="same", activation="sigmoid") for _ in range(2)]
+    heads = [
+        layers.Conv2D(1, 3, padding="same", activation="sigmoid", name=name)
+        for name in ("first", "second")
+    ]
     model = keras.Model(inputs, [head(hidden) for head in heads])
     model.compile("adam", ["binary_crossentropy"] * 2)
     masks = (label_images(2) > 0).astype("float32")
     names = {"model": model, **datasets(floats(16, 16, 3), (masks, masks))}
-    select = "valid_dataset.map(lambda x, y: (x, y[0]))"
-    score = "score=ks.Score('segmentation', output=0)"
-    more = Try(lines(select, FIT), ("dataset.map",))
-    output0 = Try(lines(select, FIT, "", "score=ks.Score(output=0)"), ("output=",))
-    last = Try(lines(select, FIT, "", score), ("segmentation",))
-    first_output = keras.Model(inputs, model.outputs[0])
-    return Case(names, (FIRST, more, output0, last), on_masks(first_output, heads[0]))
+    function = "lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
+    tries = advised("valid_dataset", FIT, f"score=ks.Score({function}, output='first')")
+
+    def score(images: Any, targets: Any) -> Any:
+        return tf.reduce_mean(model(images)[0], axis=[1, 2, 3])
+
+    return Case(names, tries, score)
 
 
 def retinanet() -> Case:
@@ -138,14 +137,8 @@ def retinanet() -> Case:
     model.compile("sgd", loss=lambda y, p: ops.mean((y[..., :4] - p[..., :4]) ** 2))
     targets = np.random.default_rng(0).normal(size=(COUNT, 64, 5)).astype("float32")
     names = {"model": model, **datasets(floats(32, 32, 3), targets)}
-    scored = "score=lambda outputs, targets: keras.ops.max(outputs[:, :, 4], axis=1)"
-    more = Try(three("ks.ProbeSet(valid_images)", FIT), ("ProbeSet(images)",))
-    last = Try(three("ks.ProbeSet(valid_images)", FIT, scored), ("callable",))
-
-    def score(images: Any, targets: Any) -> Any:
-        return ops.max(model(images, training=False)[:, :, 4], axis=1)
-
-    return Case(names, (FIRST, more, last), score)
+    tries = advised("valid_dataset", FIT, "score=ks.Score(position=0)")
+    return Case(names, tries, logits(model, None, lambda out: out[:, 0]))
 
 
 def box_regression() -> Case:
@@ -157,12 +150,8 @@ def box_regression() -> Case:
     boxes = np.random.default_rng(1).random((COUNT, 4)).astype("float32")
     names = {"model": model, "x_train": floats(16, 16, 3), "y_train": boxes}
     names |= {"x_test": floats(16, 16, 3), "y_test": boxes}
-    fit = "x_train, y_train"
-    tries = (
-        Try(lines("(x_test, y_test)", fit)),
-        Try(three("ks.ProbeSet(x_test)", fit, "score='output'"), ("score='output'", "ProbeSet(")),
-        Try(three("ks.ProbeSet(x_test, [0] * len(x_test))", fit, "score='output'"), ("targets",)),
-    )
+    number = "score=lambda outputs, targets: outputs[:, 0]"
+    tries = advised("(x_test, y_test)", "x_train, y_train", number)
     return Case(names, tries, output(model))
 
 
@@ -188,15 +177,9 @@ def keypoints() -> Case:
             return x[index * 16 : index * 16 + 16], points[index * 16 : index * 16 + 16]
 
     names = {"model": model, "train_dataset": KeyPoints(), "validation_dataset": KeyPoints()}
-    names["val_images"] = x
     fit = "train_dataset, validation_data=validation_dataset"
-    made = three("ks.ProbeSet(val_images)", fit, "score='output'")
-    with_units = made.replace("val_images)", "val_images, [0] * len(val_images))")
-    tries = (
-        Try(lines("validation_dataset", fit)),
-        Try(made, ("score='output'", "ProbeSet(")),
-        Try(with_units, ("unit",)),
-    )
+    number = "score=lambda outputs, targets: outputs[:, 0, 0, 0]"
+    tries = advised("validation_dataset", fit, number)
     return Case(names, tries, output(model))
 
 
@@ -224,13 +207,11 @@ def captcha_ocr() -> Case:
     model.compile("adam")
     x, y = floats(24, 12, 1), np.random.default_rng(0).integers(1, 5, (COUNT, 3))
     names = {"model": model, **datasets({"image": x, "label": y.astype("float32")})}
-    names["valid_images"], names["valid_labels"] = x, y
-    made = "ks.ProbeSet(valid_images, input_name='image', held={'label': valid_labels})"
+    position = "score=ks.Score(position=0)"
+    inputs = "dataset.map(lambda *inputs: (inputs,))"
     tries = (
         FIRST,
-        Try(three("ks.ProbeSet(valid_images)", FIT), ("ProbeSet(",)),
-        Try(three(made, FIT), ("input_name=", "held=")),
-        Try(three(made, FIT, "score=ks.Score(position=0)"), ("position=",)),
+        Try(lines(inputs.replace("data", "valid_data"), FIT, "", position), (inputs, position)),
     )
     part = keras.Model(images, predicted)
     score = logits(lambda x, training: part(x["image"]), dense, lambda out: out[:, 0])
@@ -240,15 +221,13 @@ def captcha_ocr() -> Case:
 def handwriting() -> Case:
     """The same with the label as a second element, padded; dict of image and label, then no y."""
     case = captcha_ocr()
-    model = case.names["model"]
-    x, y = case.names["valid_images"], case.names["valid_labels"]
-    names = {**case.names, "model": model}
-    names["train_ds"] = names["validation_ds"] = batches({"image": x, "label": y.astype("float32")})
     fit = "train_ds, validation_data=validation_ds"
-    tries = (
-        Try(lines("validation_ds", fit, "input_name='image'")),
-        *(Try(one.lines.replace(FIT, fit), one.advice) for one in case.tries[1:]),
+    given = case.names["valid_dataset"]
+    names = {**case.names, "train_ds": given, "validation_ds": given}
+    first, more = (
+        one.lines.replace(FIT, fit).replace("valid_dataset", "validation_ds") for one in case.tries
     )
+    tries = (Try(first), Try(more, case.tries[1].advice))
     return Case(names, tries, case.score)
 
 
@@ -265,7 +244,7 @@ def pixel_classes_from_uint8() -> Case:
         inside[:, :1] = False
         return summed_logits(model, None, inside)(inputs, targets)
 
-    return Case(names, (FIRST, SEGMENTATION), score)
+    return Case(names, (FIRST,), score)
 
 
 ROWS = [

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import batches, floats, ids, labels
 from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, advised, lines
 from benchmarks.gallery.vision_others import ONLY_TRAIN, datasets, encoder
 
 
@@ -34,8 +34,7 @@ def siamese_contrastive() -> Case:
     names = {"model": model, "x_train_1": pair[0], "x_train_2": pair[1], "labels_train": y}
     names |= {"x_val_1": pair[0], "x_val_2": pair[1], "labels_val": y}
     given, fit = "([x_val_1, x_val_2], labels_val)", "[x_train_1, x_train_2], labels_train"
-    more = Try(lines(given, fit, "input_name=0"), ("input_name=",))
-    return Case(names, (Try(lines(given, fit)), more), logits(model))
+    return Case(names, (Try(lines(given, fit)),), logits(model))
 
 
 class Siamese(keras.Model):
@@ -68,12 +67,12 @@ def siamese_triplet() -> Case:
     triple = [floats(16, 16, 3, seed=k) for k in range(3)]
     both = tf.data.Dataset.from_tensor_slices(tuple(triple)).batch(8)
     names = {"model": model, "train_ds": both, "val_ds": both}
-    names |= dict(zip(("anchors", "positives", "negatives"), triple, strict=True))
-    made = "ks.ProbeSet(anchors, input_name=0, held={1: positives, 2: negatives})"
+    inputs_alone = "dataset.map(lambda *inputs: (inputs,))"
+    given, first_output = inputs_alone.replace("dataset", "val_ds"), "score=ks.Score(output=0)"
     tries = (
         ONLY_TRAIN,
-        Try(three(made, "train_ds"), ("ProbeSet(", "held=")),
-        Try(three(made, "train_ds", "score=ks.Score('output', output=0)"), ("output=",)),
+        Try(lines(given, "train_ds"), (inputs_alone,)),
+        Try(lines(given, "train_ds", "", first_output), (first_output,)),
     )
     return Case(names, tries, output(network, select=lambda out: out[0]))
 
@@ -106,12 +105,9 @@ def metric_learning() -> Case:
 
     names = {"model": model, "train_ds": AnchorPositivePairs(), "x_test": images}
     names["y_test"] = labels(3)[:, None]
-    scored = "score=lambda outputs, targets: outputs[:, 0]"
-    tries = (
-        Try(lines("(x_test, y_test)", "train_ds")),
-        Try(lines("(x_test, y_test)", "train_ds", "", scored), ("callable",)),
-    )
-    return Case(names, tries, output(model), refused=True)
+    number = "score=lambda outputs, targets: outputs[:, 0]"
+    tries = advised("(x_test, y_test)", "train_ds", number)
+    return Case(names, tries, output(model))
 
 
 class SimCLR(keras.Model):
@@ -142,18 +138,13 @@ def simclr() -> Case:
     names = {"model": model, "test_ds": labelled}
     names["train_ds"] = tf.data.Dataset.zip((batches(floats(16, 16, 3, seed=1)), labelled))
     part = "keras.Sequential([model.encoder, model.linear_probe])"
-    tries = (
-        Try(lines("test_ds", "train_ds")),
-        Try(
-            lines("test_ds", "train_ds", "", f"score=ks.Score(model={part})"), ("ks.Score(model=",)
-        ),
-    )
+    tries = advised("test_ds", "train_ds", f"score=ks.Score(model={part})")
 
     def score(images: Any, targets: Any) -> Any:
         values = model.linear_probe(model.encoder(images))
         return tf.gather(values, targets, axis=1, batch_dims=1)
 
-    return Case(names, tries, score, refused=True)
+    return Case(names, tries, score)
 
 
 def supervised_contrastive() -> Case:
@@ -168,12 +159,12 @@ def supervised_contrastive() -> Case:
     model.compile("adam", loss)
     names = {"model": model, "x_train": floats(16, 16, 3), "y_train": labels(3)[:, None]}
     names |= {"x_test": floats(16, 16, 3), "y_test": labels(3)[:, None]}
-    norm = "score=lambda outputs, targets: keras.ops.sum(outputs, axis=1)"
-    tries = (
-        Try(lines("(x_test, y_test)", "x_train, y_train")),
-        Try(lines("(x_test, y_test)", "x_train, y_train", "", norm), ("callable",)),
-    )
-    return Case(names, tries, lambda x, targets: tf.reduce_sum(model(x), axis=1), refused=True)
+
+    def score(images: Any, targets: Any) -> Any:
+        return tf.gather(model(images), targets, axis=1, batch_dims=1)
+
+    tries = advised("(x_test, y_test)", "x_train, y_train", "score='output'")
+    return Case(names, tries, score)
 
 
 def masked_autoencoder() -> Case:
@@ -197,21 +188,14 @@ def masked_autoencoder() -> Case:
 
     model = MaskedAutoencoder()
     model.compile("adam")
-    names = {"model": model, **datasets(floats(16, 16, 3)), "x_val": floats(16, 16, 3)}
-    tries = (
-        ONLY_TRAIN,
-        Try(three("ks.ProbeSet(x_val)", "train_ds"), ("ProbeSet(",)),
-        Try(
-            three("ks.ProbeSet(x_val)", "train_ds", "score=ks.Score(model=model.encoder)"),
-            ("ks.Score(model=model.encoder)",),
-        ),
-    )
+    names = {"model": model, **datasets(floats(16, 16, 3))}
+    tries = advised("val_ds", "train_ds", "score=ks.Score(model=model.encoder)")
 
     def score(images: Any, targets: Any) -> Any:
         values = model.encoder(images)
         return tf.gather(values, targets, axis=1, batch_dims=1)
 
-    return Case(names, tries, score, refused=True)
+    return Case(names, tries, score)
 
 
 def dual_encoder() -> Case:
@@ -239,21 +223,18 @@ def dual_encoder() -> Case:
     model.compile("adam")
     features = {"caption": ids(5), "image": floats(16, 16, 3)}
     names = {"model": model, **datasets(features), **features}
-    names["images"], names["captions"] = features["image"], features["caption"]
-    made = "ks.ProbeSet(images, input_name='image', held={'caption': captions})"
-    together = "lambda outputs, targets: keras.ops.sum(outputs[0] * outputs[1], axis=1)"
+    inputs_alone = "dataset.map(lambda element: (element,))"
+    given, first_output = inputs_alone.replace("dataset", "val_ds"), "score=ks.Score(output=0)"
     tries = (
         ONLY_TRAIN,
-        Try(three("ks.ProbeSet(images)", "train_ds"), ("ProbeSet(",)),
-        Try(three(made, "train_ds"), ("held=",)),
-        Try(three(made, "train_ds", f"score={together}"), ("callable",)),
+        Try(lines(given, "train_ds"), (inputs_alone,)),
+        Try(lines(given, "train_ds", "", first_output), (first_output,)),
     )
 
     def score(inputs: Any, targets: Any) -> Any:
-        text, image = model(inputs)
-        return tf.reduce_sum(text * image, axis=1)
+        return tf.gather(model(inputs)[0], targets, axis=1, batch_dims=1)
 
-    return Case(names, tries, score)
+    return Case(names, tries, score, kinds={"caption": "features"})
 
 
 ROWS = [

@@ -82,7 +82,10 @@ def build_parser(
     return parser
 
 
-_CALLABLE = r"(?:a|or a) (?:callable|function)(?: \([\w, ]+\) -> (?:\(num_probes,\)|\w+))?"
+_CALLABLE = (
+    r"(?:a|or a) (?:callable|function)(?: \([\w, ]+\) -> (?:\(num_probes,\)|\w+))?"
+    r"(?:, such as score=lambda[^]]*\])?"
+)
 
 _AXES = r"(?:\([\w, ]*\)|\d)"
 

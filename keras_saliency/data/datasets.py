@@ -97,11 +97,14 @@ class Reader:
             ValueError: The elements have unsupported or different shapes.
         """
         is_arrays = isinstance(dataset, tuple | Mapping) or hasattr(dataset, "__array__")
+        has_batches = pipelines.is_pipeline(dataset) and pipelines.ends_in_batches(dataset)
         has_batch_axis = pipelines.is_pipeline(dataset) and self._has_batch_axis(dataset)
         is_single = pipelines.is_pipeline(dataset) and not is_batched(dataset, self._input_name)
         shapes: dict[Name, tuple[int, ...]] = {}
         for element in pipelines.elements(dataset, self._kind):
-            batch = self._batch(element, not is_arrays, has_batch_axis, is_single)
+            batch = self._batch(
+                element, not is_arrays and not has_batches, has_batch_axis, is_single
+            )
             read: list[tuple[Name, Array]] = [(None, batch.images), *batch.held.items()]
             for name, values in read:
                 before = shapes.setdefault(name, values.shape[1:])
@@ -306,8 +309,8 @@ def _label_array(labels: Any, output: Name) -> tuple[Array | None, str]:
             if isinstance(labels, list) and len({np.shape(row) for row in labels}) == 1:
                 raise TypeError(
                     "dataset: expected one array of labels, received several, as for several "
-                    f"outputs. Choose one with output=: {listed}. If these are the rows of one "
-                    "array, pass np.stack(labels)."
+                    f"outputs. Choose one with output=: {listed}, and score=ks.Score(output=...) "
+                    "for the callback. If these are the rows of one array, pass np.stack(labels)."
                 )
             return None, (
                 f"there are labels of several outputs, {listed}; choose one with output=, and "

@@ -47,7 +47,10 @@ def parts(element: Any, input_name: Name) -> tuple[Any, Any, Name]:
             f"dicts of an image and a label, received a tuple of {len(element)}. If these are "
             "inputs, make them one: dataset.map(lambda *inputs: (inputs[:-1], inputs[-1]))."
         )
-    return element[0], element[1] if len(element) > 1 else None, input_name
+    inputs, *labels = element[:2]
+    if isinstance(inputs, tuple) and len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        (inputs,) = inputs  # a dict that dataset.map(lambda *inputs: (inputs,)) has wrapped
+    return inputs, labels[0] if labels else None, input_name
 
 
 def _only_key(element: Mapping[Any, Any], known: tuple[str, ...], what: str) -> Any:

@@ -141,7 +141,8 @@ def check_finite(argument: str, array: Array, kind: str) -> None:
             f"{argument}: expected finite numbers, received nan or infinity in probe {broken[0]} "
             f"({broken.size} of {len(array)} probes). Remove these "
             f"{'images' if kind == 'image' else 'inputs'}, or fill them, for example with "
-            f"np.nan_to_num({argument})."
+            f"np.nan_to_num({argument}), or in a data set with "
+            "dataset.map(lambda x, y: (tf.where(tf.math.is_nan(x), 0.0, x), y))."
         )
 
 
@@ -439,7 +440,8 @@ def checked_held(
             else f"other_inputs: expected each input once, received {twice!r} twice."
         )
     positions = [name for name in names if isinstance(name, int)]
-    if positions and sorted(positions) != [*range(len(positions))]:
+    is_alone = len(names) == 1  # as one of the other inputs of some probes
+    if not is_alone and sorted(positions) != [*range(len(positions))]:
         raise ValueError(
             f"input_name, held: expected each of the positions 0..{len(positions) - 1} once, "
             f"received {', '.join(map(repr, positions))}."

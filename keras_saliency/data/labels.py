@@ -18,14 +18,13 @@ VOID = 255
 _FIRST_CLASS_BESIDE_VOID = 200
 _LIMIT = 2**31
 _REGRESSION = (
-    "For a regression, there are no classes: pass ProbeSet(images) without targets, and "
-    "score='output' to the callback."
+    "Numbers are no classes: a regression is explained without targets, by score='output'."
 )
 
 _IMAGE_REGRESSION = (
-    "If the model computes an image, there are no classes: pass ProbeSet(images) without targets, "
-    "and as score a callable (outputs, targets, inputs) -> (num_probes,) to the callback, such as "
-    "the reconstruction error of an autoencoder."
+    "Images are no classes: a model that computes an image is explained without targets, by a "
+    "callable (outputs, targets, inputs) -> (num_probes,) as score, such as the reconstruction "
+    "error of an autoencoder."
 )
 
 
@@ -131,19 +130,26 @@ class LabelReader:
         if array.ndim == len(shape) + 1 and array.shape[-1] == 1:
             array = array[..., 0]
         elif array.ndim == len(shape) + 1:
-            if not _is_one_hot(array):
+            if not is_one_hot(array):
                 raise NotClassesError(
                     f"{self._argument}: expected one class for each pixel, as an index or one-hot "
                     f"in the last axis, received shape {array.shape} with other values. "
                     f"{_IMAGE_REGRESSION}"
                 )
             array = array.argmax(-1)
-        if array.shape != shape:
+        if array.shape == shape:
+            return self._whole(array)
+        is_flat = array.ndim == len(shape)
+        ratios = {have / want for have, want in zip(array.shape[1:], shape[1:], strict=is_flat)}
+        if is_flat and len(ratios) == 1 and len(self._whole(array)):
             raise ValueError(
                 f"{self._argument}: expected one class for each pixel, shape {shape}, received "
                 f"shape {array.shape}. Resize the label images to the size of the images."
             )
-        return self._whole(array)
+        raise NotClassesError(
+            f"{self._argument}: expected one class for each pixel, shape {shape}, received shape "
+            f"{array.shape}, which is no label image of another size. {_IMAGE_REGRESSION}"
+        )
 
     def _numbers(self, labels: Any) -> Array:
         array = np.asarray(labels)
@@ -271,5 +277,6 @@ def is_class_row(labels: Array) -> bool:
     return is_numeric and bool((labels >= 0).all()) and abs(float(labels.sum()) - 1) < 0.05
 
 
-def _is_one_hot(labels: Array) -> bool:
+def is_one_hot(labels: Array) -> bool:
+    """Whether the last axis holds one 1 each, and zeros."""
     return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=-1) == 1).all())

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency.data import pipelines
 from keras_saliency.data.annotations import (
     DefaultNames,
     checked_class_names,
@@ -33,12 +31,9 @@ from keras_saliency.data.annotations import (
     checked_vocabulary,
 )
 from keras_saliency.data.boxes import are_filled, checked_boxes, filled
-from keras_saliency.data.checks import check_choice, check_positive_int, check_seed, plain_int
-from keras_saliency.data.companions import Companions
-from keras_saliency.data.datasets import Reader
-from keras_saliency.data.elements import kind_in
+from keras_saliency.data.checks import check_choice, plain_int
+from keras_saliency.data.drawing import Wishes, drawn_fields
 from keras_saliency.data.inputs import (
-    DATA_FORMATS,
     KINDS,
     checked_held,
     checked_images,
@@ -46,14 +41,11 @@ from keras_saliency.data.inputs import (
     default_kind,
     has_channels,
     map_axes,
-    padded,
-    two_shapes,
 )
 from keras_saliency.data.probe_files import read_probes, write_probes
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
-from keras_saliency.data.sampling import NO_CLASS, Progress, draw, remarks
-from keras_saliency.data.several import TABLE, Group, channels_last, groups_of
+from keras_saliency.data.several import TABLE, Group, groups_of
 
 _SHARED = ("targets", "groups", "class_names", "names", "indices")
 """The fields that all inputs of the same probes have in common."""
@@ -447,99 +439,20 @@ class ProbeSet:
             >>> bool((probes.groups == probes.indices // 10).all())
             True
         """
-        if per_class is not None:
-            per_class = check_positive_int(
-                "per_class", per_class, hint="Pass the number of probes per class."
-            )
-        max_probes = check_positive_int(
-            "max_probes", max_probes, hint="Pass the largest number of probes in total."
-        )
-        seed, input_name = check_seed("seed", seed), plain_int(input_name)
-        if data_format is not None:
-            check_choice("data_format", data_format, DATA_FORMATS)
-        of_input, dataset = kind, dataset
-        if not isinstance(kind, str):
-            of_input, dataset = kind_in(dataset, input_name)
-            kind = of_input if kind is None else kind
-        one_kind: str = check_choice("kind", of_input or "image", KINDS)
-        if of_input is not None:
-            checked_vocabulary(vocabulary, one_kind)
         given = {"masks": masks, "boxes": boxes, "groups": groups, "names": names}
-        companions = Companions(one_kind, given, regions)
-        companions.check_order(dataset)
-        may_be_endless = not pipelines.has_known_end(dataset)
-        reader = Reader(one_kind, data_format, input_name, companions.keys, plain_int(output))
-        drawn = draw(
-            reader.batches(dataset),
-            per_class=per_class,
-            max_probes=max_probes,
-            seed=seed,
-            kind=one_kind,
-            progress=Progress(" (of unknown length)" if may_be_endless else ""),
-            may_be_endless=may_be_endless,
-        )
-        if not drawn.examples:
-            raise ValueError("dataset: expected at least one batch, received an empty data set.")
-        for remark in remarks(
-            drawn, per_class, max_probes, seed, has_names=class_names is not None
-        ):
-            warnings.warn(remark, stacklevel=2)
-        examples = [example for chosen in drawn.examples.values() for example in chosen]
-        targets = [label for label, chosen in drawn.examples.items() for _ in chosen]
-        if isinstance(targets[0], str):
-            class_names = sorted(drawn.classes) if class_names is None else [*class_names]
-            targets = [_index_of(label, class_names) for label in targets]
-        images = [example.image for example in examples]
-        held = {name: _stacked([e.held[name] for e in examples]) for name in examples[0].held}
-        together: Any = images if _is_one_shape(images) else _stacked(images)
-        input_name = drawn.input_name
-        if drawn.explains_all:
-            together, held = {drawn.input_name: _stacked(images), **held}, {}
-            if data_format == "channels_first":
-                together = channels_last(together, kind)
-            input_name = None
-        if class_names is None and NO_CLASS not in drawn.classes:
-            class_names = pipelines.class_names(dataset, drawn.classes)
-            step = pipelines.step_that_lost_names(dataset)
-            if step:
-                warnings.warn(
-                    f"class_names: the names of the classes were lost by {step}, which may change "
-                    "labels. If they still hold, pass class_names=.",
-                    stacklevel=2,
-                )
-        if vocabulary is None and one_kind == "tokens":
-            vocabulary = pipelines.vocabulary(dataset)
-        return cls(
-            together,
-            None if NO_CLASS in drawn.classes else targets,
+        fields = drawn_fields(
+            dataset,
+            Wishes(per_class, max_probes, seed),
+            companions=given,
+            regions=regions,
             class_names=class_names,
             kind=kind,
             data_format=data_format,
-            held=held,
             input_name=input_name,
+            output=output,
             vocabulary=vocabulary,
-            feature_names=feature_names,
-            indices=None if pipelines.shuffles(dataset) else [e.position for e in examples],
-            **companions.drawn(examples, targets, drawn.num_read),
         )
-
-
-def _is_one_shape(images: Sequence[Array]) -> bool:
-    """Whether a list of images can be copied as it is: once, instead of twice."""
-    return images[0].ndim > 1 and two_shapes(images) is None
-
-
-def _stacked(rows: Sequence[Array]) -> Array:
-    return padded(rows) if two_shapes(rows) else np.stack(rows)
-
-
-def _index_of(label: str, class_names: Sequence[str]) -> int:
-    if label not in class_names:
-        raise ValueError(
-            f"class_names: expected the labels of the data set among them, which has {label!r}; "
-            f"received {', '.join(map(repr, class_names))}."
-        )
-    return class_names.index(label)
+        return cls(**fields, feature_names=feature_names)
 
 
 def _of_group(group: Group, data_format: str | None, vocabulary: Sequence[str] | None) -> ProbeSet:

@@ -13,12 +13,13 @@ import numpy as np
 
 from keras_saliency.data.datasets import Batch
 from keras_saliency.data.elements import Name
-from keras_saliency.data.inputs import map_axes
+from keras_saliency.data.inputs import AssumedKind, map_axes
 from keras_saliency.data.labels import (
     VOID,
     LabelReader,
     NotClassesError,
     is_class_row,
+    is_one_hot,
     is_void,
     may_have_void,
 )
@@ -363,6 +364,11 @@ def _classes(
             f"the labels are {what} (an autoencoder). Pass the error of the reconstruction as "
             "score= to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
         )
+    if isinstance(kind, AssumedKind) and _is_one_hot_of_steps(batch.labels, shape):
+        return unlabelled, (
+            f"the labels, of shape {batch.labels.shape}, are one-hot rows of classes for each "
+            "position. Choose one with score=ks.Score(position=...) for the callback."
+        )
     try:
         if batch.explains_all or not _has_label_images(batch, shape):
             lists = reader.class_lists(batch.labels, len(batch.images))
@@ -383,6 +389,11 @@ def _is_reconstruction(batch: Batch) -> bool:
         return False
     is_whole = labels.dtype.kind != "f" or bool((np.floor(labels) == labels).all())
     return not is_whole or np.array_equal(labels, batch.images)
+
+
+def _is_one_hot_of_steps(labels: Array, shape: tuple[int, ...]) -> bool:
+    """Whether labels of series, which may be gray images, are a one-hot row for each step."""
+    return len(shape) == 3 and labels.ndim == 3 and is_one_hot(labels)
 
 
 def _has_label_images(batch: Batch, shape: tuple[int, ...]) -> bool:

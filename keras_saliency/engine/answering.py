@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +42,20 @@ class AnswerPass:
         self._inputs, self._jit = inputs, jit_compile
         self._traced: tuple[Any, MutatedVariables] | None = None
 
-    def __call__(self, images: Tensor, recipients: Array, targets: Array) -> dict[str, Tensor]:
+    def __call__(
+        self,
+        images: Tensor | None,
+        recipients: Array,
+        targets: Array,
+        others: Mapping[str, Array] | None = None,
+    ) -> dict[str, Tensor]:
         """The `"predictions"` and `"scores"` of `batch_size` images. Does not wait for them.
 
         Args:
-            images: `(batch_size, ...)`.
-            recipients: `(batch_size,)`, the indices of the probes whose held inputs are used.
+            images: `(batch_size, ...)`; `None` for those of the recipients.
+            recipients: `(batch_size,)`, the indices of the probes whose other inputs are used.
             targets: `(batch_size,)`.
+            others: As in `DeviceProbes.rows`.
         """
         if self._traced is None:
             specs = self._inputs.specs(self.batch_size)
@@ -58,7 +65,7 @@ class AnswerPass:
                 traced = function.get_concrete_function(specs)
             self._traced = traced, MutatedVariables(traced)
         function, written = self._traced
-        chunk = self._inputs.rows(recipients, images)
+        chunk = self._inputs.rows(recipients, images, others)
         chunk["targets"] = tf.constant(targets, tf.int32)
         with written.restored():
             return function(chunk)  # type: ignore[no-any-return]
@@ -113,6 +120,26 @@ class ModelAnswers:
             for rows in self._passes(len(recipients))
         )
         return self._answers(passes, recipients)
+
+    def with_input(self, name: str, recipients: Array, donors: Array) -> Array:
+        """The predictions for probes with another input, by its name as text, of other probes.
+
+        Args:
+            name: A key of `ProbeSet.others`.
+            recipients: `(count,)`, indices of probes.
+            donors: `(count,)`.
+        """
+        with self.answer_pass.forward_pass.named_errors():
+            results = [
+                self.answer_pass(
+                    None,
+                    recipients[rows],
+                    self.targets[recipients[rows]],
+                    {name: donors[rows]},
+                )
+                for rows in self._passes(len(recipients))
+            ]
+            return fetched(results, len(recipients))["predictions"]
 
     def makes(self, edit: PlacedEdit) -> bool:
         """As `Counterfactuals.makes`."""

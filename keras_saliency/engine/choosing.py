@@ -16,13 +16,15 @@ from keras_saliency.engine.models import declared_outputs, loss_of_numbers
 from keras_saliency.engine.state_guard import own_seed_generator
 
 
-def chosen_score(model: Any, probes: ProbeSet, score: Score, text_layer: str = "") -> Score:
-    """The score with its function chosen, if it is `"auto"`.
+def chosen_score(
+    model: Any, probes: ProbeSet, score: Score, text_layer: str = ""
+) -> tuple[Score, ProbeSet]:
+    """The score with its function chosen, if it is `"auto"`, and the probes that it explains.
 
-    It is the output for a model of one unit, if the probes have no targets and the model is
-    compiled with a loss of numbers, or ends in no sigmoid and its loss says nothing; the
-    segmentation for a model that labels all places of images, if the probes have masks; and
-    otherwise the logit.
+    It is the output for a model of one unit that is compiled with a loss of numbers, if the probes
+    have no targets, or some above 1, such as ratings, which are left out then; and also if they
+    have none, the model ends in no sigmoid, and its loss says nothing. It is the segmentation for a
+    model that labels all places of images, if the probes have masks; and otherwise the logit.
 
     Args:
         model: The model.
@@ -31,20 +33,22 @@ def chosen_score(model: Any, probes: ProbeSet, score: Score, text_layer: str = "
         text_layer: As in `ForwardPass`.
     """
     if score.score != AUTO:
-        return score
+        return score, probes
     is_declared = bool(declared_outputs(model, score.output))
-    may_be_number = probes.targets is None and not is_declared
+    has_numbers = bool(loss_of_numbers(model, score.output))
+    is_class = probes.targets is not None and (probes.targets.max() <= 1 or not has_numbers)
+    may_be_number = not is_class and not is_declared
     may_be_places = probes.masks is not None and probes.kind == "image" and score.position is None
     chosen = "logit"
     if may_be_number or may_be_places:
         forward = ForwardPass(model, probes, score, text_layer=text_layer)
         shape, is_linear = _end(forward, probes)
-        is_number = is_linear or bool(loss_of_numbers(model, score.output))
+        is_number = is_linear or has_numbers
         if may_be_number and is_number and shape is not None and shape[1:] in ((), (1,)):
-            chosen = "output"
+            chosen, probes = "output", replace(probes, targets=None)
         elif may_be_places and shape is not None and shape[1:3] == probes.images.shape[1:3]:
             chosen = "segmentation"
-    return replace(score, score=chosen)
+    return replace(score, score=chosen), probes
 
 
 def _end(forward: ForwardPass, probes: ProbeSet) -> tuple[tuple[Any, ...] | None, bool]:

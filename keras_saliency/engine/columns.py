@@ -1,7 +1,8 @@
-"""Which columns of a table have a gradient. The others, which the model looks up, are held."""
+"""Which of several inputs have a gradient. The others, which the model looks up, are held."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any
 
@@ -16,15 +17,15 @@ from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.forward import ForwardPass, by_input, places_of
 from keras_saliency.engine.kinds import are_embedded
 from keras_saliency.engine.state_guard import own_seed_generator
+from keras_saliency.engine.traced_inputs import has_embedding
 
 _SHARED = ("targets", "groups", "class_names", "names", "indices")
 
 
 def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet, list[Any]]:
-    """The probes without the columns that have no gradient, which are held.
+    """The probes without the inputs and columns of tables that have no gradient, which are held.
 
-    Columns are those of tables, and inputs of features among several inputs. Integers that all have
-    an embedding each are tokens instead.
+    Columns of integers that all have an embedding each are tokens instead.
 
     Args:
         model: The model.
@@ -32,29 +33,34 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
         score: What is differentiated.
 
     Returns:
-        The probes, and the names of the columns that are held now.
+        The probes, and the names of the inputs that are held now.
 
     Raises:
-        ValueError: No column has a gradient, and nothing else is explained, or a region has no
-            column with one.
+        ValueError: No input has a gradient, or a region lies in inputs without one.
     """
     everything = probes.explained.items()
-    tables = {name: one for name, one in everything if _may_be_held(probes, one)}
-    without = _without_gradient(model, probes, score, tables) if tables else []
+    is_several = len(everything) > 1 or isinstance(probes.input_name, tuple)
+    without = _without_gradient(model, probes, score) if is_several else []
     if not without:
         return probes, []
     explained: dict[Any, ProbeSet] = {}
     looked_up: dict[Any, Array] = {}
     for key, one in everything:
-        columns = by_input(one, one.images) if key in tables else {}
-        if not any(name in without for name in columns):
-            explained[key] = one
+        if not isinstance(one.input_name, tuple):
+            if key in without:
+                _check_none_lost([*one.regions], [key])
+                looked_up[key] = _whole(_as_given(one))
+            else:
+                explained[key] = one
             continue
+        columns = by_input(one, one.images)
         looked_up |= {name: _whole(columns[name]) for name in columns if name in without}
         left = {name: values for name, values in columns.items() if name not in without}
-        table = _of_columns(one, left)
-        if table is not None:
+        if left:
+            table = _of_columns(one, one.input_name, left)
             explained[key if len(left) > 1 else table.input_name] = table
+        else:
+            _check_none_lost([*one.regions], columns)
     if not explained and not are_embedded(model, without):
         raise ValueError(
             "images: expected inputs with a gradient; the score has none with respect to "
@@ -88,10 +94,11 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
     return seen, without
 
 
-def _without_gradient(
-    model: Any, probes: ProbeSet, score: Score, tables: dict[Any, ProbeSet]
-) -> list[Any]:
-    """The names of the inputs of tables that the score has no gradient with respect to."""
+def _without_gradient(model: Any, probes: ProbeSet, score: Score) -> list[Any]:
+    """The names of the inputs that the score has no gradient with respect to.
+
+    Tokens have none if no layer makes vectors of them. Masks of attention are such inputs.
+    """
     forward = ForwardPass(model, probes, score)
     specs = DeviceProbes(probes, with_boxes=True).specs(2)
     specs["targets"] = tf.TensorSpec((2,), tf.int32)
@@ -99,57 +106,66 @@ def _without_gradient(
 
     def traced(chunk: dict[str, Any]) -> Any:
         images, held = chunk["images"], dict(chunk["held"])
-        columns: dict[Any, Any] = {}
-        for key, one in tables.items():
-            is_first = key not in probes.other_inputs
-            split = by_input(one, images if is_first else held[str(key)])
-            columns |= split
+        given: dict[Any, Any] = {}
+        for key, one in probes.explained.items():
+            is_first = one is probes
+            tensor = images if is_first else held[str(key)]
+            if not isinstance(one.input_name, tuple):
+                given[key] = tensor
+                continue
+            split = by_input(one, tensor)
+            given |= split
             if is_first:
                 images = split
             else:
                 held[str(key)] = split
-        _, values, _ = forward.run(images, held, chunk["targets"], places_of(chunk))
-        gradients = differentiated(values, [*columns.values()], None)[0]
-        pairs = zip(columns, gradients, strict=True)
-        without.extend(name for name, gradient in pairs if gradient is None)
+        _, values, calls = forward.run(images, held, chunk["targets"], places_of(chunk))
+        tokens = {key for key, one in probes.explained.items() if one.kind == "tokens"}
+        without.extend(key for key in tokens if not has_embedding(calls, values, given[key]))
+        others = {key: tensor for key, tensor in given.items() if key not in tokens}
+        gradients = differentiated(values, [*others.values()], None)[0]
+        pairs = zip(others, gradients, strict=True)
+        without.extend(key for key, gradient in pairs if gradient is None)
         return values
 
     with own_seed_generator():
         tf.function(traced, autograph=False).get_concrete_function(specs)
-    return without
+    return [key for key in _names(probes) if key in without]
 
 
-def _may_be_held(probes: ProbeSet, one: ProbeSet) -> bool:
-    """Whether one of the explained inputs has columns that are held if they have no gradient."""
-    is_table = isinstance(one.input_name, tuple)
-    return is_table or (one.kind == "features" and bool(probes.other_inputs))
+def _names(probes: ProbeSet) -> list[Any]:
+    """The names of all inputs that are explained, and of the columns of tables."""
+    every = [one.input_name for one in probes.explained.values()]
+    return [
+        name for one in every for name in (dict.fromkeys(one) if isinstance(one, tuple) else [one])
+    ]
 
 
-def _of_columns(table: ProbeSet, columns: dict[Any, Array]) -> ProbeSet | None:
-    """Some columns of a table, with its masks and regions there; `None` for no columns.
+def _as_given(probes: ProbeSet) -> Array:
+    """An explained input in the layout in which the model takes it."""
+    if probes.data_format == "no_channels":
+        return probes.images[..., 0]
+    is_moved = probes.data_format == "channels_first"
+    return np.moveaxis(probes.images, -1, 1) if is_moved else probes.images
+
+
+def _of_columns(
+    table: ProbeSet, input_name: tuple[str | int, ...], columns: dict[Any, Array]
+) -> ProbeSet:
+    """Some columns of a table, with its masks and regions there.
 
     Args:
-        table: The table, or an input of features.
+        table: The table.
+        input_name: The name of the input of each of its columns.
         columns: The columns that stay, by the names of their inputs.
 
     Raises:
         ValueError: A region has none of these columns.
     """
-    one_name = table.input_name
-    input_name = one_name if isinstance(one_name, tuple) else (one_name,) * table.images.shape[1]
     kept = np.array([name in columns for name in input_name])
     regions = {name: region[:, kept] for name, region in table.regions.items()}
     empty = [name for name, region in regions.items() if not region.any()]
-    if empty:
-        without = dict.fromkeys(compress(input_name, ~kept))
-        raise ValueError(
-            f"regions[{empty[0]!r}]: expected a column with a gradient, since only those are "
-            f"explained and tested; the score has none with respect to "
-            f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
-            "Leave this region out."
-        )
-    if not columns:
-        return None
+    _check_none_lost(empty, dict.fromkeys(compress(input_name, ~kept)))
     names = None if table.feature_names is None else [*compress(table.feature_names, kept)]
     return ProbeSet(
         columns,
@@ -158,6 +174,25 @@ def _of_columns(table: ProbeSet, columns: dict[Any, Array]) -> ProbeSet | None:
         masks=None if table.masks is None else table.masks[:, kept],
         regions=regions,
     )
+
+
+def _check_none_lost(regions: Sequence[str], without: Iterable[Any]) -> None:
+    """Raises an error if there are regions that lie in inputs without a gradient alone.
+
+    Args:
+        regions: The names of such regions.
+        without: The names of the inputs.
+
+    Raises:
+        ValueError: There is such a region.
+    """
+    if regions:
+        raise ValueError(
+            f"regions[{regions[0]!r}]: expected an input or column with a gradient, since only those are "
+            f"explained and tested; the score has none with respect to "
+            f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
+            "Leave this region out."
+        )
 
 
 def _whole(values: Array) -> Array:

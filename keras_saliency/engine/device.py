@@ -58,21 +58,29 @@ class DeviceProbes:
 
         return tf.nest.map_structure(spec, self._arrays)  # type: ignore[no-any-return]
 
-    def rows(self, index: Array, images: Tensor | None = None) -> dict[str, Any]:
+    def rows(
+        self,
+        index: Array,
+        images: Tensor | None = None,
+        others: Mapping[str, Array] | None = None,
+    ) -> dict[str, Any]:
         """The `"images"` of some probes, other inputs by name (`"held"`), `"masks"` and `"boxes"`.
 
         Args:
             index: `(count,)`, the indices of the probes.
             images: `(count, ...)`, in place of the images of the probes.
+            others: By the name of another input, the indices of the probes to take it from.
         """
         inputs = dict(self._kept() if self.are_kept else self._arrays)
         if images is not None:
             inputs.pop("images")
-        if self.are_kept:
-            rows = tf.constant(index)
-            found = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), inputs)
-        else:
-            found = tf.nest.map_structure(lambda array: tf.constant(array[index]), inputs)
+
+        def taken(source: Any, rows: Array) -> Tensor:
+            return tf.gather(source, rows) if self.are_kept else tf.constant(source[rows])
+
+        found = tf.nest.map_structure(lambda source: taken(source, index), inputs)
+        for name, rows in (others or {}).items():
+            found["held"][name] = taken(inputs["held"][name], rows)
         return found if images is None else {**found, "images": images}
 
     def images(self) -> Tensor:

@@ -20,6 +20,7 @@ from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.data.several import pieces
+from keras_saliency.engine.advice import mean_line, score_line
 from keras_saliency.engine.keras_internals import inputs_struct
 from keras_saliency.engine.models import (
     fed_shape,
@@ -108,6 +109,7 @@ class ForwardPass:
         with (
             recorded(self.model, replaced, float8=self.float8) as calls,
             same_state(self.states, computed),
+            _noted(self._probes),
         ):
             outputs = self.model(inputs, training=False)
             computed += tf.nest.flatten(outputs)
@@ -195,14 +197,18 @@ class ForwardPass:
         """What to do about outputs that are not `(batch, classes)`."""
         names = output_names(self.model, outputs)
         if head is None:
-            listed = ", ".join(map(repr, names))
-            hint = f"Choose one of {listed}: score=ks.Score(output={names[0]!r})."
+            listed, first = ", ".join(map(repr, names)), names[0]
+            numbers = bool(loss_of_numbers(self.model, first))
+            shape = (
+                outputs[first] if isinstance(outputs, Mapping) else tf.nest.flatten(outputs)[0]
+            ).shape
+            line = score_line(shape, output=first, numbers=numbers)
+            hint = f"Choose one of {listed}: {line}."
             if self._probes.boxes is not None:
                 hint = f"To explain the box of each probe, pass score='detection'. {hint}"
             return hint
         sizes, whole = head.outputs.shape[1:-1], self._probes.images.shape[1:-1]
-        axes = tuple(range(1, head.outputs.shape.rank))
-        mean = f"lambda outputs, targets: keras.ops.mean(outputs, axis={axes})"
+        mean = mean_line(head.outputs.shape)
         third = "With a third argument it gets the inputs, (outputs, targets, inputs)."
         if loss_of_numbers(self.model, self.score.output):
             return f"For numbers, pass a callable, such as their mean: score={mean}. {third}"
@@ -361,7 +367,28 @@ def build(model: Any, probes: ProbeSet) -> None:
     specs |= {str(name): _spec_of(one) for name, one in probes.other_inputs.items()}
     takes_training = "training" in inspect.signature(model.call).parameters
     options = {"training": True} if takes_training else {}
-    model(_fed(model, probes, _spec_of(probes), specs), **options)
+    with _noted(probes):
+        model(_fed(model, probes, _spec_of(probes), specs), **options)
+
+
+@contextmanager
+def _noted(probes: ProbeSet) -> Iterator[None]:
+    """While a model is called: adds to its errors what it was given, and what else it may take."""
+    try:
+        yield
+    except Exception as error:
+        shapes = [
+            f"shape {('num_probes', *one.images.shape[1:])}" for one in probes.explained.values()
+        ]
+        note = f"keras_saliency: the model was called with the probes, {', '.join(shapes)}."
+        if probes.input_name is None:
+            note += (
+                " If it takes several inputs, give all of them: ProbeSet({0: ..., 1: ...}, targets)"
+                " for a list, or by their names for a dict. If the elements of a data set are "
+                "inputs alone: ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,)))."
+            )
+        error.add_note(note)
+        raise
 
 
 def _spec_of(probes: ProbeSet) -> Any:

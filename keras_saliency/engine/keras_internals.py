@@ -57,10 +57,12 @@ def sublayers(layer: Any) -> list[Any]:
 
 
 def all_layers(layer: Any) -> list[Any]:
-    """A layer, and all layers within it."""
-    if hasattr(layer, "_flatten_layers"):
-        return list(layer._flatten_layers())
-    return [layer, *(deeper for inner in sublayers(layer) for deeper in all_layers(inner))]
+    """A layer, and all layers within it, each before the next one of the same layer.
+
+    Keras' own walk turns the order of inner layers round.
+    """
+    within = [deeper for inner in sublayers(layer) for deeper in all_layers(inner)]
+    return [*dict.fromkeys([layer, *within])]
 
 
 def with_graph(model: Any) -> Any:

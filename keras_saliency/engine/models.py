@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.several import pieces
+from keras_saliency.engine.advice import model_line
 from keras_saliency.engine.keras_internals import inputs_struct
 
 _LOSSES_OF_NUMBERS = {
@@ -73,21 +74,13 @@ def runs_eagerly(model: Any) -> bool:
     return bool(getattr(model, "run_eagerly", False) or tf.config.functions_run_eagerly())
 
 
-def check_fit(model: Any, probes: ProbeSet) -> None:
-    """Checks that probes fit a model, without running it.
-
-    Raises:
-        ValueError: An input is missing or has the wrong shape.
-    """
-    _check_inputs(model, probes)
-
-
-def check_part(model: Any, part: Any) -> None:
+def check_part(model: Any, part: Any, probes: ProbeSet) -> None:
     """Checks that a model which is explained is a part of the model that is trained.
 
     Args:
         model: The model that is trained.
         part: `Score.model`; `None` to explain `model` itself.
+        probes: What it is explained for.
 
     Raises:
         TypeError: `part` is not a Keras model.
@@ -106,13 +99,36 @@ def check_part(model: Any, part: Any) -> None:
             )
         return
     if type(model).call in (keras.Model.call, keras.layers.Layer.call):
-        parts = [name for name, value in vars(model).items() if isinstance(value, keras.Model)]
-        shown = parts or ["part"]
+        parts = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
+        fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
+        lines = [model_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
+        if probes.targets is not None:
+            lines += [
+                f"score=ks.Score(model=keras.Sequential([model.{first}, model.{second}]))"
+                for first in fitting
+                for second in parts
+                if _follows(parts[second], parts[first])
+            ]
         raise ValueError(
             f"model: expected a model with a call method; {type(model).__name__} has none, as its "
             "train_step is all that it needs. Say which part is explained: "
-            f"{' or '.join(f'score=ks.Score(model=model.{name})' for name in shown)}."
+            f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}."
         )
+
+
+def _follows(part: Any, other: Any) -> bool:
+    """Whether a part of a model takes what another one returns, as far as their shapes tell."""
+    shapes = [*input_shapes(part).values()]
+    outputs = getattr(other, "outputs", None) or []
+    is_one = len(shapes) == len(outputs) == 1 and part is not other
+    return is_one and tuple(shapes[0]) == tuple(outputs[0].shape)
+
+
+def _takes(part: Any, probes: ProbeSet) -> bool:
+    """Whether a part of a model takes inputs of the shape of the probes, as far as it tells."""
+    shapes = [*input_shapes(part).values()]
+    is_one = probes.input_name is None and len(shapes) == 1
+    return is_one and _fits(tuple(shapes[0][1:]), fed_shape(probes)[1:])
 
 
 def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
@@ -189,19 +205,31 @@ def fixed_batch_size(model: Any) -> int | None:
     return next((int(size) for size in sizes if size is not None), None)
 
 
-def _check_inputs(model: Any, probes: ProbeSet) -> None:
-    """Checks that the probes provide every input, in the right shape."""
+def check_fit(model: Any, probes: ProbeSet, *, is_score_open: bool = False) -> None:
+    """Checks that probes provide every input of a model, in the right shape, without running it.
+
+    Args:
+        model: The model.
+        probes: The probes.
+        is_score_open: Whether the score is the default, which not all outputs have.
+
+    Raises:
+        ValueError: An input is missing or has the wrong shape.
+    """
     known = input_shapes(model)
     if not known:
         return
     listed = ", ".join(map(repr, known))
     if probes.input_name is None and len(known) > 1:
         inputs = ", ".join(f"{name!r}: ..." for name in known)
+        line = model_line(model) if is_score_open else ""
         raise ValueError(
             f"model: expected one input, received a model with {len(known)} inputs: {listed}. "
             f"Explain all of them, ProbeSet({{{inputs}}}, targets), or one: "
             "ProbeSet(images, targets, input_name=..., held={...}). If the elements of a data set "
-            "are inputs alone: ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,)))."
+            "are inputs alone: ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,))), or "
+            "ProbeSet.from_dataset((data,)) for a dict of arrays."
+            f"{line and f' Its outputs need a score, too: {line}.'}"
         )
     given: dict[Any, tuple[int, ...]] = {}
     for one in probes.explained.values():

@@ -36,7 +36,8 @@ def as_tokens(model: Any, probes: ProbeSet) -> tuple[ProbeSet, str]:
     if len(found) != 1:
         raise ValueError(
             f"images: expected a model with one TextVectorization layer for texts, received one "
-            f"with {len(found)}. Apply the vectorization to the data, and pass "
+            f"with {len(found)}. Apply the vectorization to the data: "
+            "ProbeSet.from_dataset(dataset.map(lambda x, y: (vectorize(x), y))), or "
             "ProbeSet(tokens, targets, vocabulary=vectorize.get_vocabulary())."
         )
     (layer,) = found

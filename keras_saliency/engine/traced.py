@@ -12,6 +12,7 @@ from keras_saliency.attributions import Method, heads, scores
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Array
+from keras_saliency.engine.advice import score_line
 from keras_saliency.engine.answering import ModelAnswers
 from keras_saliency.engine.compilation import Compute, compiled
 from keras_saliency.engine.device import DeviceProbes
@@ -224,11 +225,13 @@ class TracedModel:
         if name is not None:
             heads.check_head(head, outputs, activation, name)
             if name == "logit" and numbers:
+                shape = getattr(self._model, "output_shape", outputs.shape)
+                line = score_line(shape, numbers=True) if isinstance(shape, tuple) else ""
                 raise ValueError(
                     f"score='logit': expected a model with one output per class; {numbers}. Pass "
                     "score='output' to explain the output unit that the targets name, or a "
-                    "callable (outputs, targets) -> (num_probes,). If the outputs are classes, "
-                    "pass score='probability'."
+                    f"callable (outputs, targets) -> (num_probes,){line and f', such as {line}'}. "
+                    "If the outputs are classes, pass score='probability'."
                 )
             return activation, name not in ("output", "segmentation")
         is_number = activation in (heads.LINEAR, heads.SOFTMAX) and outputs.shape[-1] == 1

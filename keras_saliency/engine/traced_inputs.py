@@ -25,6 +25,10 @@ Run = Callable[
 """Runs the model on all explained inputs, with other outputs of some layers."""
 
 
+_PRODUCTS = {"BatchMatMulV2", "Conv2D", "Einsum", "MatMul"}
+"""Operations of layers: a table that they compute is not one of embeddings."""
+
+
 @dataclass(frozen=True, eq=False)
 class TracedInput:
     """One explained input.
@@ -119,10 +123,19 @@ def _embedding(
     raise ValueError(
         f"model: expected a layer that returns a vector for each of the {length} tokens, such as "
         "an Embedding, and a score that depends on it; found none. If each column has its own "
-        "embedding, give the model one keras.Input per column, and explain one of them: "
-        "ProbeSet(input_name=..., held={...}). If the inputs are not tokens, choose another "
+        "embedding, give the model one keras.Input per column, and explain all of them: "
+        "ProbeSet({name: column, ...}, targets). If the inputs are not tokens, choose another "
         "kind in ProbeSet(kind=...)."
     )
+
+
+def has_embedding(calls: Sequence[LayerCall], values: Tensor, tokens: Tensor) -> bool:
+    """Whether a layer makes a vector of each token, on which the values depend."""
+    try:
+        _embedding(calls, values, tokens)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_looked_up(vectors: Tensor, tokens: Tensor) -> bool:
@@ -136,6 +149,7 @@ def _is_looked_up(vectors: Tensor, tokens: Tensor) -> bool:
             return True
         if operation.type in ("Gather", "GatherV2"):
             table = operation.inputs[0].op
-            if "ReadVariableOp" in {each.type for each in (table, *upstream(table))}:
+            kinds = {each.type for each in (table, *upstream(table))}
+            if "ReadVariableOp" in kinds and not kinds & _PRODUCTS:
                 return True
     return False

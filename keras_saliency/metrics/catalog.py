@@ -113,6 +113,7 @@ _EFFECTS = {
     "Alert: above the floor, twice in a row.",
     "flip": "How much more often the prediction then changes to that class. Chance: 0.",
     "p_value": "How likely such an effect is if the model does not use the cue.",
+    "permutation_importance": "Drop in accuracy if this input comes from another probe. Chance: 0.",
 }
 """The descriptions of the metrics of interventions, by kind."""
 

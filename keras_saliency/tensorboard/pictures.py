@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,9 @@ from keras_saliency.rendering.heatmaps import (
     peaks,
 )
 from keras_saliency.rendering.layouts import Line
-from keras_saliency.rendering.renderers import FRAME, PANEL, Renderer, renderer
+from keras_saliency.rendering.renderers import FRAME, PANEL, renderer
 from keras_saliency.rendering.settings import Pictures
+from keras_saliency.tensorboard.filmstrip import ALL, Filmstrip, heat_alone
 
 MAX_PROBES = 64
 """The largest number of probes on the sheets, evenly chosen. Metrics use all probes."""
@@ -36,24 +36,16 @@ MIN_SHEET_CELL = 80
 """The longer side of the contact sheet's cells in pixels; smaller pictures are enlarged by an
 integer factor."""
 
-MIN_STRIP_CELL = 32
-"""The smallest width of the filmstrip's frames in pixels."""
-
 CAPTION_WIDTH = 240
 """The smallest width of a probe's picture in pixels, so that its caption fits."""
 
-MAX_ROWS = MAX_COLUMNS = 16
-"""The filmstrip's largest number of rows (evenly chosen) and of columns (evenly spaced, without the
-newest one)."""
+MAX_ROWS = 16
+"""The largest number of rows of the filmstrip, evenly chosen."""
 
 MIN_CLUSTERED = 20
 """The smallest number of live maps that are clustered, since each is connected to 10 others."""
 
-ALL = "mean of all"
-
 CLUSTERS_TITLE = "clusters of similar maps: for exploration, never an alert"
-
-_SHORT = {"zero map": "zero", "constant map": "constant", "not a number": "nan"}
 
 
 class PictureWriter:
@@ -290,7 +282,7 @@ class PictureWriter:
     def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
         """Small pictures of the mean map and of every probe, with captions; all of one size."""
         reduced = self._renderer.reduced(mean[np.newaxis])
-        first = _heat(self._renderer, reduced, self._colormap, self._percentile)
+        first = heat_alone(self._renderer, reduced, self._colormap, self._percentile)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
         cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
         defects = [map_defect(maps[probe]) for probe in self._chosen]
@@ -336,176 +328,6 @@ class PictureWriter:
         return f"{len(targets)} probe{'s'[: len(targets) > 1]} ({', '.join(by_class)})"
 
 
-@dataclass
-class _Column:
-    """The maps of one evaluation, as they are drawn in a film strip.
-
-    Attributes:
-        step: Of the evaluation.
-        mean: `(1, ...)`, the mean of all maps, at the size of a frame.
-        maps: `(num_probes, ...)`, at the size of a frame.
-        frames: As they were drawn last: of the mean, then of each map.
-        saved: As `Filmstrip.to_json` returned it last: the row, and the arrays that it names.
-    """
-
-    step: int
-    mean: Array
-    maps: Array
-    frames: list[Array] = field(default_factory=list)
-    saved: tuple[dict[str, Any], dict[str, Array]] | None = None
-
-    def to_json(self, arrays: dict[str, Array]) -> dict[str, Any]:
-        """The column as values for JSON; puts the arrays that these name among `arrays`."""
-        if self.saved is None:
-            ours: dict[str, Array] = {}
-            row = {"step": self.step, "mean": put(self.mean, ours), "maps": put(self.maps, ours)}
-            self.saved = row, ours
-        arrays |= self.saved[1]
-        return self.saved[0]
-
-
-class Filmstrip:
-    """Rows of maps over the evaluations of a run: at most `MAX_COLUMNS`, and the newest one.
-
-    The first row is the mean of all maps, always with a scale of its own. The first column shows
-    the images.
-
-    Args:
-        names: The names of the probes.
-        renderer: A renderer for these probes.
-        map_shape: The shape of a map.
-        scale: As in `Pictures`.
-        colormap: As in `Pictures`.
-        clip_percentile: As in `Pictures`.
-    """
-
-    def __init__(
-        self,
-        names: list[str],
-        renderer: Renderer,
-        map_shape: tuple[int, ...],
-        scale: str,
-        colormap: str,
-        *,
-        clip_percentile: float,
-    ) -> None:
-        self._names, self._scale, self._colormap = [ALL, *names], scale, colormap
-        self._percentile = clip_percentile
-        self._renderer, self._map_shape, self._signed = renderer, map_shape, False
-        self._images = [layouts.blank(*renderer.originals.shape[1:3]), *renderer.originals]
-        self._kept: list[_Column] = []
-        self._newest: _Column | None = None
-        self._stride, self._count = 1, 0
-        self._last_step: int | None = None
-        self._limits: Array | None = None
-
-    def add(self, step: int, mean: Array, maps: Array, *, signed: bool = False) -> None:
-        """Adds a column, which is drawn when the filmstrip is.
-
-        Args:
-            step: The step of the column; -1 is the state before training. If it is that of the last
-                column, it replaces that.
-            mean: `(height, width)`, the mean of all maps.
-            maps: `(num_probes, height, width)`.
-            signed: Whether the maps are signed; must be the same for all columns.
-        """
-        self._signed = signed
-        if step == self._last_step:
-            self._kept = [column for column in self._kept if column.step != step]
-            self._count -= 1
-        self._last_step = step
-        new = _Column(step, self._renderer.reduced(mean[np.newaxis]), self._renderer.reduced(maps))
-        if self._scale != "epoch":
-            self._limits = self._ends(new.maps, self._limits)
-        self._newest = new
-        if self._count % self._stride == 0:
-            self._kept = [*self._kept, new]
-        if len(self._kept) > MAX_COLUMNS:
-            self._kept, self._stride = self._kept[::2], 2 * self._stride
-        self._count += 1
-
-    def draw(self) -> Array:
-        """Draws the columns that are kept, and the newest one: uint8 `(height, width, 3)`."""
-        columns = [column for column in self._kept if column is not self._newest]
-        if self._newest is not None:
-            columns.append(self._newest)
-        for column in columns:
-            self._draw(column)
-        frames = [self._framed(self._images, [""] * len(self._names))]
-        frames += [column.frames for column in columns]
-        rows = [(name, [frame[row] for frame in frames]) for row, name in enumerate(self._names)]
-        steps = ["start" if column.step == -1 else str(column.step) for column in columns]
-        return layouts.filmstrip(rows, ["", *steps])
-
-    def index(self, step: int) -> int:
-        """How many columns were added before the one of this step, which may be the last."""
-        return self._count - (step == self._last_step)
-
-    def to_json(self, arrays: dict[str, Array]) -> dict[str, Any]:
-        """The columns as values for JSON; puts the arrays that these name among `arrays`."""
-        return {
-            "stride": self._stride,
-            "count": self._count,
-            "last_step": self._last_step,
-            "limits": None if self._limits is None else put(self._limits, arrays),
-            "columns": [column.to_json(arrays) for column in self._kept],
-        }
-
-    def resume(
-        self, content: Mapping[str, Any], arrays: Mapping[str, Array], *, signed: bool
-    ) -> None:
-        """Goes on from what `to_json` returned."""
-        shape = self._renderer.reduced(np.zeros((1, *self._map_shape))).shape
-        expected = {"mean": shape, "maps": (len(self._names) - 1, *shape[1:])}
-        for column in content["columns"]:
-            received = {name: arrays[column[name]].shape for name in expected}
-            if received != expected:
-                raise ValueError(f"expected columns of {expected}, received {received}.")
-        self._signed = signed
-        self._stride, self._count = content["stride"], content["count"]
-        self._last_step = content["last_step"]
-        self._limits = None if content["limits"] is None else arrays[content["limits"]]
-        self._kept = [
-            _Column(one["step"], arrays[one["mean"]], arrays[one["maps"]])
-            for one in content["columns"]
-        ]
-
-    def _ends(self, small: Array, before: Array | None) -> Array:
-        """Where the colours of these maps end."""
-        return limits(small, self._scale, before, clip_percentile=self._percentile)
-
-    def _draw(self, column: _Column) -> None:
-        """Draws the frames of a column, unless they are as they were."""
-        if not column.frames:
-            mean = _heat(self._renderer, column.mean, self._colormap, self._percentile)
-            column.frames = self._framed(mean, [map_defect(column.mean)])
-        elif self._scale == "epoch":  # only other scales change with later columns
-            return
-        ends = self._ends(column.maps, self._limits)
-        column.frames = column.frames[:1] + self._shown(column.maps, ends)
-
-    def _shown(self, small: Array, running: Array) -> list[Array]:
-        """The frames of a column's maps, with the current scale."""
-        heat = self._renderer.heat(
-            small,
-            limits=running,
-            colormap=diverging(self._colormap) if self._signed else self._colormap,
-            signed=self._signed,
-        )
-        return self._framed(heat, [map_defect(one) for one in small])
-
-    def _framed(self, pictures: Iterable[Array], defects: Iterable[str]) -> list[Array]:
-        frames = []
-        for picture, defect in zip(pictures, defects, strict=True):
-            frame = layouts.padded(
-                enlarged(picture, self._renderer.factor), layouts.LINE, MIN_STRIP_CELL
-            )
-            if defect:
-                layouts.draw_line(frame, 0, 0, frame.shape[1], Line(_SHORT[defect], wrong=True))
-            frames.append(frame)
-        return frames
-
-
 def _maps(report: SaliencyReport) -> dict[str, Array]:
     """The maps that are drawn, signed if there are such: of the first method (`""`), and others."""
     first = report.maps if report.signed_maps is None else report.signed_maps
@@ -516,9 +338,3 @@ def _mean(report: SaliencyReport, method: str) -> Array:
     """The mean of the sizes of all maps, with any number of axes."""
     maps = np.abs(report.others[method]) if method else report.maps
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])
-
-
-def _heat(renderer: Renderer, reduced: Array, colormap: str, clip_percentile: float) -> Array:
-    """Draws one map alone, at the renderer's size, with a scale of its own."""
-    end = limits(reduced, "epoch", clip_percentile=clip_percentile)
-    return renderer.heat(reduced, limits=end, colormap=colormap, signed=False)

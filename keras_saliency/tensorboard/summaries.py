@@ -24,7 +24,7 @@ from keras_saliency.tensorboard.event_file import Write
 from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.writer_thread import warn
 
-_LATE = ("effect/", "flip/", "p_value/")
+_LATE = ("effect/", "flip/", "p_value/", "permutation_importance/")
 """How the metrics begin that come with the findings."""
 
 

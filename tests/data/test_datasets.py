@@ -331,3 +331,49 @@ def test_a_segmentation_mask_is_a_label_image_unless_there_are_labels():
     probes = ProbeSet.from_dataset(both, per_class=2, masks="segmentation_mask")
     np.testing.assert_array_equal(probes.targets, LABELS[probes.indices])
     np.testing.assert_array_equal(probes.masks[:, 0, 0], probes.indices % 3 == 0)
+
+
+# ---------------------------------------------------------------- labels that are no classes
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_batches_of_series_with_a_number_for_each_step(width):
+    """Inputs (8, 64, 1) and labels (8, 64, 2) are a batch, not an image with its label image."""
+    rows = np.random.default_rng(0).random((COUNT, 6, 1), np.float32)
+    labels = np.repeat(rows / 2, width, axis=-1)
+    with pytest.warns(UserWarning, match="the probes have no targets"):
+        probes = ProbeSet.from_dataset(stream(rows, labels).batch(8), per_class=COUNT)
+    assert probes.targets is None
+    order = np.argsort(probes.indices)
+    np.testing.assert_array_equal(probes.images[order].reshape(rows.shape), rows)
+
+
+def test_a_one_hot_row_for_each_step_is_no_label_image():
+    """Points (6, 3) with three parts: labels of the shape of the inputs, and of no picture."""
+    points = np.random.default_rng(0).random((COUNT, 6, 3), np.float32)
+    parts = np.eye(3, dtype=np.float32)[np.arange(COUNT * 6).reshape(COUNT, 6) % 3]
+    with pytest.warns(UserWarning, match=r"one-hot rows of classes for each position"):
+        probes = ProbeSet.from_dataset(stream(points, parts).batch(8))
+    assert probes.targets is None
+    assert probes.masks is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.random.default_rng(0).random((COUNT, 16, 12, 1)),  # larger images
+        np.random.default_rng(0).random((COUNT, 9, 5)),  # anchors
+        np.arange(COUNT * 35).reshape(COUNT, 5, 7) % 9,  # captions
+    ],
+)
+def test_labels_of_other_shapes_than_the_images_are_no_classes(labels):
+    with pytest.warns(UserWarning, match="the probes have no targets"):
+        assert ProbeSet.from_dataset((COLOR, labels), per_class=3).targets is None
+
+
+def test_a_dict_that_was_wrapped_twice():
+    """What dataset.map(lambda *inputs: (inputs,)) makes of elements that are dicts."""
+    dataset = Dataset.from_tensor_slices({"image": COLOR, "label": LABELS}).batch(8)
+    probes = ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,)), max_probes=COUNT)
+    assert [*probes.explained] == ["image", "label"]
+    assert probes.targets is None

@@ -63,7 +63,7 @@ def test_two_classes_of_mixed_images_are_not_smoothed_labels():
         ([[0.5, 0.5, 0.0]], ValueError, "mixed labels"),
         ([[1, 1, 0]], ValueError, r"multi-label.*ProbeSet\(images, targets\)"),
         ([[0, 0, 0]], ValueError, "several ones or none"),
-        ([[2.5, -1.5]], ValueError, r"do not sum to 1.*ProbeSet\(images\) without targets"),
+        ([[2.5, -1.5]], ValueError, "do not sum to 1.*without targets"),
         ([[3, 1]], ValueError, "whole numbers of shape.*each position"),
         ([[np.nan, 1.0]], ValueError, "do not sum to 1"),
         ([0.25], ValueError, r"received 0\.25, dtype float64.*score='output'"),
@@ -92,7 +92,8 @@ def test_label_images():
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        (np.zeros((1, 2, 3)), r"shape \(1, 2, 2\), received shape \(1, 2, 3\)\. Resize"),
+        (np.zeros((1, 4, 4)), r"shape \(1, 2, 2\), received shape \(1, 4, 4\)\. Resize"),
+        (np.zeros((1, 2, 3)), r"received shape \(1, 2, 3\), which is no label image of another"),
         (np.full((1, 2, 2), 0.5), r"received 0\.5"),
         (np.full((1, 2, 2, 3), 1 / 3), "one-hot in the last axis.*other values"),
         (np.full((1, 2, 2), -1), r"received -1\. Mark pixels to be ignored by 255"),

@@ -236,3 +236,62 @@ def test_a_model_that_labels_pixels_is_explained_by_the_segmentation():
     np.testing.assert_array_equal(default.evaluate(0).maps, named.evaluate(0).maps)
     whole = keras.Sequential([keras.Input((6, 6, 1)), layers.Flatten(), layers.Dense(2)])
     assert SaliencyMonitor(whole, probes).score.score == "logit"
+
+
+@pytest.mark.parametrize("loss", ["mse", keras.losses.Huber()])
+def test_whole_numbers_above_one_are_no_classes_of_one_unit(loss):
+    """Ratings from 1 to 5: a model of one unit has no class 5."""
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile(loss=loss)
+    rows, ratings = ROWS[:, 0], np.array([5.0, 1, 3, 2])
+    report = SaliencyMonitor(model, ProbeSet(rows, ratings)).step(-1)
+    kernel, bias = (one.numpy() for one in model.layers[0].weights)
+    np.testing.assert_allclose(report.scores, (rows @ kernel + bias)[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(report.maps, np.tile(np.abs(kernel[:, 0]), (4, 1)), rtol=1e-6)
+
+
+def test_classes_that_a_model_lacks_are_refused_if_its_loss_is_not_of_numbers():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1, activation="sigmoid")])
+    model.compile(loss="binary_crossentropy")
+    with pytest.raises(ValueError, match=r"class indices 0\.\.1 .*received 5 for probe 0"):
+        SaliencyMonitor(model, ProbeSet(ROWS[:, 0], [5, 1, 3, 2]))
+
+
+def test_rows_of_a_computed_table_are_no_embeddings():
+    """A graph network looks nodes up in what it computes: a node's number has no gradient."""
+
+    class Nodes(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.out = layers.Dense(4), layers.Dense(3)
+
+        def call(self, nodes):
+            hidden = self.inner(tf.constant(ROWS[:, 0]))
+            rows = keras.ops.take(hidden, keras.ops.reshape(nodes, (-1,)), axis=0)
+            return self.out(rows)
+
+    model, nodes = Nodes(), np.arange(4)[:, None]
+    model(nodes)
+    with pytest.raises(ValueError, match="expected a layer that returns a vector for each of the"):
+        SaliencyMonitor(model, ProbeSet(nodes, [0, 1, 2, 0], kind="tokens"))
+
+
+def test_inner_layers_are_read_in_the_order_in_which_they_were_made():
+    """An embedding before a dense layer, two models deep: the integers are tokens."""
+
+    class Inner(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.out = layers.Embedding(7, 4), layers.Dense(2)
+
+        def call(self, tokens):
+            return self.out(keras.ops.sum(self.embedding(tokens), axis=1))
+
+    model = Subclass(Inner())
+    model(IDS)
+    monitor = SaliencyMonitor(model, ProbeSet(IDS, [0, 1, 0, 1]))
+    assert monitor.probes.kind == "tokens"
+    kernel = (model.layer.out.kernel @ model.out.kernel).numpy()  # each token has the same slope
+    expected = np.linalg.norm(kernel, axis=0)[[0, 1, 0, 1]]
+    maps = monitor.step(-1).maps
+    np.testing.assert_allclose(maps, np.repeat(expected[:, None], 5, axis=1), rtol=1e-5)

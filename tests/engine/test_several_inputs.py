@@ -30,7 +30,8 @@ def logits_model():
     seen = layers.GlobalAveragePooling2D()(
         layers.Conv2D(4, 3, activation="tanh", name="conv")(picture)
     )
-    read = layers.LSTM(3)(layers.Embedding(9, 4, name="embedding")(words))
+    vectors = layers.Embedding(9, 4, name="embedding")(words)
+    read = layers.GlobalAveragePooling1D()(layers.Dense(3, activation="tanh")(vectors))
     hidden = layers.Dense(8, activation="tanh")(layers.Concatenate()([seen, age, site, read]))
     inputs = {"picture": picture, "age": age, "site": site, "words": words}
     return keras.Model(inputs, layers.Dense(3)(hidden))
@@ -302,6 +303,10 @@ def test_a_single_column_that_is_looked_up_is_held(first):
     expected = np.abs(kernel).max(axis=2).transpose(2, 0, 1)[np.arange(COUNT) % 2]
     np.testing.assert_allclose(report.maps, expected, rtol=1e-6)
     assert not report.other_inputs
+    if first == "sex":
+        probes = ProbeSet(ordered, regions={"the sex": np.array([True])})
+        with pytest.raises(ValueError, match=r"regions\['the sex'\]: .*none with respect to 'sex'"):
+            SaliencyMonitor(model, probes)
 
 
 def test_the_input_that_a_method_cannot_explain_is_named(model):
@@ -388,3 +393,94 @@ def test_a_subclassed_model_is_built_from_all_inputs():
     found = saliency.report.other_inputs["table"].maps
     np.testing.assert_allclose(found, kernel[3:].T, rtol=1e-5)
     assert saliency.history["gradient_norm/table"][-1] > 0
+
+
+class Weighted(keras.Model):
+    """The sum of a series and of words, where masks say so; takes a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.out = layers.Embedding(9, 4), layers.Dense(3)
+
+    def call(self, inputs):
+        series, shown, words, marks = inputs
+        shown = keras.ops.cast(keras.ops.cast(shown, "bool"), "float32")[..., None]
+        marks = keras.ops.cast(marks, "float32")[..., None]
+        vectors = keras.ops.sum(self.embedding(words) * marks, axis=1)
+        return self.out(keras.ops.concatenate([keras.ops.sum(series * shown, axis=1), vectors], 1))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2)])
+def test_inputs_without_a_gradient_are_held(order):
+    """Masks of attention, integers and bools; the explained inputs keep their positions."""
+
+    class Ordered(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.part = Weighted()
+
+        def call(self, inputs):
+            return self.part([inputs[order.index(place)] for place in range(4)])
+
+    series, shown = RNG.random((COUNT, 4, 2), "float32"), np.arange(24).reshape(6, 4) % 3 > 0
+    marks = (np.arange(30).reshape(6, 5) % 4 > 0).astype(np.int32)
+    given, model = [series, shown, WORDS, marks], Ordered()
+    given = [given[place] for place in order]
+    model([tf.constant(one) for one in given])
+    kinds = {order.index(0): "series"}
+    probes = ProbeSet(dict(enumerate(given)), TARGETS, kind=kinds)
+    monitor = SaliencyMonitor(model, probes)
+    kernel = model.part.out.kernel.numpy()[:, TARGETS].T  # (6, 2 + 4)
+    of_series = np.abs(kernel[:, :2]).max(axis=1)[:, None] * shown
+    of_words = np.linalg.norm(kernel[:, 2:], axis=1)[:, None] * marks
+    explained = monitor.step(-1)
+    maps = {monitor.probes.input_name: explained.maps}
+    maps |= {name: one.maps for name, one in explained.other_inputs.items()}
+    assert {*monitor.held} == {order.index(1), order.index(3)}
+    assert {*monitor.probes.held} == {*monitor.held}
+    np.testing.assert_allclose(maps[order.index(0)], of_series, rtol=1e-5)
+    np.testing.assert_allclose(maps[order.index(2)], of_words, rtol=1e-5)
+
+
+# ---------------------------------------------------------------- what an input is worth
+
+
+def reads_sex(weight=4.0):
+    """The class is the sex, which is text, if a word begins with f; age and site are ignored."""
+    inputs = {
+        "age": keras.Input((1,), name="age"),
+        "sex": keras.Input((1,), dtype="string", name="sex"),
+        "site": keras.Input((1,), dtype="int64", name="site"),
+    }
+    looked_up = layers.StringLookup(vocabulary=["f", "m"], num_oov_indices=0)(inputs["sex"])
+    is_f = 1 - 2 * keras.ops.cast(looked_up, "float32")
+    site = layers.CategoryEncoding(2, output_mode="one_hot")(inputs["site"])
+    zero = 0 * (keras.ops.sum(site, axis=1, keepdims=True) + inputs["age"])
+    return keras.Model(inputs, keras.ops.sigmoid(weight * is_f + zero))
+
+
+def test_what_inputs_without_a_gradient_are_worth():
+    """By hand: with the sex of another probe, the model is right where that is the same."""
+    count, rng = 60, np.random.default_rng(1)
+    sick = rng.integers(0, 2, count)
+    columns = {
+        "age": rng.random((count, 1), "float32"),
+        "sex": np.where(sick, "f", "m")[:, np.newaxis],
+        "site": rng.integers(0, 2, (count, 1)),
+    }
+    monitor = SaliencyMonitor(reads_sex(), ProbeSet(columns, sick, regions={"age": [True, False]}))
+    report = monitor.step(0)
+    draws, right = np.random.default_rng(0), []
+    for _ in range(2):
+        order = draws.permutation(count)
+        right.append((sick[order] == sick[np.roll(order, 1)]).mean())
+    assert report.metrics["probe_accuracy"] == 1
+    assert report.metrics["permutation_importance/sex"] == pytest.approx(1 - np.mean(right))
+    assert report.metrics["permutation_importance/site"] == 0
+    assert report.metrics["permutation_importance/sex"] > 0.3
+    assert {name for name in report.metrics if name.startswith("permutation")} == {
+        "permutation_importance/sex",
+        "permutation_importance/site",
+    }
+    blind = SaliencyMonitor(reads_sex(0.0), monitor.probes).step(0)
+    assert not [name for name in blind.metrics if name.startswith("permutation")]

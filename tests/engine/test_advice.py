@@ -1,0 +1,139 @@
+"""Lines in messages: what they say, and that they work."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_saliency as ks
+from keras_saliency import ProbeSet
+from keras_saliency.engine.advice import model_line, score_line
+from keras_saliency.engine.models import check_part
+
+IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "line"),
+    [
+        ((None, 5), {}, ""),
+        ((None,), {"numbers": True}, ""),
+        ((None, 1, 1, 5), {}, ""),
+        ((None, 1), {"numbers": True}, ""),
+        ((None, 7, 5), {}, "score=ks.Score(position=0)"),
+        ((None, 8, 8, 5), {"output": 1}, "score=ks.Score(output=1, position=(0, 0))"),
+        (
+            (None, 8, 8, 1),
+            {"part": "model.net"},
+            "score=ks.Score(lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3)), "
+            "model=model.net)",
+        ),
+        (
+            (None, 1, 1, 5),
+            {"numbers": True},
+            "score=lambda outputs, targets: outputs[:, 0, 0, 0]",
+        ),
+        (
+            (None, 7, 5),
+            {"numbers": True},
+            "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))",
+        ),
+    ],
+)
+def test_the_line_for_outputs_of_a_shape(shape, settings, line):
+    assert score_line(shape, **settings) == line
+
+
+def lines_of(error):
+    """The values of the arguments `score=` in a message."""
+    text = str(error.value)
+    found = [text[match.end() :] for match in re.finditer(r"score=(?=ks\.Score|lambda)", text)]
+    return [one[: _end(one)] for one in found]
+
+
+def _end(text):
+    """Where an expression ends: at ` or `, or at the full stop that closes the sentence."""
+    return min(at for at in (text.find(" or "), text.find(". "), len(text) - 1) if at >= 0)
+
+
+class Networks(keras.Model):
+    """Networks without a `call`, as GANs and autoencoders have them."""
+
+    def __init__(self):
+        super().__init__()
+        inputs = keras.Input((8, 8, 3))
+        hidden = layers.Flatten()(inputs)
+        self.critic = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(1, 3)])
+        self.encoder = keras.Model(inputs, [layers.Dense(4)(hidden), layers.Dense(4)(hidden)])
+        self.backbone = keras.Model(inputs, layers.Dense(5)(hidden))
+        self.head = keras.Sequential([keras.Input((5,)), layers.Dense(3)])
+
+
+def test_a_model_without_a_call_names_the_parts_that_take_the_probes():
+    model = Networks()
+    probes = ProbeSet(IMAGES, [0, 1, 2, 0])
+    with pytest.raises(ValueError, match="expected a model with a call method") as error:
+        check_part(model, None, probes)
+    lines = lines_of(error)
+    mean = "lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
+    assert lines == [
+        f"ks.Score({mean}, model=model.critic)",
+        "ks.Score(output=0, model=model.encoder)",
+        "ks.Score(model=model.backbone)",
+        "ks.Score(model=keras.Sequential([model.backbone, model.head]))",
+    ]
+    kernel = model.backbone.layers[-1].kernel.numpy() @ model.head.layers[-1].kernel.numpy()
+    for line in lines:
+        score = eval(line, {"ks": ks, "keras": keras, "model": model})
+        report = ks.SaliencyMonitor(model, probes, score=score).step(-1)
+    expected = np.abs(kernel.reshape(8, 8, 3, 3)).max(axis=2)  # the target's, of every channel
+    np.testing.assert_allclose(report.maps[1], expected[..., 1], rtol=1e-5)
+
+
+def test_one_of_several_numbers_is_explained_by_the_line_in_the_message():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(4)])
+    model.compile(loss="mse")
+    rows = IMAGES[:, 0, 0]
+    with pytest.raises(ValueError, match="look like numbers") as error:
+        ks.saliency_maps(model, ProbeSet(rows))
+    (line,) = lines_of(error)
+    maps = ks.saliency_maps(model, ProbeSet(rows), score=eval(line))
+    expected = np.abs(model.layers[0].kernel.numpy()[:, 0])
+    np.testing.assert_allclose(maps, np.tile(expected, (4, 1)), rtol=1e-6)
+
+
+def test_inputs_that_were_taken_for_labels():
+    """Elements (a, b) of a model with two inputs: the line in the message explains both."""
+    inputs = [keras.Input((3,), name="a"), keras.Input((3,), name="b")]
+    model = keras.Model(inputs, layers.Dense(4)(layers.Concatenate()(inputs))[:, None])
+    rows = IMAGES[:, 0, 0]
+    with pytest.raises(ValueError, match="from_dataset.dataset.map") as error:
+        ks.SaliencyMonitor(model, ProbeSet(rows))
+    assert lines_of(error) == []  # outputs (batch, 1, classes) are (batch, classes)
+    kernel = next(one for one in model.layers if isinstance(one, layers.Dense)).kernel.numpy()
+    for data in (((rows, rows),), ({"a": rows, "b": rows},)):
+        probes = ProbeSet.from_dataset(data)
+        targets = model([probes.images[:, :3], probes.images[:, 3:]]).numpy()[:, 0].argmax(axis=1)
+        maps = ks.saliency_maps(model, probes)
+        np.testing.assert_allclose(maps, np.abs(kernel[:, targets]).T, rtol=1e-5)
+
+
+def test_an_error_of_the_model_says_what_it_was_given():
+    class Pair(keras.Model):
+        def call(self, inputs):
+            first, second = inputs
+            return first + second
+
+    model = Pair()
+    model([IMAGES, IMAGES])
+    with pytest.raises(Exception, match=r"Pair\.call") as error:
+        ks.SaliencyMonitor(model, ProbeSet(IMAGES, [0, 1, 2, 0]))
+    (note,) = error.value.__notes__
+    assert "shape ('num_probes', 8, 8, 3)" in note
+    assert "ProbeSet({0: ..., 1: ...}, targets)" in note
+
+
+def test_a_model_that_does_not_tell_its_outputs():
+    assert model_line(Networks(), "model.part") == "score=ks.Score(model=model.part)"
