@@ -28,10 +28,18 @@ def as_tokens(model: Any, probes: ProbeSet) -> tuple[ProbeSet, str]:
         empty path.
 
     Raises:
-        ValueError: The model has no such layer, or several.
+        ValueError: The model has no such layer, or several, or there are inputs beside the texts.
     """
     if probes.images.dtype.kind != "U":
         return probes, ""
+    if probes.others:
+        others = ", ".join(map(repr, probes.others))
+        raise ValueError(
+            f"images: expected texts alone, received {others} as well. "
+            "Texts beside other inputs are held: "
+            f"ProbeSet({{{probes.input_name!r}: texts, {next(iter(probes.others))!r}: ...}}, "
+            "targets)."
+        )
     found = [one for one in all_layers(model) if isinstance(one, layers.TextVectorization)]
     if len(found) != 1:
         raise ValueError(

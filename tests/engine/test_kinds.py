@@ -199,6 +199,23 @@ def test_texts_without_a_vectorization_are_refused():
         SaliencyMonitor(model, ProbeSet(TEXTS, LABELS))
 
 
+def test_texts_beside_other_inputs_are_held():
+    """An error says so if they are the input to explain; the line that it has explains the rest."""
+    vectorize = layers.TextVectorization(output_sequence_length=4)
+    vectorize.adapt(TEXTS)
+    review, year = keras.Input((1,), dtype="string", name="review"), keras.Input((1,), name="year")
+    words = layers.Embedding(9, 2)(vectorize(review))
+    both = layers.Concatenate()([year, layers.Flatten()(words)])
+    model = keras.Model({"review": review, "year": year}, layers.Dense(2)(both))
+    years = np.arange(len(TEXTS))[:, None] / 4
+    alone = ProbeSet(TEXTS, LABELS, kind="tokens", input_name="review", held={"year": years})
+    with pytest.raises(ValueError, match=r"'year' as well.*ProbeSet\({'review': texts, 'year':"):
+        SaliencyMonitor(model, alone)
+    maps = ks.saliency_maps(model, ProbeSet({"review": TEXTS, "year": years}, LABELS))
+    expected = np.abs(model.layers[-1].kernel.numpy()[0, LABELS])
+    np.testing.assert_allclose(maps[:, 0], expected, rtol=1e-6)
+
+
 # ---------------------------------------------------------------- the default score
 
 
