@@ -236,7 +236,8 @@ class Explainer:
                 data_format=probes.data_format,
                 is_segmentation=scores.is_segmentation(self._forward.score.score),
             )
-            found = self._explained(score_fn, one.tensor, probes)
+            with _named_errors(probes.input_name if len(inputs) > 1 else None):
+                found = self._explained(score_fn, one.tensor, probes)
             results |= {f"{place}/{name}": tensor for name, tensor in found.items()}
         return results | self._answers(end)
 
@@ -303,6 +304,21 @@ def _warn_of_draws(graph: Any) -> None:
             "keras.random with a keras.random.SeedGenerator instead.",
             stacklevel=2,
         )
+
+
+@contextmanager
+def _named_errors(name: Any) -> Iterator[None]:
+    """Says which of several inputs a method cannot explain; nothing without a name."""
+    try:
+        yield
+    except ValueError as error:
+        if name is None:
+            raise
+        listed = ", ".join(map(repr, name)) if isinstance(name, tuple) else repr(name)
+        raise ValueError(
+            f"input {listed}: {error} If it is this input alone that cannot be explained, hold it: "
+            "ProbeSet(..., held={...})."
+        ) from error
 
 
 def _settings(function: Any) -> Mapping[str, Any]:

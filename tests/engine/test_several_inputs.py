@@ -1,5 +1,7 @@
 """Several inputs of one model: their maps against a plain tape, and against one input at a time."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from keras import layers
 
 import keras_saliency as ks
 from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency.attributions import integrated_gradients
 from support.programs import run_program
 
 COUNT = 6
@@ -281,6 +284,32 @@ def test_inputs_drawn_with_channels_first_are_stored_with_channels_last():
         assert picture.data_format == "channels_first"
         np.testing.assert_array_equal(picture.images, PICTURES[probes.indices])
         np.testing.assert_array_equal(probes.explained["site"].images, SITES[probes.indices])
+
+
+@pytest.mark.parametrize("first", ["sex", "picture"])
+def test_a_single_column_that_is_looked_up_is_held(first):
+    """Without a table: an image and a category."""
+    picture = keras.Input((8, 8, 3), name="picture")
+    sex = keras.Input((1,), dtype="int64", name="sex")
+    one_hot = layers.CategoryEncoding(2, output_mode="one_hot")(sex)
+    outputs = layers.Dense(2)(layers.Concatenate()([layers.Flatten()(picture), one_hot]))
+    model = keras.Model({"picture": picture, "sex": sex}, outputs)
+    inputs = {"sex": np.arange(COUNT) % 2, "picture": PICTURES}
+    ordered = {first: inputs.pop(first), **inputs}
+    monitor = SaliencyMonitor(model, ProbeSet(ordered, np.arange(COUNT) % 2))
+    assert (monitor.held, monitor.probes.input_name) == (["sex"], "picture")
+    kernel = model.layers[-1].kernel.numpy()[:192].reshape(8, 8, 3, 2)
+    report = monitor.evaluate(0)
+    expected = np.abs(kernel).max(axis=2).transpose(2, 0, 1)[np.arange(COUNT) % 2]
+    np.testing.assert_allclose(report.maps, expected, rtol=1e-6)
+    assert not report.other_inputs
+
+
+def test_the_input_that_a_method_cannot_explain_is_named(model):
+    softmax, _ = model
+    method = partial(integrated_gradients, baseline="mean")
+    with pytest.raises(ValueError, match=r"^input 'words': baseline: .*tokens have no mean.*held="):
+        SaliencyMonitor(softmax, ProbeSet(INPUTS, TARGETS), method=method)
 
 
 def test_columns_without_any_gradient_are_refused():
