@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any
 
@@ -35,7 +36,7 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
         The probes, and the names of the inputs that are held now.
 
     Raises:
-        ValueError: No input has a gradient, or a region has no column with one.
+        ValueError: No input has a gradient, or a region lies in inputs without one.
     """
     everything = probes.explained.items()
     is_several = len(everything) > 1 or isinstance(probes.input_name, tuple)
@@ -47,6 +48,7 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
     for key, one in everything:
         if not isinstance(one.input_name, tuple):
             if key in without:
+                _check_none_lost([*one.regions], [key])
                 looked_up[key] = _whole(_as_given(one))
             else:
                 explained[key] = one
@@ -57,6 +59,8 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
         if left:
             table = _of_columns(one, one.input_name, left)
             explained[key if len(left) > 1 else table.input_name] = table
+        else:
+            _check_none_lost([*one.regions], columns)
     if not explained and not are_embedded(model, without):
         raise ValueError(
             "images: expected inputs with a gradient; the score has none with respect to "
@@ -95,10 +99,8 @@ def _without_gradient(model: Any, probes: ProbeSet, score: Score) -> list[Any]:
 
     Tokens have none if no layer makes vectors of them. Masks of attention are such inputs.
     """
-    forward, specs = (
-        ForwardPass(model, probes, score),
-        DeviceProbes(probes, with_boxes=True).specs(2),
-    )
+    forward = ForwardPass(model, probes, score)
+    specs = DeviceProbes(probes, with_boxes=True).specs(2)
     specs["targets"] = tf.TensorSpec((2,), tf.int32)
     without: list[Any] = []
 
@@ -163,14 +165,7 @@ def _of_columns(
     kept = np.array([name in columns for name in input_name])
     regions = {name: region[:, kept] for name, region in table.regions.items()}
     empty = [name for name, region in regions.items() if not region.any()]
-    if empty:
-        without = dict.fromkeys(compress(input_name, ~kept))
-        raise ValueError(
-            f"regions[{empty[0]!r}]: expected a column with a gradient, since only those are "
-            f"explained and tested; the score has none with respect to "
-            f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
-            "Leave this region out."
-        )
+    _check_none_lost(empty, dict.fromkeys(compress(input_name, ~kept)))
     names = None if table.feature_names is None else [*compress(table.feature_names, kept)]
     return ProbeSet(
         columns,
@@ -179,6 +174,25 @@ def _of_columns(
         masks=None if table.masks is None else table.masks[:, kept],
         regions=regions,
     )
+
+
+def _check_none_lost(regions: Sequence[str], without: Iterable[Any]) -> None:
+    """Raises an error if there are regions that lie in inputs without a gradient alone.
+
+    Args:
+        regions: The names of such regions.
+        without: The names of the inputs.
+
+    Raises:
+        ValueError: There is such a region.
+    """
+    if regions:
+        raise ValueError(
+            f"regions[{regions[0]!r}]: expected an input or column with a gradient, since only those are "
+            f"explained and tested; the score has none with respect to "
+            f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
+            "Leave this region out."
+        )
 
 
 def _whole(values: Array) -> Array:

@@ -311,6 +311,10 @@ def test_a_single_column_that_is_looked_up_is_held(first):
     expected = np.abs(kernel).max(axis=2).transpose(2, 0, 1)[np.arange(COUNT) % 2]
     np.testing.assert_allclose(report.maps, expected, rtol=1e-6)
     assert not report.other_inputs
+    if first == "sex":
+        probes = ProbeSet(ordered, regions={"the sex": np.array([True])})
+        with pytest.raises(ValueError, match=r"regions\['the sex'\]: .*none with respect to 'sex'"):
+            SaliencyMonitor(model, probes)
 
 
 def test_the_input_that_a_method_cannot_explain_is_named(model):
