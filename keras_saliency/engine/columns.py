@@ -188,8 +188,8 @@ def _check_none_lost(regions: Sequence[str], without: Iterable[Any]) -> None:
     """
     if regions:
         raise ValueError(
-            f"regions[{regions[0]!r}]: expected an input or column with a gradient, since only those are "
-            f"explained and tested; the score has none with respect to "
+            f"regions[{regions[0]!r}]: expected an input or column with a gradient, since only "
+            "those are explained and tested; the score has none with respect to "
             f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
             "Leave this region out."
         )
