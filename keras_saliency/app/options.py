@@ -99,7 +99,7 @@ _ADVICE = {
     rf" For the classes at one position of {_AXES}, pass score=ks\.Score\(position={_AXES}\)\.": "",
     r"Choose one of (.*): score=ks\.Score\(output=\S+\)\.": r"Choose one with --model-output: \1.",
     r"For the first one: dataclasses\.replace\(.*\)\.": "Pass --target.",
-    r"Leave targets out\.": "Leave --target out.",
+    r"One number has no class: leave targets out, .*$": "Leave --target out.",
 }
 """What messages advise that no option can do, as patterns, and what is said instead."""
 

@@ -43,9 +43,10 @@ class Score:
             a callable that maps the model's outputs and `(batch,)` targets to `(batch,)` scores.
             If it has a third argument, such as the one of a reconstruction error
             `(outputs, targets, inputs)`, it also gets the inputs, as the model does. `"auto"`: the
-            logit; but the output of a model with one unit, if the probes have no targets, and it
-            has a loss of numbers, or no known loss and no sigmoid; and the segmentation of a model
-            that labels all pixels of images, if the probes have masks.
+            logit; but the output of a model with one unit, if the probes have no targets, or some
+            above 1, and it has a loss of numbers; also if they have none, and it has no known loss
+            and no sigmoid; and the segmentation of a model that labels all pixels of images, if the
+            probes have masks.
         output: For a model with several outputs: the name or position of the one to explain.
         position: For outputs `(batch, ..., classes)`, such as one class per time step: the
             position to explain, an integer, or a tuple with one integer per axis.

@@ -364,7 +364,8 @@ def _classes(
             f"the labels are {what} (an autoencoder). Pass the error of the reconstruction as "
             "score= to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
         )
-    if isinstance(kind, AssumedKind) and _is_one_hot_of_steps(batch.labels, shape):
+    may_be_steps = isinstance(kind, AssumedKind) and len(shape) == batch.labels.ndim == 3
+    if may_be_steps and is_one_hot(batch.labels):
         return unlabelled, (
             f"the labels, of shape {batch.labels.shape}, are one-hot rows of classes for each "
             "position. Choose one with score=ks.Score(position=...) for the callback."
@@ -389,11 +390,6 @@ def _is_reconstruction(batch: Batch) -> bool:
         return False
     is_whole = labels.dtype.kind != "f" or bool((np.floor(labels) == labels).all())
     return not is_whole or np.array_equal(labels, batch.images)
-
-
-def _is_one_hot_of_steps(labels: Array, shape: tuple[int, ...]) -> bool:
-    """Whether labels of series, which may be gray images, are a one-hot row for each step."""
-    return len(shape) == 3 and labels.ndim == 3 and is_one_hot(labels)
 
 
 def _has_label_images(batch: Batch, shape: tuple[int, ...]) -> bool:

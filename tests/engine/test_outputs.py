@@ -605,13 +605,16 @@ def test_the_source_of_a_score_is_said_as_it_is():
 
 
 def test_targets_that_are_numbers_are_explained_as_numbers():
-    """Counts as labels and a loss of numbers: `ProbeSet` reads a count as a class."""
+    """Counts as labels and a loss of numbers: the default leaves them out, others say how to."""
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(1)])
     model.compile("sgd", "mse")
+    counts = ks.ProbeSet(IMAGES, [0, 7, 1, 2, 3, 4])
+    report = ks.SaliencyMonitor(model, counts).evaluate(0)
+    np.testing.assert_allclose(report.scores, model(IMAGES)[:, 0], rtol=1e-5)
     with pytest.raises(
         ValueError, match=r"received 7 for probe 1. One number has no class: .*targets=None"
     ):
-        ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, [0, 7, 1, 2, 3, 4]))
+        ks.SaliencyMonitor(model, counts, score="output")
     model.compile("sgd", "binary_crossentropy")
     with pytest.raises(ValueError, match=r"received 7 for probe 1.$"):
         ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, [0, 7, 1, 2, 3, 4]))

@@ -75,6 +75,7 @@ def test_the_maps_of_all_inputs_are_those_of_a_tape(model):
     assert monitor.trace_count == 1
 
 
+@pytest.mark.slow
 def test_gradients_of_all_inputs_take_one_pass():
     """The operations of the compiled function, in a process where nothing else is traced."""
     code = """
@@ -95,7 +96,14 @@ def test_gradients_of_all_inputs_take_one_pass():
 
 @pytest.mark.parametrize(
     "method",
-    ["gradient", "smoothgrad", "integrated_gradients", "expected_gradients", "occlusion"],
+    [
+        "gradient",
+        "integrated_gradients",
+        *(
+            pytest.param(name, marks=pytest.mark.gate)
+            for name in ("smoothgrad", "expected_gradients", "occlusion")
+        ),
+    ],
 )
 def test_each_map_is_that_of_this_input_while_the_others_are_held(model, method):
     softmax, _ = model

@@ -14,6 +14,8 @@ from support.browser import eventually, matrix_cell, opened
 from support.events import write_blobs
 from support.page_logs import FEATURES, Expected
 
+pytestmark = pytest.mark.gate
+
 RUN, FIRST, SECOND = "saliency", *page_logs.SEVERAL_METHODS
 NAMES = ["picture", "table", "left/scan"]
 COUNT, STEPS = 4, [0, 1, 2]
