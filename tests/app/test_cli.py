@@ -268,6 +268,7 @@ def served(port, *arguments, options=(), **settings):
     return subprocess.Popen([*command, *arguments], stdout=pipe, stderr=pipe, text=True, **settings)
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_tensorboard_takes_the_place_of_the_command_which_imports_little(tmp_path):
     port = free_port()
@@ -282,6 +283,7 @@ def test_tensorboard_takes_the_place_of_the_command_which_imports_little(tmp_pat
     assert not imported & {"keras", "numpy", "tensorboard", "tensorflow"}
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_a_signal_to_the_command_ends_tensorboard_and_all_its_processes(tmp_path):
     port = free_port()

@@ -180,7 +180,9 @@ def test_reading_stops_where_no_end_is_told(make):
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda: endless_pipeline().unbatch(), marks=pytest.mark.slow),
+        pytest.param(
+            lambda: endless_pipeline().unbatch(), marks=[pytest.mark.slow, pytest.mark.gate]
+        ),
         lambda: single_images(),
     ],
 )

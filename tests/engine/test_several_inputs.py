@@ -75,6 +75,7 @@ def test_the_maps_of_all_inputs_are_those_of_a_tape(model):
     assert monitor.trace_count == 1
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_gradients_of_all_inputs_take_one_pass():
     """The operations of the compiled function, in a process where nothing else is traced."""

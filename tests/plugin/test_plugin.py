@@ -22,6 +22,8 @@ from keras_saliency.plugin.runs import LARGEST_HEADER, Runs, Texts, header_text
 from support.events import blobs, scalar, tensor, write, writing
 from support.servers import LOADERS, serving, tensorboard_command
 
+pytestmark = pytest.mark.gate  # servers of TensorBoard, with each of its loaders
+
 STEPS = range(-1, 60)
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
