@@ -138,8 +138,9 @@ class SaliencyMonitor:
         probes = as_seen(model, as_floats(model, probes))
         check_fit(model, probes, is_score_open=self.score == Score(model=self.score.model))
         probes, self._text_layer = as_tokens(model, probes)
-        self.score, probes = chosen_score(model, probes, self.score, self._text_layer)
-        probes, self.held = with_gradients(model, probes, self.score)
+        size = self.compute.batch_size
+        self.score, probes = chosen_score(model, probes, self.score, size, self._text_layer)
+        probes, self.held = with_gradients(model, probes, self.score, size)
         self.model = model
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)

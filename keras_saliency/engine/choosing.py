@@ -11,13 +11,13 @@ from keras_saliency.attributions.heads import LINEAR, find_head
 from keras_saliency.attributions.scores import AUTO, Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.engine.device import DeviceProbes
+from keras_saliency.engine.dry_run import dry_run
 from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.models import declared_outputs, loss_of_numbers
-from keras_saliency.engine.state_guard import own_seed_generator
 
 
 def chosen_score(
-    model: Any, probes: ProbeSet, score: Score, text_layer: str = ""
+    model: Any, probes: ProbeSet, score: Score, batch_size: int, text_layer: str = ""
 ) -> tuple[Score, ProbeSet]:
     """The score with its function chosen, if it is `"auto"`, and the probes that it explains.
 
@@ -30,6 +30,7 @@ def chosen_score(
         model: The model.
         probes: The probes, as the model sees them.
         score: What is differentiated.
+        batch_size: As in `dry_run`.
         text_layer: As in `ForwardPass`.
     """
     if score.score != AUTO:
@@ -42,7 +43,7 @@ def chosen_score(
     chosen = "logit"
     if may_be_number or may_be_places:
         forward = ForwardPass(model, probes, score, text_layer=text_layer)
-        shape, is_linear = _end(forward, probes)
+        shape, is_linear = _end(forward, probes, batch_size)
         is_number = is_linear or has_numbers
         if may_be_number and is_number and shape is not None and shape[1:] in ((), (1,)):
             chosen, probes = "output", replace(probes, targets=None)
@@ -51,24 +52,22 @@ def chosen_score(
     return replace(score, score=chosen), probes
 
 
-def _end(forward: ForwardPass, probes: ProbeSet) -> tuple[tuple[Any, ...] | None, bool]:
+def _end(
+    forward: ForwardPass, probes: ProbeSet, batch_size: int
+) -> tuple[tuple[Any, ...] | None, bool]:
     """The shape of the explained output, and whether no activation is known to be behind it.
 
-    The shape is `None` if there are several outputs.
+    The shape is `None` if there are several outputs, or if the model cannot be traced.
     """
     found: list[tuple[Any, bool]] = []
 
-    def traced(chunk: dict[str, Any]) -> Any:
-        outputs = tf.nest.flatten(forward.outputs(chunk["images"], chunk["held"]))
-        for output in outputs:
+    def look(chunk: dict[str, Any]) -> None:
+        found.clear()
+        for output in tf.nest.flatten(forward.outputs(chunk["images"], chunk["held"])):
             head = find_head(output) if output.shape.rank else None
             found.append((output.shape, head is None or head.activation == LINEAR))
-        return outputs
 
-    with own_seed_generator():
-        specs = DeviceProbes(probes).specs(2)
-        tf.function(traced, autograph=False).get_concrete_function(specs)
-    if len(found) != 1:
+    if not dry_run(forward, DeviceProbes(probes), batch_size, look) or len(found) != 1:
         return None, False
     ((shape, is_linear),) = found
     return tuple(shape), is_linear

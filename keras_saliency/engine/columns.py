@@ -7,22 +7,23 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_saliency.attributions.differentiation import differentiated
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.device import DeviceProbes
+from keras_saliency.engine.dry_run import dry_run
 from keras_saliency.engine.forward import ForwardPass, by_input, places_of
 from keras_saliency.engine.kinds import are_embedded
-from keras_saliency.engine.state_guard import own_seed_generator
 from keras_saliency.engine.traced_inputs import has_embedding
 
 _SHARED = ("targets", "groups", "class_names", "names", "indices")
 
 
-def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet, list[Any]]:
+def with_gradients(
+    model: Any, probes: ProbeSet, score: Score, batch_size: int
+) -> tuple[ProbeSet, list[Any]]:
     """The probes without the inputs and columns of tables that have no gradient, which are held.
 
     Columns of integers that all have an embedding each are tokens instead.
@@ -31,6 +32,7 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
         model: The model.
         probes: The probes.
         score: What is differentiated.
+        batch_size: As in `dry_run`.
 
     Returns:
         The probes, and the names of the inputs that are held now.
@@ -40,7 +42,7 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
     """
     everything = probes.explained.items()
     is_several = len(everything) > 1 or isinstance(probes.input_name, tuple)
-    without = _without_gradient(model, probes, score) if is_several else []
+    without = _without_gradient(model, probes, score, batch_size) if is_several else []
     if not without:
         return probes, []
     explained: dict[Any, ProbeSet] = {}
@@ -94,17 +96,16 @@ def with_gradients(model: Any, probes: ProbeSet, score: Score) -> tuple[ProbeSet
     return seen, without
 
 
-def _without_gradient(model: Any, probes: ProbeSet, score: Score) -> list[Any]:
+def _without_gradient(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> list[Any]:
     """The names of the inputs that the score has no gradient with respect to.
 
     Tokens have none if no layer makes vectors of them. Masks of attention are such inputs.
     """
     forward = ForwardPass(model, probes, score)
-    specs = DeviceProbes(probes, with_boxes=True).specs(2)
-    specs["targets"] = tf.TensorSpec((2,), tf.int32)
-    without: list[Any] = []
+    inputs = DeviceProbes(probes, with_boxes=True)
+    without: set[Any] = set()
 
-    def traced(chunk: dict[str, Any]) -> Any:
+    def look(chunk: dict[str, Any]) -> None:
         images, held = chunk["images"], dict(chunk["held"])
         given: dict[Any, Any] = {}
         for key, one in probes.explained.items():
@@ -121,16 +122,14 @@ def _without_gradient(model: Any, probes: ProbeSet, score: Score) -> list[Any]:
                 held[str(key)] = split
         _, values, calls = forward.run(images, held, chunk["targets"], places_of(chunk))
         tokens = {key for key, one in probes.explained.items() if one.kind == "tokens"}
-        without.extend(key for key in tokens if not has_embedding(calls, values, given[key]))
+        without.update(key for key in tokens if not has_embedding(calls, values, given[key]))
         others = {key: tensor for key, tensor in given.items() if key not in tokens}
         gradients = differentiated(values, [*others.values()], None)[0]
         pairs = zip(others, gradients, strict=True)
-        without.extend(key for key, gradient in pairs if gradient is None)
-        return values
+        without.update(key for key, gradient in pairs if gradient is None)
 
-    with own_seed_generator():
-        tf.function(traced, autograph=False).get_concrete_function(specs)
-    return [key for key in _names(probes) if key in without]
+    is_traced = dry_run(forward, inputs, batch_size, look)
+    return [key for key in _names(probes) if is_traced and key in without]
 
 
 def _names(probes: ProbeSet) -> list[Any]:

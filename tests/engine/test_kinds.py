@@ -312,3 +312,17 @@ def test_inner_layers_are_read_in_the_order_in_which_they_were_made():
     expected = np.linalg.norm(kernel, axis=0)[[0, 1, 0, 1]]
     maps = monitor.step(-1).maps
     np.testing.assert_allclose(maps, np.repeat(expected[:, None], 5, axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_regression_of_a_fixed_batch_size_is_explained(is_shown):
+    """It is traced for the default score with the only batch size that it takes."""
+    inputs = keras.Input(batch_shape=(4, 6, 3)) if is_shown else keras.Input((6, 3))
+    flat = keras.ops.reshape(inputs, (4, 18))
+    model = keras.Model(inputs, layers.Dense(1)(flat))
+    model.compile("sgd", "mse")
+    compute = "auto" if is_shown else ks.Compute(batch_size=4)
+    monitor = SaliencyMonitor(model, ProbeSet(ROWS, kind="series"), compute=compute)
+    assert monitor.score.score == "output"
+    slopes = np.abs(model.layers[-1].kernel.numpy()).reshape(6, 3).max(axis=1)
+    np.testing.assert_allclose(monitor.evaluate(0).maps, np.tile(slopes, (4, 1)), rtol=1e-5)
