@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,25 @@ class ProbeSet:
         """The same probes with other values of some fields, which were checked."""
         probes = object.__new__(type(self))
         vars(probes).update({**vars(self), **fields})
+        freeze(probes)
         return probes
+
+    def with_columns(self, kept: Array) -> ProbeSet:
+        """A table with some of its columns; regions that have none of them are left out.
+
+        Args:
+            kept: bool `(columns,)`.
+        """
+        names = self.input_name if isinstance(self.input_name, tuple) else ()
+        left = tuple(compress(names, kept))
+        regions = {name: region[:, kept] for name, region in self.regions.items()}
+        return self._with(
+            images=self.images[:, kept],
+            masks=None if self.masks is None else self.masks[:, kept],
+            regions={name: region for name, region in regions.items() if region.any()},
+            input_name=left if len({*left}) > 1 else left[0],
+            feature_names=self.feature_names and tuple(compress(self.feature_names, kept)),
+        )
 
     @property
     def explained(self) -> Mapping[str | int | None, ProbeSet]:

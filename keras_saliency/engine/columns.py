@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import compress
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from keras_saliency.engine.dry_run import dry_run
 from keras_saliency.engine.forward import ForwardPass, by_input, places_of
 from keras_saliency.engine.kinds import are_embedded
 from keras_saliency.engine.traced_inputs import has_embedding
-
-_SHARED = ("targets", "groups", "class_names", "names", "indices")
 
 
 def with_gradients(
@@ -48,52 +46,44 @@ def with_gradients(
     explained: dict[Any, ProbeSet] = {}
     looked_up: dict[Any, Array] = {}
     for key, one in everything:
-        if not isinstance(one.input_name, tuple):
-            if key in without:
-                _check_none_lost([*one.regions], [key])
-                looked_up[key] = _whole(_as_given(one))
-            else:
-                explained[key] = one
-            continue
-        columns = by_input(one, one.images)
-        looked_up |= {name: _whole(columns[name]) for name in columns if name in without}
-        left = {name: values for name, values in columns.items() if name not in without}
-        if left:
-            table = _of_columns(one, one.input_name, left)
-            explained[key if len(left) > 1 else table.input_name] = table
+        if isinstance(one.input_name, tuple):
+            columns = by_input(one, one.images)
+            looked_up |= {name: _whole(columns[name]) for name in columns if name in without}
+            kept = np.array([name not in without for name in one.input_name])
+            if kept.any():
+                table = one.with_columns(kept)
+                explained[key if isinstance(table.input_name, tuple) else table.input_name] = table
+            _check_none_lost(one, table.regions if kept.any() else {}, without)
+        elif key in without:
+            looked_up[key] = _whole(_as_given(one))
+            _check_none_lost(one, {}, without)
         else:
-            _check_none_lost([*one.regions], columns)
-    if not explained and not are_embedded(model, without):
+            explained[key] = one
+    if not explained and are_embedded(model, without):
+        return _as_tokens(probes, looked_up), []
+    if not explained:
         raise ValueError(
             "images: expected inputs with a gradient; the score has none with respect to "
             f"{', '.join(map(repr, without))}, for example since the model looks their values up. "
             "Explain another input: ProbeSet(images, targets, input_name=..., held={...})."
         )
-    shared = {name: getattr(probes, name) for name in _SHARED}
-    if not explained:
-        return ProbeSet(looked_up, kind="tokens", **shared, held=probes.held), []
     (_, first), *rest = explained.items()
-    fields = {
-        name: getattr(first, name)
-        for name in (
-            "masks",
-            "boxes",
-            "regions",
-            "kind",
-            "data_format",
-            "vocabulary",
-            "feature_names",
-        )
-    }
-    seen = ProbeSet(
-        first.images,
-        **shared,
-        **fields,
-        input_name=first.input_name,
-        held={**probes.held, **looked_up},
-        other_inputs=dict(rest),
+    held = {**probes.held, **looked_up}
+    return replace(first, held=held, other_inputs=dict(rest)), without
+
+
+def _as_tokens(probes: ProbeSet, ids: dict[Any, Array]) -> ProbeSet:
+    """The probes with each of these inputs as tokens, in place of all that are explained."""
+    return ProbeSet(
+        ids,
+        probes.targets,
+        kind="tokens",
+        groups=probes.groups,
+        class_names=probes.class_names,
+        names=probes.names,
+        indices=probes.indices,
+        held=probes.held,
     )
-    return seen, without
 
 
 def _without_gradient(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> list[Any]:
@@ -148,46 +138,21 @@ def _as_given(probes: ProbeSet) -> Array:
     return np.moveaxis(probes.images, -1, 1) if is_moved else probes.images
 
 
-def _of_columns(
-    table: ProbeSet, input_name: tuple[str | int, ...], columns: dict[Any, Array]
-) -> ProbeSet:
-    """Some columns of a table, with its masks and regions there.
+def _check_none_lost(probes: ProbeSet, kept: Collection[str], without: Sequence[Any]) -> None:
+    """Checks that no region lies in inputs without a gradient alone.
 
     Args:
-        table: The table.
-        input_name: The name of the input of each of its columns.
-        columns: The columns that stay, by the names of their inputs.
-
-    Raises:
-        ValueError: A region has none of these columns.
-    """
-    kept = np.array([name in columns for name in input_name])
-    regions = {name: region[:, kept] for name, region in table.regions.items()}
-    empty = [name for name, region in regions.items() if not region.any()]
-    _check_none_lost(empty, dict.fromkeys(compress(input_name, ~kept)))
-    names = None if table.feature_names is None else [*compress(table.feature_names, kept)]
-    return ProbeSet(
-        columns,
-        kind="features",
-        feature_names=names,
-        masks=None if table.masks is None else table.masks[:, kept],
-        regions=regions,
-    )
-
-
-def _check_none_lost(regions: Sequence[str], without: Iterable[Any]) -> None:
-    """Raises an error if there are regions that lie in inputs without a gradient alone.
-
-    Args:
-        regions: The names of such regions.
-        without: The names of the inputs.
+        probes: Of an input.
+        kept: The names of its regions that have places in inputs with a gradient.
+        without: The names of the inputs without one.
 
     Raises:
         ValueError: There is such a region.
     """
-    if regions:
+    lost = [name for name in probes.regions if name not in kept]
+    if lost:
         raise ValueError(
-            f"regions[{regions[0]!r}]: expected an input or column with a gradient, since only "
+            f"regions[{lost[0]!r}]: expected an input or column with a gradient, since only "
             "those are explained and tested; the score has none with respect to "
             f"{', '.join(map(repr, without))}, for example since the model looks the values up. "
             "Leave this region out."

@@ -493,3 +493,22 @@ def test_what_inputs_without_a_gradient_are_worth():
     }
     blind = SaliencyMonitor(reads_sex(0.0), monitor.probes).step(0)
     assert not [name for name in blind.metrics if name.startswith("permutation")]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 0, 1, 2]])
+def test_a_column_in_a_list_is_held_by_its_position(order):
+    """The columns around it stay, though their positions are no longer without a gap."""
+    first, second = keras.Input((1,)), keras.Input((1,))
+    sex, picture = keras.Input((1,), dtype="int64"), keras.Input((8, 8, 3))
+    one_hot = layers.CategoryEncoding(2, output_mode="one_hot")(sex)
+    seen = layers.GlobalAveragePooling2D()(picture)
+    outputs = layers.Dense(2)(layers.Concatenate()([first, one_hot, second, seen]))
+    model = keras.Model([first, sex, second, picture], outputs)
+    given = {0: AGES, 1: np.arange(COUNT) % 2, 2: SITES[:, :1], 3: PICTURES}
+    targets = np.arange(COUNT) % 2
+    monitor = SaliencyMonitor(model, ProbeSet({at: given[at] for at in order}, targets))
+    assert (monitor.held, [*monitor.probes.held]) == ([1], [1])
+    kernel = np.abs(model.layers[-1].kernel.numpy())[[0, 3]][:, targets].T
+    report = monitor.evaluate(0)
+    maps = report.maps if order[0] == 0 else report.other_inputs["table"].maps
+    np.testing.assert_allclose(maps, kernel, rtol=1e-5)
