@@ -199,7 +199,7 @@ class Remedy(keras.layers.Layer):  # type: ignore[misc]
 
         Raises:
             TypeError: There are several inputs, and none was named.
-            ValueError: There is no input of this name, or as in `call`.
+            ValueError: No input has this name; or as in `call`.
         """
         if isinstance(images, Mapping | tuple | list):
             made = self._among_others(images)

@@ -148,7 +148,7 @@ def bayesian_regression() -> Case:
 
 
 def ensemble() -> Case:
-    """The mean of two classifiers' softmaxes as one model: there is no logit."""
+    """The mean of the softmax outputs of two classifiers as one model, which has no logit."""
     inputs = keras.Input((16, 16, 3))
     members = [small(), small()]
     model = keras.Model(inputs, layers.Average()([member(inputs) for member in members]))

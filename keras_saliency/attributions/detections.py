@@ -69,7 +69,7 @@ def detection(
 
     Raises:
         TypeError: The outputs are not a dict with `"boxes"` and `"classes"`, without `decode`.
-        ValueError: There is no box, or it is not four finite numbers with a positive width and
+        ValueError: The box is missing, or not four finite numbers with a positive width and
             height; a name is unknown, the shapes do not fit, or the graph shows no activation.
 
     Example:
@@ -112,7 +112,7 @@ def detected(
 
     The class is that of the prediction and class with the largest similarity, among the predictions
     whose intersection over union with the box is at least `MATCH`; its confidence is the
-    probability there. If there is no such prediction, none is named.
+    probability there. Without such a prediction, no class is named.
     """
     check_choice("part", part, _PARTS)
     check_choice("box_format", box_format, BOX_FORMATS)

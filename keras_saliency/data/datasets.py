@@ -300,7 +300,7 @@ def _label_array(labels: Any, output: Name) -> tuple[Array | None, str]:
 
     Raises:
         TypeError: They may be several outputs, or the rows of one array.
-        ValueError: There is no such output, or the labels have several lengths.
+        ValueError: The output is unknown, or the labels have several lengths.
     """
     named = several(labels)
     if named is not None:

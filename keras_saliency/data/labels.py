@@ -18,18 +18,18 @@ VOID = 255
 _FIRST_CLASS_BESIDE_VOID = 200
 _LIMIT = 2**31
 _REGRESSION = (
-    "Numbers are no classes: a regression is explained without targets, by score='output'."
+    "Numbers are not classes: a regression is explained without targets, by score='output'."
 )
 
 _IMAGE_REGRESSION = (
-    "Images are no classes: a model that computes an image is explained without targets, by a "
+    "Images are not classes: a model that computes an image is explained without targets, by a "
     "callable (outputs, targets, inputs) -> (num_probes,) as score, such as the reconstruction "
     "error of an autoencoder."
 )
 
 
 class NotClassesError(ValueError):
-    """The labels are numbers, images or sequences, in which there is no class for each input."""
+    """The labels are numbers, images or sequences: they do not give a class for each input."""
 
 
 class LabelReader:
@@ -148,7 +148,8 @@ class LabelReader:
             )
         raise NotClassesError(
             f"{self._argument}: expected one class for each pixel, shape {shape}, received shape "
-            f"{array.shape}, which is no label image of another size. {_IMAGE_REGRESSION}"
+            f"{array.shape}, which is not that of a label image of another size. "
+            f"{_IMAGE_REGRESSION}"
         )
 
     def _numbers(self, labels: Any) -> Array:

@@ -70,7 +70,7 @@ def is_pipeline(dataset: Any) -> bool:
 
 
 def first_element(dataset: Any) -> tuple[Any, Any]:
-    """The first element of a data set that is no pipeline, and one that yields all of them.
+    """The first element of a data set that is not a pipeline, and one with all elements.
 
     Raises:
         TypeError: As in `elements`.
@@ -145,7 +145,7 @@ def vocabulary(dataset: Any) -> list[str] | None:
     variables that these functions refer to.
 
     Returns:
-        The words in the order of their tokens; `None` if there is no such layer, or several.
+        The words in the order of their tokens; `None` without such a layer, and with several.
     """
     found: dict[int, Any] = {}
     for source in sources(dataset) if is_pipeline(dataset) else []:

@@ -29,7 +29,7 @@ class Evaluation:
         predictions: As in `SaliencyReport`.
         scores: As in `SaliencyReport`.
         reference: What the maps of later evaluations are compared with.
-        other_references: The same of the maps of other inputs, by name.
+        other_references: As `reference`, for the maps of each other input, by name.
         metrics: As in `SaliencyReport`.
         interventions: As in `SaliencyReport`.
         verdicts: As in `SaliencyReport`.

@@ -35,8 +35,8 @@ def as_tokens(model: Any, probes: ProbeSet) -> tuple[ProbeSet, str]:
     if probes.others:
         others = ", ".join(map(repr, probes.others))
         raise ValueError(
-            f"images: expected texts alone, received {others} as well. "
-            "Texts beside other inputs are held: "
+            f"images: expected texts alone, received {others} as well. Texts beside other inputs "
+            "are held: "
             f"ProbeSet({{{probes.input_name!r}: texts, {next(iter(probes.others))!r}: ...}}, "
             "targets)."
         )
@@ -57,10 +57,10 @@ def as_tokens(model: Any, probes: ProbeSet) -> tuple[ProbeSet, str]:
         names = tuple(word or "(padding)" for word in words)
         counts = made.astype(np.float32)
         seen = replace(probes, images=counts, kind="features", feature_names=names, vocabulary=None)
-    return seen, _path(model, layer, probes)
+    return seen, _path(model, layer)
 
 
-def _path(model: Any, layer: Any, probes: ProbeSet) -> str:
+def _path(model: Any, layer: Any) -> str:
     """The path of a layer in the calls of a model, which is traced but not run."""
 
     def traced(texts: Any) -> Any:

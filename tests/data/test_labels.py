@@ -93,7 +93,10 @@ def test_label_images():
     ("labels", "says"),
     [
         (np.zeros((1, 4, 4)), r"shape \(1, 2, 2\), received shape \(1, 4, 4\)\. Resize"),
-        (np.zeros((1, 2, 3)), r"received shape \(1, 2, 3\), which is no label image of another"),
+        (
+            np.zeros((1, 2, 3)),
+            r"received shape \(1, 2, 3\), which is not that of a label image of another",
+        ),
         (np.full((1, 2, 2), 0.5), r"received 0\.5"),
         (np.full((1, 2, 2, 3), 1 / 3), "one-hot in the last axis.*other values"),
         (np.full((1, 2, 2), -1), r"received -1\. Mark pixels to be ignored by 255"),

@@ -8,6 +8,7 @@ from keras import layers
 
 import keras_saliency as ks
 from keras_saliency import ProbeSet, SaliencyMonitor
+from keras_saliency.engine import kinds
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.random((4, 6, 3), "float32")
@@ -30,7 +31,7 @@ class Subclass(keras.Model):
 
 
 class Positions(layers.Layer):
-    """A layer of one's own around an embedding."""
+    """A custom layer around an embedding."""
 
     def __init__(self):
         super().__init__()
@@ -326,3 +327,10 @@ def test_a_regression_of_a_fixed_batch_size_is_explained(is_shown):
     assert monitor.score.score == "output"
     slopes = np.abs(model.layers[-1].kernel.numpy()).reshape(6, 3).max(axis=1)
     np.testing.assert_allclose(monitor.evaluate(0).maps, np.tile(slopes, (4, 1)), rtol=1e-5)
+
+
+def test_without_the_order_of_the_layers_all_of_them_are_read(monkeypatch):
+    """As in a version of Keras that names it otherwise."""
+    model = sequential((6, 3), layers.Rescaling(2.0), layers.Conv1D(4, 2), layers.Flatten())
+    monkeypatch.setattr(kinds, "steps_behind", lambda *_: None)
+    assert kinds.with_kinds_told(model, ProbeSet(ROWS)).kind == "series"
