@@ -34,11 +34,10 @@ from keras_saliency.data.annotations import (
 from keras_saliency.data.boxes import are_filled, checked_boxes, filled
 from keras_saliency.data.checks import check_choice, plain_int
 from keras_saliency.data.drawing import Wishes, drawn_fields
+from keras_saliency.data.held import checked_held, checked_input_name
 from keras_saliency.data.inputs import (
     KINDS,
-    checked_held,
     checked_images,
-    checked_input_name,
     default_kind,
     has_channels,
     map_axes,
