@@ -10,15 +10,14 @@ demo: .venv/demo.stamp
 check: lint
 	.venv/bin/pytest -n 2 -m "not slow and not browser and not gate"
 
-# All tests but the longest. Three processes keep two cores busy while tests wait for servers and
-# the browser.
+# All tests but the longest. Three processes keep two cores busy while tests wait for others.
 test: lint
 	.venv/bin/pytest -n 3 -m "not gate"
 
 # The longest tests: the demo, the examples, trainings on several devices and by several processes,
-# trackers, the pages of TensorBoard and what goes wrong in them.
+# trackers, the tab in a browser and in TensorBoard.
 test-gate: .venv/dev.stamp
-	.venv/bin/pytest -n 2 -m gate
+	.venv/bin/pytest -n 3 -m gate
 
 .PHONY: lint
 lint: .venv/dev.stamp

@@ -17,6 +17,8 @@ from support.browser import eventually, matrix_cell, opened
 from support.page_logs import CLASS_NAMES, EPOCHS, KINDS, METHODS, Expected
 from support.servers import serving, tensorboard_command
 
+pytestmark = pytest.mark.gate
+
 STEPS = [-1, *range(EPOCHS)]
 RUN = "cue/saliency"
 SIGNED = "written/signed/saliency"
