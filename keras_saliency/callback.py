@@ -27,7 +27,7 @@ from keras_saliency.detection.settings import Interventions, checked_interventio
 from keras_saliency.detection.state import BATCH, EPOCH, RunState
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.forward import build
-from keras_saliency.engine.models import check_part
+from keras_saliency.engine.models import explained_part
 from keras_saliency.engine.progress import Progress
 from keras_saliency.log import tags
 from keras_saliency.metrics.catalog import is_logged
@@ -192,8 +192,7 @@ class SaliencyCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Traces the model and checks that it can be explained, before training begins."""
-        check_part(self.model, self.score.model, self.probes)
-        explained = self.score.model or self.model
+        explained = explained_part(self.model, self.score.model, self.probes)
         if not explained.built:  # `fit` would build it in a moment
             build(explained, self.probes)
         before, state = self._monitor, self._state
@@ -231,6 +230,8 @@ class SaliencyCallback(keras.callbacks.Callback):
             self._work_before = monitor.state.work
             self._begin_progress(goes_on)
             self._console.print("what", f"{monitor.described}, {self._where()}")
+            for note in monitor.notes:
+                self._console.print(note, note)
             if self._log is not None:
                 last = self._log.resumed_at
                 self._console.run(self._fits, self._log.run, before, last=last, earlier=run)

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name, num_passes, suitable
 from keras_saliency.attributions.scores import (
+    AUTO,
     Score,
     ScoreFunction,
     checked_score,
@@ -42,8 +43,8 @@ from keras_saliency.engine.models import (
     as_seen,
     check_fit,
     check_keras,
-    check_part,
     check_strategy,
+    explained_part,
     runs_eagerly,
     structure,
     weights,
@@ -93,6 +94,8 @@ class SaliencyMonitor:
         methods: The methods by their names; reports are about the first.
         held: The names of inputs that were to be explained but have no gradient, such as integers
             that the model looks up.
+        notes: What was chosen by default where there was a choice, and how to choose otherwise; a
+            sentence each.
         costs: What the evaluations of this training took so far.
 
     Raises:
@@ -130,8 +133,15 @@ class SaliencyMonitor:
         check_probes(probes)
         if self.score.model is None:
             check_keras(model)
-        check_part(model, self.score.model, probes)
-        model = self.score.model or model
+        part = explained_part(model, self.score.model, probes)
+        self.notes = []
+        if part is not (self.score.model or model):
+            self.notes.append(
+                f"{type(model).__name__} has no call method, so its part {part.name!r} is "
+                "explained; for another one: score=ks.Score(model=...)"
+            )
+            self.score = dataclasses.replace(self.score, model=part)
+        model = part
         check_keras(model)
         check_strategy(model.distribute_strategy)
         probes = with_kinds_told(model, probes)
@@ -139,7 +149,9 @@ class SaliencyMonitor:
         check_fit(model, probes, is_score_open=self.score == Score(model=self.score.model))
         probes, self._text_layer = as_tokens(model, probes)
         size = self.compute.batch_size
-        self.score, probes = chosen_score(model, probes, self.score, size, self._text_layer)
+        is_default = self.score.score == AUTO
+        self.score, probes, notes = chosen_score(model, probes, self.score, size, self._text_layer)
+        self.notes += notes
         probes, self.held = with_gradients(model, probes, self.score, size)
         self.model = model
         self.probes = probes
@@ -160,7 +172,13 @@ class SaliencyMonitor:
             with_masks=is_segmentation(score_function),
             with_boxes=needs_boxes(score_function),
         )
-        self._traced = self._trace()
+        self._traced = self._trace(is_default=is_default)
+        if self._traced.score != self.score:
+            self.score = self._traced.score
+            self.notes.append(
+                "the outputs are probabilities without logits, so the score is their logarithm; "
+                "for another one: score='probability'"
+            )
 
     def step(self, step: int, *, last: bool = False) -> SaliencyReport:
         """Explains all probes and, when it is due, tests what the model relies on.
@@ -538,7 +556,7 @@ class SaliencyMonitor:
             verdicts=tested.verdicts,
         )
 
-    def _trace(self) -> TracedModel:
+    def _trace(self, *, is_default: bool = False) -> TracedModel:
         """The model, traced as it is built now, after a check that it can be explained."""
         return TracedModel(
             self.model,
@@ -548,4 +566,5 @@ class SaliencyMonitor:
             self.compute,
             self.state.targets,
             text_layer=self._text_layer,
+            is_default=is_default,
         )

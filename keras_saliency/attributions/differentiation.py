@@ -80,7 +80,7 @@ class ModelScore:
             pass, and gradients are divided by them after it. This is exact, and keeps gradients
             in the range of float16.
         data_format: The layout of the model's input, `"channels_last"` or `"channels_first"`.
-        is_segmentation: Whether the model labels every position of the input.
+        has_positions: Whether the score is about an output with positions, such as one per pixel.
         first: A pass of `forward` that was made before. The scores of several inputs of one model
             may have it in common.
     """
@@ -93,14 +93,14 @@ class ModelScore:
         background: Callable[[], Tensor] | None = None,
         loss_scale: Tensor | None = None,
         data_format: str = "channels_last",
-        is_segmentation: bool = False,
+        has_positions: bool = False,
     ) -> None:
         self._forward = forward
         self._passes = [] if first is None else [first]
         self._background = background
         self._loss_scale = loss_scale
         self.data_format = data_format
-        self.is_segmentation = is_segmentation
+        self.has_positions = has_positions
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The scores, `(batch,)`; a gradient tape can differentiate them."""

@@ -295,14 +295,14 @@ def check_head(head: Head, outputs: Array, activation: str | None, score: str) -
             "single unit, which is always the same. Use activation='sigmoid' for one unit, or a "
             "softmax over one unit per class."
         )
-    if score == "output":
+    if score in ("output", "mean"):
         return
     is_probability = activation in (SOFTMAX, SIGMOID) and activation != head.activation
     low, high = float(outputs.min()), float(outputs.max())  # they may be of a bfloat16 type
     received = f"its outputs, from {low:.3g} to {high:.3g}, come from"
     if is_probability and score not in PROBABILITY_SCORES:
         choices = "'log_probability' or score='probability'"
-        if score == "segmentation":
+        if outputs.ndim > 2:
             choices = "a callable (outputs, targets) -> (num_probes,)"
         raise ValueError(
             f"score={score!r}: expected a model whose logits can be found; {received} "

@@ -216,7 +216,7 @@ def _default(
         ]
     if not candidates:
         raise _no_map(maps, score_fn, inputs)
-    if score_fn.is_segmentation:
+    if score_fn.has_positions:
         areas = [np.prod(each.sizes) for each in candidates]
         candidates = [
             each for each, area in zip(candidates, areas, strict=True) if area == min(areas)

@@ -38,15 +38,13 @@ class Score:
 
     Args:
         score: `"logit"`, `"log_probability"`, `"probability"`, `"output"` (the model's output
-            unchanged, for regression), `"segmentation"` (the target's logits, summed over pixels),
-            `"detection"` (the target's logit at the prediction that fits each probe's box best), or
-            a callable that maps the model's outputs and `(batch,)` targets to `(batch,)` scores.
-            If it has a third argument, such as the one of a reconstruction error
-            `(outputs, targets, inputs)`, it also gets the inputs, as the model does. `"auto"`: the
-            logit; but the output of a model with one unit, if the probes have no targets, or some
-            above 1, and it has a loss of numbers; also if they have none, and it has no known loss
-            and no sigmoid; and the segmentation of a model that labels all pixels of images, if the
-            probes have masks.
+            unchanged, for regression), `"mean"` (of all outputs), `"max_logit"` (the logit of the
+            predicted class, averaged over positions), `"segmentation"` (the target's logits, summed
+            over pixels), `"detection"` (the target's logit at the prediction that fits each probe's
+            box best), or a callable that maps the model's outputs and `(batch,)` targets to
+            `(batch,)` scores. If it has a third argument, such as the one of a reconstruction error
+            `(outputs, targets, inputs)`, it also gets the inputs, as the model does. `"auto"`
+            chooses one of the names: see `keras_saliency.engine.choosing.chosen_score`.
         output: For a model with several outputs: the name or position of the one to explain.
         position: For outputs `(batch, ..., classes)`, such as one class per time step: the
             position to explain, an integer, or a tuple with one integer per axis.
@@ -171,6 +169,30 @@ def output(head: Head, targets: Tensor) -> Tensor:
     return tf.gather(head.outputs, targets, axis=1, batch_dims=1)
 
 
+def mean(head: Head, targets: Tensor) -> Tensor:
+    """The mean of all outputs: of the numbers of a regression, or the pixels of an image.
+
+    It does not depend on the targets.
+    """
+    values = tf.cast(head.outputs, head.logits.dtype)
+    return tf.reduce_mean(values, range(1, values.shape.rank))
+
+
+def max_logit(head: Head, targets: Tensor) -> Tensor:
+    """The largest logit, averaged over all positions: of the class that is predicted at each.
+
+    Of a single unit, it is the logit of the more probable of both classes. It does not depend on
+    the targets.
+
+    Reference:
+        Hendrycks et al.: Scaling Out-of-Distribution Detection for Real-World Settings.
+        arXiv:1911.11132.
+    """
+    logits = head.logits
+    largest = tf.abs(logits[..., 0]) if logits.shape[-1] == 1 else tf.reduce_max(logits, -1)
+    return tf.reduce_mean(largest, range(1, largest.shape.rank))
+
+
 def segmentation(
     head: Head, targets: Tensor, *, region: Any = None, masks: Tensor | None = None
 ) -> Tensor:
@@ -252,11 +274,20 @@ SCORES: dict[str, Callable[..., Tensor]] = {
     "log_probability": log_probability,
     "probability": probability,
     "output": output,
+    "mean": mean,
+    "max_logit": max_logit,
     "segmentation": segmentation,
     "detection": detection,
 }
 """The built-in scores by name: functions of a model's `Head` and targets. `detection` is a function
 of the model's outputs, since a detector has no `Head`."""
+
+
+NUMBERS = ("output", "mean")
+"""The scores that explain outputs unchanged, as numbers."""
+
+OF_POSITIONS = ("mean", "max_logit", "segmentation")
+"""The scores of outputs `(batch, ..., units)` with several positions, such as one per pixel."""
 
 
 def known_name(score: ScoreFunction) -> str | None:

@@ -19,31 +19,41 @@ def score_line(
 
     Example:
         >>> score_line((None, 5, 20), output="words")
-        "score=ks.Score(output='words', position=0)"
+        "score=ks.Score('max_logit', output='words')"
         >>> score_line((None, 4), numbers=True)
+        "score='mean'"
+    """
+    sizes = shape[1:]
+    has_positions = any(size != 1 for size in sizes[:-1])
+    has_units = bool(sizes) and sizes[-1] != 1
+    name = ""
+    if has_positions or (has_units and numbers):
+        name = "max_logit" if has_units and not numbers else "mean"
+    if not part and output is None:
+        return f"score={name!r}" if name else ""
+    return _line(repr(name) if name else "", output=output, part=part)
+
+
+def position_line(shape: Sequence[int | None], *, output: Any = None) -> str:
+    """The argument `score=` that explains the classes at the first position of an output.
+
+    Example:
+        >>> position_line((None, 8, 8, 3))
+        'score=ks.Score(position=(0, 0))'
+    """
+    place = ", ".join(["0"] * (len(shape) - 2))
+    return _line(output=output, position=f"({place})" if len(shape) > 3 else place)
+
+
+def unit_line(shape: Sequence[int | None], *, output: Any = None) -> str:
+    """The argument `score=` that explains the first of several numbers.
+
+    Example:
+        >>> unit_line((None, 4))
         'score=lambda outputs, targets: outputs[:, 0]'
     """
-    sizes, settings, function = shape[1:], [], ""
-    has_places = len(sizes) > 1 and any(size != 1 for size in sizes[:-1])
-    if has_places and (numbers or sizes[-1] == 1):
-        function = mean_line(shape)
-    elif has_places:
-        place = ", ".join(["0"] * (len(sizes) - 1))
-        settings.append(f"position={f'({place})' if len(sizes) > 2 else place}")
-    elif numbers and len(sizes) and sizes[-1] != 1:
-        function = f"lambda outputs, targets: outputs[:, {', '.join(['0'] * len(sizes))}]"
-    if output is not None:
-        settings.insert(0, f"output={output!r}")
-    if part:
-        settings.append(f"model={part}")
-    if not settings:
-        return f"score={function}" if function else ""
-    return f"score=ks.Score({', '.join([function] * bool(function) + settings)})"
-
-
-def mean_line(shape: Sequence[int | None]) -> str:
-    """A callable that is the mean of all outputs of a shape, with the batch."""
-    return f"lambda outputs, targets: keras.ops.mean(outputs, axis={tuple(range(1, len(shape)))})"
+    function = f"lambda outputs, targets: outputs[:, {', '.join(['0'] * (len(shape) - 1))}]"
+    return f"score={function}" if output is None else _line(function, output=output)
 
 
 def model_line(model: Any, part: str = "") -> str:
@@ -57,3 +67,14 @@ def model_line(model: Any, part: str = "") -> str:
     first = next(iter(by_name)) if isinstance(by_name, Mapping) else 0
     shape = by_name[first].shape if isinstance(by_name, Mapping) else outputs[0].shape
     return score_line(shape, output=first, part=part)
+
+
+def _line(function: str = "", *, output: Any = None, position: str = "", part: str = "") -> str:
+    """The argument `score=ks.Score(...)`."""
+    settings = [
+        function,
+        "" if output is None else f"output={output!r}",
+        position and f"position={position}",
+        part and f"model={part}",
+    ]
+    return f"score=ks.Score({', '.join(filter(None, settings))})"

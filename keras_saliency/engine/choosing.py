@@ -2,29 +2,83 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_saliency.attributions.heads import LINEAR, find_head
+from keras_saliency.attributions.heads import (
+    LINEAR,
+    LOG_SOFTMAX,
+    SIGMOID,
+    SOFTMAX,
+    Tensor,
+    find_head,
+)
 from keras_saliency.attributions.scores import AUTO, Score
 from keras_saliency.data.probes import ProbeSet
+from keras_saliency.engine.advice import position_line, unit_line
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.dry_run import dry_run
-from keras_saliency.engine.forward import ForwardPass
-from keras_saliency.engine.models import declared_outputs, loss_of_numbers
+from keras_saliency.engine.forward import ForwardPass, output_names
+from keras_saliency.engine.models import declared_outputs, loss_of_classes, loss_of_numbers
+
+
+class Choice(NamedTuple):
+    """What is explained.
+
+    Attributes:
+        score: With its function and its output chosen.
+        probes: Those that it explains: without targets, if these are numbers instead of classes.
+        notes: What was chosen where there was a choice, and how to choose otherwise; a sentence
+            each.
+    """
+
+    score: Score
+    probes: ProbeSet
+    notes: tuple[str, ...] = ()
+
+
+class _End(NamedTuple):
+    """An output of a model.
+
+    Attributes:
+        name: Its name or position.
+        shape: With the batch.
+        sizes: Of the axes of its positions, without axes of length 1; empty without positions.
+        units: The length of the axis of classes.
+        activation: As in `Head`.
+    """
+
+    name: Any
+    shape: tuple[int | None, ...]
+    sizes: tuple[int | None, ...]
+    units: int | None
+    activation: str
 
 
 def chosen_score(
     model: Any, probes: ProbeSet, score: Score, batch_size: int, text_layer: str = ""
-) -> tuple[Score, ProbeSet]:
-    """The score with its function chosen, if it is `"auto"`, and the probes that it explains.
+) -> Choice:
+    """Chooses the function of a score `"auto"`, and the output of a model with several.
 
-    It is the output for a model of one unit that is compiled with a loss of numbers, if the probes
-    have no targets, or some above 1, such as ratings, which are left out then; and also if they
-    have none, the model ends in no sigmoid, and its loss says nothing. It is the segmentation for a
-    model that labels all places of images, if the probes have masks; and otherwise the logit.
+    Probes with targets are explained by the `"logit"` of one output; except that targets above 1 of
+    a model of one unit with a loss of numbers, such as ratings, are left out, and that masks of
+    images are explained by the `"segmentation"` of a model that labels all pixels. Probes with
+    boxes are explained by the `"detection"` of a model with outputs `"boxes"` and `"classes"`.
+
+    Without targets, the first of several outputs is explained, and
+
+    - outputs with one unit for each probe by the `"output"`, unless they end in a sigmoid or their
+      loss is a cross-entropy;
+    - outputs with several units by their `"mean"`, if their loss is one for numbers;
+    - outputs with a class at each of several positions by the `"max_logit"`, as their softmax or
+      their loss tells;
+    - other outputs with several positions by their `"mean"`, if there is one unit at each, their
+      loss is one for numbers, or they end in a sigmoid;
+    - all others by the `"logit"` of the predicted class, which is refused if there is none.
 
     Args:
         model: The model.
@@ -34,40 +88,98 @@ def chosen_score(
         text_layer: As in `ForwardPass`.
     """
     if score.score != AUTO:
-        return score, probes
-    is_declared = bool(declared_outputs(model, score.output))
-    has_numbers = bool(loss_of_numbers(model, score.output))
-    is_class = probes.targets is not None and (probes.targets.max() <= 1 or not has_numbers)
-    may_be_number = not is_class and not is_declared
-    may_be_places = probes.masks is not None and probes.kind == "image" and score.position is None
-    chosen = "logit"
-    if may_be_number or may_be_places:
-        forward = ForwardPass(model, probes, score, text_layer=text_layer)
-        shape, is_linear = _end(forward, probes, batch_size)
-        is_number = is_linear or has_numbers
-        if may_be_number and is_number and shape is not None and shape[1:] in ((), (1,)):
-            chosen, probes = "output", replace(probes, targets=None)
-        elif may_be_places and shape is not None and shape[1:3] == probes.images.shape[1:3]:
-            chosen = "segmentation"
-    return replace(score, score=chosen), probes
+        return Choice(score, probes)
+    logit = Choice(replace(score, score="logit"), probes)
+    targets, is_whole = probes.targets, score.position is None
+    are_classes = targets is not None
+    has_masks = are_classes and is_whole and probes.masks is not None and probes.kind == "image"
+    has_boxes = is_whole and score.output is None and probes.boxes is not None
+    if targets is not None and targets.max() > 1 and loss_of_numbers(model, score.output):
+        are_classes = False
+    if are_classes and not (has_masks or has_boxes):
+        return logit
+    ends = _ends(model, probes, score, batch_size, text_layer)
+    if has_boxes and {"boxes", "classes"} <= {end.name for end in ends}:
+        return Choice(replace(score, score="detection"), probes)
+    if not ends or (len(ends) > 1 and targets is not None):
+        return logit
+    end, notes = ends[0], []
+    if has_masks and end.shape[1:3] == probes.images.shape[1:3]:
+        return Choice(replace(score, score="segmentation"), probes)
+    if are_classes or (targets is not None and end.shape[1:] not in ((), (1,))):
+        return logit
+    if len(ends) > 1:
+        score = replace(score, output=end.name)
+        notes.append(_several(ends))
+    name = _function_for(model, end, score.output)
+    if name in ("mean", "max_logit"):
+        notes.append(_about_positions(end, score, name))
+    if name == "output":
+        probes = replace(probes, targets=None)
+    return Choice(replace(score, score=name), probes, (*notes,))
 
 
-def _end(
-    forward: ForwardPass, probes: ProbeSet, batch_size: int
-) -> tuple[tuple[Any, ...] | None, bool]:
-    """The shape of the explained output, and whether no activation is known to be behind it.
+def _function_for(model: Any, end: _End, output: Any) -> str:
+    """The score that explains an output without targets."""
+    has_numbers = bool(loss_of_numbers(model, output))
+    is_softmax = end.activation in (SOFTMAX, LOG_SOFTMAX)
+    if not end.sizes and end.units == 1:
+        is_class = declared_outputs(model, output) or end.activation != LINEAR
+        return "output" if has_numbers or not is_class else "logit"
+    if not end.sizes:
+        return "mean" if has_numbers and not is_softmax else "logit"
+    if is_softmax or (loss_of_classes(model, output) and end.units != 1):
+        return "max_logit"
+    return "mean" if has_numbers or end.units == 1 or end.activation == SIGMOID else "logit"
 
-    The shape is `None` if there are several outputs, or if the model cannot be traced.
-    """
-    found: list[tuple[Any, bool]] = []
+
+def _several(ends: Sequence[_End]) -> str:
+    """That the first of several outputs is explained."""
+    listed = ", ".join(repr(end.name) for end in ends)
+    line = f"score=ks.Score(output={ends[1].name!r})"
+    return f"of the outputs {listed}, the first is explained; for another one: {line}"
+
+
+def _about_positions(end: _End, score: Score, name: str) -> str:
+    """That one number is explained of many."""
+    if name == "mean":
+        line = unit_line(end.shape, output=score.output)
+        count = _count((*end.sizes, end.units))
+        return f"the score is the mean of {count} outputs; for one of them: {line}"
+    line = position_line(end.shape, output=score.output)
+    count = _count(end.sizes)
+    return f"the score is the mean of the largest logits at {count} positions; for one: {line}"
+
+
+def _count(sizes: Sequence[int | None]) -> str:
+    """How many there are, in words."""
+    known = [size for size in sizes if size is not None]
+    return f"all {math.prod(known):,}" if len(known) == len(sizes) else "all"
+
+
+def _ends(
+    model: Any, probes: ProbeSet, score: Score, batch_size: int, text_layer: str
+) -> list[_End]:
+    """The outputs that a score may be about; empty if the model cannot be traced."""
+    forward = ForwardPass(model, probes, score, text_layer=text_layer)
+    found: list[_End] = []
 
     def look(chunk: dict[str, Any]) -> None:
-        found.clear()
-        for output in tf.nest.flatten(forward.outputs(chunk["images"], chunk["held"])):
-            head = find_head(output) if output.shape.rank else None
-            found.append((output.shape, head is None or head.activation == LINEAR))
+        outputs = forward.outputs(chunk["images"], chunk["held"])
+        each = outputs.values() if isinstance(outputs, Mapping) else tf.nest.flatten(outputs)
+        named = zip(output_names(model, outputs), each, strict=True)
+        found[:] = [_end(name, output, probes, score) for name, output in named]
 
-    if not dry_run(forward, DeviceProbes(probes), batch_size, look) or len(found) != 1:
-        return None, False
-    ((shape, is_linear),) = found
-    return tuple(shape), is_linear
+    return found if dry_run(forward, DeviceProbes(probes), batch_size, look) else []
+
+
+def _end(name: Any, output: Tensor, probes: ProbeSet, score: Score) -> _End:
+    """What is known of an output without its values."""
+    shape = tuple(output.shape)
+    sizes = shape[1:] or (1,)
+    is_channels_first = probes.data_format == "channels_first" and len(sizes) == 3
+    if is_channels_first and sizes[1:] == (1, 1):
+        sizes = sizes[::-1]
+    positions = () if score.position is not None or {*sizes[:-1]} <= {1} else sizes[:-1]
+    activation = find_head(output).activation if shape[1:] else LINEAR
+    return _End(name, shape, positions, sizes[-1], activation)

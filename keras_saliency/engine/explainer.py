@@ -234,7 +234,7 @@ class Explainer:
                 background=None if one.place else partial(self._inputs.all_of, place),
                 loss_scale=chunk.get("scale"),
                 data_format=probes.data_format,
-                is_segmentation=scores.is_segmentation(self._forward.score.score),
+                has_positions=isinstance(end, heads.Head) and end.outputs.shape.rank > 2,
             )
             with _named_errors(probes.input_name if len(inputs) > 1 else None):
                 found = self._explained(score_fn, one.tensor, probes)

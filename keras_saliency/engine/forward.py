@@ -20,7 +20,7 @@ from keras_saliency.attributions.scores import Score
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.data.several import pieces
-from keras_saliency.engine.advice import mean_line, score_line
+from keras_saliency.engine.advice import position_line, score_line
 from keras_saliency.engine.keras_internals import inputs_struct
 from keras_saliency.engine.models import (
     fed_shape,
@@ -159,12 +159,13 @@ class ForwardPass:
                 outputs = head.outputs
             extra = (inputs,) if callable(score) and scores.takes_inputs(score) else ()
             return head if is_flat else None, _custom_score(score, outputs, targets, *extra)
-        if name == "segmentation" and self._probes.data_format == "channels_first":
+        is_channels_first = self._probes.data_format == "channels_first"
+        if is_channels_first and _is_of_classes(head, name):
             raise ValueError(
-                "score='segmentation': expected a model with channels-last output. End it in a "
+                f"score={name!r}: expected a model with channels-last output. End it in a "
                 "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
             )
-        if head is None or (head.outputs.shape.rank > 2 and name != "segmentation"):
+        if head is None or (head.outputs.shape.rank > 2 and name not in scores.OF_POSITIONS):
             shapes = ", ".join(str(output.shape) for output in tf.nest.flatten(outputs))
             raise ValueError(
                 f"score={scores.score_name(score)!r}: expected a model with one output "
@@ -207,24 +208,34 @@ class ForwardPass:
             if self._probes.boxes is not None:
                 hint = f"To explain the box of each probe, pass score='detection'. {hint}"
             return hint
-        sizes, whole = head.outputs.shape[1:-1], self._probes.images.shape[1:-1]
-        mean = mean_line(head.outputs.shape)
-        third = "With a third argument it gets the inputs, (outputs, targets, inputs)."
-        if loss_of_numbers(self.model, self.score.output):
-            return f"For numbers, pass a callable, such as their mean: score={mean}. {third}"
-        place = ", ".join(["0"] * len(sizes))
-        place = f"({place})" if len(sizes) > 1 else place
-        hint = f"For the classes at one position of {sizes}, pass score=ks.Score(position={place})."
+        shape = head.outputs.shape
+        custom = (
+            "Or pass a callable (outputs, targets, inputs) -> (num_probes,); the argument inputs "
+            "may be left out."
+        )
+        if shape[-1] == 1 or loss_of_numbers(self.model, self.score.output):
+            return f"For the mean of all outputs, pass score='mean'. {custom}"
+        sizes, whole = shape[1:-1], self._probes.images.shape[1:-1]
+        hint = (
+            f"For classes at each of the positions {sizes}, pass score='max_logit', or for one "
+            f"position {position_line(shape)}; for numbers, score='mean', their mean."
+        )
         is_place = self._probes.kind not in ("tokens", "features") and len(sizes) == len(whole)
         ratios = {want / have for want, have in zip(whole, sizes, strict=False) if have}
         if is_place and len(ratios) == 1:
             hint += " If the model labels every position of the input, pass score='segmentation'."
-        return f"{hint} Or pass a callable, such as the mean of all outputs: score={mean}. {third}"
+        return f"{hint} {custom}"
 
 
 def places_of(chunk: Mapping[str, Any]) -> dict[str, Tensor]:
     """What a score gets of a chunk of probes beside their targets: masks, or boxes."""
     return {name: chunk[name] for name in ("masks", "boxes") if name in chunk}
+
+
+def _is_of_classes(head: heads.Head | None, name: str | None) -> bool:
+    """Whether a score is about the last axis of an output with positions, as classes."""
+    has_positions = head is not None and head.outputs.shape.rank > 2
+    return name == "segmentation" or (name == "max_logit" and has_positions)
 
 
 def _at_position(head: heads.Head, position: tuple[int, ...]) -> heads.Head:

@@ -74,18 +74,20 @@ def runs_eagerly(model: Any) -> bool:
     return bool(getattr(model, "run_eagerly", False) or tf.config.functions_run_eagerly())
 
 
-def check_part(model: Any, part: Any, probes: ProbeSet) -> None:
-    """Checks that a model which is explained is a part of the model that is trained.
+def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
+    """The part of the trained model that is explained: itself, if it has a `call`.
+
+    Without a `call`, it is the only part that takes probes like these, if they have no targets.
 
     Args:
         model: The model that is trained.
-        part: `Score.model`; `None` to explain `model` itself.
+        part: `Score.model`; `None` if none is named.
         probes: What it is explained for.
 
     Raises:
         TypeError: `part` is not a Keras model.
-        ValueError: `part` shares no weights with `model`; or it is `None`, and `model` has no
-            `call`.
+        ValueError: `part` shares no weights with `model`; or it is `None`, `model` has no `call`,
+            and it is not clear which part is meant.
     """
     if part is not None:
         if not isinstance(part, keras.Model):
@@ -97,23 +99,26 @@ def check_part(model: Any, part: Any, probes: ProbeSet) -> None:
                 f"score: expected a model that shares weights with the one that is trained, "
                 f"received {part.name!r}. Pass ks.Score(model=...) a part of {model.name!r}."
             )
-        return
-    if type(model).call in (keras.Model.call, keras.layers.Layer.call):
-        parts = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
-        fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
-        lines = [model_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
-        if probes.targets is not None:
-            lines += [
-                f"score=ks.Score(model=keras.Sequential([model.{first}, model.{second}]))"
-                for first in fitting
-                for second in parts
-                if _follows(parts[second], parts[first])
-            ]
-        raise ValueError(
-            f"model: expected a model with a call method; {type(model).__name__} has none, as its "
-            "train_step is all that it needs. Say which part is explained: "
-            f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}."
-        )
+        return part
+    if type(model).call not in (keras.Model.call, keras.layers.Layer.call):
+        return model
+    parts = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
+    fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
+    if len(fitting) == 1 and probes.targets is None:
+        return next(iter(fitting.values()))
+    lines = [model_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
+    if probes.targets is not None:
+        lines += [
+            f"score=ks.Score(model=keras.Sequential([model.{first}, model.{second}]))"
+            for first in fitting
+            for second in parts
+            if _follows(parts[second], parts[first])
+        ]
+    raise ValueError(
+        f"model: expected a model with a call method; {type(model).__name__} has none, as its "
+        "train_step is all that it needs. Say which part is explained: "
+        f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}."
+    )
 
 
 def _follows(part: Any, other: Any) -> bool:
@@ -306,9 +311,25 @@ def loss_of_numbers(model: Any, output: str | int | None = None) -> str:
         model: A Keras model.
         output: As in `declared_outputs`.
     """
-    loss = _loss(model, output)
-    name = getattr(getattr(loss, "fn", loss), "__name__", "")
+    name = _loss_name(model, output)
     return name if name in _LOSSES_OF_NUMBERS else ""
+
+
+def loss_of_classes(model: Any, output: str | int | None = None) -> bool:
+    """Whether the loss that a model is compiled with is about classes that exclude each other.
+
+    Args:
+        model: A Keras model.
+        output: As in `declared_outputs`.
+    """
+    name = _loss_name(model, output)
+    return name == "ctc" or (bool(declared_outputs(model, output)) and "binary" not in name)
+
+
+def _loss_name(model: Any, output: str | int | None) -> str:
+    """The name of the function of a loss; empty if there is none."""
+    loss = _loss(model, output)
+    return getattr(getattr(loss, "fn", loss), "__name__", "")
 
 
 def _loss(model: Any, output: str | int | None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from keras_saliency.attributions import Method, heads, scores
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Array
-from keras_saliency.engine.advice import score_line
+from keras_saliency.engine.advice import unit_line
 from keras_saliency.engine.answering import ModelAnswers
 from keras_saliency.engine.compilation import Compute, compiled
 from keras_saliency.engine.device import DeviceProbes
@@ -34,8 +35,11 @@ class TracedModel:
         compute: How maps are computed.
         targets: `(num_probes,)`; `None` if they are not known yet.
         text_layer: As in `ForwardPass`.
+        is_default: Whether the score was not asked for; the logarithms of probabilities then take
+            the place of logits that cannot be found.
 
     Attributes:
+        score: What is differentiated.
         compilation: Whether XLA compiles, and why, in words.
         predicts: Whether the outputs predict classes.
 
@@ -53,11 +57,12 @@ class TracedModel:
         targets: Array | None,
         *,
         text_layer: str = "",
+        is_default: bool = False,
     ) -> None:
-        self._text_layer = text_layer
+        self._text_layer, self._is_default = text_layer, is_default
         self._model, self._inputs, self._methods = model, inputs, methods
         self._probes = inputs.probes
-        self._score, self._compute = score, compute
+        self.score, self._compute = score, compute
         self._explainer, self.compilation = self._compiled()
         activation, self.predicts = self._decided(targets)
         head = self._explainer.head
@@ -148,7 +153,8 @@ class TracedModel:
                 f"targets: expected class indices 0..{named - 1} (the model has {named} classes), "
                 f"received {targets.max()} for probe {targets.argmax()}."
             )
-        if head is None or scores.known(self._score.score) is None:
+        is_custom = scores.known(self.score.score) is None
+        if head is None or is_custom or not self._explainer.uses_targets:
             return
         units = head.outputs.shape[-1]
         classes = 2 if units == 1 and not self._explains_numbers else units
@@ -167,12 +173,12 @@ class TracedModel:
 
     @property
     def _explains_numbers(self) -> bool:
-        return scores.known_name(self._score.score) == "output"
+        return scores.known_name(self.score.score) in scores.NUMBERS
 
     @property
     def _loss_of_numbers(self) -> str:
         """The loss of numbers that the explained output is compiled with, or `""`."""
-        return loss_of_numbers(self._model, self._score.output)
+        return loss_of_numbers(self._model, self.score.output)
 
     def _compiled(
         self,
@@ -185,7 +191,7 @@ class TracedModel:
         forward = ForwardPass(
             self._model,
             self._probes,
-            self._score,
+            self.score,
             activation,
             float8=float8,
             text_layer=self._text_layer,
@@ -210,7 +216,7 @@ class TracedModel:
             targets = np.zeros(len(self._probes), np.int64)
         else:
             self.check_targets(targets)
-        explainer, score = self._explainer, self._score
+        explainer, score = self._explainer, self.score
         found = explainer.explain(targets[: explainer.chunk_size], with_ends=True)
         head, name = explainer.head, scores.known_name(score.score)
         if head is None:
@@ -222,17 +228,21 @@ class TracedModel:
         numbers = heads.no_classes(
             outputs, activation, loss, is_labelled=self._probes.targets is not None
         )
+        has_logits = activation == head.activation or activation == heads.LINEAR
+        if self._is_default and name == "logit" and activation and not (has_logits or numbers):
+            name = "log_probability"
+            self.score = replace(score, score=name)
         if name is not None:
             heads.check_head(head, outputs, activation, name)
             if name == "logit" and numbers:
-                shape = getattr(self._model, "output_shape", outputs.shape)
-                line = score_line(shape, numbers=True) if isinstance(shape, tuple) else ""
                 raise ValueError(
                     f"score='logit': expected a model with one output per class; {numbers}. Pass "
-                    "score='output' to explain the output unit that the targets name, or a "
-                    f"callable (outputs, targets) -> (num_probes,){line and f', such as {line}'}. "
-                    "If the outputs are classes, pass score='probability'."
+                    "score='mean' to explain the mean of all outputs, score='output' for the unit "
+                    "that the targets name, or a callable (outputs, targets) -> (num_probes,), "
+                    f"such as {unit_line(outputs.shape)}. If the outputs are classes, pass "
+                    "score='probability'."
                 )
-            return activation, name not in ("output", "segmentation")
+            has_positions = outputs.ndim > 2
+            return activation, not has_positions and name not in scores.NUMBERS
         is_number = activation in (heads.LINEAR, heads.SOFTMAX) and outputs.shape[-1] == 1
         return activation, activation is not None and not is_number and not numbers

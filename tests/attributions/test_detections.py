@@ -267,8 +267,11 @@ def test_boxes_are_needed_and_targets_are_classes():
     ):
         SaliencyMonitor(model, ProbeSet(images, [0, 1]), score="detection")
     boxes = PIXEL_BOXES[:2]
+    objects = ProbeSet(images, [0, 1], boxes=boxes)
+    assert SaliencyMonitor(model, objects).score.score == "detection"
+    outputs = dict(zip("ab", model.outputs, strict=True))
     with pytest.raises(ValueError, match="the box of each probe, pass score='detection'. Choose"):
-        SaliencyMonitor(model, ProbeSet(images, [0, 1], boxes=boxes))
+        SaliencyMonitor(keras.Model(model.inputs, outputs), objects)
     with pytest.raises(
         ValueError, match=r"class indices 0\.\.1 \(the model has 2 classes\), received 2"
     ):

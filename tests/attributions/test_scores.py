@@ -553,7 +553,7 @@ UNKNOWN_LOGITS = [
 @pytest.mark.parametrize("make", UNKNOWN_LOGITS)
 def test_unknown_logits_are_refused_with_the_choices(make):
     with pytest.raises(ValueError, match=ADVICE):
-        explained(make())
+        explained(make(), score="logit")
 
 
 @pytest.mark.parametrize("make", UNKNOWN_LOGITS)

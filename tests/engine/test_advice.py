@@ -10,7 +10,7 @@ from keras import layers
 import keras_saliency as ks
 from keras_saliency import ProbeSet
 from keras_saliency.engine.advice import model_line, score_line
-from keras_saliency.engine.models import check_part
+from keras_saliency.engine.models import explained_part
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
 
@@ -22,24 +22,11 @@ IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
         ((None,), {"numbers": True}, ""),
         ((None, 1, 1, 5), {}, ""),
         ((None, 1), {"numbers": True}, ""),
-        ((None, 7, 5), {}, "score=ks.Score(position=0)"),
-        ((None, 8, 8, 5), {"output": 1}, "score=ks.Score(output=1, position=(0, 0))"),
-        (
-            (None, 8, 8, 1),
-            {"part": "model.net"},
-            "score=ks.Score(lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3)), "
-            "model=model.net)",
-        ),
-        (
-            (None, 1, 1, 5),
-            {"numbers": True},
-            "score=lambda outputs, targets: outputs[:, 0, 0, 0]",
-        ),
-        (
-            (None, 7, 5),
-            {"numbers": True},
-            "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))",
-        ),
+        ((None, 7, 5), {}, "score='max_logit'"),
+        ((None, 8, 8, 5), {"output": 1}, "score=ks.Score('max_logit', output=1)"),
+        ((None, 8, 8, 1), {"part": "model.net"}, "score=ks.Score('mean', model=model.net)"),
+        ((None, 1, 1, 5), {"numbers": True}, "score='mean'"),
+        ((None, 7, 5), {"numbers": True}, "score='mean'"),
     ],
 )
 def test_the_line_for_outputs_of_a_shape(shape, settings, line):
@@ -75,11 +62,10 @@ def test_a_model_without_a_call_names_the_parts_that_take_the_probes():
     model = Networks()
     probes = ProbeSet(IMAGES, [0, 1, 2, 0])
     with pytest.raises(ValueError, match="expected a model with a call method") as error:
-        check_part(model, None, probes)
+        explained_part(model, None, probes)
     lines = lines_of(error)
-    mean = "lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
     assert lines == [
-        f"ks.Score({mean}, model=model.critic)",
+        "ks.Score('mean', model=model.critic)",
         "ks.Score(output=0, model=model.encoder)",
         "ks.Score(model=model.backbone)",
         "ks.Score(model=keras.Sequential([model.backbone, model.head]))",
@@ -97,7 +83,7 @@ def test_one_of_several_numbers_is_explained_by_the_line_in_the_message():
     model.compile(loss="mse")
     rows = IMAGES[:, 0, 0]
     with pytest.raises(ValueError, match="look like numbers") as error:
-        ks.saliency_maps(model, ProbeSet(rows))
+        ks.saliency_maps(model, ProbeSet(rows), score="logit")
     (line,) = lines_of(error)
     maps = ks.saliency_maps(model, ProbeSet(rows), score=eval(line))
     expected = np.abs(model.layers[0].kernel.numpy()[:, 0])

@@ -1,4 +1,4 @@
-"""Kinds, texts and scores that the model tells: what nobody should have to say twice."""
+"""Kinds and texts that the model tells: what nobody should have to say twice."""
 
 import keras
 import numpy as np
@@ -217,64 +217,6 @@ def test_texts_beside_other_inputs_are_held():
     np.testing.assert_allclose(maps[:, 0], expected, rtol=1e-6)
 
 
-# ---------------------------------------------------------------- the default score
-
-
-def test_the_output_of_a_regression_is_explained():
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
-    model.compile("sgd", "mse")
-    monitor = SaliencyMonitor(model, ProbeSet(ROWS[:, 0]))
-    assert (monitor.score.score, monitor.score.name) == ("output", "output")
-    report = monitor.evaluate(0)
-    np.testing.assert_allclose(report.scores, model(ROWS[:, 0])[:, 0], rtol=1e-5)
-    expected = np.tile(np.abs(model.layers[0].kernel.numpy())[:, 0], (4, 1))
-    np.testing.assert_allclose(report.maps, expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("loss", "targets"), [("mse", [0, 1, 0, 1]), ("binary_crossentropy", None), (None, None)]
-)
-def test_classes_are_explained_by_their_logit(loss, targets):
-    """Also with a loss of numbers, if the probes have labels."""
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(1, activation="sigmoid")])
-    if loss:
-        model.compile("sgd", loss)
-    assert SaliencyMonitor(model, ProbeSet(ROWS[:, 0], targets)).score.score == "logit"
-
-
-def test_a_model_that_labels_pixels_is_explained_by_the_segmentation():
-    images = RNG.random((4, 6, 6, 1), "float32")
-    masks = images[..., 0] > 0.5
-    model = keras.Sequential(
-        [keras.Input((6, 6, 1)), layers.Conv2D(2, 3, padding="same", activation="softmax")]
-    )
-    probes = ProbeSet(images, [0, 1, 0, 1], masks=masks)
-    default, named = (SaliencyMonitor(model, probes, score=s) for s in ("auto", "segmentation"))
-    assert default.score.score == "segmentation"
-    np.testing.assert_array_equal(default.evaluate(0).maps, named.evaluate(0).maps)
-    whole = keras.Sequential([keras.Input((6, 6, 1)), layers.Flatten(), layers.Dense(2)])
-    assert SaliencyMonitor(whole, probes).score.score == "logit"
-
-
-@pytest.mark.parametrize("loss", ["mse", keras.losses.Huber()])
-def test_whole_numbers_above_one_are_no_classes_of_one_unit(loss):
-    """Ratings from 1 to 5: a model of one unit has no class 5."""
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
-    model.compile(loss=loss)
-    rows, ratings = ROWS[:, 0], np.array([5.0, 1, 3, 2])
-    report = SaliencyMonitor(model, ProbeSet(rows, ratings)).step(-1)
-    kernel, bias = (one.numpy() for one in model.layers[0].weights)
-    np.testing.assert_allclose(report.scores, (rows @ kernel + bias)[:, 0], rtol=1e-5)
-    np.testing.assert_allclose(report.maps, np.tile(np.abs(kernel[:, 0]), (4, 1)), rtol=1e-6)
-
-
-def test_classes_that_a_model_lacks_are_refused_if_its_loss_is_not_of_numbers():
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(1, activation="sigmoid")])
-    model.compile(loss="binary_crossentropy")
-    with pytest.raises(ValueError, match=r"class indices 0\.\.1 .*received 5 for probe 0"):
-        SaliencyMonitor(model, ProbeSet(ROWS[:, 0], [5, 1, 3, 2]))
-
-
 def test_rows_of_a_computed_table_are_no_embeddings():
     """A graph network looks nodes up in what it computes: a node's number has no gradient."""
 
@@ -313,20 +255,6 @@ def test_inner_layers_are_read_in_the_order_in_which_they_were_made():
     expected = np.linalg.norm(kernel, axis=0)[[0, 1, 0, 1]]
     maps = monitor.step(-1).maps
     np.testing.assert_allclose(maps, np.repeat(expected[:, None], 5, axis=1), rtol=1e-5)
-
-
-@pytest.mark.parametrize("is_shown", [True, False])
-def test_a_regression_of_a_fixed_batch_size_is_explained(is_shown):
-    """It is traced for the default score with the only batch size that it takes."""
-    inputs = keras.Input(batch_shape=(4, 6, 3)) if is_shown else keras.Input((6, 3))
-    flat = keras.ops.reshape(inputs, (4, 18))
-    model = keras.Model(inputs, layers.Dense(1)(flat))
-    model.compile("sgd", "mse")
-    compute = "auto" if is_shown else ks.Compute(batch_size=4)
-    monitor = SaliencyMonitor(model, ProbeSet(ROWS, kind="series"), compute=compute)
-    assert monitor.score.score == "output"
-    slopes = np.abs(model.layers[-1].kernel.numpy()).reshape(6, 3).max(axis=1)
-    np.testing.assert_allclose(monitor.evaluate(0).maps, np.tile(slopes, (4, 1)), rtol=1e-5)
 
 
 def test_without_the_order_of_the_layers_all_of_them_are_read(monkeypatch):
