@@ -146,7 +146,7 @@ class SaliencyMonitor:
         check_strategy(model.distribute_strategy)
         probes = with_kinds_told(model, probes)
         probes = as_seen(model, as_floats(model, probes))
-        check_fit(model, probes, is_score_open=self.score == Score(model=self.score.model))
+        check_fit(model, probes)
         probes, self._text_layer = as_tokens(model, probes)
         size = self.compute.batch_size
         is_default = self.score.score == AUTO

@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, ids, labels, one_hot
-from benchmarks.gallery.reference import logits
-from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
+from benchmarks.gallery.reference import largest_logits, logits, mean
+from benchmarks.gallery.rows import Case, Row, Try, lines, three
 
 FIT = "train_ds, validation_data=valid_ds"
 FIRST = Try(lines("valid_ds", FIT))
@@ -88,8 +88,7 @@ def speech_to_text_ctc() -> Case:
     model.compile("adam", loss=ctc)
     characters = np.random.default_rng(0).integers(1, 6, (COUNT, 4))
     names = {"model": model, **datasets(floats(20, 16), characters)}
-    tries = advised("valid_ds", FIT, "score=ks.Score(position=0)")
-    return Case(names, tries, logits(model, dense, lambda out: out[:, 0]), kind="image")
+    return Case(names, (Try(lines("valid_ds", FIT)),), largest_logits(model, dense))
 
 
 def speech_transformer() -> Case:
@@ -122,17 +121,16 @@ def speech_transformer() -> Case:
     names = {"model": model, **datasets({"source": source, "target": target})}
     names |= {"source": source, "target": target}
     both = "ks.ProbeSet({0: source, 1: target[:, :-1]})"
-    position, pair = "score=ks.Score(position=0)", "(element['source'], element['target'])"
+    pair = "(element['source'], element['target'])"
     tries = (
         Try(lines("valid_ds", "train_ds")),
         Try(lines(f"valid_ds.map(lambda element: {pair})", "train_ds"), ("dataset.map(lambda",)),
         Try(three(both, "train_ds"), ("ProbeSet({0: ..., 1: ...}",)),
-        Try(three(both, "train_ds", position), (position,)),
     )
     return Case(
         names,
         tries,
-        logits(model, None, lambda out: out[:, 0]),
+        largest_logits(model),
         kind="series",
         embedding=model.words,
         kinds={1: "tokens"},
@@ -180,13 +178,7 @@ def vocal_track_separation() -> Case:
     model.compile("adam", "mae")
     waves = floats(64, 1) - 0.5
     names = {"model": model, **datasets(waves, np.repeat(waves / 2, 2, axis=-1))}
-    mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))"
-    tries = advised("valid_ds", FIT, mean)
-
-    def score(values: Any, targets: Any) -> Any:
-        return tf.reduce_mean(model(values), axis=[1, 2])
-
-    return Case(names, tries, score, kind="series")
+    return Case(names, (Try(lines("valid_ds", FIT)),), mean(model), kind="series")
 
 
 ROWS = [

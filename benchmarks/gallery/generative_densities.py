@@ -10,8 +10,8 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import floats, labels, one_hot
 from benchmarks.gallery.generative import generator, update
-from benchmarks.gallery.reference import logits
-from benchmarks.gallery.rows import Case, Row, Try, advised, lines
+from benchmarks.gallery.reference import logits, mean
+from benchmarks.gallery.rows import Case, Row, Try, lines
 
 
 class Sampling(layers.Layer):
@@ -44,8 +44,7 @@ def vae() -> Case:
     model = VAE()
     model.compile("adam")
     names = {"model": model, "mnist_digits": floats(16, 16, 1)}
-    part = "score=ks.Score(output=0, model=model.encoder)"
-    tries = advised("mnist_digits", "mnist_digits", part)
+    tries = (Try(lines("mnist_digits", "mnist_digits")),)
     score = logits(model.encoder, None, lambda out: out[0])
     return Case(names, tries, score)
 
@@ -84,13 +83,7 @@ def vq_vae() -> Case:
     model = VQVAETrainer()
     model.compile("adam")
     names = {"model": model, "x_train_scaled": floats(16, 16, 1)}
-    mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
-    tries = advised("x_train_scaled", "x_train_scaled", mean)
-
-    def score(images: Any, targets: Any) -> Any:
-        return tf.reduce_mean(model(images), axis=[1, 2, 3])
-
-    return Case(names, tries, score)
+    return Case(names, (Try(lines("x_train_scaled", "x_train_scaled")),), mean(model))
 
 
 def pixel_cnn() -> Case:
@@ -102,9 +95,7 @@ def pixel_cnn() -> Case:
     model.compile("adam", "binary_crossentropy")
     names = {"model": model, "data": (floats(12, 12, 1) < 0.33).astype("float32")}
     fit = "data, data"
-    tries = advised("(data, data)", fit, "score=ks.Score(position=(0, 0))")
-    score = logits(model, None, lambda out: out[:, 0, 0])
-    return Case(names, tries, score)
+    return Case(names, (Try(lines("(data, data)", fit)),), mean(model))
 
 
 def real_nvp() -> Case:
@@ -130,7 +121,7 @@ def real_nvp() -> Case:
     model = RealNVP()
     model.compile("adam")
     names = {"model": model, "normalized_data": floats(2)}
-    tries = advised("normalized_data", "normalized_data", "score=ks.Score(output=0)")
+    tries = (Try(lines("normalized_data", "normalized_data")),)
     score = logits(model, None, lambda out: out[0])
     return Case(names, tries, score, kind="features")
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import batches, floats, labels, one_hot
-from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, advised, lines
+from benchmarks.gallery.reference import log_probability, logits, output
+from benchmarks.gallery.rows import Case, Row, Try, lines
 
 GIVEN, FIT = "(x_test, y_test)", "x_train, y_train"
 FIRST = Try(lines(GIVEN, FIT))
@@ -154,12 +154,7 @@ def ensemble() -> Case:
     model = keras.Model(inputs, layers.Average()([member(inputs) for member in members]))
     model.compile("adam", "sparse_categorical_crossentropy")
     names = {"model": model, **arrays(floats(16, 16, 3), labels(3))}
-    tries = advised(GIVEN, FIT, "score='probability'")
-
-    def score(images: Any, targets: Any) -> Any:
-        return tf.gather(model(images), targets, axis=1, batch_dims=1)
-
-    return Case(names, tries, score)
+    return Case(names, (Try(lines(GIVEN, FIT)),), log_probability(model))
 
 
 def mixed_precision() -> Case:

@@ -12,7 +12,7 @@ from keras import layers
 from benchmarks.gallery.data import COUNT, batches, floats, ids, labels, one_hot
 from benchmarks.gallery.recipes import FIRST, arrays, small
 from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
+from benchmarks.gallery.rows import Case, Row, Try, lines, three
 
 
 def tickets() -> Case:
@@ -40,7 +40,7 @@ def tickets() -> Case:
     x = {"title": ids(6).astype("int32"), "body": ids(8).astype("int32"), "tags": floats(4)}
     y = {"priority": labels().astype("float32")[:, None], "department": one_hot(4)}
     names = {"model": model, "x": x, "y": y}
-    tries = advised("(x, y)", "x, y", "score=ks.Score(output='priority')")
+    tries = (Try(lines("(x, y)", "x, y")),)
     score = logits(model, None, lambda out: out["priority"])
     embeddings = {"title": embed, "body": embed_body}
     return Case(names, tries, score, "tokens", embeddings, kinds={"tags": "features"})
@@ -80,7 +80,7 @@ def two_outputs() -> Case:
         (floats(16, 16, 3), (floats(1, seed=1), labels(3)))
     ).batch(8)
     names = {"model": model, "train_ds": dataset, "val_ds": dataset}
-    tries = advised("val_ds", "train_ds", "score=ks.Score(output='score_output')")
+    tries = (Try(lines("val_ds", "train_ds")),)
     return Case(names, tries, output(model, lambda out: out[0]))
 
 
@@ -95,7 +95,7 @@ def dict_labels() -> Case:
     model.compile("adam", dict.fromkeys(heads, "sparse_categorical_crossentropy"))
     dataset = batches(floats(16, 16, 3), {"digit": labels(4), "parity": labels()})
     names = {"model": model, "train_ds": dataset, "val_ds": dataset}
-    tries = advised("val_ds", "train_ds", "score=ks.Score(output='digit')")
+    tries = (Try(lines("val_ds", "train_ds")),)
     return Case(names, tries, logits(model, heads["digit"], lambda out: out["digit"]))
 
 

@@ -50,6 +50,45 @@ def output(model: Any, select: Callable[[Any], Any] = lambda out: out, unit: int
     return score
 
 
+def mean(model: Any, select: Callable[[Any], Any] = lambda out: out) -> ScoreOf:
+    """The mean of all numbers that the model predicts for an example."""
+
+    def score(inputs: Any, targets: Any) -> Any:
+        values = select(model(inputs, training=False))
+        return tf.reduce_mean(tf.reshape(values, [len(targets), -1]), axis=1)
+
+    return score
+
+
+def largest_logits(
+    model: Any, head: Any = None, select: Callable[[Any], Any] = lambda out: out
+) -> ScoreOf:
+    """The largest logit at each position, averaged over the positions.
+
+    Args:
+        model: As in `logits`.
+        head: As in `logits`.
+        select: From what the model returns to `(batch, ..., classes)`.
+    """
+
+    def score(inputs: Any, targets: Any) -> Any:
+        with linear(head or last_activation(model)):
+            values = select(model(inputs, training=False))
+        return tf.reduce_mean(tf.reshape(tf.reduce_max(values, -1), [len(targets), -1]), axis=1)
+
+    return score
+
+
+def log_probability(model: Any) -> ScoreOf:
+    """The logarithm of the target's probability, which the model returns."""
+
+    def score(inputs: Any, targets: Any) -> Any:
+        values = tf.math.log(model(inputs, training=False))
+        return tf.gather(values, targets, axis=1, batch_dims=1)
+
+    return score
+
+
 def last_activation(model: Any) -> Any:
     """The last layer with a softmax or sigmoid; `None` if the outputs are logits."""
     ends = (keras.activations.softmax, keras.activations.sigmoid)

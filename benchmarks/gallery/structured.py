@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels, one_hot
-from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
+from benchmarks.gallery.reference import log_probability, logits, output
+from benchmarks.gallery.rows import Case, Row, Try, lines, three
 
 FIT = "train_ds, validation_data=val_ds"
 FIRST = Try(lines("val_ds", FIT))
@@ -145,10 +145,7 @@ def neural_forest() -> Case:
     model.compile("adam", "sparse_categorical_crossentropy")
     names = {"model": model, **datasets(numbers(()), labels())}
 
-    def score(inputs: Any, targets: Any) -> Any:
-        return tf.gather(model(inputs), targets, axis=1, batch_dims=1)
-
-    return Case(names, advised("val_ds", FIT, "score='probability'"), score, kind="features")
+    return Case(names, (Try(lines("val_ds", FIT)),), log_probability(model), kind="features")
 
 
 class Leaves(layers.Layer):

@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, ids, labels, one_hot
-from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, advised, lines
+from benchmarks.gallery.reference import largest_logits, logits, output
+from benchmarks.gallery.rows import Case, Row, Try, lines
 from benchmarks.gallery.text import (
     FIRST,
     FIT,
@@ -20,8 +20,6 @@ from benchmarks.gallery.text import (
     arrays,
     datasets,
 )
-
-POSITION = "score=ks.Score(position=0)"
 
 
 def named_entities() -> Case:
@@ -40,8 +38,8 @@ def named_entities() -> Case:
     model.compile("adam", "sparse_categorical_crossentropy")
     tags = np.where(ids(10) > 0, ids(10) % 4, 0)
     names = {"model": model, **datasets(ids(10), tags)}
-    tries = advised("val_ds", FIT, POSITION)
-    score = logits(model, model.out, lambda out: out[:, 0])
+    tries = (Try(lines("val_ds", FIT)),)
+    score = largest_logits(model, model.out)
     return Case(names, tries, score, "tokens", model.embedding.token_emb)
 
 
@@ -60,8 +58,7 @@ def characters_to_characters() -> Case:
     names = {"model": model, "encoder_input_data": encoder_data}
     names |= {"decoder_input_data": decoder_data, "decoder_target_data": targets}
     fit = "[encoder_input_data, decoder_input_data], decoder_target_data"
-    tries = advised(f"({fit})", fit, POSITION)
-    return Case(names, tries, logits(model, dense, lambda out: out[:, 0]), kind="series")
+    return Case(names, (Try(lines(f"({fit})", fit)),), largest_logits(model, dense), kind="series")
 
 
 def translation() -> Case:
@@ -78,8 +75,8 @@ def translation() -> Case:
     english, spanish = ids(8), ids(9, seed=1)
     given = {"encoder_inputs": english, "decoder_inputs": spanish[:, :-1]}
     names = {"model": model, **datasets(given, spanish[:, 1:])}
-    tries = advised("val_ds", FIT, POSITION)
-    score = logits(model, dense, lambda out: out[:, 0])
+    tries = (Try(lines("val_ds", FIT)),)
+    score = largest_logits(model, dense)
     both = {"encoder_inputs": embed, "decoder_inputs": model.get_layer("target")}
     return Case(names, tries, score, "tokens", both)
 
@@ -106,8 +103,8 @@ def masked_language_model() -> Case:
     masked, weights = ids(10).copy(), np.zeros((COUNT, 10), "float32")
     masked[:, 2], weights[:, 2] = 19, 1
     names = {"model": model, "mlm_ds": batches(masked, ids(10), weights)}
-    tries = advised("mlm_ds", "mlm_ds", POSITION)
-    return Case(names, tries, logits(model, dense, lambda out: out[:, 0]), kind="tokens")
+    tries = (Try(lines("mlm_ds", "mlm_ds")),)
+    return Case(names, tries, largest_logits(model, dense), kind="tokens")
 
 
 def semantic_similarity() -> Case:
@@ -174,14 +171,9 @@ def text_generation() -> Case:
     model.compile("adam", loss=[loss, None])
     tokens = ids(11).astype("int32")
     names = {"model": model, "text_ds": batches(tokens[:, :-1], tokens[:, 1:])}
-    first = "score=ks.Score(output='words', position=0)"
-    tries = advised("text_ds", "text_ds", first)
-
-    def score(tokens: Any, targets: Any) -> Any:
-        return tf.gather(model(tokens)[0][:, 0], targets, axis=1, batch_dims=1)
-
+    score = largest_logits(model, None, lambda out: out[0])
     embedding = model.layers[1].token_emb
-    return Case(names, tries, score, "tokens", embedding)
+    return Case(names, (Try(lines("text_ds", "text_ds")),), score, "tokens", embedding)
 
 
 def addition() -> Case:
@@ -200,8 +192,7 @@ def addition() -> Case:
     x, y = (np.eye(6, dtype=bool)[draw.integers(0, 6, (COUNT, n))] for n in (5, 3))
     names = {"model": model, **arrays(x, y)}
     fit = "x_train, y_train, validation_data=(x_val, y_val)"
-    tries = advised("(x_val, y_val)", fit, POSITION)
-    return Case(names, tries, logits(model, None, lambda out: out[:, 0]), kind="series")
+    return Case(names, (Try(lines("(x_val, y_val)", fit)),), largest_logits(model), kind="series")
 
 
 def sentence_embeddings() -> Case:

@@ -6,12 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels
-from benchmarks.gallery.reference import logits, output
-from benchmarks.gallery.rows import Case, Row, Try, advised, lines
+from benchmarks.gallery.reference import logits, mean, output
+from benchmarks.gallery.rows import Case, Row, Try, lines
 
 GIVEN, FIT = "(x_test, y_test)", "x_train, y_train"
 FIRST = Try(lines(GIVEN, FIT))
@@ -88,13 +87,7 @@ def anomaly_autoencoder() -> Case:
     model.compile("adam", "mse")
     names = {"model": model, "x_train": floats(20, 1)}
     data = "x_train, x_train"
-    mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))"
-    tries = advised(f"({data})", data, mean)
-
-    def score(series: Any, targets: Any) -> Any:
-        return tf.reduce_mean(model(series), axis=[1, 2])
-
-    return Case(names, tries, score, kind="series")
+    return Case(names, (Try(lines(f"({data})", data)),), mean(model), kind="series")
 
 
 def eeg() -> Case:
@@ -128,9 +121,7 @@ def traffic() -> Case:
     model = keras.Model(inputs, outputs)
     model.compile("rmsprop", keras.losses.MeanSquaredError())
     names = {"model": model, **datasets(floats(12, 5, 1), floats(3, 5, seed=1))}
-    mean = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2))"
-    tries = advised("dataset_val", FORECAST, mean)
-    return Case(names, tries, lambda x, targets: tf.reduce_mean(model(x), axis=[1, 2]))
+    return Case(names, (Try(lines("dataset_val", FORECAST)),), mean(model))
 
 
 def payments() -> Case:
@@ -158,8 +149,7 @@ def multi_step_forecast() -> Case:
     model = keras.Model(inputs, layers.Dense(4)(layers.GRU(8)(inputs)))
     model.compile("adam", "mae")
     names = {"model": model, **datasets(floats(12, 3), floats(4, seed=1))}
-    tries = advised("dataset_val", FORECAST, "score=lambda outputs, targets: outputs[:, 0]")
-    return Case(names, tries, output(model), kind="series")
+    return Case(names, (Try(lines("dataset_val", FORECAST)),), mean(model), kind="series")
 
 
 def crowd_flow_generator() -> Case:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels
-from benchmarks.gallery.reference import logits
+from benchmarks.gallery.reference import largest_logits, logits, mean
 from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
 from benchmarks.gallery.vision_places import FIT, datasets, unet
 
@@ -37,18 +37,7 @@ def depth_estimation() -> Case:
     model = Depth()
     model.compile("adam")
     names = {"model": model, **datasets(floats(16, 16, 3), floats(16, 16, 1, seed=1))}
-    return Case(names, image_to_image("train_dataset"), mean_output(model))
-
-
-MEAN = "score=lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
-
-
-def image_to_image(fit: str = FIT) -> tuple[Try, ...]:
-    return advised("valid_dataset", fit, MEAN)
-
-
-def mean_output(model: Any) -> Any:
-    return lambda inputs, targets: tf.reduce_mean(model(inputs, training=False), axis=[1, 2, 3])
+    return Case(names, (Try(lines("valid_dataset", "train_dataset")),), mean(model))
 
 
 def super_resolution() -> Case:
@@ -59,7 +48,7 @@ def super_resolution() -> Case:
     model = keras.Model(inputs, layers.Lambda(lambda x: tf.nn.depth_to_space(x, 2))(hidden))
     model.compile("adam", "mse")
     names = {"model": model, **datasets(floats(12, 12, 1), floats(24, 24, 1, seed=1))}
-    return Case(names, image_to_image(), mean_output(model))
+    return Case(names, (Try(lines("valid_dataset", FIT)),), mean(model))
 
 
 def low_light() -> Case:
@@ -85,7 +74,8 @@ def low_light() -> Case:
     model.compile("adam")
     names = {"model": model, "train_dataset": batches(floats(16, 16, 3))}
     names |= {"valid_dataset": batches(floats(16, 16, 3))}
-    return Case(names, image_to_image("train_dataset"), mean_output(model))
+    tries = advised("valid_dataset", "train_dataset", "score='mean'")
+    return Case(names, tries, mean(model))
 
 
 def autoencoder() -> Case:
@@ -99,8 +89,7 @@ def autoencoder() -> Case:
     names = {"model": model, "noisy_train_data": x, "train_data": x, "test_data": x}
     names["noisy_test_data"] = x
     fit = "noisy_train_data, train_data"
-    tries = advised("(noisy_test_data, test_data)", fit, MEAN)
-    return Case(names, tries, mean_output(model))
+    return Case(names, (Try(lines("(noisy_test_data, test_data)", fit)),), mean(model))
 
 
 class TNet(layers.Layer):
@@ -136,9 +125,7 @@ def pointnet_segmentation() -> Case:
     model.compile("adam", "categorical_crossentropy")
     parts = np.eye(3, dtype="float32")[np.random.default_rng(0).integers(0, 3, (COUNT, 32))]
     names = {"model": model, **datasets(floats(32, 3), parts)}
-    tries = advised("valid_dataset", FIT, "score=ks.Score(position=0)")
-    score = logits(model, head, lambda out: out[:, 0])
-    return Case(names, tries, score, kind="series")
+    return Case(names, (Try(lines("valid_dataset", FIT)),), largest_logits(model, head), "series")
 
 
 def nerf() -> Case:
@@ -165,14 +152,12 @@ def nerf() -> Case:
     names = {"model": model, **datasets(floats(8, 8, 3), (rays, rays[..., 0])), "rays": rays}
     fit = "train_dataset"
     made = "ks.ProbeSet(rays)"
-    part = "score=ks.Score(position=0, model=model.nerf_model)"
+    part = "score=ks.Score('mean', model=model.nerf_model)"
     tries = (
         *advised("valid_dataset", fit, part),
         Try(three(made, fit, part), ("expected shape ('num_probes', 20, 9)",)),
     )
-
-    score = logits(field, None, lambda out: out[:, 0])
-    return Case(names, tries, score, kind="series", refused=True)
+    return Case(names, tries, mean(field), kind="series", refused=True)
 
 
 def image_captioning() -> Case:
@@ -210,13 +195,12 @@ def image_captioning() -> Case:
     model((floats(16, 16, 3), captions[:, 0, :-1]))
     names = {"model": model, **datasets(floats(16, 16, 3), captions), "captions": captions}
     both = "ks.ProbeSet({0: valid_images, 1: captions[:, 0, :-1]})"
-    score = logits(model, select=lambda out: out[:, 0])
     tries = (
         Try(lines("valid_dataset", "train_dataset")),
         Try(three(both, "train_dataset"), ("ProbeSet({0: ..., 1: ...}",)),
-        Try(three(both, "train_dataset", "score=ks.Score(position=0)"), ("position=0",)),
+        Try(three(both, "train_dataset", "score='max_logit'"), ("score='max_logit'",)),
     )
-    return Case(names, tries, score, embedding=model.words, kinds={1: "tokens"})
+    return Case(names, tries, largest_logits(model), embedding=model.words, kinds={1: "tokens"})
 
 
 ROWS = [

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels, pixels
-from benchmarks.gallery.reference import linear, logits, output
+from benchmarks.gallery.reference import largest_logits, linear, logits, mean
 from benchmarks.gallery.rows import Case, Row, Try, advised, lines
 
 FIT = "train_dataset, validation_data=valid_dataset"
@@ -118,13 +118,8 @@ def binary_masks() -> Case:
     model.compile("adam", ["binary_crossentropy"] * 2)
     masks = (label_images(2) > 0).astype("float32")
     names = {"model": model, **datasets(floats(16, 16, 3), (masks, masks))}
-    function = "lambda outputs, targets: keras.ops.mean(outputs, axis=(1, 2, 3))"
-    tries = advised("valid_dataset", FIT, f"score=ks.Score({function}, output='first')")
-
-    def score(images: Any, targets: Any) -> Any:
-        return tf.reduce_mean(model(images)[0], axis=[1, 2, 3])
-
-    return Case(names, tries, score)
+    score = mean(model, lambda out: out[0])
+    return Case(names, (Try(lines("valid_dataset", FIT)),), score)
 
 
 def retinanet() -> Case:
@@ -150,9 +145,7 @@ def box_regression() -> Case:
     boxes = np.random.default_rng(1).random((COUNT, 4)).astype("float32")
     names = {"model": model, "x_train": floats(16, 16, 3), "y_train": boxes}
     names |= {"x_test": floats(16, 16, 3), "y_test": boxes}
-    number = "score=lambda outputs, targets: outputs[:, 0]"
-    tries = advised("(x_test, y_test)", "x_train, y_train", number)
-    return Case(names, tries, output(model))
+    return Case(names, (Try(lines("(x_test, y_test)", "x_train, y_train")),), mean(model))
 
 
 def keypoints() -> Case:
@@ -178,9 +171,7 @@ def keypoints() -> Case:
 
     names = {"model": model, "train_dataset": KeyPoints(), "validation_dataset": KeyPoints()}
     fit = "train_dataset, validation_data=validation_dataset"
-    number = "score=lambda outputs, targets: outputs[:, 0, 0, 0]"
-    tries = advised("validation_dataset", fit, number)
-    return Case(names, tries, output(model))
+    return Case(names, (Try(lines("validation_dataset", fit)),), mean(model))
 
 
 class CTCLayer(layers.Layer):
@@ -207,14 +198,10 @@ def captcha_ocr() -> Case:
     model.compile("adam")
     x, y = floats(24, 12, 1), np.random.default_rng(0).integers(1, 5, (COUNT, 3))
     names = {"model": model, **datasets({"image": x, "label": y.astype("float32")})}
-    position = "score=ks.Score(position=0)"
     inputs = "dataset.map(lambda *inputs: (inputs,))"
-    tries = (
-        FIRST,
-        Try(lines(inputs.replace("data", "valid_data"), FIT, "", position), (inputs, position)),
-    )
+    tries = (FIRST, Try(lines(inputs.replace("data", "valid_data"), FIT), (inputs,)))
     part = keras.Model(images, predicted)
-    score = logits(lambda x, training: part(x["image"]), dense, lambda out: out[:, 0])
+    score = largest_logits(lambda x, training: part(x["image"]), dense)
     return Case(names, tries, score)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 def score_line(
     shape: Sequence[int | None], *, output: Any = None, part: str = "", numbers: bool = False
 ) -> str:
-    """The argument `score=` that explains outputs of a shape; `""` if the default does.
+    """The argument `score=` that explains outputs of a shape, whatever the targets are.
 
     Args:
         shape: Of the output, with the batch.
@@ -20,18 +20,15 @@ def score_line(
     Example:
         >>> score_line((None, 5, 20), output="words")
         "score=ks.Score('max_logit', output='words')"
-        >>> score_line((None, 4), numbers=True)
-        "score='mean'"
+        >>> score_line((None, 8, 8, 3), part="model.generator", numbers=True)
+        "score=ks.Score('mean', model=model.generator)"
     """
-    sizes = shape[1:]
-    has_positions = any(size != 1 for size in sizes[:-1])
-    has_units = bool(sizes) and sizes[-1] != 1
-    name = ""
-    if has_positions or (has_units and numbers):
-        name = "max_logit" if has_units and not numbers else "mean"
-    if not part and output is None:
-        return f"score={name!r}" if name else ""
-    return _line(repr(name) if name else "", output=output, part=part)
+    *positions, units = shape[1:] or (1,)
+    has_positions = any(size != 1 for size in positions)
+    function = "'max_logit'" if has_positions else ""
+    if (numbers and (has_positions or units != 1)) or (has_positions and units == 1):
+        function = "'mean'"
+    return _line(function, output=output, part=part)
 
 
 def position_line(shape: Sequence[int | None], *, output: Any = None) -> str:
@@ -56,17 +53,24 @@ def unit_line(shape: Sequence[int | None], *, output: Any = None) -> str:
     return f"score={function}" if output is None else _line(function, output=output)
 
 
-def model_line(model: Any, part: str = "") -> str:
-    """As `score_line`, for the outputs of a model, as far as it tells their shapes."""
-    outputs = [*(getattr(model, "outputs", None) or [])]
-    if len(outputs) == 1:
-        return score_line(outputs[0].shape, part=part)
-    if not outputs:
-        return score_line((None, 1), part=part)
-    by_name: Any = getattr(model, "output", None)
-    first = next(iter(by_name)) if isinstance(by_name, Mapping) else 0
-    shape = by_name[first].shape if isinstance(by_name, Mapping) else outputs[0].shape
-    return score_line(shape, output=first, part=part)
+def part_line(part: Any, name: str) -> str:
+    """As `score_line`, for a part of a model that has no call of its own.
+
+    The losses of its `train_step` say nothing about the outputs. Those with several positions, such
+    as the pixels of an image, are taken for numbers.
+
+    Args:
+        part: The part of the model.
+        name: The Python expression for it.
+    """
+    outputs = [*(getattr(part, "outputs", None) or [])]
+    if len(outputs) < 2:
+        shape = outputs[0].shape if outputs else (None, 1)
+        return score_line(shape, part=name, numbers=len(shape) > 2)
+    by_name: Any = getattr(part, "output", None)
+    is_named = isinstance(by_name, Mapping)
+    first, shape = next(iter(by_name.items())) if is_named else (0, outputs[0])
+    return score_line(shape.shape, output=first, part=name, numbers=len(shape.shape) > 2)
 
 
 def _line(function: str = "", *, output: Any = None, position: str = "", part: str = "") -> str:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.several import pieces
-from keras_saliency.engine.advice import model_line
+from keras_saliency.engine.advice import part_line
 from keras_saliency.engine.keras_internals import inputs_struct
 
 _LOSSES_OF_NUMBERS = {
@@ -106,7 +106,7 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
     if len(fitting) == 1 and probes.targets is None:
         return next(iter(fitting.values()))
-    lines = [model_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
+    lines = [part_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
     if probes.targets is not None:
         lines += [
             f"score=ks.Score(model=keras.Sequential([model.{first}, model.{second}]))"
@@ -210,13 +210,12 @@ def fixed_batch_size(model: Any) -> int | None:
     return next((int(size) for size in sizes if size is not None), None)
 
 
-def check_fit(model: Any, probes: ProbeSet, *, is_score_open: bool = False) -> None:
+def check_fit(model: Any, probes: ProbeSet) -> None:
     """Checks that probes provide every input of a model, in the right shape, without running it.
 
     Args:
         model: The model.
         probes: The probes.
-        is_score_open: Whether the score is the default, which not all outputs have.
 
     Raises:
         ValueError: An input is missing or has the wrong shape.
@@ -227,14 +226,12 @@ def check_fit(model: Any, probes: ProbeSet, *, is_score_open: bool = False) -> N
     listed = ", ".join(map(repr, known))
     if probes.input_name is None and len(known) > 1:
         inputs = ", ".join(f"{name!r}: ..." for name in known)
-        line = model_line(model) if is_score_open else ""
         raise ValueError(
             f"model: expected one input, received a model with {len(known)} inputs: {listed}. "
             f"Explain all of them, ProbeSet({{{inputs}}}, targets), or one: "
             "ProbeSet(images, targets, input_name=..., held={...}). If the elements of a data set "
             "are inputs alone: ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,))), or "
             "ProbeSet.from_dataset((data,)) for a dict of arrays."
-            f"{line and f' Its outputs need a score, too: {line}.'}"
         )
     given: dict[Any, tuple[int, ...]] = {}
     for one in probes.explained.values():

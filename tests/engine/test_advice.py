@@ -9,7 +9,7 @@ from keras import layers
 
 import keras_saliency as ks
 from keras_saliency import ProbeSet
-from keras_saliency.engine.advice import model_line, score_line
+from keras_saliency.engine.advice import part_line, score_line
 from keras_saliency.engine.models import explained_part
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
@@ -18,15 +18,15 @@ IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
 @pytest.mark.parametrize(
     ("shape", "settings", "line"),
     [
-        ((None, 5), {}, ""),
-        ((None,), {"numbers": True}, ""),
-        ((None, 1, 1, 5), {}, ""),
-        ((None, 1), {"numbers": True}, ""),
-        ((None, 7, 5), {}, "score='max_logit'"),
+        ((None, 5), {"output": "a"}, "score=ks.Score(output='a')"),
+        ((None,), {"numbers": True, "output": 0}, "score=ks.Score(output=0)"),
+        ((None, 1, 1, 5), {"part": "model.net"}, "score=ks.Score(model=model.net)"),
+        ((None, 1), {"numbers": True, "output": 1}, "score=ks.Score(output=1)"),
+        ((None, 7, 5), {}, "score=ks.Score('max_logit')"),
         ((None, 8, 8, 5), {"output": 1}, "score=ks.Score('max_logit', output=1)"),
         ((None, 8, 8, 1), {"part": "model.net"}, "score=ks.Score('mean', model=model.net)"),
-        ((None, 1, 1, 5), {"numbers": True}, "score='mean'"),
-        ((None, 7, 5), {"numbers": True}, "score='mean'"),
+        ((None, 1, 1, 5), {"numbers": True}, "score=ks.Score('mean')"),
+        ((None, 7, 5), {"numbers": True}, "score=ks.Score('mean')"),
     ],
 )
 def test_the_line_for_outputs_of_a_shape(shape, settings, line):
@@ -122,4 +122,4 @@ def test_an_error_of_the_model_says_what_it_was_given():
 
 
 def test_a_model_that_does_not_tell_its_outputs():
-    assert model_line(Networks(), "model.part") == "score=ks.Score(model=model.part)"
+    assert part_line(Networks(), "model.part") == "score=ks.Score(model=model.part)"
