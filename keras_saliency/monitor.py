@@ -41,6 +41,7 @@ from keras_saliency.engine.forward import as_floats
 from keras_saliency.engine.kinds import with_kinds_told
 from keras_saliency.engine.models import (
     as_seen,
+    check_built,
     check_fit,
     check_keras,
     check_strategy,
@@ -131,8 +132,7 @@ class SaliencyMonitor:
         self.interventions = checked_interventions(interventions)
         self.compute = checked_compute(compute)
         check_probes(probes)
-        if self.score.model is None:
-            check_keras(model)
+        check_keras(model)
         part = explained_part(model, self.score.model, probes)
         self.notes = []
         if part is not (self.score.model or model):
@@ -142,7 +142,7 @@ class SaliencyMonitor:
             )
             self.score = dataclasses.replace(self.score, model=part)
         model = part
-        check_keras(model)
+        check_built(model)
         check_strategy(model.distribute_strategy)
         probes = with_kinds_told(model, probes)
         probes = as_seen(model, as_floats(model, probes))

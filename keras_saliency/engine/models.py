@@ -29,12 +29,11 @@ _LOSSES_OF_NUMBERS = {
 
 
 def check_keras(model: Any) -> None:
-    """Checks that a model is a built Keras 3 model on the TensorFlow backend.
+    """Checks that a model is a Keras 3 model on the TensorFlow backend.
 
     Raises:
         RuntimeError: Keras runs on a backend other than TensorFlow.
         TypeError: `model` is not a Keras 3 model.
-        ValueError: The model is not built.
     """
     if keras.config.backend() != "tensorflow":
         raise RuntimeError(
@@ -47,6 +46,14 @@ def check_keras(model: Any) -> None:
         legacy = any(base.__module__.startswith("tf_keras") for base in type(model).__mro__)
         hint = " Build it with Keras 3: tf_keras (Keras 2) is not supported." if legacy else ""
         raise TypeError(f"model: expected a keras.Model of Keras 3, received {kind}.{hint}")
+
+
+def check_built(model: Any) -> None:
+    """Checks that a model has weights.
+
+    Raises:
+        ValueError: It is not built.
+    """
     if not model.built:
         raise ValueError(
             "model: expected a built model, received one without weights. Add a keras.Input, or "
