@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels, one_hot
