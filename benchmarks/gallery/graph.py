@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,9 +12,34 @@ from keras import layers, ops
 
 from benchmarks.gallery.data import COUNT, batches, floats, labels
 from benchmarks.gallery.reference import linear, logits
-from benchmarks.gallery.rows import Case, Row, Try, lines
+from benchmarks.gallery.rows import Case, Row, Try, lines, three
 
 GIVEN, FIT = "(x_test, y_test)", "x_train, y_train"
+
+
+def one_graph(features: str, rows: str, row: str, target: str, fit: str) -> Try:
+    """The whole graph as one input, of which one row is explained, as the errors advise."""
+    graph = "graph = keras.Input(batch_shape=(1, *features.shape))"
+    part = "part = keras.Model(graph, keras.ops.expand_dims(rows, 0))"
+    probes = f"ks.ProbeSet(features[None], [{target}], kind='series')"
+    score = f"score=ks.Score(position={row}, model=part)"
+    advice = (graph, part, "ks.ProbeSet(features[None], [target], kind='series')")
+    advice += ("score=ks.Score(position=row, model=part)",)
+    text = f"{features}\n{graph}\nrows = {rows}\n{part}\n{three(probes, fit, score)}"
+    return Try(text, advice)
+
+
+def of_row(values: Callable[[Any], Any], head: Any, row: int) -> Any:
+    """The target's logit at one row of the only graph, from `values` of its features."""
+
+    def score(graphs: Any, targets: Any) -> Any:
+        with linear(head):
+            logits = values(graphs[0])[row]
+        if logits.shape[0] == 1:
+            return tf.where(targets == 1, logits[0], -logits[0])
+        return tf.gather(logits, targets)
+
+    return score
 
 
 NODES = 40
@@ -58,8 +84,10 @@ def node_classification() -> Case:
     nodes = np.arange(COUNT)
     names = {"model": model, "x_train": nodes, "y_train": labels(3)}
     names |= {"x_test": nodes, "y_test": labels(3)}
-    tries = (Try(lines(GIVEN, FIT)),)
-    return Case(names, tries, None, kind="tokens", refused=True)
+    rows = "model.compute_logits(model.convolution(graph[0]))"
+    more = one_graph("features = model.features", rows, "x_test[3]", "y_test[3]", FIT)
+    score = of_row(lambda graph: model.compute_logits(model.convolution(graph)), None, row=3)
+    return Case(names, (Try(lines(GIVEN, FIT)), more), score, kind="series", refused=True)
 
 
 def graph_attention() -> Case:
@@ -95,7 +123,10 @@ def graph_attention() -> Case:
     nodes = np.arange(COUNT)
     names = {"model": model, "x_train": nodes, "y_train": labels(3)}
     names |= {"x_test": nodes, "y_test": labels(3)}
-    return Case(names, (Try(lines(GIVEN, FIT)),), None, "tokens", refused=True)
+    rows = "model([graph[0], model.edges])"
+    more = one_graph("features = model.features", rows, "x_test[3]", "y_test[3]", FIT)
+    score = of_row(lambda graph: model([graph, model.edges]), None, row=3)
+    return Case(names, (Try(lines(GIVEN, FIT)), more), score, kind="series", refused=True)
 
 
 def dense_graphs() -> Case:
@@ -148,13 +179,11 @@ def molecules() -> Case:
     dataset = tf.data.Dataset.from_generator(merged, output_signature=signature)
     names = {"mpnn": model, "model": model, "train_dataset": dataset, "valid_dataset": dataset}
     fit = "train_dataset, validation_data=valid_dataset"
-    tries = (Try(lines("valid_dataset", fit)),)
-
-    def score(inputs: Any, targets: Any) -> Any:
-        with linear(head):
-            return model(inputs)[:, 0]
-
-    return Case(names, tries, score, kind="features", refused=True)
+    graph = "(features, *others), targets = next(iter(valid_dataset))"
+    more = one_graph(graph, "model([graph[0], *others])", "5", "targets[5]", fit)
+    score = of_row(lambda graph: model([graph, tf.constant(owner)]), head, row=5)
+    tries = (Try(lines("valid_dataset", fit)), more)
+    return Case(names, tries, score, kind="series", refused=True)
 
 
 def node_embeddings() -> Case:

@@ -145,32 +145,33 @@ def scores_and_maps(case: Case, probes: Any, targets: Array) -> tuple[Array, lis
     with ExitStack() as stack:
         tape = stack.enter_context(tf.GradientTape(watch_accessed_variables=False))
         outputs: dict[Any, list[Any]] = {}  # of each embedding, call by call
-        embeddings = [embedding_of(case, one) for one in explained]
-        for embedding, given in zip(embeddings, values, strict=True):
-            if embedding is None:
+        embeddings = [embeddings_of(case, one) for one in explained]
+        for several, given in zip(embeddings, values, strict=True):
+            if not several:
                 tape.watch(given)
-            elif embedding not in outputs:
-                outputs[embedding] = stack.enter_context(watched(embedding, tape))
+            for embedding in several:
+                if embedding not in outputs:
+                    outputs[embedding] = stack.enter_context(watched(embedding, tape))
         scores = tf.cast(case.score(as_taken(probes, values), targets), tf.float32)
     sources = [
-        given if embedding is None else outputs[embedding].pop(0)
-        for embedding, given in zip(embeddings, values, strict=True)
+        [outputs[embedding].pop(0) for embedding in several] or [given]
+        for several, given in zip(embeddings, values, strict=True)
     ]
     gradients = tape.gradient(scores, sources, unconnected_gradients="zero")
     pairs = zip(explained, gradients, strict=True)
-    return np.asarray(scores), [reduced(one, gradient) for one, gradient in pairs]
+    maps = [np.stack([reduced(one, each) for each in several], 1) for one, several in pairs]
+    shaped = zip(maps, explained, strict=True)
+    return np.asarray(scores), [each.reshape(one.map_shape) for each, one in shaped]
 
 
 def reduced(probes: Any, gradient: Any) -> Array:
-    """The map of a gradient."""
+    """The map of a gradient, of all positions or of one column."""
     gradient = np.asarray(tf.convert_to_tensor(gradient), np.float64)
     if probes.kind == "tokens":
-        maps = np.linalg.norm(gradient, axis=-1)
-    elif probes.kind == "features" or probes.data_format == "no_channels":
-        maps = np.abs(gradient)
-    else:
-        maps = np.abs(gradient).max(axis=-1)
-    return maps.reshape(probes.map_shape)
+        return np.linalg.norm(gradient, axis=-1)
+    if probes.kind == "features" or probes.data_format == "no_channels":
+        return np.abs(gradient)
+    return np.abs(gradient).max(axis=-1)
 
 
 def fed(probes: Any) -> Any:
@@ -200,11 +201,12 @@ def as_taken(probes: Any, values: list[Any]) -> Any:
     return inputs
 
 
-def embedding_of(case: Case, probes: Any) -> Any:
-    """The layer whose output is explained instead of tokens; `None` for other kinds."""
+def embeddings_of(case: Case, probes: Any) -> tuple[Any, ...]:
+    """The layers whose outputs are explained instead of tokens; none for other kinds."""
     if probes.kind != "tokens":
-        return None
-    return case.embedding_of(probes.input_name) or first_embedding(case.names["model"])
+        return ()
+    found = case.embedding_of(probes.input_name) or first_embedding(case.names["model"])
+    return found if isinstance(found, tuple) else (found,)
 
 
 def first_embedding(model: Any) -> Any:

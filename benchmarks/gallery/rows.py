@@ -36,8 +36,8 @@ class Case:
             `(inputs, targets) -> (batch,)`; inputs are as the model takes them. `None`: there is
             no input with a gradient, and whatever is explained is wrong.
         kind: The right kind of input.
-        embedding: For tokens, the layer whose output is explained, or a dict of these by input; the
-            model's first `Embedding` if `None`.
+        embedding: For tokens, the layer whose output is explained, a tuple of the layers of all
+            columns, or a dict of these by input; the model's first `Embedding` if `None`.
         refused: The model or data cannot be explained as they are; the first try must fail, with
             lines that work instead.
         tolerance: The largest relative difference from the tape; larger in half precision.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras_saliency.attributions.differentiation import ModelScore, ScoreFn, derivative
 from keras_saliency.attributions.heads import Tensor
+from keras_saliency.attributions.lookups import is_learned, lookups
+from keras_saliency.data.graphs import as_one_input
 
 
 def gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:
@@ -33,15 +35,44 @@ def gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:
     """
     result = derivative(score_fn, inputs)
     if result is None:
-        cutting = score_fn.cutting(inputs) if isinstance(score_fn, ModelScore) else None
-        cause = "Check the model for a cast to integers, a lookup or a tf.stop_gradient."
-        if cutting is not None:
-            cause = f"None flows through the model's operation {cutting.name!r} ({cutting.type})."
+        cause = _cause(score_fn, inputs) if isinstance(score_fn, ModelScore) else ""
+        if not cause:
+            cause = (
+                "Check the model for a cast to integers, a lookup or a tf.stop_gradient. "
+                "method='occlusion' needs no gradient."
+            )
         raise ValueError(
             "model: expected a score that is a differentiable function of the images, but no "
-            f"gradient reaches the images. {cause} method='occlusion' needs no gradient."
+            f"gradient reaches the images. {cause}"
         )
     return result
+
+
+def _cause(score_fn: ModelScore, inputs: Tensor) -> str:
+    """Which operation lets no gradient through to the inputs, and what to do; empty if unknown."""
+    between = score_fn.between(inputs)
+    looking_up = lookups(inputs)
+    first = next((operation for operation in between if operation in looking_up), None)
+    cutting = score_fn.cutting(inputs)
+    if first is not None and (cutting is None or cutting.type == "Cast"):
+        what = f"The model uses the inputs as row numbers: {first.name!r} ({first.type}) looks up"
+        if is_learned(first):
+            return (
+                f"{what} rows of a learned table. If that is an embedding, give integers, and "
+                "explain the vectors that they stand for: ProbeSet(..., kind='tokens')."
+            )
+        rows = "model.head(model.body(graph[0]))"
+        return (
+            f"{what} rows of what the model holds or computes. Row numbers have no gradient, but "
+            "the features that these rows are computed from do. With your features of all rows and "
+            f"the layers of your model, {as_one_input(rows)}"
+        )
+    if cutting is None:
+        return ""
+    return (
+        f"None flows through the model's operation {cutting.name!r} ({cutting.type}). "
+        "method='occlusion' needs no gradient."
+    )
 
 
 def input_x_gradient(score_fn: ScoreFn, inputs: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ _RESAMPLING = {"AvgPool", "Conv2D", "Conv2DBackpropInput", "DepthToSpace", "Dept
 _RESAMPLING |= {"ExtractImagePatches", "MaxPool", "MirrorPad", "Pad", "PadV2", "ResizeArea"}
 _RESAMPLING |= {"ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor", "SpaceToDepth"}
 _REDUCTIONS = {"All", "Any", "EuclideanNorm", "Max", "Mean", "Min", "Prod", "Sum"}
-_SELECTIONS = {"GatherV2", "Slice", "Split", "SplitV", "StridedSlice"}
+SELECTIONS = {"GatherV2", "Slice", "Split", "SplitV", "StridedSlice"}
+"""Operations that `selected` knows."""
 _LOSING = {
     "BatchToSpaceND",
     "Case",
@@ -102,8 +103,8 @@ def carried(operation: Any, index: int, output: Tensor, places: Places) -> Place
         return places if output.value_index == index else None
     if kind in _RESAMPLING:
         return _resampled(operation, index, shape, new, places)
-    if kind in _SELECTIONS:
-        return _selected(_positions(operation, output, shape, places), places)
+    if kind in SELECTIONS:
+        return _on_grid(_positions(operation, output, shape, places), places)
     rule = _RULES.get(kind, _row_by_row)
     return rule(operation, index, shape, new, places)
 
@@ -238,27 +239,40 @@ def _positions(
         return None
     ordered = np.arange(places.lead * places.count)
     ordered = ordered.reshape([*shape[:end], *[1] * (len(shape) - end)])
-    tokens: Array = np.broadcast_to(ordered, shape)
-    values = [tf.get_static_value(source) for source in operation.inputs]
+    return selected(operation, output, np.broadcast_to(ordered, shape))
+
+
+def selected(operation: Any, output: Tensor, values: Array) -> Array | None:
+    """What one of `SELECTIONS` takes of an array like its input.
+
+    Args:
+        operation: The operation.
+        output: Which of its outputs.
+        values: The array.
+
+    Returns:
+        An array like the output; `None` if it depends on values that the graph does not show.
+    """
+    known = [tf.get_static_value(source) for source in operation.inputs]
     if operation.type.startswith("Split"):
-        axis = int(values[0 if operation.type == "Split" else 2])
+        axis = int(known[0 if operation.type == "Split" else 2])
         sizes = [int(part.shape[axis]) for part in operation.outputs]
-        part: Array = np.split(tokens, np.cumsum(sizes)[:-1], axis)[output.value_index]
+        part: Array = np.split(values, np.cumsum(sizes)[:-1], axis)[output.value_index]
         return part
-    if any(value is None for value in values[1:]):
+    if any(value is None for value in known[1:]):
         return None
     index: tuple[Any, ...]
     if operation.type == "StridedSlice":
-        index = _strided(operation, *values[1:])
+        index = _strided(operation, *known[1:])
     elif operation.type == "Slice":
-        ends = [b + n if n >= 0 else None for b, n in zip(*values[1:], strict=True)]
-        index = tuple(map(slice, values[1], ends))
+        ends = [b + n if n >= 0 else None for b, n in zip(*known[1:], strict=True)]
+        index = tuple(map(slice, known[1], ends))
     elif operation.get_attr("batch_dims"):
         return None
     else:
-        index = (*[slice(None)] * (int(values[2]) % len(shape)), values[1])
-    selected: Array = tokens[index]
-    return selected
+        index = (*[slice(None)] * (int(known[2]) % values.ndim), known[1])
+    taken: Array = values[index]
+    return taken
 
 
 def _strided(operation: Any, begin: Array, end: Array, strides: Array) -> tuple[Any, ...]:
@@ -282,7 +296,7 @@ def _strided(operation: Any, begin: Array, end: Array, strides: Array) -> tuple[
     return tuple(index)
 
 
-def _selected(positions: Array | None, places: Places) -> Places | None:
+def _on_grid(positions: Array | None, places: Places) -> Places | None:
     """Where the selected tokens lie: all places, none of them, or every second row and column."""
     if positions is None or not positions.size:
         return None

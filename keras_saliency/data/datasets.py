@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_saliency.data import pipelines
 from keras_saliency.data.elements import Name, is_batched, parts, several
+from keras_saliency.data.graphs import as_one_input
 from keras_saliency.data.inputs import (
     KINDS,
     PADDED,
@@ -34,6 +35,11 @@ _MOST_CHANNELS = 4
 """A single image of rank 3 has no more channels than that; a batch of gray images is wider."""
 
 _CHUNK = 256
+
+_GRAPH = as_one_input(
+    "model([graph[0], *others])", "(features, *others), targets = next(iter(dataset))"
+)
+_MERGED = f"If each batch is merged into one graph, {_GRAPH}"
 
 
 class Batch(NamedTuple):
@@ -174,12 +180,18 @@ class Reader:
             extras = {key: values[np.newaxis] for key, values in extras.items()}
         if not explains_all:
             images, labels = self._checked(images, labels)
+        hint = f" {_MERGED}" if others else ""
         for what, values in [*others.items(), *extras.items()]:
             if values.shape[:1] != images.shape[:1]:
                 raise ValueError(
                     f"dataset: expected one row of {what!r} for each of {len(images)} images, "
-                    f"received shape {values.shape}."
+                    f"received shape {values.shape}.{hint}"
                 )
+        if others and labels is not None and labels.ndim and len(labels) != len(images):
+            raise ValueError(
+                f"dataset: expected one label for each of {len(images)} rows of the inputs, "
+                f"received {len(labels)}.{hint}"
+            )
         return Batch(images, labels, others, extras, name, explains_all, reason)
 
     def _checked(self, images: Array, labels: Array | None) -> tuple[Array, Array | None]:

@@ -231,7 +231,7 @@ class Explainer:
             score_fn = ModelScore(
                 alone,
                 first=known,
-                background=None if one.place else partial(self._inputs.all_of, place),
+                background=None if one.vectors else partial(self._inputs.all_of, place),
                 loss_scale=chunk.get("scale"),
                 data_format=probes.data_format,
                 has_positions=isinstance(end, heads.Head) and end.outputs.shape.rank > 2,

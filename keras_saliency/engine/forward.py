@@ -17,6 +17,7 @@ from keras_saliency.attributions.detections import detected
 from keras_saliency.attributions.differentiation import LayerCall
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.scores import Score
+from keras_saliency.data.graphs import as_one_input
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.data.several import pieces
@@ -398,6 +399,11 @@ def _noted(probes: ProbeSet) -> Iterator[None]:
                 " for a list, or by their names for a dict. If the elements of a data set are "
                 "inputs alone: ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,)))."
             )
+            if probes.images.shape[1:] == (1,):
+                note += (
+                    " If train_step calls the model on a whole graph, and these are numbers of its "
+                    f"rows, {as_one_input('model([graph[0], edges])')}"
+                )
         error.add_note(note)
         raise
 

@@ -196,8 +196,9 @@ def test_a_flat_score_has_the_gradient_zero():
         (tf.stop_gradient, "StopGradient"),
         (lambda x: tf.cast(tf.cast(x, tf.int32), tf.float32), "Cast"),
         (lambda x: tf.one_hot(tf.argmax(x, axis=1), SIZE), "ArgMax"),
+        (lambda x: tf.gather(tf.eye(SIZE), tf.argmax(x, axis=1)), "ArgMax"),
     ],
-    ids=["stop_gradient", "cast", "argmax"],
+    ids=["stop_gradient", "cast", "argmax", "vector_quantization"],
 )
 def test_a_score_cut_off_from_the_images(method, cut, operation):
     ends = [layers.Flatten(), layers.Lambda(cut, output_shape=(SIZE,)), layers.Dense(4)]

@@ -221,6 +221,16 @@ def test_held_inputs_of_several_lengths():
         drawn(({"a": IMAGES, "b": np.zeros((5, 1))}, LABELS), input_name="a")
 
 
+def test_a_batch_that_is_merged_into_one_graph():
+    """As many labels as graphs, and features of all nodes and edges: lines that explain one."""
+    nodes, edges, owner = np.zeros((6, 3)), np.zeros((9, 2)), np.array([0, 0, 0, 1, 1, 1])
+    advice = r"\(features, \*others\), targets = next.*rows = model\(\[graph\[0\], \*others\]\)"
+    with pytest.raises(ValueError, match=rf"one label for each of 6 rows.* received 2\..*{advice}"):
+        drawn(((nodes, owner), np.array([1, 0])))
+    with pytest.raises(ValueError, match=rf"one row of 1 for each of 6.*\(9, 2\)\..*{advice}"):
+        drawn(((nodes, edges, owner), np.array([1, 0])))
+
+
 # ---------------------------------------------------------------- several sizes
 
 

@@ -9,6 +9,7 @@ from keras import layers
 import keras_saliency as ks
 from keras_saliency import ProbeSet, SaliencyMonitor
 from keras_saliency.engine import kinds
+from keras_saliency.engine.forward import build
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.random((4, 6, 3), "float32")
@@ -217,23 +218,71 @@ def test_texts_beside_other_inputs_are_held():
     np.testing.assert_allclose(maps[:, 0], expected, rtol=1e-6)
 
 
-def test_rows_of_a_computed_table_are_no_embeddings():
+class Nodes(keras.Model):
     """A graph network looks nodes up in what it computes: a node's number has no gradient."""
 
-    class Nodes(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.inner, self.out = layers.Dense(4), layers.Dense(3)
+    def __init__(self):
+        super().__init__()
+        self.features = ROWS[:, 0]
+        self.inner, self.out = layers.Dense(4, activation="tanh"), layers.Dense(3)
 
-        def call(self, nodes):
-            hidden = self.inner(tf.constant(ROWS[:, 0]))
-            rows = keras.ops.take(hidden, keras.ops.reshape(nodes, (-1,)), axis=0)
-            return self.out(rows)
+    def call(self, nodes):
+        hidden = self.inner(tf.constant(self.features))
+        numbers = keras.ops.cast(keras.ops.reshape(nodes, (-1,)), "int32")
+        return self.out(keras.ops.take(hidden, numbers, axis=0))
 
+
+def test_rows_of_a_computed_table_are_no_embeddings():
     model, nodes = Nodes(), np.arange(4)[:, None]
     model(nodes)
     with pytest.raises(ValueError, match="expected a layer that returns a vector for each of the"):
         SaliencyMonitor(model, ProbeSet(nodes, [0, 1, 2, 0], kind="tokens"))
+
+
+def test_row_numbers_of_a_graph_are_refused_with_lines_that_explain_it():
+    """The lines of the error, with the model's own layers, give the gradient of one row."""
+    model, nodes = Nodes(), np.arange(4)
+    model(nodes)
+    with pytest.raises(ValueError, match=r"'nodes[_\d]*/.*' \(GatherV2\) looks up rows") as error:
+        SaliencyMonitor(model, ProbeSet(nodes, [0, 1, 2, 0]))
+    advised = str(error.value).partition("explain the whole graph as one input: ")[2]
+    *lines, score = advised.removesuffix(".").split("; ")
+    score = score.removeprefix("and for one of its rows score=")
+    assert lines[1] == "rows = model.head(model.body(graph[0]))"
+    lines[1] = "rows = model.out(model.inner(graph[0]))"
+    names = {"keras": keras, "ks": ks, "model": model, "features": ROWS[:, 0], "target": 2}
+    exec("\n".join(lines), names)
+    score = eval(score, names | {"row": 1})
+    maps = SaliencyMonitor(model, names["probes"], score=score).evaluate(0).maps
+    slopes = 1 - np.tanh(ROWS[1, 0] @ model.inner.kernel + model.inner.bias) ** 2
+    expected = model.inner.kernel.numpy() @ (slopes * model.out.kernel.numpy()[:, 2])
+    np.testing.assert_allclose(maps[0, 1], np.abs(expected).max(), rtol=1e-5)
+    assert maps.shape == (1, 4)
+    assert not maps[0, [0, 2, 3]].any()
+
+
+def test_numbers_that_an_embedding_looks_up_are_advised_to_be_tokens():
+    model = sequential((1,), layers.Embedding(7, 4), layers.Flatten())
+    with pytest.raises(ValueError, match=r"rows of a learned table.*kind='tokens'"):
+        SaliencyMonitor(model, ProbeSet(IDS[:, :1], [0, 1, 0, 1], kind="features"))
+    kernel = model.layers[-1].kernel.numpy()[:, [0, 1, 0, 1]]
+    report = SaliencyMonitor(model, ProbeSet(IDS[:, :1], [0, 1, 0, 1], kind="tokens")).evaluate(0)
+    np.testing.assert_allclose(report.maps[:, 0], np.linalg.norm(kernel, axis=0), rtol=1e-5)
+
+
+def test_a_call_of_a_whole_graph_is_refused_with_lines_that_explain_it():
+    class Graph(keras.Model):
+        def call(self, inputs):
+            features, edges = inputs
+            return keras.ops.take(features, edges, axis=0)
+
+    with pytest.raises(Exception, match="call") as error:
+        build(Graph(), ProbeSet(np.arange(4), [0, 1, 2, 0]))
+    assert "numbers of its rows, explain the whole graph" in error.value.__notes__[0]
+    assert "rows = model([graph[0], edges])" in error.value.__notes__[0]
+    with pytest.raises(Exception, match="call") as error:
+        build(Graph(), ProbeSet(ROWS[:, 0], [0, 1, 2, 0]))
+    assert "graph" not in error.value.__notes__[0]
 
 
 def test_inner_layers_are_read_in_the_order_in_which_they_were_made():

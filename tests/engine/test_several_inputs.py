@@ -10,7 +10,7 @@ from keras import layers
 
 import keras_saliency as ks
 from keras_saliency import ProbeSet, SaliencyMonitor
-from keras_saliency.attributions import integrated_gradients
+from keras_saliency.attributions import integrated_gradients, occlusion
 from support.programs import run_program
 
 COUNT = 6
@@ -345,6 +345,113 @@ def test_columns_that_are_all_embedded_are_tokens():
     for name, other in (("user", "film"), ("film", "user")):
         vectors = model.get_layer(f"{other}s").embeddings.numpy()[ids[other]]
         np.testing.assert_allclose(maps[name][:, 0], np.linalg.norm(vectors, axis=1), rtol=1e-5)
+
+
+class Recommender(keras.Model):
+    """Looks up columns of one matrix of ids: a user, a film, and two words."""
+
+    def __init__(self):
+        super().__init__()
+        self.users, self.films = layers.Embedding(9, 4), layers.Embedding(9, 4)
+        self.words, self.bias = layers.Embedding(9, 2), layers.Embedding(9, 1)
+        self.out = layers.Dense(1)
+
+    def call(self, ids):
+        user, film, words = self.users(ids[:, 0]), self.films(ids[:, 3:4]), self.words(ids[:, 1:3])
+        return keras.ops.sigmoid(self.behind(user, film, words) + self.bias(ids[:, 0]))
+
+    def behind(self, user, film, words):
+        dots = keras.ops.sum(user * film[:, 0], axis=1, keepdims=True)
+        return dots + self.out(keras.ops.tanh(keras.ops.reshape(words, (-1, 4))))
+
+
+IDS = RNG.integers(0, 9, (COUNT, 5))
+
+
+def recommender(method="gradient"):
+    """A model, its maps, and its vectors."""
+    model = Recommender()
+    model(IDS)
+    probes = ProbeSet(IDS, np.ones(COUNT, int))
+    maps = ks.saliency_maps(model, probes, method=method)
+    vectors = model.users(IDS[:, 0]), model.films(IDS[:, 3:4]), model.words(IDS[:, 1:3])
+    return model, maps, vectors
+
+
+def test_columns_of_one_matrix_that_have_an_embedding_each_are_tokens():
+    """Their maps are the norms of a tape's gradients; the last column is not looked up."""
+    model, maps, vectors = recommender()
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        scores = tf.reduce_sum(model.behind(*vectors))
+    user, film, words = (np.linalg.norm(each, axis=-1) for each in tape.gradient(scores, vectors))
+    np.testing.assert_allclose(maps[:, 0], user, rtol=1e-5)
+    np.testing.assert_allclose(maps[:, 1:3], words, rtol=1e-5)
+    np.testing.assert_allclose(maps[:, 3:4], film, rtol=1e-5)
+    np.testing.assert_array_equal(maps[:, 4], 0)
+    np.testing.assert_allclose(maps[:, 3], np.linalg.norm(vectors[0], axis=-1), rtol=1e-5)
+
+
+def test_without_the_vector_of_a_column_its_product_is_lost():
+    """Of a dot product, zeros take all away, and each vector is worth half on a straight path."""
+    method = partial(occlusion, window=1, baseline="zero")
+    model, maps, (user, film, words) = recommender(method)
+    dots = np.abs(np.sum(user * film[:, 0], axis=-1))
+    np.testing.assert_allclose(maps[:, 0], dots, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(maps[:, 3], dots, rtol=1e-4, atol=1e-6)
+    first = np.array(words)
+    first[:, 0] = 0
+    fall = model.behind(user, film, words) - model.behind(user, film, first)
+    np.testing.assert_allclose(maps[:, 1], np.abs(fall)[:, 0], rtol=1e-4, atol=1e-6)
+    _, maps, (user, film, _) = recommender(partial(integrated_gradients, baseline="zero"))
+    halves = np.linalg.norm(user * film[:, 0], axis=-1) / 2
+    np.testing.assert_allclose(maps[:, 0], halves, rtol=1e-4)
+    np.testing.assert_allclose(maps[:, 3], halves, rtol=1e-4)
+
+
+def test_noise_on_the_vectors_of_columns_leaves_a_linear_score_as_it_is():
+    class Linear(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.user, self.film = layers.Embedding(9, 4), layers.Embedding(9, 2)
+            self.out, self.end = layers.Dense(1), layers.Dense(1)
+
+        def call(self, ids):
+            user, film = keras.ops.unstack(ids, axis=1)
+            return keras.ops.sigmoid(self.out(self.user(user)) + self.end(self.film(film)))
+
+    model = Linear()
+    model(IDS[:, :2])
+    maps = ks.saliency_maps(model, ProbeSet(IDS[:, :2], np.ones(COUNT, int)), method="smoothgrad")
+    slopes = [np.linalg.norm(layer.kernel) for layer in (model.out, model.end)]
+    np.testing.assert_allclose(maps, np.tile(slopes, (COUNT, 1)), rtol=1e-5)
+
+
+def test_the_map_of_reversed_tokens_is_in_the_order_of_the_input():
+    ids = keras.Input((5,), dtype="int32")
+    vectors = layers.Embedding(9, 2)(ids[:, ::-1])
+    scores = layers.Dense(1, activation="sigmoid")(layers.Flatten()(vectors))
+    model = keras.Model(ids, scores)
+    maps = ks.saliency_maps(model, ProbeSet(IDS, np.ones(COUNT, int)))
+    kernel = np.linalg.norm(np.reshape(model.layers[-1].kernel, (5, 2)), axis=1)
+    np.testing.assert_allclose(maps, np.tile(kernel[::-1], (COUNT, 1)), rtol=1e-5)
+
+
+def test_a_column_that_is_also_a_number_is_refused():
+    """Its vector would not be all that the score depends on."""
+
+    class Both(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.user, self.out = layers.Embedding(9, 4), layers.Dense(1)
+
+        def call(self, ids):
+            return self.out(self.user(ids[:, 0])) + keras.ops.cast(ids[:, 1:], "float32")
+
+    model, probes = Both(), ProbeSet(IDS[:, :2], np.ones(COUNT, int))
+    model(IDS[:, :2])
+    with pytest.raises(ValueError, match="one keras.Input per column"):
+        ks.saliency_maps(model, probes)
 
 
 def test_strings_are_held():
