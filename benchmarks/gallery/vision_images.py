@@ -198,7 +198,6 @@ def image_captioning() -> Case:
     tries = (
         Try(lines("valid_dataset", "train_dataset")),
         Try(three(both, "train_dataset"), ("ProbeSet({0: ..., 1: ...}",)),
-        Try(three(both, "train_dataset", "score='max_logit'"), ("score='max_logit'",)),
     )
     return Case(names, tries, largest_logits(model), embedding=model.words, kinds={1: "tokens"})
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 from keras_saliency.attributions.heads import (
@@ -23,6 +24,7 @@ from keras_saliency.engine.advice import position_line, unit_line
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.dry_run import dry_run
 from keras_saliency.engine.forward import ForwardPass, output_names
+from keras_saliency.engine.keras_internals import all_layers
 from keras_saliency.engine.models import declared_outputs, loss_of_classes, loss_of_numbers
 
 
@@ -74,8 +76,8 @@ def chosen_score(
     - outputs with one unit for each probe by the `"output"`, unless they end in a sigmoid or their
       loss is a cross-entropy;
     - outputs with several units by their `"mean"`, if their loss is one for numbers;
-    - outputs with a class at each of several positions by the `"max_logit"`, as their softmax or
-      their loss tells;
+    - outputs with a class at each of several positions by the `"max_logit"`, as their softmax,
+      their loss, or an embedding of as many words tells;
     - other outputs with several positions by their `"mean"`, if there is one unit at each, their
       loss is one for numbers, or they end in a sigmoid;
     - all others by the `"logit"` of the predicted class, which is refused if there is none.
@@ -128,9 +130,16 @@ def _function_for(model: Any, end: _End, output: Any) -> str:
         return "output" if has_numbers or not is_class else "logit"
     if not end.sizes:
         return "mean" if has_numbers and not is_softmax else "logit"
-    if is_softmax or (loss_of_classes(model, output) and end.units != 1):
+    are_classes = loss_of_classes(model, output) or _are_words(model, end.units)
+    if is_softmax or (are_classes and end.units != 1):
         return "max_logit"
     return "mean" if has_numbers or end.units == 1 or end.activation == SIGMOID else "logit"
+
+
+def _are_words(model: Any, units: int | None) -> bool:
+    """Whether a model has an embedding of as many words as there are units, as decoders have."""
+    embeddings = (one for one in all_layers(model) if isinstance(one, keras.layers.Embedding))
+    return any(one.input_dim == units for one in embeddings)
 
 
 def _several(ends: Sequence[_End]) -> str:

@@ -213,10 +213,11 @@ def test_the_labels_of_a_speech_recognizer():
     assert_explained(monitor, score)
 
 
-def test_tokens_with_a_class_each():
-    model = keras.Sequential(
-        [keras.Input((None,), dtype="int32"), layers.Embedding(7, 4), layers.Dense(3, "softmax")]
-    )
+@pytest.mark.parametrize("end", [layers.Dense(3, "softmax"), layers.Dense(7)])
+def test_tokens_with_a_class_each(end):
+    """A softmax of three classes; logits of as many words as are embedded."""
+    end = layers.Dense.from_config(end.get_config())
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), layers.Embedding(7, 4), end])
     monitor = SaliencyMonitor(model, ProbeSet(IDS))
     assert monitor.score.score == "max_logit"
     vectors = model.layers[0].embeddings.numpy()[IDS]
