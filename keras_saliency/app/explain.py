@@ -124,7 +124,17 @@ class ImageModel:
 
     def explained(self, score: Score, index: int) -> str:
         """What is explained, in words: a class, or an output unit if the score is `"output"`."""
-        if known_name(score.score) != "output":
+        what = self._number(score, index)
+        return what if score.output is None else f"{what} (output {score.output!r})"
+
+    def _number(self, score: Score, index: int) -> str:
+        """The number that is explained."""
+        name = known_name(score.score)
+        if name == "mean":
+            return "the mean of all outputs"
+        if name == "max_logit":
+            return "the largest logits, averaged over all positions"
+        if name != "output":
             return f"the {score.name} of {self.class_name(index)}"
         if 0 <= index < len(self.class_names):
             return f"the output of {self.class_names[index]}"

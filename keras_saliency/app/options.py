@@ -94,10 +94,8 @@ _ADVICE = {
     rf" Or pass {_CALLABLE}\.": "",
     rf" Pass score={_CALLABLE}\. Or end the model": " End the model",
     rf", {_CALLABLE}(?:, or ks\.\w+\(\.\.\.\))?": "",
-    rf" Or pass {_CALLABLE}, such as the mean of all outputs: .*$": "",
-    r" For numbers, pass a callable, such as .*$": "",
-    rf" For the classes at one position of {_AXES}, pass score=ks\.Score\(position={_AXES}\)\.": "",
-    r"Choose one of (.*): score=ks\.Score\(output=\S+\)\.": r"Choose one with --model-output: \1.",
+    rf", or for one position score=ks\.Score\(position={_AXES}\)": "",
+    r"Choose one of (.*): score=ks\.Score\([^)]*\)\.": r"Choose one with --model-output: \1.",
     r"For the first one: dataclasses\.replace\(.*\)\.": "Pass --target.",
     r"One number has no class: leave targets out, .*$": "Leave --target out.",
 }
@@ -250,8 +248,9 @@ def _add_explain(commands: Any) -> argparse.ArgumentParser:
     explain.add_argument(
         "--score",
         default="auto",
-        help="what is explained: auto (default: the logit, or the output of a regression), logit, "
-        "log_probability, probability, output (--target is the unit) or segmentation",
+        help="what is explained: auto (default: the logit; of numbers the output, or the mean of "
+        "several), logit, log_probability, probability, output (--target is the unit), mean (of "
+        "all outputs), max_logit (averaged over positions) or segmentation",
     )
     explain.add_argument(
         "--model-output", help="for a model with several outputs: the name or position of one"
@@ -327,7 +326,7 @@ def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
         "--score",
         default="auto",
         help="what is explained: auto (default), logit, log_probability, probability, output, "
-        "segmentation or detection",
+        "mean, max_logit, segmentation or detection",
     )
     parser.add_argument(
         "--model-output", help="for a model with several outputs: the name or position of one"

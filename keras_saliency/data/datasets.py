@@ -325,8 +325,8 @@ def _label_array(labels: Any, output: Name) -> tuple[Array | None, str]:
                     "for the callback. If these are the rows of one array, pass np.stack(labels)."
                 )
             return None, (
-                f"there are labels of several outputs, {listed}; choose one with output=, and "
-                "score=ks.Score(output=...) for the callback"
+                f"there are labels of several outputs, {listed}. To choose one, pass output= here, "
+                "and score=ks.Score(output=...) to the callback"
             )
         if output not in named:
             raise ValueError(

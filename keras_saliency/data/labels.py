@@ -17,14 +17,12 @@ VOID = 255
 
 _FIRST_CLASS_BESIDE_VOID = 200
 _LIMIT = 2**31
-_REGRESSION = (
-    "Numbers are not classes: a regression is explained without targets, by score='output'."
-)
+_REGRESSION = "Numbers are not classes: a regression is explained without targets."
 
 _IMAGE_REGRESSION = (
-    "Images are not classes: a model that computes an image is explained without targets, by a "
-    "callable (outputs, targets, inputs) -> (num_probes,) as score, such as the reconstruction "
-    "error of an autoencoder."
+    "Images are not classes: a model that computes an image is explained without targets, by the "
+    "mean of all pixels, or by a callable (outputs, targets, inputs) -> (num_probes,) as score, "
+    "such as the reconstruction error of an autoencoder."
 )
 
 

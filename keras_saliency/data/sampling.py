@@ -361,14 +361,14 @@ def _classes(
         if not np.array_equal(batch.labels, batch.images):
             what = "numbers of the shape of the inputs"
         return unlabelled, (
-            f"the labels are {what} (an autoencoder). Pass the error of the reconstruction as "
+            f"the labels are {what} (an autoencoder). For the error of the reconstruction, pass "
             "score= to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
         )
     may_be_steps = isinstance(kind, AssumedKind) and len(shape) == batch.labels.ndim == 3
     if may_be_steps and is_one_hot(batch.labels):
         return unlabelled, (
             f"the labels, of shape {batch.labels.shape}, are one-hot rows of classes for each "
-            "position. Choose one with score=ks.Score(position=...) for the callback."
+            "position. To explain one position, pass score=ks.Score(position=...) to the callback."
         )
     try:
         if batch.explains_all or not _has_label_images(batch, shape):

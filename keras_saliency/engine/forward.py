@@ -210,10 +210,7 @@ class ForwardPass:
                 hint = f"To explain the box of each probe, pass score='detection'. {hint}"
             return hint
         shape = head.outputs.shape
-        custom = (
-            "Or pass a callable (outputs, targets, inputs) -> (num_probes,); the argument inputs "
-            "may be left out."
-        )
+        custom = "Or pass a callable (outputs, targets) -> (num_probes,)."
         if shape[-1] == 1 or loss_of_numbers(self.model, self.score.output):
             return f"For the mean of all outputs, pass score='mean'. {custom}"
         sizes, whole = shape[1:-1], self._probes.images.shape[1:-1]

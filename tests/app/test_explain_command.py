@@ -288,9 +288,9 @@ def test_a_regression_is_not_explained_as_a_class(units, folder, capsys):
     common = ["--image", "photos/b.png"]
     assert failed(capsys, *common, "--score=logit") == (
         "--score logit: expected a model with one output per class; the model is compiled with the "
-        "loss mean_squared_error, so its outputs look like numbers. Pass --score output to explain "
-        "the output unit that the targets name. If the outputs are classes, pass --score "
-        "probability."
+        "loss mean_squared_error, so its outputs look like numbers. Pass --score mean to explain "
+        "the mean of all outputs, --score output for the unit that the targets name. If the "
+        "outputs are classes, pass --score probability."
     )
     if units == 4:
         assert failed(capsys, *common, "--score=output").endswith("take its place. Pass --target.")
@@ -319,7 +319,9 @@ def test_a_loss_that_is_not_known_is_left_out(file, folder, capsys):
 
 def test_a_metric_that_is_not_known_does_not_hide_the_loss(folder, capsys):
     regression(4, metrics=[own_loss])
-    assert "the loss mean_squared_error" in failed(capsys, "--image", "photos/b.png")
+    assert explained("--image", "photos/b.png") == 0
+    assert "; gradient of the mean of all outputs" in capsys.readouterr().out
+    assert "the loss mean_squared_error" in failed(capsys, "--image=photos/b.png", "--score=logit")
 
 
 def test_advice_for_programs_is_left_out(folder, capsys):
@@ -327,12 +329,16 @@ def test_advice_for_programs_is_left_out(folder, capsys):
     keras.Model(image, keras.layers.Conv2D(3, 1)(image)).save("model.keras")
     assert failed(capsys, "--image", "photos/b.png") == (
         "--score logit: expected a model with one output (batch, classes), received (1, 16, 16, 3)."
-        " If the model labels every position of the input, pass --score segmentation."
+        " For classes at each of the positions (16, 16), pass --score max_logit; for numbers, "
+        "--score mean, their mean. If the model labels every position of the input, pass --score "
+        "segmentation."
     )
+    assert explained("--image", "photos/b.png", "--score=max_logit") == 0
+    assert "; gradient of the largest logits, averaged over all" in capsys.readouterr().out
     line = failed(capsys, "--image", "photos/b.png", "--score=loss")
     assert line == (
         "--score: expected one of 'auto', 'logit', 'log_probability', 'probability', 'output', "
-        "'segmentation', 'detection', received 'loss'."
+        "'mean', 'max_logit', 'segmentation', 'detection', received 'loss'."
     )
     line = failed(capsys, "--image", "photos/b.png", "--method=lime")
     assert line.endswith(", received 'lime'.")
@@ -375,12 +381,16 @@ def test_one_of_several_outputs_is_explained(output, two_heads, folder, capsys):
     (folder / "names.txt").write_text("pug\npoodle\ntabby\n")
     common = ["--image", "photos/b.png", "--class-names", "names.txt", "--target", 2]
     assert explained(*common, "--model-output", output) == 0
-    assert "; gradient of the logit of tabby" in capsys.readouterr().out
+    assert "; gradient of the logit of tabby (output " in capsys.readouterr().out
 
 
 def test_an_output_that_is_missing_or_unknown(two_heads, folder, capsys):
     common = ["--image", "photos/b.png"]
-    assert "Choose one with --model-output: 'species', 'breed'." in failed(capsys, *common)
+    assert explained(*common) == 0
+    assert "; gradient of the logit of class " in (printed := capsys.readouterr().out)
+    assert "(output 'species')" in printed
+    line = failed(capsys, *common, "--target=0")
+    assert "Choose one with --model-output: 'species', 'breed'." in line
     line = failed(capsys, *common, "--model-output", "age")
     assert line == "--model-output: expected one of 'species', 'breed', received 'age'."
     line = failed(capsys, *common, "--model-output", "2")

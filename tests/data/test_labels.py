@@ -66,7 +66,7 @@ def test_two_classes_of_mixed_images_are_not_smoothed_labels():
         ([[2.5, -1.5]], ValueError, "do not sum to 1.*without targets"),
         ([[3, 1]], ValueError, "whole numbers of shape.*each position"),
         ([[np.nan, 1.0]], ValueError, "do not sum to 1"),
-        ([0.25], ValueError, r"received 0\.25, dtype float64.*score='output'"),
+        ([0.25], ValueError, r"received 0\.25, dtype float64.*without targets"),
         ([np.nan], ValueError, "received nan"),
         ([np.inf], ValueError, "received inf"),
         ([-1], ValueError, r"received -1 for image 0\. Labels -1 and 1.*\(labels \+ 1\) // 2"),

@@ -200,7 +200,7 @@ def test_images_refused(images, error, says):
         (0, ValueError, r"targets: .*\(4,\).*\(\)"),
         (np.ones((4, 3)), ValueError, "targets: .*several ones or none"),
         (np.eye(3), ValueError, r"targets: .*\(4,\), received shape \(3, 3\)"),
-        ([0.0, 1.5, 0.0, 1.0], ValueError, r"targets: .*received 1\.5.*score='output'"),
+        ([0.0, 1.5, 0.0, 1.0], ValueError, r"targets: .*received 1\.5.*without targets"),
         (["a", "b", "a", "b"], TypeError, "targets: .*integers.*<U1.*np.unique"),
         ([0, 1, -1, 0], ValueError, "targets: .*0 or more, received -1 for probe 2"),
         ([0, 2**31, 0, 0], ValueError, "targets: .*received 2147483648 for probe 1"),

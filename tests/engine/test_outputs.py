@@ -451,15 +451,6 @@ def test_one_token_per_input_is_explained_at_its_vector(shape):
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
 
 
-def test_columns_with_embeddings_of_their_own_are_told_a_way():
-    ids = keras.Input((2,), dtype="int32")
-    vectors = [layers.Embedding(20, 8)(ids[:, place]) for place in (0, 1)]
-    model = keras.Model(ids, layers.Dot(1)(vectors))
-    probes = ks.ProbeSet([[1, 2], [3, 4]], [0, 1], kind="tokens")
-    with pytest.raises(ValueError, match=r"one keras\.Input per column.*ProbeSet\(\{name: column"):
-        ks.SaliencyMonitor(model, probes)
-
-
 class FromBytes(keras.Model):
     """Its call looks at the dtype: bytes are divided by 255, floats are not."""
 
