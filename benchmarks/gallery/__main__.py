@@ -1,6 +1,6 @@
 """Does the callback work at once in every shape of keras.io's code examples? A table.
 
-    python -m benchmarks.gallery [--only NAMES] [--subset ci] [--out FILE]
+    python -m benchmarks.gallery [--only NAMES] [--subset ci] [--out FILE] [--docs FILE]
 
 Each row rebuilds the data and the model of an example in small, adds the callback in the shortest
 natural lines, and trains for an epoch. If that fails, the lines that the error advises are tried.
@@ -24,6 +24,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -96,19 +97,55 @@ def report(by_area: dict[str, list[Result]]) -> str:
     ]
     for area, some in by_area.items():
         text += ["", f"## {area.capitalize()}", ""]
-        text += ["| example | shape | outcome | kind | difference | lines | error |"]
+        text += ["| example | shape | outcome | explained | difference | lines | error |"]
         text += ["|---|---|---|---|---|---|---|", *map(cells, some)]
     return "\n".join(text)
 
 
+def documented(by_area: dict[str, list[Result]]) -> str:
+    """The lines to copy for each row, in Markdown."""
+    text = []
+    for area, some in by_area.items():
+        text += [
+            "",
+            f"### {area.capitalize()}",
+            "",
+            "| example | data and model | lines | map of |",
+        ]
+        text += ["|---|---|---|---|"]
+        for one in some:
+            lines = [line for line in one.lines.splitlines() if line != CALLBACK]
+            if len(lines) > 1 and lines[-1].startswith("model.fit("):
+                del lines[-1]
+            row = (one.example, one.shape, code(lines), explained(one))
+            text.append(f"| {' | '.join(row)} |")
+    return "\n".join([*text, ""])
+
+
+CALLBACK = "saliency = ks.SaliencyCallback(probes, log_dir=log_dir)"
+"""The line that all rows have in common."""
+
+BEGIN, END = "<!-- The table of benchmarks/gallery begins. -->", "<!-- It ends. -->"
+
+
+def code(lines: Sequence[str]) -> str:
+    """Lines of Python in a cell."""
+    return "<br>".join(f"`{line}`" for line in lines).replace("|", "\\|")
+
+
+def explained(one: Result) -> str:
+    """The kind of input, and what is explained of the output."""
+    return f"{one.kind}: {one.score}" if one.score else one.kind
+
+
 def cells(one: Result) -> str:
     """A row in Markdown."""
-    code = "<br>".join(f"`{line}`" for line in one.lines.replace("|", "\\|").splitlines())
     told = [one.problem, *(error.partition("\n")[0] for error in one.errors[:1])]
     error = ". ".join(filter(None, told)).replace("|", "\\|").replace("<", "&lt;")
     off = "" if one.difference != one.difference else f"{one.difference:.0e}"
     example = f"{one.example} ({one.row})"
-    return f"| {' | '.join((example, one.shape, one.outcome, one.kind, off, code, error))} |"
+    lines = code(one.lines.splitlines())
+    return f"| {' | '.join((example, one.shape, one.outcome, explained(one), off, lines, error))} |"
 
 
 def main() -> int:
@@ -117,6 +154,9 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAMES", help="these, separated by commas")
     parser.add_argument("--subset", choices=["all", "ci"], default="all", help="ci: a few rows")
     parser.add_argument("--area", choices=AREAS, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--docs", type=Path, metavar="FILE", help="the document whose table of lines is renewed"
+    )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write all that is known of each row"
     )
@@ -132,6 +172,10 @@ def main() -> int:
     areas = [area for area in AREAS if any(chosen(row, only) for row in rows_of(area))]
     by_area = {area: results_of(area, only) for area in areas}
     tell(report(by_area), arguments.out)
+    if arguments.docs:
+        before, _, rest = arguments.docs.read_text("utf-8").partition(BEGIN)
+        table = f"{BEGIN}\n{documented(by_area)}\n{END}{rest.partition(END)[2]}"
+        arguments.docs.write_text(before + table, encoding="utf-8")
     if arguments.json:
         content = {area: [vars(one) for one in some] for area, some in by_area.items()}
         arguments.json.write_text(json.dumps(content, indent=1), encoding="utf-8")

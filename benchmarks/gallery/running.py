@@ -43,6 +43,7 @@ class Result:
         shape: As in `Row`.
         outcome: One of `OUTCOMES`.
         kind: The kind of input that was found, of the lines that worked.
+        score: What was explained of the output.
         lines: The lines that worked, or those tried last.
         errors: The error of each try that failed.
         problem: What is wrong, or not advised.
@@ -55,6 +56,7 @@ class Result:
     shape: str
     outcome: str
     kind: str = ""
+    score: str = ""
     lines: str = ""
     errors: tuple[str, ...] = ()
     problem: str = ""
@@ -118,12 +120,14 @@ def execute(lines: str, names: dict[str, Any]) -> dict[str, Any]:
 
 
 def examined(case: Case, names: dict[str, Any], log_dir: str) -> dict[str, Any]:
-    """The kind that was found, how far the maps are from the tape's, and what is wrong."""
-    probes = names["saliency"].monitor.probes if "saliency" in names else names["probes"]
+    """What was found and explained, how far the maps are from the tape's, and what is wrong."""
+    monitor = names["saliency"].monitor if "saliency" in names else names["monitor"]
+    probes, score = monitor.probes, monitor.score
+    output = "" if score.output is None else f" of output {score.output!r}"
     report = names["report"] if "report" in names else names["saliency"].report
     inputs = probes.explained
     kinds = [*dict.fromkeys(one.kind for one in inputs.values())]
-    facts = {"kind": ", ".join(kinds), "problem": ""}
+    facts = {"kind": ", ".join(kinds), "score": f"{score.name}{output}", "problem": ""}
     if case.score is None:
         return facts | {"problem": "it is explained, though nothing of it can be"}
     for name, one in inputs.items():

@@ -262,7 +262,7 @@ def test_images_as_their_own_labels_are_no_label_images():
 def test_images_of_numbers_are_explained_by_a_callable():
     """The score of a depth map or a larger image is not one of the model's outputs."""
     for labels in (IMAGES + 0.5, np.concatenate([IMAGES + 0.5] * 2, axis=-1)):
-        with pytest.warns(UserWarning, match=r"mean of all pixels, or by a callable \(outputs, tar"):
+        with pytest.warns(UserWarning, match=r"mean of all pixels, or by a callable \(outputs,"):
             ProbeSet.from_dataset((np.repeat(IMAGES, 3, axis=-1), labels))
 
 
