@@ -84,6 +84,23 @@ def with_box(picture: Array, box: Array | None, shape: Sequence[int]) -> Array:
     return result
 
 
+def outline(inside: Array) -> Array:
+    """The pixels of areas that touch one outside, or the edge of the picture.
+
+    Args:
+        inside: bool `(num_probes, height, width)`.
+
+    Returns:
+        bool, same shape.
+    """
+    padded = np.pad(inside, ((0, 0), (1, 1), (1, 1)))
+    height, width = inside.shape[1:]
+    inner = inside.copy()
+    for top, left in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        inner &= padded[:, top : top + height, left : left + width]
+    return inside & ~inner
+
+
 def stretched(pictures: Array, tall: int, wide: int) -> Array:
     """Turns every pixel into a block of `tall` x `wide` pixels."""
     result: Array = pictures.repeat(wide, axis=-2).repeat(tall, axis=-3)

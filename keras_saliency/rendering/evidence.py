@@ -10,7 +10,7 @@ from keras_saliency.data.blocks import rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Alert, Array, Example, SaliencyReport
 from keras_saliency.rendering import layouts
-from keras_saliency.rendering.drawings import with_box
+from keras_saliency.rendering.drawings import outline, with_box
 from keras_saliency.rendering.heatmaps import displayed, enlarged, factor_for, value_range
 from keras_saliency.rendering.layouts import Line
 from keras_saliency.rendering.renderers import PANEL, renderer
@@ -99,12 +99,7 @@ def _outline_places(panels: Array, places: Array, changed: Array) -> None:
         changed: `(1, ...)`, not 0 where a place was changed, as `Renderer.shown` returns it.
     """
     is_changed = np.append(changed.ravel() != 0, False)[places]  # -1: beside all places
-    padded = np.pad(is_changed, ((0, 0), (1, 1), (1, 1)))
-    height, width = places.shape[1:]
-    inside = is_changed.copy()
-    for top, left in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        inside &= padded[:, top : top + height, left : left + width]
-    panels[is_changed & ~inside] = layouts.WRONG
+    panels[outline(is_changed)] = layouts.WRONG
 
 
 def _outline(panels: Array, top: int, left: int, height: int, width: int) -> None:

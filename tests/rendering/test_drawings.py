@@ -550,12 +550,16 @@ def test_bars_have_the_names_of_their_features():
     assert drawer.ink.shape == (2, 2 * LINE, 176 + 136)
     first = layouts.coverage("age: 0.5", 176)
     np.testing.assert_array_equal(drawer.ink[0, :LINE, : first.shape[1]], first)
-    assert not drawer.ink[0, :LINE, first.shape[1] :].any()
+    assert not drawer.ink[0, :LINE, first.shape[1] : 176].any()
     tails = [
         line[:, : np.flatnonzero(line.any(axis=0))[-1] + 1][:, -25:]
         for line in (drawer.ink[0, LINE:, :176], layouts.coverage("...: 123.2", 176))
     ]
     np.testing.assert_array_equal(*tails)
+    bar = np.zeros((2 * LINE, 136), bool)  # of the larger value of the second column
+    bar[LINE + 1 :, :134] = True
+    bar[LINE + 2 : -1, 1:133] = False
+    np.testing.assert_array_equal(drawer.ink[0, :, 176:], 255 * bar)
     heat = drawer.heat(
         np.array([[1.0, 0.5]]), limits=np.array([1.0]), colormap="gray", signed=False
     )
