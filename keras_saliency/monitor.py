@@ -150,9 +150,14 @@ class SaliencyMonitor:
         check_fit(model, probes)
         probes, self._text_layer = as_tokens(model, probes)
         size = self.compute.batch_size
-        is_default = self.score.score == AUTO
+        is_default, is_labelled = self.score.score == AUTO, probes.targets is not None
         self.score, probes, notes = chosen_score(model, probes, self.score, size, self._text_layer)
         self.notes += notes
+        if is_labelled and probes.targets is None:
+            self.notes.append(
+                "the targets are numbers to predict, not classes, so they are left out, and "
+                "nothing is tested; for tests, pass bins as targets and a function as score="
+            )
         probes, self.held = with_gradients(model, probes, self.score, size)
         self.model = model
         self.probes = probes
