@@ -240,7 +240,7 @@ class SaliencyCallback(keras.callbacks.Callback):
             found = None if tested is None else tested.interventions
             self._console.print("tests", what_is_tested(found, when))
             if self.interventions is not None:
-                self._console.audit(self.probes)
+                self._console.audit(monitor.probes)
         if monitor.state.work.is_thinned:
             self._console.budget(self.compute.budget or 0)
         if epoch == self._first_epoch + 2:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.attributions import Method, methods_by_name, num_passes, suitable
+from keras_saliency.attributions import Method, methods_by_name, num_passes
 from keras_saliency.attributions.scores import (
     AUTO,
     Score,
@@ -92,7 +92,8 @@ class SaliencyMonitor:
     Attributes:
         probes: The probes as the model sees them: integers are floats, and the images of a
             keras-hub task are preprocessed.
-        methods: The methods by their names; reports are about the first.
+        methods: The methods by their names; reports are about the first. Of several inputs, one
+            that a method cannot explain is explained by the others, or by its gradient.
         held: The names of inputs that were to be explained but have no gradient, such as integers
             that the model looks up.
         notes: What was chosen by default where there was a choice, and how to choose otherwise; a
@@ -149,20 +150,19 @@ class SaliencyMonitor:
         check_fit(model, probes)
         probes, self._text_layer = as_tokens(model, probes)
         size = self.compute.batch_size
-        is_default = self.score.score == AUTO
+        is_default, is_labelled = self.score.score == AUTO, probes.targets is not None
         self.score, probes, notes = chosen_score(model, probes, self.score, size, self._text_layer)
         self.notes += notes
+        if is_labelled and probes.targets is None:
+            self.notes.append(
+                "the targets are numbers to predict, not classes, so they are left out, and "
+                "nothing is tested; for tests, pass bins as targets and a function as score="
+            )
         probes, self.held = with_gradients(model, probes, self.score, size)
         self.model = model
         self.probes = probes
         self.reduction = self.compute.reduction_for(probes.kind)
         self._state = RunState(targets=probes.targets)
-        per_probe = sum(
-            num_passes(method, one.images.shape[1:])
-            for one in probes.explained.values()
-            for method in self._methods_of(one.kind).values()
-        )
-        self._map_passes = len(probes) * per_probe
         self.costs = Costs()
         self._facts = ProbeFacts(probes)
         self._structure = structure(model)
@@ -179,6 +179,12 @@ class SaliencyMonitor:
                 "the outputs are probabilities without logits, so the score is their logarithm; "
                 "for another one: score='probability'"
             )
+        pairs = zip(probes.explained.values(), self._traced.explaining, strict=True)
+        self._map_passes = len(probes) * sum(
+            num_passes(method, one.images.shape[1:])
+            for one, methods in pairs
+            for method in methods.values()
+        )
 
     def step(self, step: int, *, last: bool = False) -> SaliencyReport:
         """Explains all probes and, when it is due, tests what the model relies on.
@@ -435,6 +441,10 @@ class SaliencyMonitor:
         if self.probes.other_inputs:
             listed = ", ".join(map(str, self.probes.explained))
             inputs = f", {len(self.probes.explained)} inputs ({listed})"
+            for name, used in zip(self.probes.explained, self._traced.explaining, strict=True):
+                refused = ", ".join(one for one in self.methods if one not in used)
+                if refused:
+                    inputs += f" ({name} by {', '.join(used)}: {refused} cannot explain it)"
         if self.held:
             inputs += f" (held, since they have no gradient: {', '.join(map(str, self.held))})"
         return f"{methods} of the {source} for {len(self.probes)} probes{inputs}"
@@ -522,7 +532,7 @@ class SaliencyMonitor:
 
         Its metrics are those that need more than maps.
         """
-        first, *further = self._methods_of(kind)
+        first, *further = self._traced.explaining[place]
         maps, metrics = found[f"{place}/maps/{first}"], {}
         is_signed = self.compute.reduction_for(kind) == "signed"
         for name in (first, *further):
@@ -542,10 +552,6 @@ class SaliencyMonitor:
             signed_maps=maps if is_signed else None,
             others={name: found[f"{place}/maps/{name}"] for name in further},
         )
-
-    def _methods_of(self, kind: str) -> dict[str, Method]:
-        """The methods that explain an input of a kind."""
-        return suitable(self.methods, kind) if self.probes.other_inputs else self.methods
 
     def _retold(self, report: SaliencyReport, tested: Evaluation) -> SaliencyReport:
         """A report with the findings of an evaluation of the same state; no alert is new."""

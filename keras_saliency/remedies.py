@@ -53,7 +53,8 @@ def remedy(
         test: An alert, the name of a built-in test (a key of `keras_saliency.TESTS`), or a custom
             test.
         place: Where to exchange, for tests of a place: a bool mask, `(height, width)` for images,
-            or a window of images, `(top, left, height, width)` in pixels. An alert knows its place.
+            `(columns,)` for tables, or a window of images, `(top, left, height, width)` in pixels.
+            An alert knows its place.
         seed: Seed of the donors.
         data_format: `"channels_last"` or `"channels_first"`; default: that of Keras.
         input_name: Which input to change in `map`, if the data set yields several, by its name or
@@ -339,8 +340,15 @@ def _checked_place(place: Any, test: InterventionTest) -> Array | Window | None:
 
     Raises:
         TypeError: It is neither.
-        ValueError: The test has no place to be told, or the place is empty.
+        ValueError: The test has no place to be told, or the place is empty, or missing for a test
+            of columns, which are the same in all rows.
     """
+    if place is None and test.kinds == ("features",) and takes_place(test):
+        raise ValueError(
+            f"place: expected the columns to exchange for the test {test.name!r}, a bool for each "
+            f"column of the table: ks.remedy({test.name!r}, [True, False, False]). Received None. "
+            "Or use alert.remedy(), which knows its place."
+        )
     if place is None:
         return None
     if not takes_place(test):

@@ -401,6 +401,22 @@ def test_it_says_once_per_callback_where_the_data_let_a_model_cheat(capsys):
     assert printed(planted, interventions=None)[0] == []
 
 
+def test_numbers_are_not_audited_as_classes(capsys):
+    """A column that tells a count is no leak: the model is to predict the count from it."""
+    counts = np.arange(60) % 6
+    rows = np.random.default_rng(0).random((60, 4), "float32")
+    rows[:, 1] = counts
+    probes = ks.ProbeSet(rows, counts)
+    assert ks.audit(probes).findings
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    saliency = ks.SaliencyCallback(probes, log_dir=None)
+    model.fit(rows, counts, verbose=0, callbacks=[saliency])
+    lines = capsys.readouterr().out
+    assert "the targets are numbers to predict, not classes, so they are left out" in lines
+    assert "audit" not in lines
+
+
 def test_what_cannot_be_explained_raises_before_training_begins():
     images, labels = data()
     model = network()

@@ -95,15 +95,52 @@ def test_a_tag_in_the_picture_beside_a_table(probes):
 @pytest.mark.parametrize("probes", [columns_explained, table_first])
 def test_a_column_beside_a_picture_is_called_by_its_name(probes):
     report, effects = reliance(two_inputs("chol"), probes())
-    assert (effects["column/1"], effects["column/0"], effects["column/2"]) == (1, 0, 0)
+    assert (effects["column/chol"], effects["column/age"], effects["column/site"]) == (1, 0, 0)
     (alert,) = report.alerts
-    assert (alert.rule, alert.level) == ("column/1", "alert")
+    assert (alert.rule, alert.level) == ("column/chol", "alert")
     assert "the model relies on the column 'chol': accuracy drops by 100 points" in alert.sentence
-    assert "ignore=['column/1']" in alert.sentence
-    (verdict,) = [one for one in report.verdicts if one.effect.test == "column/1"]
+    assert "ignore=['column/chol']" in alert.sentence
+    (verdict,) = [one for one in report.verdicts if one.effect.test == "column/chol"]
     assert verdict.subject == "the column 'chol'"
     _, quiet = reliance(two_inputs("tag"), probes())
-    assert quiet == {"column/0": 0, "column/1": 0, "column/2": 0}
+    assert quiet == {"column/age": 0, "column/chol": 0, "column/site": 0}
+
+
+def with_a_category_first():
+    """The class is read from chol; sex, the first column, is looked up, and ignored."""
+    names = ("sex", "age", "chol")
+    columns = {
+        name: keras.Input((1,), name=name, dtype="int64" if name == "sex" else "float32")
+        for name in names
+    }
+    one_hot = layers.CategoryEncoding(2, output_mode="one_hot")(columns["sex"])
+    known = layers.Dense(CLASSES)
+    read = known(layers.Concatenate()([one_hot, columns["age"], columns["chol"]]))
+    of_class, values = np.arange(CLASSES), np.zeros((4, CLASSES))
+    values[3] = 18 * of_class
+    known.set_weights([values, -9 * of_class**2])
+    return keras.Model(columns, layers.Softmax()(read))
+
+
+def test_columns_keep_their_names_when_one_is_held():
+    _, columns = rows()
+    sex = np.random.default_rng(1).integers(0, 2, COUNT)
+    given = {"sex": sex, "age": columns["age"], "chol": columns["chol"]}
+    model = with_a_category_first()
+    for ignored, status in (("column/chol", "finding"), ("column/age", "fires")):
+        settings = ks.Interventions(ignore=[ignored])
+        monitor = ks.SaliencyMonitor(model, ks.ProbeSet(given, TARGETS), interventions=settings)
+        assert monitor.held == ["sex"]
+        verdicts = {one.effect.test: one for one in monitor.step(-1).verdicts}
+        assert {*verdicts} == {"column/age", "column/chol"}
+        assert (verdicts["column/chol"].effect.effect, verdicts["column/chol"].status) == (
+            1,
+            status,
+        )
+    settings = ks.Interventions(ignore=["column/1"])
+    monitor = ks.SaliencyMonitor(model, ks.ProbeSet(given, TARGETS), interventions=settings)
+    with pytest.raises(ValueError, match="ignore: .*'column/age', 'column/chol'.*'column/1'"):
+        monitor.step(-1)
 
 
 def test_the_audit_calls_a_column_by_its_name():

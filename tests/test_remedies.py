@@ -223,6 +223,7 @@ def test_what_cannot_be_mapped_is_refused(element, kind, words):
         (("groups",), ValueError, "exchanges something, received 'groups'. Instead, look at"),
         (("tint", (0, 0, 2, 2)), ValueError, "place: expected None for the test 'tint'"),
         (("border", np.ones((4, 4), bool)), ValueError, "place: expected None for the test 'bor"),
+        (("column",), ValueError, r"place: .*the columns .*'column', \[True, False, False\]\)"),
         (("region", np.ones((4, 4))), TypeError, "place: expected a bool mask or a window"),
         (("region", (0, 0, 2.5, 2)), TypeError, "place: expected four integers"),
         (("region", (0, 0, 0, 2)), ValueError, "with positive height and width"),
@@ -292,16 +293,20 @@ def test_series_get_the_offset_or_scale_of_others(test, swap):
 
 
 @pytest.mark.parametrize(
-    ("test", "shape", "words"),
+    ("arguments", "shape", "words"),
     [
-        ("offset", (6, 8, 8, 1), r"expected a batch, \(batch_size, steps, channels\), received"),
-        ("column", (6, 8, 1), r"expected a batch, \(batch_size, features\), received"),
-        ("background", (6, 8), "channels\\) or \\(batch_size, depth, height, width, channels"),
+        (("offset",), (6, 8, 8, 1), r"expected a batch, \(batch_size, steps, channels\), received"),
+        (
+            ("column", [True] + 7 * [False]),
+            (6, 8, 1),
+            r"expected a batch, \(batch_size, features\), received",
+        ),
+        (("background",), (6, 8), "channels\\) or \\(batch_size, depth, height, width, channels"),
     ],
 )
-def test_inputs_of_another_kind_are_refused(test, shape, words):
+def test_inputs_of_another_kind_are_refused(arguments, shape, words):
     with pytest.raises(ValueError, match=words):
-        ks.remedy(test).map(images(*shape))
+        ks.remedy(*arguments).map(images(*shape))
 
 
 def small_model(*layers):

@@ -221,7 +221,9 @@ def caption(log: Log, report: SaliencyReport, probe: int) -> list[Line]:
     when = "before training" if report.step == -1 else f"{log.unit} {report.step}"
     target, prediction = int(report.targets[probe]), int(report.predictions[probe])
     has_labels = log.probes.targets is not None
-    lines = [Line(when), Line(f"{'target' if has_labels else 'explained:'} {name(target)}")]
+    lines = [Line(when)]
+    if has_labels or prediction >= 0:
+        lines.append(Line(f"{'target' if has_labels else 'explained:'} {name(target)}"))
     if prediction >= 0:
         text = f"predicts {report.confidences[probe]:.2f} {name(prediction)}"
         lines.append(Line(text, wrong=has_labels and prediction != target))

@@ -9,7 +9,12 @@ traced inside a `tf.function`; they do not loop over inputs, samples or steps in
 
 from __future__ import annotations
 
-from keras_saliency.attributions.differentiation import LayerCall, ModelScore, ScoreFn
+from keras_saliency.attributions.differentiation import (
+    LayerCall,
+    ModelScore,
+    ScoreFn,
+    UnsuitableInputError,
+)
 from keras_saliency.attributions.gradients import gradient, input_x_gradient
 from keras_saliency.attributions.layers import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
 from keras_saliency.attributions.methods import (
@@ -20,7 +25,6 @@ from keras_saliency.attributions.methods import (
     method_name,
     methods_by_name,
     num_passes,
-    suitable,
 )
 from keras_saliency.attributions.noise import smoothgrad, vargrad
 from keras_saliency.attributions.occlusion import occlusion
@@ -39,6 +43,7 @@ __all__ = [
     "Method",
     "ModelScore",
     "ScoreFn",
+    "UnsuitableInputError",
     "check_method",
     "completeness",
     "expected_gradients",
@@ -55,6 +60,5 @@ __all__ = [
     "num_passes",
     "occlusion",
     "smoothgrad",
-    "suitable",
     "vargrad",
 ]

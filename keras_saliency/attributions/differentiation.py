@@ -25,6 +25,13 @@ ScoreFn = Callable[[Tensor], Tensor]
 """Maps inputs `(batch, ...)` to scores `(batch,)`: any function, or a `ModelScore`."""
 
 
+class UnsuitableInputError(ValueError):
+    """A method with these settings cannot explain this input.
+
+    If it can explain another input of the model, this one has its gradient instead.
+    """
+
+
 @dataclass(frozen=True)
 class LayerCall:
     """The output of one layer in a forward pass.

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.attributions.differentiation import LayerCall, ModelScore, ScoreFn
+from keras_saliency.attributions.differentiation import (
+    LayerCall,
+    ModelScore,
+    ScoreFn,
+    UnsuitableInputError,
+)
 from keras_saliency.attributions.heads import Tensor, behind
 from keras_saliency.attributions.places import Places
 from keras_saliency.attributions.tokens import TokenPlaces, on_given_grid
@@ -162,7 +167,7 @@ def _named(maps: Sequence[LayerMap], layer: str, grid: Grid | None, is_image: bo
     if is_image and (grid is not None or not matches):
         matches = _matching([each for each in maps if _is_list(each)], layer) or matches
     if not matches:
-        raise ValueError(
+        raise UnsuitableInputError(
             f"layer={layer!r}: expected a layer with a spatial map that the score depends on. "
             f"Choose one of: {_listed(usable)}."
         )
@@ -173,7 +178,9 @@ def _named(maps: Sequence[LayerMap], layer: str, grid: Grid | None, is_image: bo
     found = matches[-1]
     if grid is not None:
         if not (is_image and _is_list(found)):
-            raise ValueError(f"grid: expected a layer with tokens, received {_listed([found])}.")
+            raise UnsuitableInputError(
+                f"grid: expected a layer with tokens, received {_listed([found])}."
+            )
         return replace(found, places=on_given_grid(found.call, grid, found.places))
     if found.sizes:
         return found
@@ -251,7 +258,7 @@ def _no_map(maps: Sequence[LayerMap], score_fn: ModelScore, inputs: Tensor) -> V
             "lie, pass layer=... and grid=(height, width): "
             f"{_listed([LayerMap(*pair) for pair in lists])}."
         )
-    return ValueError(
+    return UnsuitableInputError(
         "layer: expected a model with a layer whose output has spatial axes and a gradient; "
         f"found {_listed(maps)}. Class activation maps need one. {cause} Choose another "
         "method."

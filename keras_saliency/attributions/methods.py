@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,13 +35,6 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "occlusion": occlusion,
 }
 """The built-in methods by name."""
-
-_UNSUITABLE = {
-    "features": (grad_cam, grad_cam_plus_plus, layer_cam, hires_cam),
-    "tokens": (expected_gradients,),
-}
-"""The methods that cannot explain a kind of input: plain features have no layers with their places,
-and the embeddings of tokens no background."""
 
 _UNFIT = (
     "it mostly recovers the image, whichever class is explained (Nie et al., arXiv:1805.07039), "
@@ -92,28 +85,6 @@ def method_name(method: Method) -> str:
         return getattr(method, "__name__", type(method).__name__)
     settings = [f"{name}={_short(value)}" for name, value in method.keywords.items()]
     return f"{method_name(method.func)}({', '.join(settings)})"
-
-
-def suitable(methods: Mapping[str, Method], kind: str) -> dict[str, Method]:
-    """The methods that can explain a kind of input; the gradient if none of them can.
-
-    Args:
-        methods: By name.
-        kind: A key of `keras_saliency.data.inputs.KINDS`.
-
-    Example:
-        >>> suitable({"grad_cam": "grad_cam"}, "image"), suitable({"cam": grad_cam}, "features")
-        ({'grad_cam': 'grad_cam'}, {'gradient': 'gradient'})
-    """
-    unsuitable = _UNSUITABLE.get(kind, ())
-    possible = {name: one for name, one in methods.items() if _function(one) not in unsuitable}
-    return possible or {"gradient": "gradient"}
-
-
-def _function(method: Method) -> Any:
-    """The function of a method, without its settings."""
-    function = METHODS[method] if isinstance(method, str) else method
-    return getattr(function, "func", function)
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency.attributions.differentiation import ScoreFn, per_probe, repeat
+from keras_saliency.attributions.differentiation import (
+    ScoreFn,
+    UnsuitableInputError,
+    per_probe,
+    repeat,
+)
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.paths import baselines
 from keras_saliency.data.checks import check_positive_int
@@ -109,7 +114,7 @@ def _windows(
         if value is not None:
             check_positive_int(name, value, hint="Pass a number of positions of the input.")
     if window is not None and window > max(axes):
-        raise ValueError(
+        raise UnsuitableInputError(
             f"window: expected {max(axes)} or less, since the input has the size {tuple(axes)}, "
             f"received {window}."
         )
@@ -119,7 +124,7 @@ def _windows(
             (side for side, size in zip(sizes, axes, strict=True) if side < size), default=stride
         )
         if stride > limit:
-            raise ValueError(
+            raise UnsuitableInputError(
                 f"stride: expected {limit} or less, the size of the window, so that every position "
                 f"is covered, received {stride}."
             )

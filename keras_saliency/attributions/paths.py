@@ -13,7 +13,12 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
-from keras_saliency.attributions.differentiation import ScoreFn, along, repeat
+from keras_saliency.attributions.differentiation import (
+    ScoreFn,
+    UnsuitableInputError,
+    along,
+    repeat,
+)
 from keras_saliency.attributions.gradients import gradient
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.data.checks import check_choice, check_positive_int, check_seed
@@ -204,7 +209,7 @@ def _background(score_fn: ScoreFn, inputs: Tensor, background: Any) -> Tensor:
     shape = tuple(inputs.shape[1:])
     array = background if tf.is_tensor(background) else np.asarray(background)
     if tuple(array.shape[1:]) != shape or len(array.shape) != len(shape) + 1 or not array.shape[0]:
-        raise ValueError(
+        raise UnsuitableInputError(
             f"background: expected one or more inputs, (count, {', '.join(map(str, shape))}), "
             f"received shape {tuple(array.shape)}."
         )
@@ -229,7 +234,7 @@ def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
         if baseline == "zero":
             return tf.zeros_like(inputs)
         if baseline in ("flat", "blurred") and inputs.shape.rank < 3:
-            raise ValueError(
+            raise UnsuitableInputError(
                 f"baseline={baseline!r}: expected inputs with spatial axes, but plain features "
                 "have none. Choose another baseline."
             )
@@ -248,7 +253,8 @@ def _baseline(score_fn: ScoreFn, inputs: Tensor, baseline: Any) -> Tensor:
         fits = False
     if array.dtype.kind not in "iuf" or not fits or not np.isfinite(array).all():
         received = f"an array of shape {array.shape}" if array.ndim else repr(baseline)
-        raise ValueError(
+        is_array = array.ndim > 0 and array.dtype.kind in "iuf"
+        raise (UnsuitableInputError if is_array and not fits else ValueError)(
             f"baseline: expected one of {', '.join(map(repr, BASELINES))}, an array of finite "
             f"numbers that broadcasts to one input's shape {shape[1:]}, or a list of these, "
             f"received {received}."
@@ -264,7 +270,7 @@ def known_background(score_fn: ScoreFn, argument: str) -> Tensor:
     """
     background = getattr(score_fn, "background", None)
     if background is None:
-        raise ValueError(
+        raise UnsuitableInputError(
             f"{argument}: the probes cannot be used here: a plain score function has no "
             "probes, and tokens have no mean. Pass an array instead."
         )

@@ -45,7 +45,7 @@ from keras_saliency.data.inputs import (
 from keras_saliency.data.probe_files import read_probes, write_probes
 from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
-from keras_saliency.data.several import TABLE, Group, groups_of
+from keras_saliency.data.several import TABLE, Group, column_names, groups_of
 
 _SHARED = ("targets", "groups", "class_names", "names", "indices")
 """The fields that all inputs of the same probes have in common."""
@@ -103,8 +103,8 @@ class ProbeSet:
             `images` contains. If they are a table of several inputs: a tuple with the name of the
             input of each column. A dict of inputs names them itself.
         vocabulary: For tokens: the text of each token, in the order of the token ids.
-        feature_names: For features: a name for each column. Default for a dict of inputs: their
-            names.
+        feature_names: For features: a name for each column; in a dict of inputs, of their table.
+            Default for inputs with names: these.
         other_inputs: Further inputs of the model that are explained as well, by name: each a
             `ProbeSet` of its own, with masks, regions or a vocabulary if it has some. Targets,
             groups, class names and names are those of this one.
@@ -168,14 +168,14 @@ class ProbeSet:
                     "input_name: expected None for a dict of inputs, whose keys are the names, "
                     f"received {input_name!r}."
                 )
-            (first, *rest), texts = groups_of(images, kind)
+            (first, *rest), texts = groups_of(images, kind, feature_names)
             if vocabulary is not None and all(one.kind != "tokens" for one in (first, *rest)):
                 raise ValueError(
                     "vocabulary: expected None for a dict of inputs without tokens, which are "
                     "integers of rank 2, or named so: kind={'review': 'tokens'}."
                 )
             images, kind, input_name = first.images, first.kind, first.input_name
-            feature_names = feature_names or first.feature_names
+            feature_names = first.feature_names
             held = {**texts, **({} if held is None else held)}
             others |= {one.name: _of_group(one, data_format, vocabulary) for one in rest}
             vocabulary = vocabulary if kind == "tokens" else None
@@ -186,6 +186,8 @@ class ProbeSet:
             one_kind = str(one_kind)  # their shapes tell
         pixels, data_format = checked_images(images, one_kind, data_format)
         input_name = checked_input_name(input_name, one_kind, pixels.shape)
+        if feature_names is None and isinstance(input_name, tuple):
+            feature_names = column_names(input_name)
         shape = pixels.shape[: len(map_axes(one_kind)) + 1]
         classes = checked_class_names(class_names)
         labels = checked_targets(targets, len(pixels), classes)

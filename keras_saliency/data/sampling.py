@@ -29,6 +29,15 @@ from keras_saliency.data.reports import Array
 MIN_PER_CLASS = 4
 """At least as many probes are drawn of a class, if it has them, unless fewer were asked for."""
 
+MANY = 20
+"""At least so many whole numbers may be no classes."""
+
+NUMBERS = (
+    " If the labels are numbers to predict, such as counts, this does not matter: a model of one "
+    "output with a loss such as 'mse' is explained without classes."
+)
+"""What is added to remarks about many classes without names."""
+
 NO_CLASS = -1
 """Stands for the class of inputs without one."""
 
@@ -156,10 +165,12 @@ def remarks(
     counts = {label: len(chosen) for label, chosen in drawn.examples.items()}
     if NO_CLASS in counts:
         return
+    is_named = has_names or any(isinstance(label, str) for label in drawn.classes)
+    numbers = "" if is_named or len(drawn.classes) < MANY else NUMBERS
     if len(counts) < len(drawn.classes):
         yield (
             f"{len(drawn.classes)} classes: {len(counts)} of them were drawn by seed {seed}; pass "
-            f"max_probes= for more (now {max_probes})."
+            f"max_probes= for more (now {max_probes}).{numbers}"
         )
     if per_class is not None and max(counts.values()) == drawn.per_class < per_class:
         yield (
@@ -172,6 +183,7 @@ def remarks(
         more = f" and {len(short) - 10} more" if len(short) > 10 else ""
         yield (
             f"per_class={wanted}: found fewer different images for {', '.join(short[:10])}{more}."
+            f"{numbers}"
         )
 
 

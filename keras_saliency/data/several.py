@@ -7,7 +7,7 @@ column. Every other input has a map of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -48,17 +48,21 @@ class Group:
     feature_names: tuple[str, ...] | None
 
 
-def groups_of(inputs: Mapping[Any, Any], kind: Any) -> tuple[list[Group], dict[Name, Any]]:
+def groups_of(
+    inputs: Mapping[Any, Any], kind: Any, feature_names: Any = None
+) -> tuple[list[Group], dict[Name, Any]]:
     """The inputs that have a map, in their order, and those that can have none, which are texts.
 
     Args:
         inputs: Arrays `(num_probes, ...)` by name.
         kind: The kind of each input, by name, or of all. For those that it leaves out, it is found
             by the rank.
+        feature_names: Of the columns of the table. Default: the names of the inputs.
 
     Raises:
         TypeError: A value is not an array of numbers or texts.
-        ValueError: A kind is unknown, no input can be explained, or a number is not finite.
+        ValueError: A kind is unknown, no input can be explained, a number is not finite, or there
+            is no table whose columns could have names.
     """
     arrays = {plain_int(name): _array(name, values) for name, values in inputs.items()}
     texts = {name: array for name, array in arrays.items() if array.dtype.kind in "SU"}
@@ -72,12 +76,20 @@ def groups_of(inputs: Mapping[Any, Any], kind: Any) -> tuple[list[Group], dict[N
         if arrays[name].dtype.kind == "f":
             check_finite(f"images[{name!r}]", arrays[name], one)
     columns = {name: arrays[name] for name, one in kinds.items() if one == "features"}
+    if feature_names is not None and not columns:
+        raise ValueError(
+            "feature_names: expected None for a dict of inputs without plain features, of which "
+            f"the kinds are {', '.join(f'{name!r}: {one!r}' for name, one in kinds.items())}. Only "
+            "kind='features' has them."
+        )
     groups, is_listed = [], False
     for name, one in kinds.items():
         if one != "features":
             groups.append(Group(name, arrays[name], one, name, None))
         elif not is_listed:
-            groups.append(_table(columns))
+            table = _table(columns)
+            names = table.feature_names if feature_names is None else feature_names
+            groups.append(replace(table, feature_names=names))
             is_listed = True
     return groups, texts
 
@@ -130,6 +142,24 @@ def input_names(input_name: Name | Sequence[Name] | None) -> tuple[str, ...]:
     return tuple(map(str, input_name if isinstance(input_name, list | tuple) else (input_name,)))
 
 
+def column_names(input_name: Sequence[Name]) -> tuple[str, ...]:
+    """A name for each column of a table, by the input that it is of.
+
+    Args:
+        input_name: The name of the input of each column.
+
+    Example:
+        >>> column_names(["age", "site", "site"])
+        ('age', 'site[0]', 'site[1]')
+    """
+    counts = {name: part.stop - part.start for name, part in pieces(input_name).items()}
+    return tuple(
+        str(name) if count == 1 else f"{name}[{place}]"
+        for name, count in counts.items()
+        for place in range(count)
+    )
+
+
 def _table(columns: Mapping[Name, Array]) -> Group:
     """Inputs `(num_probes,)` or `(num_probes, columns)` as one table, by Keras' default dtype."""
     flat = {
@@ -144,20 +174,13 @@ def _table(columns: Mapping[Name, Array]) -> Group:
             "images: expected inputs (num_probes,) or (num_probes, columns) with the same number "
             f"of probes for kind='features', received {shapes}."
         )
-    names = [
-        [str(name)] if array.shape[1] == 1 else [f"{name}[{i}]" for i in range(array.shape[1])]
-        for name, array in flat.items()
-    ]
+    inputs = tuple(chain.from_iterable([name] * len(array.T) for name, array in flat.items()))
+    names = column_names(inputs)
     if len(flat) == 1:
         ((name, array),) = flat.items()
-        return Group(name, array, "features", name, tuple(names[0]))
-    return Group(
-        TABLE,
-        np.concatenate([array.astype(dtype) for array in flat.values()], axis=1),
-        "features",
-        tuple(chain.from_iterable([name] * array.shape[1] for name, array in flat.items())),
-        tuple(chain.from_iterable(names)),
-    )
+        return Group(name, array, "features", name, names)
+    table = np.concatenate([array.astype(dtype) for array in flat.values()], axis=1)
+    return Group(TABLE, table, "features", inputs, names)
 
 
 def _kinds(arrays: Mapping[Name, Array], kind: Any) -> dict[Name, str]:

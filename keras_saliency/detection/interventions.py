@@ -98,6 +98,7 @@ def intervene(
         pairs=pairs,
         seed=settings.seed,
         kind=probes.kind,
+        feature_names=probes.feature_names,
     )
     planned = [
         (test, place, exchange_at(test, place, round_))
@@ -147,7 +148,8 @@ def _check_names(settings: Interventions, probes: ProbeSet) -> None:
     known = {f"region/{name}" for name in probes.regions}
     known |= {f"{name}/{ONE_CLASS}" for name, test in settings.table.items() if test.aimed}
     if probes.kind == "features":
-        known |= {f"column/{index}" for index in range(probes.images.shape[1])}
+        columns = probes.feature_names or range(probes.images.shape[1])
+        known |= {f"column/{column}" for column in columns}
     for argument, names in given.items():
         for name in names:
             row = row_name(name)

@@ -52,6 +52,7 @@ class Round:
         pairs: Recipients and donors among these.
         seed: Seed of all draws.
         kind: The kind of input, a key of `keras_saliency.data.inputs.KINDS`.
+        feature_names: Of the columns of a table, if they have names.
     """
 
     images: Array
@@ -64,6 +65,7 @@ class Round:
     pairs: Pairs
     seed: int
     kind: str = "image"
+    feature_names: Sequence[str] | None = None
 
     @property
     def place_shape(self) -> tuple[int, ...]:
@@ -145,7 +147,7 @@ def named_regions(round_: Round) -> list[Place]:
 
 
 def telling_columns(round_: Round) -> list[Place]:
-    """The columns that tell the classes best by themselves, each a place by its index.
+    """The columns that tell the classes best by themselves, each a place by its name.
 
     The probes choose them, not the maps, so that all evaluations test the same ones.
     """
@@ -161,9 +163,10 @@ def telling_columns(round_: Round) -> list[Place]:
         f"next best column in {next_pure:.0%}"
     )
     support *= proposals.stands_out(pure, next_pure)
+    names = round_.feature_names or [*map(str, range(count))]
     return [
         Place(
-            columns[i], name=str(i), num_candidates=count, support=support if i == best[0] else ""
+            columns[i], name=names[i], num_candidates=count, support=support if i == best[0] else ""
         )
         for i in best
     ]

@@ -33,7 +33,7 @@ def subject(
         window = f"at {_span('row', top, height)}, {_span('column', left, width)}"
     words = test.subject.format(name=name, window=window).strip()
     if feature_names is not None and test is TESTS["column"]:
-        words = column_words(int(name), feature_names)
+        words = column_words(feature_names.index(name), feature_names)
     if effect.target is not None:
         words += f" of class {class_name(effect.target)!r}"
     return words

@@ -24,8 +24,9 @@ class Interventions:
             custom `InterventionTest`s. Default: all built-in ones. `[*ks.TESTS, mine]` adds one to
             them.
         ignore: Names of tests that do not hold for your data, such as `("tint",)` if the classes
-            *are* colours, or of one region, `("region/tag",)`. Their effects are reported as
-            findings and never raise an alert.
+            *are* colours, or of one region, `("region/tag",)`, or one column of a table by its
+            name, or by its number if it has none, `("column/age", "column/7")`. Their effects are
+            reported as findings and never raise an alert.
         floors: The effects that have to be exceeded for an alert, by test: a dict, or a file
             written by `keras_saliency.calibrate`. Where the floor of the test itself is higher,
             that one holds.

@@ -19,12 +19,12 @@ from keras_saliency.attributions import (
     heads,
     norm,
     scores,
-    suitable,
 )
 from keras_saliency.attributions.differentiation import (
     LayerCall,
     ModelScore,
     Pass,
+    UnsuitableInputError,
     upstream,
 )
 from keras_saliency.attributions.heads import Tensor
@@ -55,6 +55,9 @@ _STATEFUL_DRAWS = {
     "TruncatedNormal",
 }
 
+FALLBACK = ("gradient", "gradient")
+"""The name and the method that explains an input that none of the chosen methods can explain."""
+
 PASSES_AT_ONCE = 8
 """The number of passes whose results may be on the device at the same time."""
 
@@ -64,7 +67,8 @@ class Explainer:
 
     The constructor traces one `tf.function`, for a fixed number of probes. All methods, and all
     inputs that are explained, share the forward and backward pass of the probes. What a method
-    changes of one input, such as noise, leaves the others as they are.
+    changes of one input, such as noise, leaves the others as they are. An input that none of the
+    methods can explain has its gradient.
 
     Args:
         forward_pass: The model.
@@ -82,6 +86,10 @@ class Explainer:
         chunk_size: The number of probes per pass of `explain`.
         answer_pass: Runs the model on other images, without gradients.
         uses_targets: Whether the score depends on the targets.
+        explaining: For each input, the methods that explain it, by name.
+
+    Raises:
+        ValueError: A method cannot explain any of the inputs, or the model cannot be explained.
     """
 
     def __init__(
@@ -96,6 +104,7 @@ class Explainer:
     ) -> None:
         self.head: heads.Head | None = None
         self.num_named: int | None = None
+        self.explaining: list[Mapping[str, Method]] = []
         self._forward, self._inputs, self._methods = forward_pass, inputs, methods
         self._probes = inputs.probes
         self._reductions, self._jit = reductions, jit_compile
@@ -223,6 +232,7 @@ class Explainer:
         self.uses_targets = targets.op in upstream(values.op)
         known = Pass(first, values, calls)
         results = {"scores": values}
+        refusals: list[dict[str, UnsuitableInputError]] = []
         for place, (one, probes) in enumerate(zip(inputs, everything, strict=True)):
 
             def alone(tensor: Tensor, place: int = place) -> tuple[Tensor, Sequence[LayerCall]]:
@@ -237,34 +247,80 @@ class Explainer:
                 has_positions=isinstance(end, heads.Head) and end.outputs.shape.rank > 2,
             )
             with _named_errors(probes.input_name if len(inputs) > 1 else None):
-                found = self._explained(score_fn, one.tensor, probes)
+                found, refused = self._explained(score_fn, one.tensor, probes)
             results |= {f"{place}/{name}": tensor for name, tensor in found.items()}
+            refusals.append(refused)
+        self.explaining = self._checked_methods(refusals)
         return results | self._answers(end)
 
     def _explained(
         self, score_fn: ModelScore, tensor: Tensor, probes: ProbeSet
+    ) -> tuple[dict[str, Tensor], dict[str, UnsuitableInputError]]:
+        """The maps of one input by all methods, and what belongs to them.
+
+        Also the methods that cannot explain it, with the reason. If none can, its gradient.
+        """
+        results: dict[str, Tensor] = {}
+        refused: dict[str, UnsuitableInputError] = {}
+        for name, method in self._methods.items():
+            try:
+                results |= self._explained_by(name, method, score_fn, tensor, probes)
+            except UnsuitableInputError as error:
+                refused[name] = error
+        if not results:
+            results = self._explained_by(*FALLBACK, score_fn, tensor, probes)
+        return results, refused
+
+    def _explained_by(
+        self, name: str, method: Method, score_fn: ModelScore, tensor: Tensor, probes: ProbeSet
     ) -> dict[str, Tensor]:
-        """The maps of one input by all methods that can explain it, and what belongs to them."""
-        results, is_only = {}, not self._probes.other_inputs
-        methods = self._methods if is_only else suitable(self._methods, probes.kind)
-        for name, method in methods.items():
-            function = METHODS[method] if isinstance(method, str) else method
-            attribution = _checked(function(score_fn, tensor), tensor, name)
-            with_channels = attribution
-            if probes.kind == "features":
-                with_channels = attribution[..., tf.newaxis]
-            results[f"maps/{name}"] = REDUCTIONS[self._reductions[probes.kind]](with_channels)
-            results[f"norms/{name}"] = norm(attribution)
-            if getattr(function, "func", function) is integrated_gradients:
-                settings = {
-                    argument: value
-                    for argument, value in _settings(function).items()
-                    if argument == "baseline"
-                }
-                results[f"completeness/{name}"] = completeness(
-                    score_fn, tensor, attribution, **settings
-                )
+        """The maps of one input by one method, and what belongs to them."""
+        function = METHODS[method] if isinstance(method, str) else method
+        attribution = _checked(function(score_fn, tensor), tensor, name)
+        with_channels = attribution
+        if probes.kind == "features":
+            with_channels = attribution[..., tf.newaxis]
+        results = {
+            f"maps/{name}": REDUCTIONS[self._reductions[probes.kind]](with_channels),
+            f"norms/{name}": norm(attribution),
+        }
+        if getattr(function, "func", function) is integrated_gradients:
+            settings = {
+                argument: value
+                for argument, value in _settings(function).items()
+                if argument == "baseline"
+            }
+            results[f"completeness/{name}"] = completeness(
+                score_fn, tensor, attribution, **settings
+            )
         return results
+
+    def _checked_methods(
+        self, refusals: Sequence[Mapping[str, UnsuitableInputError]]
+    ) -> list[Mapping[str, Method]]:
+        """The methods that explain each input, by name.
+
+        Args:
+            refusals: For each input, the methods that cannot explain it, with the reason.
+
+        Raises:
+            ValueError: A method cannot explain any of the inputs.
+        """
+        for name in self._methods:
+            if all(name in refused for refused in refusals):
+                error = refusals[0][name]
+                if len(refusals) == 1:
+                    raise error
+                listed = ", ".join(map(repr, self._probes.explained))
+                raise ValueError(
+                    f"method={name!r} cannot explain any of the inputs {listed}. Of the first: "
+                    f"{error}"
+                ) from error
+        return [
+            {name: one for name, one in self._methods.items() if name not in refused}
+            or dict([FALLBACK])
+            for refused in refusals
+        ]
 
     def _answers(self, end: heads.Head | heads.Named | None) -> dict[str, Tensor]:
         """The predictions and confidences, and the outputs and logits of a model with a head."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -70,7 +70,7 @@ class TracedModel:
             self._explainer, self.compilation = self._compiled(activation)
         self._without_float8: Explainer | None = None
         if uses_float8(model) and with_policy(model, "float32"):
-            first = dict([*methods.items()][:1])  # of the others, nothing is compared
+            first = dict([*self.explaining[0].items()][:1])  # of the others, nothing is compared
             self._without_float8 = self._compiled(activation, first, float8=False)[0]
 
     def explain(self, targets: Array) -> dict[str, Array]:
@@ -90,6 +90,11 @@ class TracedModel:
     def answers_of(self, targets: Array) -> ModelAnswers:
         """Asks the model about counterfactual images of probes with these targets."""
         return ModelAnswers(self._explainer.answer_pass, targets, self.predicts)
+
+    @property
+    def explaining(self) -> Sequence[Mapping[str, Method]]:
+        """For each input, the methods that explain it, by name."""
+        return self._explainer.explaining
 
     @property
     def batch_size(self) -> int:

@@ -24,6 +24,9 @@ PAPER = layouts.BACKGROUND
 PLAIN = (150, 150, 150)
 """The colour of bars that show an input, not its saliency."""
 
+MARGIN = 2
+"""The number of pixels of paper at the end of the largest bar."""
+
 MAX_LANES = 8
 """The largest number of lanes for the channels of a series."""
 
@@ -79,6 +82,23 @@ def with_box(picture: Array, box: Array | None, shape: Sequence[int]) -> Array:
         for column in {left, right - 1} & {*range(picture.shape[1])}:
             result[rows, column] = line
     return result
+
+
+def outline(inside: Array) -> Array:
+    """The pixels of areas that touch one outside, or the edge of the picture.
+
+    Args:
+        inside: bool `(num_probes, height, width)`.
+
+    Returns:
+        bool, same shape.
+    """
+    padded = np.pad(inside, ((0, 0), (1, 1), (1, 1)))
+    height, width = inside.shape[1:]
+    inner = inside.copy()
+    for top, left in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        inner &= padded[:, top : top + height, left : left + width]
+    return inside & ~inner
 
 
 def stretched(pictures: Array, tall: int, wide: int) -> Array:
@@ -189,9 +209,11 @@ def extremes(maps: Array, at_most: int) -> Array:
 def bars(shares: Array, colors: Array, *, thick: int, length: int, signed: bool = False) -> Array:
     """Draws horizontal bars, the first on top.
 
+    Above each and at its end there is some paper, so that white bars show on a white page.
+
     Args:
         shares: The lengths of the bars, `(num_probes, features)` in 0..1, or in -1..1 for signed
-            maps. A bar of 1 reaches the right edge.
+            maps. A bar of 1 ends `MARGIN` pixels before the right edge.
         colors: uint8 `(num_probes, features, 3)`.
         thick: The height of each bar in pixels. If it is more than 3, one pixel of it is a gap.
         length: The width of the picture in pixels.
@@ -202,7 +224,7 @@ def bars(shares: Array, colors: Array, *, thick: int, length: int, signed: bool 
         uint8 `(num_probes, features * thick, length, 3)`.
     """
     zero = length // 2 if signed else 0
-    tips = zero + np.rint(shares * (length - zero - 1 if signed else length))
+    tips = zero + np.rint(shares * (length - MARGIN - zero - signed))
     start, stop = np.minimum(zero, tips), np.maximum(zero, tips)
     pixels = np.arange(length)
     inside = (pixels >= start[..., np.newaxis]) & (pixels < stop[..., np.newaxis])
@@ -211,7 +233,7 @@ def bars(shares: Array, colors: Array, *, thick: int, length: int, signed: bool 
     rows = np.where(inside[..., np.newaxis], colors[:, :, np.newaxis], np.uint8(PAPER))
     picture = stretched(rows, thick, 1)
     if thick > 3:
-        picture[:, thick - 1 :: thick] = PAPER
+        picture[:, ::thick] = PAPER
     return picture
 
 

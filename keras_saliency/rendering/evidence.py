@@ -10,6 +10,7 @@ from keras_saliency.data.blocks import rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Alert, Array, Example, SaliencyReport
 from keras_saliency.rendering import layouts
+from keras_saliency.rendering.drawings import outline, with_box
 from keras_saliency.rendering.heatmaps import displayed, enlarged, factor_for, value_range
 from keras_saliency.rendering.layouts import Line
 from keras_saliency.rendering.renderers import PANEL, renderer
@@ -24,8 +25,9 @@ MIN_WIDTH = 240
 def evidence(probes: ProbeSet, report: SaliencyReport, alert: Alert) -> Array:
     """Draws the examples of an alert, one per row: recipient, donor and edited image.
 
-    If the alert has a window, it is outlined. Of other inputs than images, the places are outlined
-    at which the exchange changed the recipient, unless it changed all of it.
+    If the alert has a window, it is outlined, and so are the boxes of probes that have some: in the
+    edited image, that of the recipient. Of other inputs than images, the places are outlined at
+    which the exchange changed the recipient, unless it changed all of it.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -50,6 +52,10 @@ def _images(probes: ProbeSet, alert: Alert) -> Iterator[Array]:
         images = _three(probes, example).clip(black, white)
         panels = rounded(thumbnails(displayed(images, black, white), MAX_PANEL))
         panels = enlarged(panels, factor_for(max(panels.shape[1:3]), MIN_PANEL))
+        if probes.boxes is not None:
+            boxes = probes.boxes[[example.recipient, example.donor, example.recipient]]
+            size = probes.images.shape[1:3]
+            panels = np.stack([with_box(*pair, size) for pair in zip(panels, boxes, strict=True)])
         if alert.window is not None:
             scale = panels.shape[1] / probes.images.shape[1]
             _outline(panels, *(round(scale * side) for side in alert.window))
@@ -93,12 +99,7 @@ def _outline_places(panels: Array, places: Array, changed: Array) -> None:
         changed: `(1, ...)`, not 0 where a place was changed, as `Renderer.shown` returns it.
     """
     is_changed = np.append(changed.ravel() != 0, False)[places]  # -1: beside all places
-    padded = np.pad(is_changed, ((0, 0), (1, 1), (1, 1)))
-    height, width = places.shape[1:]
-    inside = is_changed.copy()
-    for top, left in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        inside &= padded[:, top : top + height, left : left + width]
-    panels[is_changed & ~inside] = layouts.WRONG
+    panels[outline(is_changed)] = layouts.WRONG
 
 
 def _outline(panels: Array, top: int, left: int, height: int, width: int) -> None:

@@ -300,7 +300,10 @@ class _Features:
 
     @property
     def ink(self) -> Array | None:
-        return None if self._ink is None else np.pad(self._ink, ((0, 0), (0, 0), (0, self._bar)))
+        if self._ink is None:
+            return None
+        bars = (self.originals[:, :, self._ink.shape[2] :] == drawings.PLAIN).all(axis=-1)
+        return np.concatenate([self._ink, np.uint8(255) * drawings.outline(bars)], axis=2)
 
     def reduced(self, maps: Array) -> Array:
         return drawings.extremes(maps, self._at_most)

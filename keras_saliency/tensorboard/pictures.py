@@ -258,10 +258,22 @@ class PictureWriter:
 
     def _caption(self, report: SaliencyReport, probe: int) -> list[Line]:
         return [
-            Line(f"target {self._class(report.targets[probe])}"),
+            Line(self._target(report, probe, "target ", "explained: ")),
             self._prediction(report, probe, "predicts"),
             self._peak(report, probe),
         ]
+
+    def _target(
+        self, report: SaliencyReport, probe: int, label: str = "", prediction: str = ""
+    ) -> str:
+        """The class that is explained, after a word for a label or for a prediction.
+
+        Without labels or predicted classes, as of a regression, it is the name of the probe.
+        """
+        has_labels = self._probes.targets is not None
+        if not has_labels and (report.predictions < 0).all():
+            return self._probes.names[probe]
+        return f"{label if has_labels else prediction}{self._class(report.targets[probe])}"
 
     def _peak(self, report: SaliencyReport, probe: int) -> Line:
         """The largest value of a map, and what is wrong with it."""
@@ -289,7 +301,7 @@ class PictureWriter:
         captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
         captions += [
             [
-                Line(self._class(report.targets[probe])),
+                Line(self._target(report, probe)),
                 self._prediction(report, probe, "→"),
             ]
             for probe in self._chosen

@@ -174,6 +174,16 @@ def test_captions_say_when_and_what_maps_say_for_themselves(tmp_path):
     ]
 
 
+def test_without_classes_no_class_is_explained(tmp_path):
+    """Of a regression: its probes have names, and the model a score."""
+    probes = ks.ProbeSet(images(1, 2, 2), names=["a"])
+    found = dataclasses.replace(report(images(1, 2, 2)[..., 0]), predictions=np.full(1, -1))
+    log = written(tmp_path, probes, found)
+    assert [line.text for line in caption(log, log.reports[0], 0)] == ["epoch 0", ""]
+    writer = PictureWriter(probes, Pictures("epoch", "hot"))
+    assert [line.text for line in writer._caption(found, 0)][:2] == ["a", "score 1"]
+
+
 def test_without_labels_no_prediction_is_wrong(tmp_path):
     """A prediction that moves away from the first one is told, and is no mistake."""
     maps = images(1, 2, 2)[..., 0]

@@ -85,8 +85,20 @@ def test_fewer_of_each_class_than_asked_for():
     assert len(ProbeSet.from_dataset((numbered(40), LABELS[:40] % 20), per_class=2)) == 40
 
 
+@pytest.mark.parametrize(
+    ("count", "names", "is_told"), [(30, None, True), (30, "abc", False), (3, None, False)]
+)
+def test_many_whole_numbers_may_be_no_classes(count, names, is_told):
+    """Counts, such as 0 to 29 bike rentals, of which some are rare."""
+    counts = np.append(np.arange(count).repeat(4), 1)[1:]
+    names = names and [f"{names} {label}" for label in range(count)]
+    with pytest.warns(UserWarning, match=r"found fewer different images for class 0 \(3\)") as told:
+        ProbeSet.from_dataset((numbered(len(counts)), counts), per_class=4, class_names=names)
+    assert ("a loss such as 'mse' is explained without classes" in str(told[0].message)) == is_told
+
+
 def test_a_long_list_of_small_classes_is_cut():
-    with pytest.warns(UserWarning, match=r"class 9 \(1\) and 90 more\.$"):
+    with pytest.warns(UserWarning, match=r"class 9 \(1\) and 90 more\. If"):
         ProbeSet.from_dataset((numbered(100), np.arange(100)), per_class=2)
 
 

@@ -56,6 +56,13 @@ def test_a_table_is_double_precision_if_a_column_is():
     assert ProbeSet({"a": AGES, "b": SITES.astype(np.float64)}).images.dtype == np.float64
 
 
+def test_columns_have_the_names_of_their_inputs():
+    table = np.column_stack([SITES, AGES])
+    probes = ProbeSet(table, LABELS, input_name=("site", "site", "age"))
+    assert probes.feature_names == ("site[0]", "site[1]", "age")
+    assert probes.with_columns(np.array([False, True, True])).feature_names == ("site[1]", "age")
+
+
 def test_kinds_and_names_can_be_told():
     probes = ProbeSet(
         {"series": RNG.random((4, 7, 2)), "x": RNG.random((4, 3))},
@@ -65,6 +72,9 @@ def test_kinds_and_names_can_be_told():
     assert (probes.kind, probes.other_inputs["x"].kind) == ("series", "features")
     named = ProbeSet({"a": AGES, "b": SITES}, feature_names=["age", "north", "south"])
     assert named.feature_names == ("age", "north", "south")
+    later = ProbeSet({"picture": PICTURES, "b": SITES}, feature_names=["north", "south"])
+    assert later.other_inputs["b"].feature_names == ("north", "south")
+    assert later.feature_names is None
     ids = ProbeSet({"user": AGES, "film": AGES + 1}, kind="tokens")
     assert {name: one.images.shape for name, one in ids.explained.items()} == {
         "user": (4, 1),
@@ -159,6 +169,13 @@ INNER = ProbeSet(PICTURES)
         (AGES, {"feature_names": ["a", "b"]}, ValueError, "feature_names: expected 1 .*received 2"),
         (SITES, {"feature_names": ["a", "a"]}, ValueError, "'a' more than once"),
         (PICTURES, {"feature_names": ["a"]}, ValueError, "feature_names: .*kind='image'"),
+        ({"p": PICTURES}, {"feature_names": ["a"]}, ValueError, "feature_names: .*'p': 'image'"),
+        (
+            {"p": PICTURES, "b": SITES},
+            {"feature_names": ["a"]},
+            ValueError,
+            "feature_names: expected 2 .*received 1",
+        ),
         (SITES, {"input_name": ("a",)}, ValueError, "a name for each column.*1 names"),
         (RNG.random((4, 3)), {"input_name": ("a", "b", "a")}, ValueError, "side by side"),
         (AGES, {"other_inputs": {"b": INNER}}, ValueError, "input_name: .*other inputs.*'b'"),

@@ -74,7 +74,11 @@ def test_whole_numbers_above_one_are_no_classes_of_one_unit(loss):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     model.compile(loss=loss)
     rows, ratings = ROWS[:, 0], np.array([5.0, 1, 3, 2])
-    report = SaliencyMonitor(model, ProbeSet(rows, ratings)).step(-1)
+    monitor = SaliencyMonitor(model, ProbeSet(rows, ratings))
+    (note,) = monitor.notes
+    assert note.startswith("the targets are numbers to predict, not classes, so they are left out")
+    assert SaliencyMonitor(model, ProbeSet(rows)).notes == []
+    report = monitor.step(-1)
     kernel, bias = (one.numpy() for one in model.layers[0].weights)
     np.testing.assert_allclose(report.scores, (rows @ kernel + bias)[:, 0], rtol=1e-5)
     np.testing.assert_allclose(report.maps, np.tile(np.abs(kernel[:, 0]), (4, 1)), rtol=1e-6)

@@ -10,7 +10,13 @@ from keras import layers
 
 import keras_saliency as ks
 from keras_saliency import ProbeSet, SaliencyMonitor
-from keras_saliency.attributions import integrated_gradients, occlusion
+from keras_saliency.attributions import (
+    expected_gradients,
+    grad_cam,
+    integrated_gradients,
+    layer_cam,
+    occlusion,
+)
 from support.programs import run_program
 
 COUNT = 6
@@ -142,6 +148,121 @@ def test_plain_features_get_the_gradient_if_no_method_can_explain_them(model):
     np.testing.assert_allclose(table.maps, expected, rtol=1e-4, atol=1e-6)
     only = SaliencyMonitor(softmax, probes, method="grad_cam").evaluate(0).other_inputs["table"]
     np.testing.assert_allclose(only.maps, expected, rtol=1e-4, atol=1e-6)
+
+
+def with_an_lstm():
+    """An image with a convolution, words and a series that go through an LSTM only, and a table."""
+    picture = keras.Input((8, 8, 3), name="picture")
+    words = keras.Input((5,), dtype="int32", name="words")
+    series, age = keras.Input((6, 2), name="series"), keras.Input((2,), name="age")
+    convolved = layers.Conv2D(4, 3, activation="tanh", name="conv")(picture)
+    vectors = layers.Embedding(9, 4, name="embedding")(words)
+    parts = [layers.GlobalAveragePooling2D()(convolved), layers.LSTM(3)(vectors)]
+    parts += [layers.LSTM(3)(series), age]
+    inputs = {"picture": picture, "words": words, "series": series, "age": age}
+    return keras.Model(inputs, layers.Dense(3)(layers.Concatenate()(parts)))
+
+
+OF_LSTM = {
+    "picture": PICTURES,
+    "words": WORDS,
+    "series": RNG.random((COUNT, 6, 2), "float32"),
+    "age": SITES,
+}
+ARRAY = np.full((8, 8, 3), 0.5, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("method", "refusing"),
+    [
+        ("grad_cam", {"words", "series", "age"}),
+        (partial(layer_cam, layer="conv"), {"words", "series", "age"}),
+        (partial(integrated_gradients, baseline="mean", num_steps=4), {"words"}),
+        (partial(integrated_gradients, baseline="blurred", num_steps=4), {"age"}),
+        (partial(integrated_gradients, baseline=ARRAY, num_steps=4), {"words", "series", "age"}),
+        (partial(occlusion, baseline="mean"), {"words"}),
+        (partial(occlusion, window=6), {"words", "age"}),
+        (partial(expected_gradients, num_samples=4), {"words"}),
+    ],
+)
+def test_an_input_that_a_method_cannot_explain_has_its_gradient(method, refusing):
+    """Which the description says; the others have the maps that they have alone."""
+    model = with_an_lstm()
+    probes = ProbeSet(OF_LSTM, TARGETS, kind={"series": "series"})
+    monitor = SaliencyMonitor(model, probes, method=method)
+    report = monitor.evaluate(0)
+    plain = SaliencyMonitor(model, probes).evaluate(0)
+    (name,) = monitor.methods
+    for one in OF_LSTM:
+        found, gradient = (
+            each if one == "picture" else each.other_inputs[one] for each in (report, plain)
+        )
+        words = f"({one} by gradient: {name} cannot explain it)"
+        assert (words in monitor.described) == (one in refusing)
+        assert found.method == ("gradient" if one in refusing else name)
+        if one in refusing:
+            np.testing.assert_array_equal(found.maps, gradient.maps)
+        else:
+            held = {other: values for other, values in OF_LSTM.items() if other != one}
+            alone = ProbeSet(
+                OF_LSTM[one], TARGETS, input_name=one, held=held, kind=probes.explained[one].kind
+            )
+            expected = SaliencyMonitor(model, alone, method=method).evaluate(0).maps
+            np.testing.assert_allclose(found.maps, expected, rtol=1e-4, atol=1e-7)
+            assert not np.allclose(found.maps, gradient.maps)
+
+
+def test_the_other_methods_explain_an_input_that_one_cannot_explain():
+    probes = ProbeSet(OF_LSTM, TARGETS, kind={"series": "series"})
+    methods = ["grad_cam", "input_x_gradient", partial(occlusion, window=6)]
+    monitor = SaliencyMonitor(with_an_lstm(), probes, method=methods)
+    report = monitor.evaluate(0)
+    names = {"picture": (report.method, *report.others)}
+    names |= {name: (one.method, *one.others) for name, one in report.other_inputs.items()}
+    first, second, third = monitor.methods
+    assert names == {
+        "picture": (first, second, third),
+        "words": (second,),
+        "series": (second, third),
+        "age": (second,),
+    }
+    assert f"(words by {second}: {first}, {third} cannot explain it)" in monitor.described
+    assert f"(series by {second}, {third}: {first} cannot explain it)" in monitor.described
+    assert "(picture by" not in monitor.described
+
+
+def test_a_method_that_cannot_explain_any_input_is_refused():
+    probes = ProbeSet(OF_LSTM, TARGETS, kind={"series": "series"})
+    listed = "'picture', 'words', 'series', 'age'"
+    words = f"cannot explain any of the inputs {listed}. Of the first: layer='nowhere': expected a"
+    for methods in (
+        partial(grad_cam, layer="nowhere"),
+        ["gradient", partial(grad_cam, layer="nowhere")],
+    ):
+        with pytest.raises(ValueError, match=words):
+            SaliencyMonitor(with_an_lstm(), probes, method=methods)
+    with pytest.raises(ValueError, match="^input 'picture': baseline: .*'black'.*held="):
+        SaliencyMonitor(with_an_lstm(), probes, method=partial(occlusion, baseline="black"))
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "words"),
+    [
+        (
+            "words",
+            partial(integrated_gradients, baseline="mean"),
+            "baseline: .*tokens have no mean",
+        ),
+        ("series", "grad_cam", "layer: expected a model with a layer whose output has spatial"),
+        ("age", partial(occlusion, window=6), "window: expected 2 or less"),
+    ],
+)
+def test_a_single_input_is_not_quietly_explained_by_another_method(name, method, words):
+    held = {other: values for other, values in OF_LSTM.items() if other != name}
+    kind = "series" if name == "series" else None
+    probes = ProbeSet(OF_LSTM[name], TARGETS, input_name=name, held=held, kind=kind)
+    with pytest.raises(ValueError, match=words):
+        SaliencyMonitor(with_an_lstm(), probes, method=method)
 
 
 def test_features_alone_are_not_quietly_explained_by_another_method():
@@ -318,13 +439,6 @@ def test_a_single_column_that_is_looked_up_is_held(first):
             SaliencyMonitor(model, probes)
 
 
-def test_the_input_that_a_method_cannot_explain_is_named(model):
-    softmax, _ = model
-    method = partial(integrated_gradients, baseline="mean")
-    with pytest.raises(ValueError, match=r"^input 'words': baseline: .*tokens have no mean.*held="):
-        SaliencyMonitor(softmax, ProbeSet(INPUTS, TARGETS), method=method)
-
-
 def test_columns_without_any_gradient_are_refused():
     sex, site = (keras.Input((1,), dtype="int64", name=name) for name in ("sex", "site"))
     one_hot = [layers.CategoryEncoding(2, output_mode="one_hot")(each) for each in (sex, site)]
@@ -452,6 +566,18 @@ def test_a_column_that_is_also_a_number_is_refused():
     model(IDS[:, :2])
     with pytest.raises(ValueError, match="one keras.Input per column"):
         ks.saliency_maps(model, probes)
+
+
+def test_the_layers_behind_an_input_of_a_dict_tell_its_kind():
+    """Keras sorts the inputs of such a model by name; here the order of the dict is another one."""
+    words = keras.Input((5,), dtype="int32", name="words")
+    amounts = keras.Input((5,), name="amounts")
+    read = layers.Flatten()(layers.Embedding(9, 4)(words))
+    outputs = layers.Dense(3)(layers.Concatenate()([read, layers.Dense(3)(amounts)]))
+    model = keras.Model({"words": words, "amounts": amounts}, outputs)
+    monitor = SaliencyMonitor(model, ProbeSet({"words": WORDS, "amounts": WORDS}, TARGETS))
+    kinds = {name: one.kind for name, one in monitor.probes.explained.items()}
+    assert kinds == {"words": "tokens", "amounts": "features"}
 
 
 def test_strings_are_held():

@@ -119,6 +119,9 @@ def test_the_matrix_shows_the_input_that_is_chosen(name, tab, expected):
     def assert_matrix(page):
         where, pixels = page.matrix()
         assert (where["rows"], where["columns"]) == (COUNT, len(STEPS))
+        if name == "table":  # its names are legible
+            size = expected[name].probes.ink.shape[1:]
+            assert (where["cellHeight"], where["cellWidth"]) == size
         for probe in range(COUNT):
             for column, step in enumerate(STEPS):
                 wanted = drawn(expected, name, FIRST, step, probe)

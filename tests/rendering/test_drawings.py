@@ -140,13 +140,13 @@ def test_the_probes_of_a_set_share_a_range():
 def test_bars_are_as_long_as_saliency_is_large():
     picture = drawn(RNG.random((1, 4)), [[0, 1, 2, 4]], "features")["saliency_probe/000 class 0"]
     _, over, heat = panels(picture, 4 * LINE, 240)
-    for feature, (length, share) in enumerate([(0, 0), (34, 0.25), (68, 0.5), (136, 1)]):
+    for feature, (length, share) in enumerate([(0, 0), (34, 0.25), (67, 0.5), (134, 1)]):
         row = over[LINE * feature + 5, 104:]
         filled = (row != PAPER).any(axis=1)
         assert np.flatnonzero(filled).tolist() == [*range(length)]
         assert all_colors(row[filled]) <= {hot(share)}
         np.testing.assert_array_equal(heat[LINE * feature + 5, 104:], row)
-        assert all_colors(heat[LINE * feature + LINE - 1]) == {(PAPER,) * 3}
+        assert all_colors(heat[LINE * feature, 104:]) == {(PAPER,) * 3}
 
 
 def test_signed_bars_go_to_both_sides():
@@ -154,17 +154,31 @@ def test_signed_bars_go_to_both_sides():
         np.array([[-1.0, 0.5, 0.0]]),
         np.full((1, 3, 3), 200, np.uint8),
         thick=1,
-        length=21,
+        length=25,
         signed=True,
     )[0, :, :, 0]
     filled = [np.flatnonzero(row != PAPER).tolist() for row in found]
-    assert filled == [[*range(11)], [*range(10, 15)], [10]]
+    assert filled == [[*range(2, 13)], [*range(12, 17)], [12]]
 
 
 def test_upright_bars_stand_on_the_floor():
     colors = np.full((1, 2, 3), 200, np.uint8)
-    found = upright(bars(np.array([[0.5, 1.0]]), colors, thick=2, length=4))[0, :, :, 0]
-    assert (found == 200).astype(int).tolist() == [[0, 0, 1, 1]] * 2 + [[1, 1, 1, 1]] * 2
+    found = upright(bars(np.array([[0.5, 1.0]]), colors, thick=2, length=6))[0, :, :, 0]
+    expected = [[0, 0, 0, 0]] * 2 + [[0, 0, 1, 1]] * 2 + [[1, 1, 1, 1]] * 2
+    assert (found == 200).astype(int).tolist() == expected
+
+
+def test_the_largest_bars_have_paper_around_them():
+    """In every picture with bars: a white bar shows on a white page."""
+    for count in (2, 40):  # with names, and without
+        maps = np.zeros((1, count))
+        maps[0, 0] = maps[0, -1] = 1
+        drawer = renderer(ProbeSet(RNG.random((1, count)), kind="features"), np.arange(1), PANEL)
+        settings = {"limits": np.ones(1), "colormap": "hot", "signed": False}
+        over = drawer.over(drawer.reduced(maps), **settings)[0]
+        assert END in all_colors(over)
+        assert all_colors(over[0]) == {(PAPER,) * 3}
+        assert all_colors(over[:, -2:] if count == 2 else over[:2]) == {(PAPER,) * 3}
 
 
 def test_of_many_features_the_most_salient_neighbour_is_shown():
@@ -177,7 +191,7 @@ def test_of_many_features_the_most_salient_neighbour_is_shown():
     _, over, heat = panels(picture, 96, 250)  # 8 features in a bar
     assert all_colors(heat[:, 150]) == {END}
     assert all_colors(np.delete(heat, 150, axis=1)) == {START}
-    assert all_colors(over[:, 150]) == {END}
+    assert all_colors(over[2:, 150]) == {END}
     assert all_colors(np.delete(over, 150, axis=1)) == {(PAPER,) * 3}
 
 
@@ -536,17 +550,21 @@ def test_bars_have_the_names_of_their_features():
     assert drawer.ink.shape == (2, 2 * LINE, 176 + 136)
     first = layouts.coverage("age: 0.5", 176)
     np.testing.assert_array_equal(drawer.ink[0, :LINE, : first.shape[1]], first)
-    assert not drawer.ink[0, :LINE, first.shape[1] :].any()
+    assert not drawer.ink[0, :LINE, first.shape[1] : 176].any()
     tails = [
         line[:, : np.flatnonzero(line.any(axis=0))[-1] + 1][:, -25:]
         for line in (drawer.ink[0, LINE:, :176], layouts.coverage("...: 123.2", 176))
     ]
     np.testing.assert_array_equal(*tails)
+    bar = np.zeros((2 * LINE, 136), bool)  # of the larger value of the second column
+    bar[LINE + 1 :, :134] = True
+    bar[LINE + 2 : -1, 1:133] = False
+    np.testing.assert_array_equal(drawer.ink[0, :, 176:], 255 * bar)
     heat = drawer.heat(
         np.array([[1.0, 0.5]]), limits=np.array([1.0]), colormap="gray", signed=False
     )
-    bars = (heat[0, ::LINE, 176:] != PAPER).any(axis=-1)
-    assert bars.sum(axis=1).tolist() == [136, 68]
+    bars = (heat[0, 5::LINE, 176:] != PAPER).any(axis=-1)
+    assert bars.sum(axis=1).tolist() == [134, 67]
 
 
 def test_a_box_is_a_light_line_in_a_dark_one():

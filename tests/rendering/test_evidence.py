@@ -102,6 +102,38 @@ def test_the_window_of_a_large_image_is_outlined_where_it_is_after_averaging():
     np.testing.assert_array_equal(third, second)
 
 
+def framed(picture, left, top, right, bottom):
+    """A light line of one pixel within the edges of a box, and a dark one around it."""
+    picture = picture.copy()
+    for line, out in ((16, 1), (240, 0)):
+        first, last = (left - out, top - out), (right + out - 1, bottom + out - 1)
+        for column in range(first[0], last[0] + 1):
+            picture[first[1], column] = picture[last[1], column] = line
+        for row in range(first[1], last[1] + 1):
+            picture[row, first[0]] = picture[row, last[0]] = line
+    return picture
+
+
+def test_boxes_of_probes_are_outlined():
+    """Those of recipient and donor in their images, that of the recipient in the edited one."""
+    shades = RNG.integers(0, 256, (3, 12, 12), np.uint8)
+    images = (shades[..., np.newaxis] / 255).astype(np.float32)
+    boxes = [[1, 2, 5, 7], [3, 1, 9, 10], [6, 6, 8, 8]]
+    probes = ProbeSet(images, [0, 1, 0], boxes=boxes)
+    for window in (None, Window(9, 8, 2, 3)):
+        made = evidence(
+            probes, report(images[..., 0]), alert(window, Example(0, 1, images[2], 1, 0))
+        )
+        (shown,) = panels(made, 1, 192, 192)
+        for panel, index, box in zip(shown, (0, 1, 2), (0, 1, 0), strict=True):
+            plain = outlined(shades[index], 16, None)
+            expected = framed(plain, *(16 * side for side in boxes[box]))
+            if window is not None:
+                is_red = (outlined(np.zeros_like(shades[0]), 16, window) == RED).all(axis=-1)
+                expected[is_red] = RED
+            np.testing.assert_array_equal(panel, expected)
+
+
 # ---------------------------------------------------------------- other kinds of input
 
 

@@ -55,7 +55,7 @@ def test_the_inputs_of_a_probe_are_below_each_other(tmp_path):
     assert (picture[top - GAP : top] == BACKGROUND).all()
     bars = picture[top + 5 :: LINE, 2 * (240 + GAP) + 104 :][:2]  # of the map alone
     lengths = (bars != bars[1, -1]).any(axis=-1).sum(axis=1)
-    assert lengths.tolist() == [136, 68]
+    assert lengths.tolist() == [134, 67]
 
 
 def test_a_report_without_one_of_the_inputs_is_refused(tmp_path):

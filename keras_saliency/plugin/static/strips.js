@@ -7,6 +7,7 @@ const ROWS = 16; // of a strip
 const MAX_BYTES = 256 * 2 ** 20; // of all strips: far more than a screen shows
 const MIN_SIZE = 32; // pixels of a cell
 const MAX_WIDTH = 144; // pixels of a cell whose picture is wider than tall
+const TEXTS = ["features", "tokens"]; // kinds of input whose pictures have texts
 
 export class Strips {
   /** The number of rows of a strip. */
@@ -76,12 +77,13 @@ export class Strips {
   }
 }
 
-/** The size `[height, width]` of a cell of about `target` pixels: a multiple of the map's size, if one is near. */
+/** The size `[height, width]` of a cell of about `target` pixels: that of a picture with texts, or a multiple of the map's, if it is near. */
 export function stripCellSize(log, maps, target) {
   const { height, width, places, pictureHeight, pictureWidth } = cellOf(log, maps, 0);
   const [shownHeight, shownWidth] = places || log.pictures ? [pictureHeight, pictureWidth] : [height, width];
   const [size, whole] = [Math.max(height, width), Math.floor(target / Math.max(height, width))];
   const times = whole * size < MIN_SIZE ? whole + 1 : whole;
+  if (TEXTS.includes(log.header.kind) && log.ink && shownHeight <= target) return [shownHeight, shownWidth]; // smaller text would not be legible
   if (!places && height * shownWidth === width * shownHeight && times * size < 2 * target) return [height * times, width * times];
   const scale = Math.min(target / shownHeight, MAX_WIDTH / shownWidth);
   return [Math.max(8, Math.round(shownHeight * scale)), Math.max(8, Math.round(shownWidth * scale))];
