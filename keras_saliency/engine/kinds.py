@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,8 @@ from keras import layers
 
 from keras_saliency.data.inputs import AssumedKind
 from keras_saliency.data.probes import ProbeSet
-from keras_saliency.engine.keras_internals import (
-    all_layers,
-    inputs_struct,
-    steps_behind,
-    with_graph,
-)
-from keras_saliency.engine.models import input_shapes
+from keras_saliency.engine.keras_internals import all_layers, steps_behind, with_graph
+from keras_saliency.engine.models import input_tensors
 
 _OF_SERIES = (
     layers.AdditiveAttention,
@@ -125,10 +120,8 @@ def _first_layers(model: Any, name: Any) -> Iterator[Any]:
     Of a model whose graph does not show it, all layers.
     """
     functional = with_graph(model)
-    struct = inputs_struct(functional)  # of a dict, in its order, while Keras sorts `inputs`
-    is_dict = isinstance(struct, Mapping)
-    tensors = list(struct.values() if is_dict else getattr(functional, "inputs", None) or [])
-    known = list(input_shapes(functional)) if tensors else []
+    given = input_tensors(functional)
+    known, tensors = [*given], [*given.values()]
     if len(tensors) > 1:
         place = name if isinstance(name, int) else known.index(name) if name in known else 0
         tensors = tensors[place : place + 1]

@@ -174,9 +174,15 @@ def as_seen(model: Any, probes: ProbeSet) -> ProbeSet:
 
 
 def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
-    """The shapes of a model's inputs by name, in the model's order; empty if it defines none.
+    """The shapes of a model's inputs, as `input_tensors` gives them."""
+    return {name: tensor.shape for name, tensor in input_tensors(model).items()}
 
-    The name is the dict key if the model takes a dict, else the name of the `keras.Input`.
+
+def input_tensors(model: Any) -> dict[str, Any]:
+    """A model's inputs by name, in the model's order; empty if it defines none.
+
+    If the model takes a dict, these are its keys, in its order (Keras sorts `model.inputs`); else
+    the names of the `keras.Input`s.
 
     Raises:
         ValueError: The inputs are nested.
@@ -193,14 +199,13 @@ def input_shapes(model: Any) -> dict[str, Sequence[int | None]]:
             "in a model that takes a flat dict."
         )
     names = list(struct) if isinstance(struct, Mapping) else [tensor.name for tensor in inputs]
-    return {name: tensor.shape for name, tensor in zip(names, inputs, strict=True)}
+    return dict(zip(names, inputs, strict=True))
 
 
 def optional_inputs(model: Any) -> set[str]:
     """The names of the inputs that a model works without (`keras.Input(optional=True)`)."""
     layers = {layer.name for layer in getattr(model, "layers", []) if _is_optional(layer)}
-    tensors = dict(zip(input_shapes(model), getattr(model, "inputs", None) or [], strict=False))
-    return {name for name, tensor in tensors.items() if tensor.name in layers}
+    return {name for name, tensor in input_tensors(model).items() if tensor.name in layers}
 
 
 def _is_optional(layer: Any) -> bool:

@@ -419,15 +419,17 @@ AS_DICT = pytest.param(
 
 
 @pytest.mark.parametrize("as_dict", [AS_DICT, False])
-def test_an_optional_input_may_be_left_out(as_dict):
-    images, numbers = keras.Input((8, 8, 3), name="a"), keras.Input((3,), name="b", optional=True)
-    inputs = {"a": images, "b": numbers} if as_dict else [images, numbers]
+@pytest.mark.parametrize(("a", "b"), [("a", "b"), ("image", "extra")])
+def test_an_optional_input_may_be_left_out(a, b, as_dict):
+    """In a dict, in any order of the names."""
+    images, numbers = keras.Input((8, 8, 3), name=a), keras.Input((3,), name=b, optional=True)
+    inputs = {a: images, b: numbers} if as_dict else [images, numbers]
     model = keras.Model(inputs, Sums()(images, numbers))
     sums = IMAGES.sum((1, 2))[np.arange(6), TARGETS]
-    without = ks.ProbeSet(IMAGES, TARGETS, input_name="a")
+    without = ks.ProbeSet(IMAGES, TARGETS, input_name=a)
     report = ks.SaliencyMonitor(model, without).evaluate(-1)
     np.testing.assert_allclose(report.scores, sums, rtol=1e-5)
-    given = ks.ProbeSet(IMAGES, TARGETS, input_name="a", held={"b": np.ones((6, 3), "float32")})
+    given = ks.ProbeSet(IMAGES, TARGETS, input_name=a, held={b: np.ones((6, 3), "float32")})
     report = ks.SaliencyMonitor(model, given).evaluate(-1)
     np.testing.assert_allclose(report.scores, sums + 1, rtol=1e-5)
 
