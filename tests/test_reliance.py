@@ -209,6 +209,8 @@ def test_a_tag_that_a_detector_does_not_read():
     assert (effects["region/tag"], effects["background"]) == (0, 0)
     assert "region/tag" not in [alert.rule for alert in report.alerts]
     assert report.metrics["object_pointing_game"] == 1
+    spectrum = next(e for e in report.interventions.effects if e.test == "spectrum")
+    assert spectrum.untestable == "small objects of two classes differ in their spectrum by right"
 
 
 def test_a_detector_that_finds_nothing_is_wrong_and_not_tested():

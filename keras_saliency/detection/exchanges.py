@@ -20,7 +20,7 @@ from keras_saliency.detection.tests import TESTS, Edit, InterventionTest
 def places_of(test: InterventionTest, round_: Round) -> Sequence[Place | Candidates]:
     """The places that a test proposes, checked."""
     if test.propose is None:
-        return [Place()]
+        return [Place(untestable=round_.facts.objection(test.name))]
     proposed = test.propose(round_)
     source = f"propose of the test {test.name!r}"
     if not isinstance(proposed, Sequence) or not all(

@@ -37,6 +37,12 @@ class ProbeFacts:
     def __init__(self, probes: ProbeSet) -> None:
         self._probes = probes
 
+    def objection(self, test: str) -> str:
+        """Why a test of whole images proves nothing about these probes; empty if it does."""
+        if test == "spectrum" and self._probes.boxes is not None:
+            return "small objects of two classes differ in their spectrum by right"
+        return ""
+
     @cached_property
     def classes(self) -> Array:
         """`(num_classes,)`, the indices of the classes, sorted."""
