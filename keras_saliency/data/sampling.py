@@ -376,11 +376,10 @@ def _classes(
             f"the labels are {what} (an autoencoder). For the error of the reconstruction, pass "
             "score= to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
         )
-    may_be_steps = isinstance(kind, AssumedKind) and len(shape) == batch.labels.ndim == 3
-    if may_be_steps and is_one_hot(batch.labels):
+    if _are_of_steps(batch, kind, len(shape)):
         return unlabelled, (
-            f"the labels, of shape {batch.labels.shape}, are one-hot rows of classes for each "
-            "position. To explain one position, pass score=ks.Score(position=...) to the callback."
+            f"the labels, of shape {batch.labels.shape}, are classes for each position. To explain "
+            "one position, pass score=ks.Score(position=...) to the callback."
         )
     try:
         if batch.explains_all or not _has_label_images(batch, shape):
@@ -390,6 +389,23 @@ def _classes(
     except NotClassesError as error:
         return unlabelled, str(error).removeprefix("dataset: ")
     return ([(int(label), image == label) for label in np.unique(image)] for image in images), ""
+
+
+def _are_of_steps(batch: Batch, kind: str, rank: int) -> bool:
+    """Whether the labels are classes of each step or token, one-hot or as indices 0 and 1.
+
+    Args:
+        batch: Inputs and labels.
+        kind: A key of `KINDS`.
+        rank: Of a batch of maps.
+    """
+    labels = np.asarray(batch.labels)
+    has_steps = kind in ("tokens", "series") or (isinstance(kind, AssumedKind) and rank == 3)
+    if not has_steps or batch.explains_all or labels.shape[:2] != batch.images.shape[:2]:
+        return False
+    if labels.ndim == 2:
+        return bool(np.isin(labels, (0, 1)).all()) and not is_one_hot(labels)
+    return labels.ndim == rank == 3 and isinstance(kind, AssumedKind) and is_one_hot(labels)
 
 
 def _is_reconstruction(batch: Batch) -> bool:

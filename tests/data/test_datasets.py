@@ -362,10 +362,27 @@ def test_a_one_hot_row_for_each_step_is_no_label_image():
     """Points (6, 3) with three parts: labels of the shape of the inputs, and of no picture."""
     points = np.random.default_rng(0).random((COUNT, 6, 3), np.float32)
     parts = np.eye(3, dtype=np.float32)[np.arange(COUNT * 6).reshape(COUNT, 6) % 3]
-    with pytest.warns(UserWarning, match=r"one-hot rows of classes for each position"):
+    with pytest.warns(UserWarning, match="are classes for each position"):
         probes = ProbeSet.from_dataset(stream(points, parts).batch(8))
     assert probes.targets is None
     assert probes.masks is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kind"),
+    [
+        (np.arange(COUNT * 5).reshape(COUNT, 5) % 7, "tokens"),
+        (np.arange(COUNT * 15.0).reshape(COUNT, 5, 3), "series"),
+        (np.arange(COUNT * 15.0).reshape(COUNT, 5, 3), None),
+    ],
+)
+def test_zeros_and_ones_for_each_step_are_no_classes_of_the_whole(inputs, kind):
+    """Tags of words, (n, 5) as the words, are no rows of five classes; one-hot rows are."""
+    tags = (np.arange(COUNT * 5).reshape(COUNT, 5) % 3 == 0).astype(np.int64)
+    with pytest.warns(UserWarning, match="are classes for each position"):
+        assert ProbeSet.from_dataset((inputs, tags), kind=kind).targets is None
+    for wide in (tags[:, :4], np.eye(5, dtype=int)[np.arange(COUNT) % 5]):
+        assert ProbeSet.from_dataset((inputs, wide), kind=kind).targets is not None
 
 
 @pytest.mark.parametrize(
