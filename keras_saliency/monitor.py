@@ -12,7 +12,6 @@ import numpy as np
 
 from keras_saliency.attributions import Method, methods_by_name, num_passes
 from keras_saliency.attributions.scores import (
-    AUTO,
     Score,
     ScoreFunction,
     checked_score,
@@ -33,24 +32,15 @@ from keras_saliency.detection.settings import Interventions, checked_interventio
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
 from keras_saliency.engine.answering import ModelAnswers
-from keras_saliency.engine.choosing import chosen_score
-from keras_saliency.engine.columns import with_gradients
+from keras_saliency.engine.choosing import LOGARITHMS
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.device import DeviceProbes
-from keras_saliency.engine.forward import as_floats
-from keras_saliency.engine.kinds import with_kinds_told
 from keras_saliency.engine.models import (
-    as_seen,
-    check_built,
-    check_fit,
-    check_keras,
-    check_strategy,
-    explained_part,
     runs_eagerly,
     structure,
     weights,
 )
-from keras_saliency.engine.texts import as_tokens
+from keras_saliency.engine.subject import subject_of
 from keras_saliency.engine.traced import TracedModel
 from keras_saliency.metrics.catalog import (
     completeness_gap,
@@ -133,52 +123,25 @@ class SaliencyMonitor:
         self.interventions = checked_interventions(interventions)
         self.compute = checked_compute(compute)
         check_probes(probes)
-        check_keras(model)
-        part = explained_part(model, self.score.model, probes)
-        self.notes = []
-        if part is not (self.score.model or model):
-            self.notes.append(
-                f"{type(model).__name__} has no call method, so its part {part.name!r} is "
-                "explained; for another one: score=ks.Score(model=...)"
-            )
-            self.score = dataclasses.replace(self.score, model=part)
-        model = part
-        check_built(model)
-        check_strategy(model.distribute_strategy)
-        probes = with_kinds_told(model, probes)
-        probes = as_seen(model, as_floats(model, probes))
-        check_fit(model, probes)
-        probes, self._text_layer = as_tokens(model, probes)
-        size = self.compute.batch_size
-        is_default, is_labelled = self.score.score == AUTO, probes.targets is not None
-        self.score, probes, notes = chosen_score(model, probes, self.score, size, self._text_layer)
-        self.notes += notes
-        if is_labelled and probes.targets is None:
-            self.notes.append(
-                "the targets are numbers to predict, not classes, so they are left out, and "
-                "nothing is tested; for tests, pass bins as targets and a function as score="
-            )
-        probes, self.held = with_gradients(model, probes, self.score, size)
-        self.model = model
-        self.probes = probes
+        subject = subject_of(model, probes, self.score, self.compute.batch_size)
+        self.model, self.score, self._text_layer = subject.model, subject.score, subject.text_layer
+        self.probes = probes = subject.probes
+        self.held, self.notes = subject.held, subject.notes
         self.reduction = self.compute.reduction_for(probes.kind)
         self._state = RunState(targets=probes.targets)
         self.costs = Costs()
         self._facts = ProbeFacts(probes)
-        self._structure = structure(model)
+        self._structure = structure(self.model)
         score_function = self.score.score
         self._inputs = DeviceProbes(
             probes,
             with_masks=is_segmentation(score_function),
             with_boxes=needs_boxes(score_function),
         )
-        self._traced = self._trace(is_default=is_default)
+        self._traced = self._trace(is_default=subject.is_default)
         if self._traced.score != self.score:
             self.score = self._traced.score
-            self.notes.append(
-                "the outputs are probabilities without logits, so the score is their logarithm; "
-                "for another one: score='probability'"
-            )
+            self.notes.append(LOGARITHMS)
         pairs = zip(probes.explained.values(), self._traced.explaining, strict=True)
         self._map_passes = len(probes) * sum(
             num_passes(method, one.images.shape[1:])

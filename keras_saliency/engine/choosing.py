@@ -27,6 +27,17 @@ from keras_saliency.engine.forward import ForwardPass, output_names
 from keras_saliency.engine.keras_internals import all_layers
 from keras_saliency.engine.models import declared_outputs, loss_of_classes, loss_of_numbers
 
+NUMBERS = (
+    "the targets are numbers to predict, not classes, so they are left out, and nothing is tested; "
+    "for tests, pass bins as targets and a function as score="
+)
+
+LOGARITHMS = (
+    "the outputs are probabilities without logits, so the score is their logarithm; for another "
+    "one: score='probability'"
+)
+"""What is said if the values of the outputs show it, after this module has chosen."""
+
 
 class Choice(NamedTuple):
     """What is explained.
@@ -116,6 +127,8 @@ def chosen_score(
     name = _function_for(model, end, score.output)
     if name in ("mean", "max_logit"):
         notes.append(_about_positions(end, score, name))
+    if targets is not None:
+        notes.append(NUMBERS)
     if name == "output":
         probes = replace(probes, targets=None)
     return Choice(replace(score, score=name), probes, (*notes,))

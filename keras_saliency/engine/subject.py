@@ -1,0 +1,78 @@
+"""What is explained: a model, the probes as it sees them, and a score, checked and completed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from keras_saliency.attributions.scores import AUTO, Score
+from keras_saliency.data.probes import ProbeSet
+from keras_saliency.engine.choosing import chosen_score
+from keras_saliency.engine.columns import with_gradients
+from keras_saliency.engine.forward import as_floats
+from keras_saliency.engine.kinds import with_kinds_told
+from keras_saliency.engine.models import (
+    as_seen,
+    check_built,
+    check_fit,
+    check_keras,
+    check_strategy,
+    explained_part,
+)
+from keras_saliency.engine.texts import as_tokens
+
+
+class Subject(NamedTuple):
+    """What is explained.
+
+    Attributes:
+        model: The model, or a part of it.
+        probes: As the model sees them: with kinds told, as floats, texts as tokens.
+        score: With its function, output and part chosen.
+        is_default: Whether the function of the score was chosen.
+        held: The names of inputs that were to be explained but have no gradient.
+        notes: What was chosen where there was a choice, and how to choose otherwise; a sentence
+            each.
+        text_layer: As in `ForwardPass`.
+    """
+
+    model: Any
+    probes: ProbeSet
+    score: Score
+    is_default: bool
+    held: list[Any]
+    notes: list[str]
+    text_layer: str
+
+
+def subject_of(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> Subject:
+    """What is explained of a model that is trained.
+
+    Args:
+        model: The model.
+        probes: The probes, as they were given.
+        score: What is differentiated, as it was given.
+        batch_size: As in `dry_run`.
+
+    Raises:
+        TypeError: The model is not a Keras model, or takes no such inputs.
+        ValueError: The model is not built, or cannot be explained for these probes.
+        RuntimeError: Keras runs on another backend than TensorFlow.
+    """
+    check_keras(model)
+    part, notes = explained_part(model, score.model, probes), []
+    if part is not (score.model or model):
+        notes.append(
+            f"{type(model).__name__} has no call method, so its part {part.name!r} is explained; "
+            "for another one: score=ks.Score(model=...)"
+        )
+        score = replace(score, model=part)
+    check_built(part)
+    check_strategy(part.distribute_strategy)
+    probes = as_seen(part, as_floats(part, with_kinds_told(part, probes)))
+    check_fit(part, probes)
+    probes, text_layer = as_tokens(part, probes)
+    is_default = score.score == AUTO
+    score, probes, more = chosen_score(part, probes, score, batch_size, text_layer)
+    probes, held = with_gradients(part, probes, score, batch_size)
+    return Subject(part, probes, score, is_default, held, [*notes, *more], text_layer)
