@@ -1,6 +1,6 @@
 """Do the tests of a detector find a tag that tells the class of the object, and keep quiet without?
 
-    python -m benchmarks.detectors [--first 100] [--runs 6] [--out FILE]
+    python -m benchmarks.detectors [--first 200] [--runs 6] [--out FILE]
 
 The detector is anchor-free and sees the whole image, as `examples/detector.py`. Each image has a
 disc or a cross, and a white or black tag in the corner, which agrees with the class in 98 % of the
@@ -141,7 +141,7 @@ HEADER = [
 def main() -> None:
     """Runs all seeds and prints the table."""
     parser = arguments_of(__doc__)
-    parser.add_argument("--first", type=int, default=100, help="the first seed")
+    parser.add_argument("--first", type=int, default=200, help="the first seed")
     parser.add_argument("--runs", type=int, default=6, help="seeds with the tag, and without")
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.runs)

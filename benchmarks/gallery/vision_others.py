@@ -198,7 +198,8 @@ def grad_cam_of_a_trained_model() -> Case:
     names = {"model": model, "img_array": floats(32, 32, 3)[:1]}
     text = (
         "probes = ks.ProbeSet(img_array)\n"
-        "report = ks.SaliencyMonitor(model, probes).evaluate(step=0)\n"
+        "monitor = ks.SaliencyMonitor(model, probes)\n"
+        "report = monitor.evaluate(step=0)\n"
         "sink = ks.TensorBoardSink(log_dir, probes)\n"
         "sink.write(report)\n"
         "sink.close()"
