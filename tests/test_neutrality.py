@@ -145,3 +145,53 @@ def test_training_is_bit_for_bit_the_same_with_the_callback(case):
     for value, other in zip(values, expected, strict=True):
         np.testing.assert_array_equal(value, other)
     assert len(saliency.history["step"]) > 3
+
+
+class Towers(keras.Model):
+    """Two towers that Keras builds in its first call, and a loss that sees the shape of outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.user, self.film = (
+            keras.Sequential([layers.Embedding(9, 4), layers.Dense(3)]) for _ in range(2)
+        )
+
+    def call(self, inputs):
+        return ops.sum(self.user(inputs["user"]) * self.film(inputs["film"]), axis=-1)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.mean(ops.square(ops.cast(y, "float32") - y_pred))
+
+
+class Columns(Towers):
+    """The same of numbers, some of which are wide."""
+
+    def call(self, inputs):
+        ages = ops.cast(inputs["age"], "int32")
+        products = ops.sum(self.user(ages) * self.film(ages), axis=-1)
+        return products * inputs["age"] + inputs["genres"][:, 1]
+
+
+IDS = RNG.integers(0, 9, (2, 24))
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (Towers, {"user": IDS[0], "film": IDS[1]}),
+        (Columns, {"age": IDS[0].astype("float32"), "genres": RNG.random((24, 3), np.float32)}),
+    ],
+)
+def test_inputs_of_one_number_are_given_to_the_model_as_in_the_training(make, inputs):
+    """With an axis more, Keras would build the layers so that every batch got one, too."""
+    probes = ks.ProbeSet({name: values[:6] for name, values in inputs.items()})
+    saliency = ks.SaliencyCallback(probes, log_dir=None, verbose=0)
+    values, losses = trained(make, inputs, {}, None, [saliency])
+    expected, losses_without = trained(make, inputs, {}, None, [])
+    assert losses == losses_without
+    for value, other in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+    maps = saliency.report.maps
+    assert saliency.report.scores.shape == (6,)
+    assert maps.any()
+    assert maps.shape == (6, 4 if make is Columns else 1)

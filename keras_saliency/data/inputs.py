@@ -24,6 +24,9 @@ KINDS = {
 }
 """The axes of one input, by the name of its kind. Tokens are integers."""
 
+SCALARS = "scalars"
+"""The layout of features and tokens of which each probe has one, `(batch,)`."""
+
 DATA_FORMATS = ("channels_last", "channels_first", "no_channels")
 """The layouts of a model's input. `"no_channels"`: gray images `(height, width)`."""
 
@@ -82,8 +85,9 @@ def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Arr
         images: `(num_probes, *axes)`, finite numbers. Gray images may lack the channel axis. So may
             features and tokens lack their only axis, if there is one per probe.
         kind: A key of `KINDS`.
-        data_format: One of `DATA_FORMATS`. `None`: `"no_channels"` for gray images without a
-            channel axis, otherwise `"channels_last"`.
+        data_format: One of `DATA_FORMATS`, or `SCALARS`. `None`: `"no_channels"` for gray images
+            without a channel axis, `SCALARS` for features and tokens without an axis, otherwise
+            `"channels_last"`.
 
     Raises:
         TypeError: The values are not numbers, or the tokens are not integers.
@@ -95,7 +99,8 @@ def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Arr
         >>> gray.shape, data_format
         ((5, 4, 3, 1), 'no_channels')
     """
-    if data_format is not None:
+    is_flat = kind in ("features", "tokens")
+    if data_format is not None and not (is_flat and data_format == SCALARS):
         check_choice("data_format", data_format, DATA_FORMATS)
     if data_format == "no_channels" and kind != "image":
         raise ValueError(
@@ -107,8 +112,8 @@ def checked_images(images: Any, kind: str, data_format: str | None) -> tuple[Arr
         return texts(array).reshape(-1, 1), "channels_last"
     check_numbers("images", array, kind)
     axes = KINDS[kind]
-    if array.ndim == len(axes) and kind in ("features", "tokens"):
-        array = array[:, np.newaxis]
+    if array.ndim == len(axes) and is_flat:
+        array, data_format = array[:, np.newaxis], data_format or SCALARS
     if array.ndim == len(axes) and kind == "image" and data_format in (None, "no_channels"):
         array, data_format = array[..., np.newaxis], "no_channels"
     if array.ndim != len(axes) + 1:

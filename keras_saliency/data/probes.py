@@ -94,7 +94,8 @@ class ProbeSet:
         data_format: The layout of the model's input: `"channels_last"`, `"channels_first"`, or
             `"no_channels"` for a model of gray images `(height, width)`. `images` are channels
             last in all cases. Default: `"no_channels"` for images without a channel axis,
-            otherwise `"channels_last"`.
+            `"scalars"` for features and tokens `(num_probes,)`, which the model takes as
+            `(batch,)`, otherwise `"channels_last"`.
         held: For a model with several inputs: the inputs that are not explained and keep their
             values. A dict of `(num_probes, ...)` arrays. The keys are the model's names for these
             inputs (the dict keys if the model takes a dict), or positions if the model takes a
@@ -178,6 +179,7 @@ class ProbeSet:
             feature_names = first.feature_names
             held = {**texts, **({} if held is None else held)}
             others |= {one.name: _of_group(one, data_format, vocabulary) for one in rest}
+            data_format = first.data_format or data_format
             vocabulary = vocabulary if kind == "tokens" else None
         elif kind is None:
             kind = default_kind(images)
@@ -232,12 +234,14 @@ class ProbeSet:
         """
         names = self.input_name if isinstance(self.input_name, tuple) else ()
         left = tuple(compress(names, kept))
+        is_one_input = len({*left}) == 1
         regions = {name: region[:, kept] for name, region in self.regions.items()}
         return self._with(
             images=self.images[:, kept],
             masks=None if self.masks is None else self.masks[:, kept],
             regions={name: region for name, region in regions.items() if region.any()},
-            input_name=left if len({*left}) > 1 else left[0],
+            input_name=left[0] if is_one_input else left,
+            data_format="channels_last" if is_one_input and len(left) > 1 else self.data_format,
             feature_names=self.feature_names and tuple(compress(self.feature_names, kept)),
         )
 
@@ -480,7 +484,7 @@ def _of_group(group: Group, data_format: str | None, vocabulary: Sequence[str] |
     probes = ProbeSet(
         group.images,
         kind=group.kind,
-        data_format=data_format if has_channels(group.kind) else None,
+        data_format=data_format if has_channels(group.kind) else group.data_format,
         vocabulary=vocabulary if group.kind == "tokens" else None,
         feature_names=group.feature_names,
     )

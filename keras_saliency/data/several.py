@@ -16,6 +16,7 @@ import numpy as np
 from keras_saliency.data.checks import check_choice, plain_int
 from keras_saliency.data.inputs import (
     KINDS,
+    SCALARS,
     check_dense,
     check_finite,
     default_kind,
@@ -39,6 +40,8 @@ class Group:
         kind: A key of `KINDS`.
         input_name: Of the input; for a table of several inputs, that of each column.
         feature_names: Of a table.
+        data_format: `SCALARS` for an input `(num_probes,)`, and for a table if all of its inputs
+            that have one column are given so.
     """
 
     name: Name
@@ -46,6 +49,7 @@ class Group:
     kind: str
     input_name: Name | tuple[Name, ...]
     feature_names: tuple[str, ...] | None
+    data_format: str | None = None
 
 
 def groups_of(
@@ -85,7 +89,8 @@ def groups_of(
     groups, is_listed = [], False
     for name, one in kinds.items():
         if one != "features":
-            groups.append(Group(name, arrays[name], one, name, None))
+            layout = SCALARS if arrays[name].ndim == 1 else None
+            groups.append(Group(name, arrays[name], one, name, None, layout))
         elif not is_listed:
             table = _table(columns)
             names = table.feature_names if feature_names is None else feature_names
@@ -165,6 +170,8 @@ def _table(columns: Mapping[Name, Array]) -> Group:
     flat = {
         name: array[:, np.newaxis] if array.ndim == 1 else array for name, array in columns.items()
     }
+    singles = {array.ndim for name, array in columns.items() if flat[name].shape[1:] == (1,)}
+    layout = SCALARS if singles == {1} else None
     is_double = any(array.dtype == np.float64 for array in flat.values())
     dtype = np.float64 if is_double else np.float32
     lengths = {len(array) for array in flat.values()}
@@ -178,9 +185,9 @@ def _table(columns: Mapping[Name, Array]) -> Group:
     names = column_names(inputs)
     if len(flat) == 1:
         ((name, array),) = flat.items()
-        return Group(name, array, "features", name, names)
+        return Group(name, array, "features", name, names, layout)
     table = np.concatenate([array.astype(dtype) for array in flat.values()], axis=1)
-    return Group(TABLE, table, "features", inputs, names)
+    return Group(TABLE, table, "features", inputs, names, layout)
 
 
 def _kinds(arrays: Mapping[Name, Array], kind: Any) -> dict[Name, str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_saliency.attributions.differentiation import differentiated
 from keras_saliency.attributions.scores import Score
+from keras_saliency.data.inputs import SCALARS
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.device import DeviceProbes
@@ -132,7 +133,7 @@ def _names(probes: ProbeSet) -> list[Any]:
 
 def _as_given(probes: ProbeSet) -> Array:
     """An explained input in the layout in which the model takes it."""
-    if probes.data_format == "no_channels":
+    if probes.data_format in ("no_channels", SCALARS):
         return probes.images[..., 0]
     is_moved = probes.data_format == "channels_first"
     return np.moveaxis(probes.images, -1, 1) if is_moved else probes.images

@@ -18,6 +18,7 @@ from keras_saliency.attributions.differentiation import LayerCall
 from keras_saliency.attributions.heads import Tensor
 from keras_saliency.attributions.scores import Score
 from keras_saliency.data.graphs import as_one_input
+from keras_saliency.data.inputs import SCALARS
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.data.several import pieces
@@ -286,7 +287,11 @@ def by_input(probes: ProbeSet, values: Any) -> dict[Any, Any]:
         return dict(values)
     if not isinstance(probes.input_name, tuple):
         return {probes.input_name: values}
-    return {name: values[:, piece] for name, piece in pieces(probes.input_name).items()}
+    are_scalars = probes.data_format == SCALARS
+    return {
+        name: values[:, piece.start if are_scalars and piece.stop - piece.start == 1 else piece]
+        for name, piece in pieces(probes.input_name).items()
+    }
 
 
 def _all_arranged(
@@ -294,10 +299,9 @@ def _all_arranged(
 ) -> tuple[Any, dict[str, Tensor]]:
     """The explained inputs in the model's data format; the held ones as they are."""
     explained = {
-        str(name): _arranged(others[str(name)], one.data_format)
-        for name, one in probes.other_inputs.items()
+        str(name): _arranged(others[str(name)], one) for name, one in probes.other_inputs.items()
     }
-    return _arranged(images, probes.data_format), {**others, **explained}
+    return _arranged(images, probes), {**others, **explained}
 
 
 def as_floats(model: Any, probes: ProbeSet) -> ProbeSet:
@@ -357,12 +361,14 @@ def _answers_alike(model: Any, *probe_sets: ProbeSet) -> bool:
     return all(np.allclose(one, other, 1e-3, 1e-5, equal_nan=True) for one, other in pairs)
 
 
-def _arranged(images: Any, data_format: str) -> Any:
+def _arranged(images: Any, probes: ProbeSet) -> Any:
     """Images `(batch, ..., channels)` in a model's data format; columns of a table as they are."""
-    if data_format == "channels_first":
+    if isinstance(probes.input_name, tuple):
+        return images
+    if probes.data_format == "channels_first":
         last = images.shape.rank - 1
         return tf.transpose(images, [0, last, *range(1, last)])
-    return images[..., 0] if data_format == "no_channels" else images
+    return images[..., 0] if probes.data_format in ("no_channels", SCALARS) else images
 
 
 def build(model: Any, probes: ProbeSet) -> None:

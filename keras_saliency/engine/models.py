@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_saliency.data.inputs import SCALARS
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.several import pieces
 from keras_saliency.engine.advice import part_line
@@ -360,7 +361,7 @@ def _loss(model: Any, output: str | int | None) -> Any:
 def fed_shape(probes: ProbeSet) -> tuple[int, ...]:
     """The shape of the explained input, in the model's data format."""
     shape: tuple[int, ...] = probes.images.shape
-    if probes.data_format == "no_channels":
+    if probes.data_format in ("no_channels", SCALARS):
         return shape[:-1]
     is_moved = probes.data_format == "channels_first"
     return (shape[0], shape[-1], *shape[1:-1]) if is_moved else shape
