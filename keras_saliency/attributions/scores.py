@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from keras_saliency.attributions.detections import detection
 from keras_saliency.attributions.heads import SIGMOID, Head, Named, Tensor
-from keras_saliency.data.checks import check_choice, plain_int
+from keras_saliency.data.checks import check_choice, checked_output, plain_int
 
 AUTO = "auto"
 """The score that the model and the probes decide about."""
@@ -46,6 +46,8 @@ class Score:
             `(outputs, targets, inputs)`, it also gets the inputs, as the model does. `"auto"`
             chooses one of the names: see `keras_saliency.engine.choosing.chosen_score`.
         output: For a model with several outputs: the name or position of the one to explain.
+            Default: the one that the targets of the probes belong to (`ProbeSet.output`), if they
+            say so.
         position: For outputs `(batch, ..., classes)`, such as one class per time step: the
             position to explain, an integer, or a tuple with one integer per axis.
         model: The part of the trained model to explain, if its `call` is not what is of interest:
@@ -71,14 +73,7 @@ class Score:
             check_choice("score", self.score, names, alternatives="a callable, or ks.Score(...)")
         elif known_name(self.score) is None:
             takes_inputs(self.score)  # checks its arguments
-        object.__setattr__(self, "output", plain_int(self.output))
-        if isinstance(self.output, bool) or not (
-            self.output is None or isinstance(self.output, str | int)
-        ):
-            raise TypeError(
-                f"output: expected a name or a position, received {self.output!r}. It selects one "
-                "of several outputs to explain."
-            )
+        object.__setattr__(self, "output", checked_output(self.output))
         position = plain_int(self.position)
         places = position if isinstance(position, tuple) else (position,)
         if position is not None and not all(type(plain_int(place)) is int for place in places):

@@ -122,6 +122,21 @@ def plain_int(value: Any) -> Any:
     return value if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
 
 
+def checked_output(output: Any) -> str | int | None:
+    """The name or position of an output; `None` if none is named.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    output = plain_int(output)
+    if output is None or (isinstance(output, str | int) and not isinstance(output, bool)):
+        return output
+    raise TypeError(
+        f"output: expected a name or a position, received {output!r}. It selects one of several "
+        "outputs of the model."
+    )
+
+
 def check_verbose(verbose: object) -> int:
     """Checks the argument `verbose`.
 

@@ -52,6 +52,8 @@ class Batch(NamedTuple):
         extras: The values of the keys that were asked for.
         input_name: The name of the input to explain, if there are several.
         explains_all: Whether there are several inputs, and none was named.
+        outputs: The outputs that there are labels of, if there are several and none was asked for;
+            `labels` are those of the first.
         reason: Why there are no labels, if the data set has some.
     """
 
@@ -61,6 +63,7 @@ class Batch(NamedTuple):
     extras: dict[str, Array]
     input_name: Name
     explains_all: bool = False
+    outputs: tuple[str | int, ...] = ()
     reason: str = ""
 
 
@@ -73,7 +76,7 @@ class Reader:
         input_name: The input to explain, if there are several. If the elements are dicts of inputs
             and labels: the key of the input.
         keys: Keys of values to read besides, each with the name of the argument that asks for it.
-        output: The output whose labels are read, if there are several.
+        output: The output whose labels are read, if there are several. Default: the first.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Reader:
         """Whether the labels of a pipeline have a first axis of unknown length."""
         try:
             labels = parts(dataset.element_spec, self._input_name)[1]
+            labels = _of_one_output(labels, self._output)[0]
         except (TypeError, ValueError):
             return False  # the same error comes with the first element
         shape: Any = getattr(labels, "shape", None)
@@ -143,7 +147,8 @@ class Reader:
             is_single: Whether it has none, where its shape leaves both.
         """
         inputs, given_labels, name = parts(element, self._input_name)
-        labels, reason = _label_array(given_labels, self._output)
+        one, outputs = _of_one_output(given_labels, self._output)
+        labels, reason = _label_array(one, is_guess=bool(outputs))
         named = several(inputs)
         extras: dict[str, Array] = {}
         for container in (element, named):
@@ -192,7 +197,7 @@ class Reader:
                 f"dataset: expected one label for each of {len(images)} rows of the inputs, "
                 f"received {len(labels)}.{hint}"
             )
-        return Batch(images, labels, others, extras, name, explains_all, reason)
+        return Batch(images, labels, others, extras, name, explains_all, outputs, reason)
 
     def _checked(self, images: Array, labels: Array | None) -> tuple[Array, Array | None]:
         """The input to explain, channels last, with its label images."""
@@ -300,52 +305,70 @@ def _chunks(batch: Batch) -> Iterator[Batch]:
         )
 
 
-def _label_array(labels: Any, output: Name) -> tuple[Array | None, str]:
-    """The labels of an element, of one output if there are several.
+def _of_one_output(labels: Any, output: Name) -> tuple[Any, tuple[str | int, ...]]:
+    """The labels of one output, if there are several.
 
     Args:
         labels: An array, or several in a dict, tuple or list; `None` without labels.
-        output: The name or position of the output.
+        output: The name or position of the output; `None` for the first.
+
+    Returns:
+        The labels; and if there are several, and none was asked for, the names or positions of all.
+
+    Raises:
+        TypeError: They may be several outputs, or the rows of one array.
+        ValueError: The output is unknown.
+    """
+    named = several(labels)
+    if not named:
+        if output is not None and labels is not None:
+            raise ValueError(
+                f"output: expected None for labels of one output, received {output!r}. For a model "
+                f"with several outputs: ProbeSet(images, targets, output={output!r})."
+            )
+        return labels, ()
+    if output is None:
+        if isinstance(labels, list) and len({np.shape(row) for row in labels}) == 1:
+            raise TypeError(
+                "dataset: expected one array of labels, received several, as for several outputs. "
+                f"Choose one with output=: {_listed(named)}. If these are the rows of one array, "
+                "pass np.stack(labels)."
+            )
+        return next(iter(named.values())), tuple(named) if len(named) > 1 else ()
+    if output not in named:
+        raise ValueError(
+            f"output: expected one of {_listed(named)}, the outputs that the data set has labels "
+            f"of, received {output!r}."
+        )
+    return named[output], ()
+
+
+def _label_array(labels: Any, *, is_guess: bool) -> tuple[Array | None, str]:
+    """Labels as an array.
+
+    Args:
+        labels: Of one output; `None` without labels.
+        is_guess: Whether they are those of the first of several outputs, which may have no classes.
 
     Returns:
         The labels, or `None`, and why there are none; empty if the data set has none.
 
     Raises:
-        TypeError: They may be several outputs, or the rows of one array.
-        ValueError: The output is unknown, or the labels have several lengths.
+        ValueError: They have several lengths, and are no guess.
     """
-    named = several(labels)
-    if named is not None:
-        listed = ", ".join(map(repr, named))
-        if output is None:
-            if isinstance(labels, list) and len({np.shape(row) for row in labels}) == 1:
-                raise TypeError(
-                    "dataset: expected one array of labels, received several, as for several "
-                    f"outputs. Choose one with output=: {listed}, and score=ks.Score(output=...) "
-                    "for the callback. If these are the rows of one array, pass np.stack(labels)."
-                )
-            return None, (
-                f"there are labels of several outputs, {listed}. To choose one, pass output= here, "
-                "and score=ks.Score(output=...) to the callback"
-            )
-        if output not in named:
-            raise ValueError(
-                f"output: expected one of {listed}, the outputs that the data set has labels of, "
-                f"received {output!r}."
-            )
-        labels = named[output]
-    elif output is not None and labels is not None:
-        raise ValueError(f"output: expected None for labels of one output, received {output!r}.")
     if labels is None:
         return None, ""
     array = np.asarray(labels)
     if array.dtype == object and array.ndim == 1 and array.size and np.ndim(array[0]):
         different = two_shapes(array)
         if different is not None:
-            raise ValueError(
-                "dataset: expected one class index for each image, received labels of several "
-                f"lengths, such as {different[0]} and {different[1]}."
+            reason = (
+                "expected one class index for each image, received labels of several lengths, such "
+                f"as {different[0]} and {different[1]}."
             )
+            if is_guess:
+                return None, reason
+            raise ValueError(f"dataset: {reason}")
         array = _dense(array)
     return array, ""
 

@@ -10,7 +10,13 @@ import numpy as np
 
 from keras_saliency.data import pipelines
 from keras_saliency.data.annotations import checked_vocabulary
-from keras_saliency.data.checks import check_choice, check_positive_int, check_seed, plain_int
+from keras_saliency.data.checks import (
+    check_choice,
+    check_positive_int,
+    check_seed,
+    checked_output,
+    plain_int,
+)
 from keras_saliency.data.companions import Companions
 from keras_saliency.data.datasets import Reader
 from keras_saliency.data.elements import Name, kind_in
@@ -64,7 +70,7 @@ def drawn_fields(
         kind: Of the input, or by the names of several.
         data_format: Of the images.
         input_name: The input to explain.
-        output: The output whose labels count.
+        output: The output whose labels count. Default: the first.
         vocabulary: Of tokens.
 
     Returns:
@@ -87,7 +93,8 @@ def drawn_fields(
     beside = Companions(first_kind, companions, regions)
     beside.check_order(dataset)
     may_be_endless = not pipelines.has_known_end(dataset)
-    reader = Reader(first_kind, data_format, input_name, beside.keys, plain_int(output))
+    output = checked_output(output)
+    reader = Reader(first_kind, data_format, input_name, beside.keys, output)
     drawn = draw(
         reader.batches(dataset),
         **wishes._asdict(),
@@ -114,6 +121,8 @@ def drawn_fields(
         "data_format": data_format,
         "held": held,
         "input_name": name,
+        "output": drawn.outputs[0] if drawn.outputs else output,
+        "predicts_numbers": drawn.has_numbers,
         "vocabulary": vocabulary,
         "indices": None if pipelines.shuffles(dataset) else [each.position for each in examples],
         **beside.drawn(examples, targets, drawn.num_read),

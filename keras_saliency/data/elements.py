@@ -115,6 +115,9 @@ def kind_in(dataset: Any, input_name: Name) -> tuple[str | None, Any]:
 def is_batched(dataset: Any, input_name: Name) -> bool:
     """Whether the elements of a pipeline are batches, as far as its steps and shapes tell."""
     inputs, labels, _ = parts(dataset.element_spec, input_name)
+    of_outputs = several(labels)
+    if of_outputs:
+        labels = next(iter(of_outputs.values()))  # all are batched, or none
     if not isinstance(labels, tuple | list | Mapping) and hasattr(labels, "shape"):
         if labels.shape.rank == 0:
             return False

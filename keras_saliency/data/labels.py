@@ -17,6 +17,9 @@ VOID = 255
 
 _FIRST_CLASS_BESIDE_VOID = 200
 _LIMIT = 2**31
+_SHARES_TO = 0.05
+"""Shares of classes sum to 1 up to this."""
+
 _REGRESSION = "Numbers are not classes: a regression is explained without targets."
 
 _IMAGE_REGRESSION = (
@@ -75,7 +78,9 @@ class LabelReader:
             array = self._numbers(labels)
             if np.isin(array, (0, 1)).all():
                 return [np.flatnonzero(row).tolist() for row in array]
-            if (array >= 0).all() and np.abs(array.astype(np.float64).sum(1) - 1).max() < 0.05:
+            if (array >= 0).all() and np.abs(
+                array.astype(np.float64).sum(1) - 1
+            ).max() < _SHARES_TO:
                 ordered = np.sort(array, axis=1)
                 self.has_mixed |= bool((ordered[:, -2] > ordered[:, 0]).any())
                 return [[label] for label in array.argmax(axis=1).tolist()]
@@ -274,6 +279,17 @@ def is_class_row(labels: Array) -> bool:
         return True
     is_numeric = labels.ndim == 1 and labels.dtype.kind in "biuf"
     return is_numeric and bool((labels >= 0).all()) and abs(float(labels.sum()) - 1) < 0.05
+
+
+def are_numbers(labels: Array) -> bool:
+    """Whether labels are numbers to predict: not whole, and no shares that sum to 1 in a row."""
+    if labels.dtype.kind != "f":
+        return False
+    if bool(((np.floor(labels) == labels) | ~np.isfinite(labels)).all()):
+        return False
+    has_rows = labels.ndim > 1 and labels.shape[-1] > 1
+    are_shares = has_rows and bool((labels >= 0).all())
+    return not (are_shares and np.abs(labels.sum(-1, dtype=np.float64) - 1).max() < _SHARES_TO)
 
 
 def is_one_hot(labels: Array) -> bool:

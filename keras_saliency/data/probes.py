@@ -32,7 +32,7 @@ from keras_saliency.data.annotations import (
     checked_vocabulary,
 )
 from keras_saliency.data.boxes import are_filled, checked_boxes, filled
-from keras_saliency.data.checks import check_choice, plain_int
+from keras_saliency.data.checks import check_bool, check_choice, checked_output, plain_int
 from keras_saliency.data.drawing import Wishes, drawn_fields
 from keras_saliency.data.held import checked_held, checked_input_name
 from keras_saliency.data.inputs import (
@@ -47,7 +47,7 @@ from keras_saliency.data.read_only import freeze, restore
 from keras_saliency.data.reports import Array
 from keras_saliency.data.several import TABLE, Group, column_names, groups_of
 
-_SHARED = ("targets", "groups", "class_names", "names", "indices")
+_SHARED = ("targets", "groups", "class_names", "names", "output", "indices")
 """The fields that all inputs of the same probes have in common."""
 
 
@@ -109,6 +109,12 @@ class ProbeSet:
         other_inputs: Further inputs of the model that are explained as well, by name: each a
             `ProbeSet` of its own, with masks, regions or a vocabulary if it has some. Targets,
             groups, class names and names are those of this one.
+        output: For a model with several outputs: the name or position of the one that the targets
+            belong to. It is the one that is explained, unless `ks.Score(output=...)` says
+            otherwise; another one is explained without targets and masks.
+        predicts_numbers: Whether the labels are numbers to predict instead of classes, set by
+            `from_dataset`. Without targets, `score="auto"` then explains the output, or the mean of
+            several, as with a loss of numbers.
         indices: `(num_probes,)` positions of the probes in the data set that they come from, set by
             `from_dataset`. They are kept for the user and have no effect. `None` if the data set is
             shuffled anew in each pass: another pass has other images at these positions.
@@ -140,6 +146,8 @@ class ProbeSet:
     vocabulary: tuple[str, ...] | None
     feature_names: tuple[str, ...] | None
     other_inputs: Mapping[str | int, ProbeSet]
+    output: str | int | None
+    predicts_numbers: bool
     indices: Array | None
 
     def __init__(
@@ -160,6 +168,8 @@ class ProbeSet:
         vocabulary: Sequence[str] | None = None,
         feature_names: Sequence[str] | None = None,
         other_inputs: Mapping[Any, ProbeSet] | None = None,
+        output: str | int | None = None,
+        predicts_numbers: bool = False,
         indices: ArrayLike | None = None,
     ) -> None:
         others = _checked_others(other_inputs)
@@ -211,6 +221,8 @@ class ProbeSet:
             "input_name": input_name,
             "vocabulary": checked_vocabulary(vocabulary, one_kind),
             "feature_names": checked_feature_names(feature_names, one_kind, pixels.shape),
+            "output": checked_output(output),
+            "predicts_numbers": check_bool("predicts_numbers", predicts_numbers),
             "indices": checked_indices(indices, len(pixels)),
         }
         shared = {name: checked[name] for name in _SHARED}
@@ -400,7 +412,8 @@ class ProbeSet:
         uint8 labels marks pixels without a class, unless there are other values above 199.
 
         Without classes (no labels, or those of a regression, an autoencoder, a translation), probes
-        are drawn from all inputs and have no targets; a warning says why.
+        are drawn from all inputs and have no targets; a warning says why. If there are labels of
+        several outputs, those of the first are the classes; a warning names all.
 
         Args:
             dataset: A `tf.data.Dataset`, batched or not; an array, or a tuple of arrays; a
@@ -437,7 +450,8 @@ class ProbeSet:
                 dict in `ProbeSet`. If the elements are dicts of images and labels: the key of the
                 images.
             output: The output whose labels are the classes, if the data set yields labels of
-                several outputs in a dict, tuple or list: its key or position.
+                several outputs in a dict, tuple or list: its key or position. It is the one that is
+                explained. Default: the first.
             vocabulary: As in `ProbeSet`. Default: that of the text vectorization that the functions
                 of `dataset.map` use, if there is one.
             feature_names: As in `ProbeSet`.

@@ -18,6 +18,7 @@ from keras_saliency.data.labels import (
     VOID,
     LabelReader,
     NotClassesError,
+    are_numbers,
     is_class_row,
     is_one_hot,
     is_void,
@@ -84,6 +85,8 @@ class Drawn(NamedTuple):
         explains_all: Whether there are several inputs, and none was named.
         no_classes: Why there are no classes; empty if there are, or if there are no labels.
         has_mixed: Whether labels mix classes, so that the largest shares were taken.
+        has_numbers: Whether labels are numbers to predict.
+        outputs: The outputs that there are labels of, as in `Batch`.
     """
 
     examples: dict[Any, list[Example]]
@@ -95,6 +98,8 @@ class Drawn(NamedTuple):
     explains_all: bool = False
     no_classes: str = ""
     has_mixed: bool = False
+    has_numbers: bool = False
+    outputs: tuple[str | int, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -145,6 +150,13 @@ def remarks(
             f"dataset: read {drawn.num_read:,} images and stopped, as the data set does not tell "
             "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how "
             "much of it to read."
+        )
+    if drawn.outputs:
+        first, other, *_ = drawn.outputs
+        yield (
+            f"there are labels of several outputs, {', '.join(map(repr, drawn.outputs))}: those of "
+            f"{first!r} are taken, and this output is explained. For another one, pass "
+            f"output={other!r}."
         )
     if drawn.no_classes:
         yield (
@@ -301,13 +313,17 @@ def draw(
     key = seed.to_bytes(16, "little", signed=True)
     heaps, void = _Heaps(key, per_class, max_probes), _Heaps(key, per_class, max_probes)
     num_read, input_name, is_cut, explains_all, no_classes = 0, None, False, False, ""
+    has_numbers = False
+    outputs: tuple[str | int, ...] = ()
     labels = LabelReader("dataset")
     for number, batch in enumerate(batches, 1):
-        input_name, explains_all = batch.input_name, batch.explains_all
+        input_name, explains_all, outputs = batch.input_name, batch.explains_all, batch.outputs
         found, why = _classes(batch, labels, kind, has_none=NO_CLASS in heaps.classes)
         if why and not no_classes:
             heaps.forget_classes()
             no_classes = why
+        if no_classes and batch.labels is not None and not has_numbers:
+            has_numbers = are_numbers(batch.labels)
         for index, classes in enumerate(found):
             image = batch.images[index]
             digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
@@ -347,6 +363,8 @@ def draw(
         explains_all,
         no_classes,
         labels.has_mixed,
+        has_numbers,
+        outputs,
     )
 
 
@@ -386,7 +404,9 @@ def _classes(
             lists = reader.class_lists(batch.labels, len(batch.images))
             return [[(label, None) for label in labels] for labels in lists], ""
         images = reader.label_images(batch.labels, shape)
-    except NotClassesError as error:
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, NotClassesError) and not batch.outputs:
+            raise
         return unlabelled, str(error).removeprefix("dataset: ")
     return ([(int(label), image == label) for label in np.unique(image)] for image in images), ""
 

@@ -18,7 +18,7 @@ from keras_saliency.attributions.heads import (
     Tensor,
     find_head,
 )
-from keras_saliency.attributions.scores import AUTO, Score
+from keras_saliency.attributions.scores import AUTO, Score, is_detection, known_name
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.engine.advice import position_line, unit_line
 from keras_saliency.engine.device import DeviceProbes
@@ -77,6 +77,9 @@ def chosen_score(
 ) -> Choice:
     """Chooses the function of a score `"auto"`, and the output of a model with several.
 
+    The output is the one that the targets belong to, if the probes say so. Targets of another
+    output, or of several where the model has one, are left out.
+
     Probes with targets are explained by the `"logit"` of one output; except that targets above 1 of
     a model of one unit with a loss of numbers, such as ratings, are left out, and that masks of
     images are explained by the `"segmentation"` of a model that labels all pixels. Probes with
@@ -86,11 +89,12 @@ def chosen_score(
 
     - outputs with one unit for each probe by the `"output"`, unless they end in a sigmoid or their
       loss is a cross-entropy;
-    - outputs with several units by their `"mean"`, if their loss is one for numbers;
+    - outputs with several units by their `"mean"`, if their loss is one for numbers, or the labels
+      were numbers and their loss is not a cross-entropy;
     - outputs with a class at each of several positions by the `"max_logit"`, as their softmax,
       their loss, or an embedding of as many words tells;
     - other outputs with several positions by their `"mean"`, if there is one unit at each, their
-      loss is one for numbers, or they end in a sigmoid;
+      loss is one for numbers (or their labels), or they end in a sigmoid;
     - all others by the `"logit"` of the predicted class, which is refused if there is none.
 
     Args:
@@ -99,24 +103,35 @@ def chosen_score(
         score: What is differentiated.
         batch_size: As in `dry_run`.
         text_layer: As in `ForwardPass`.
+
+    Raises:
+        ValueError: The targets belong to an output that the model does not have.
     """
-    if score.score != AUTO:
-        return Choice(score, probes)
-    logit = Choice(replace(score, score="logit"), probes)
-    targets, is_whole = probes.targets, score.position is None
+    is_auto, is_whole = score.score == AUTO, score.position is None
+    has_boxes = is_auto and is_whole and score.output is None and probes.boxes is not None
+    if has_boxes:
+        names = {end.name for end in _ends(model, probes, score, batch_size, text_layer)}
+        if {"boxes", "classes"} <= names:
+            return Choice(replace(score, score="detection"), probes)
+    if probes.output is not None and _is_of_one_output(score):
+        every = _ends(model, probes, replace(score, output=None), batch_size, text_layer)
+        score, probes, left_out = _of_their_output(score, probes, [end.name for end in every])
+    else:
+        left_out = ()
+    if not is_auto:
+        return Choice(score, probes, left_out)
+    targets = probes.targets
+    logit = Choice(replace(score, score="logit"), probes, left_out)
     are_classes = targets is not None
     has_masks = are_classes and is_whole and probes.masks is not None and probes.kind == "image"
-    has_boxes = is_whole and score.output is None and probes.boxes is not None
     if targets is not None and targets.max() > 1 and loss_of_numbers(model, score.output):
         are_classes = False
-    if are_classes and not (has_masks or has_boxes):
+    if are_classes and not has_masks:
         return logit
     ends = _ends(model, probes, score, batch_size, text_layer)
-    if has_boxes and {"boxes", "classes"} <= {end.name for end in ends}:
-        return Choice(replace(score, score="detection"), probes)
     if not ends or (len(ends) > 1 and targets is not None):
         return logit
-    end, notes = ends[0], []
+    end, notes = ends[0], [*left_out]
     if has_masks and end.shape[1:3] == probes.images.shape[1:3]:
         return Choice(replace(score, score="segmentation"), probes)
     if are_classes or (targets is not None and end.shape[1:] not in ((), (1,))):
@@ -124,7 +139,7 @@ def chosen_score(
     if len(ends) > 1:
         score = replace(score, output=end.name)
         notes.append(_several(ends))
-    name = _function_for(model, end, score.output)
+    name = _function_for(model, end, score.output, probes)
     if name in ("mean", "max_logit"):
         notes.append(_about_positions(end, score, name))
     if targets is not None:
@@ -134,9 +149,59 @@ def chosen_score(
     return Choice(replace(score, score=name), probes, (*notes,))
 
 
-def _function_for(model: Any, end: _End, output: Any) -> str:
+def _is_of_one_output(score: Score) -> bool:
+    """Whether a score is about one output; a function may be about all, and so is a detection."""
+    is_known = score.score == AUTO or known_name(score.score) is not None
+    return not is_detection(score.score) and (is_known or score.output is not None)
+
+
+def _of_their_output(score: Score, probes: ProbeSet, names: Sequence[Any]) -> Choice:
+    """The score of the output that targets belong to; or the probes without their targets.
+
+    Args:
+        score: What is differentiated.
+        probes: With an `output`.
+        names: Of all outputs of the model; empty if it cannot be traced.
+
+    Raises:
+        ValueError: The model has several outputs, but not this one.
+    """
+    output, wanted = probes.output, score.output
+    places = {i: i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
+    if len(names) == 1 and (output != names[0] or isinstance(output, int)):
+        why = (
+            f"the targets belong to output {output!r} of several, but the model has one output, so "
+            "they are left out, and nothing is tested; if they are its classes: "
+            "dataclasses.replace(probes, output=None)"
+        )
+    elif wanted is None:
+        if names and output not in places:
+            raise ValueError(
+                f"output: expected one of {', '.join(map(repr, names))}, the outputs of the model, "
+                f"received {output!r}, which the targets of the probes belong to. Choose one of "
+                f"the model: dataclasses.replace(probes, output={names[0]!r})."
+            )
+        return Choice(replace(score, output=output), probes)
+    elif not names or places.get(wanted) == places.get(output):
+        return Choice(score, probes)
+    else:
+        why = (
+            f"the targets belong to output {output!r}, so {wanted!r} is explained without them, "
+            "and nothing is tested; for its own: "
+            f"ProbeSet.from_dataset(dataset, output={wanted!r})"
+        )
+    has_targets = probes.targets is not None
+    masks = None if has_targets else probes.masks  # they may be those of the targets
+    rest = replace(probes, targets=None, masks=masks, output=None, predicts_numbers=False)
+    return Choice(score, rest, (why,) if has_targets else ())
+
+
+def _function_for(model: Any, end: _End, output: Any, probes: ProbeSet) -> str:
     """The score that explains an output without targets."""
-    has_numbers = bool(loss_of_numbers(model, output))
+    are_numbers = probes.predicts_numbers and not (
+        declared_outputs(model, output) or loss_of_classes(model, output)
+    )
+    has_numbers = are_numbers or bool(loss_of_numbers(model, output))
     is_softmax = end.activation in (SOFTMAX, LOG_SOFTMAX)
     if not end.sizes and end.units == 1:
         is_class = declared_outputs(model, output) or end.activation != LINEAR

@@ -82,6 +82,8 @@ def _as_tokens(probes: ProbeSet, ids: dict[Any, Array]) -> ProbeSet:
         groups=probes.groups,
         class_names=probes.class_names,
         names=probes.names,
+        output=probes.output,
+        predicts_numbers=probes.predicts_numbers,
         indices=probes.indices,
         held=probes.held,
     )

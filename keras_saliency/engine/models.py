@@ -85,7 +85,8 @@ def runs_eagerly(model: Any) -> bool:
 def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     """The part of the trained model that is explained: itself, if it has a `call`.
 
-    Without a `call`, it is the only part that takes probes like these, if they have no targets.
+    Without a `call`, it is the only part that takes probes like these, if they have no targets, or
+    those of one of several outputs.
 
     Args:
         model: The model that is trained.
@@ -112,7 +113,7 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
         return model
     parts = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
     fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
-    if len(fitting) == 1 and probes.targets is None:
+    if len(fitting) == 1 and (probes.targets is None or probes.output is not None):
         return next(iter(fitting.values()))
     lines = [part_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
     if probes.targets is not None:

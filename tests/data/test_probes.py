@@ -574,12 +574,35 @@ def test_data_sets_refused(dataset, error, says):
         ((X, np.ones((COUNT, 3)) * 0.7), "one-hot rows as labels, received rows"),
         ((X, np.full((COUNT, 2), [2, -1])), r"one class index.*\(60, 2\)"),
         ((X, np.where(LABELS, np.nan, 0)), "class indices.*received nan"),
-        (stream(X, {"y": LABELS, "z": LABELS}), "several outputs, 'y', 'z'"),
     ],
 )
 def test_labels_that_are_no_classes(dataset, says):
     with pytest.warns(UserWarning, match=f"no targets, .*{says}"):
         assert ProbeSet.from_dataset(dataset).targets is None
+
+
+def test_the_output_that_targets_belong_to_is_kept(tmp_path):
+    ages = np.arange(4.0)[:, None]
+    probes = ProbeSet(
+        {"image": IMAGES, "age": ages}, [1, 0, 1, 0], output=np.int64(1), predicts_numbers=True
+    )
+    probes.save(tmp_path / "probes.npz")
+    copies = (
+        probes,
+        dataclasses.replace(probes, masks=None),
+        pickle.loads(pickle.dumps(probes)),
+        ProbeSet.load(tmp_path / "probes.npz"),
+    )
+    for one in copies:
+        assert (one.output, type(one.output), one.predicts_numbers) == (1, int, True)
+        assert one.other_inputs["age"].output == 1
+        assert one.fingerprint == dataclasses.replace(one, output="kind").fingerprint
+    assert (ProbeSet(IMAGES).output, ProbeSet(IMAGES).predicts_numbers) == (None, False)
+    for wrong in (True, 1.0, ("a",)):
+        with pytest.raises(TypeError, match="output: expected a name or a position"):
+            ProbeSet(IMAGES, output=wrong)
+    with pytest.raises(TypeError, match="predicts_numbers: expected True or False, received 1"):
+        ProbeSet(IMAGES, predicts_numbers=1)
 
 
 @pytest.mark.parametrize("dataset", [X, (X,), stream(X).map(lambda x: x).batch(8)])

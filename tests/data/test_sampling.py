@@ -2,6 +2,7 @@
 
 import itertools
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from keras_saliency import ProbeSet
 from keras_saliency.data.datasets import Batch
+from keras_saliency.data.labels import are_numbers
 from keras_saliency.data.sampling import Plan, Progress, draw, plan
 
 
@@ -341,11 +343,96 @@ def test_the_labels_of_one_of_several_outputs():
     for labels, output in (((numbers, classes), 1), ({"price": numbers, "kind": classes}, "kind")):
         probes = ProbeSet.from_dataset((IMAGES[:4], labels), per_class=2, output=output)
         assert sorted(probes.indices[probes.targets == 1]) == [1, 2]
-        unlabelled((IMAGES[:4], labels), f"labels of several outputs, .*{output!r}")
+        assert (probes.output, probes.predicts_numbers) == (output, False)
         with pytest.raises(ValueError, match="output: expected one of .*'other'"):
             ProbeSet.from_dataset((IMAGES[:4], labels), output="other")
     with pytest.raises(ValueError, match="output: expected None for labels of one output"):
         ProbeSet.from_dataset((IMAGES[:4], classes), output="kind")
+
+
+@pytest.mark.parametrize("names", [(0, 1), ("kind", "price")])
+def test_of_several_outputs_the_first_has_the_targets(names):
+    numbers, classes = np.linspace(0, 1, 4), np.array([0, 1, 1, 0])
+
+    def of(*labels):
+        return labels if names == (0, 1) else dict(zip(names, labels, strict=True))
+
+    first, other = map(repr, names)
+    says = f"several outputs, {first}, {other}: those of {first} are taken.* output={other}"
+    with pytest.warns(UserWarning, match=says):
+        probes = ProbeSet.from_dataset((IMAGES[:4], of(classes, numbers)), per_class=2)
+    assert probes.output == names[0]
+    assert sorted(probes.indices[probes.targets == 1]) == [1, 2]
+    with pytest.warns(UserWarning, match=says):
+        probes = unlabelled((IMAGES[:4], of(numbers, classes)), "Numbers are not classes")
+    assert (probes.output, probes.predicts_numbers) == (names[0], True)
+
+
+def test_the_labels_of_a_single_output():
+    classes = np.array([0, 1, 1, 0])
+    for labels in (classes, (classes,), {"kind": classes}):
+        probes = ProbeSet.from_dataset((IMAGES[:4], labels), per_class=2)
+        assert probes.output is None
+        assert sorted(probes.indices[probes.targets == 1]) == [1, 2]
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 3)])
+def test_batches_have_the_first_of_several_labels(shape):
+    """Whether arrays are one example is told by the labels of the output that is read."""
+    rows = np.random.default_rng(0).random((12, *shape), np.float32)
+    classes = np.array([0, 1] * 6)
+    dataset = tf.data.Dataset.from_tensor_slices((rows, (classes, classes[::-1])))
+    spec = tf.TensorSpec((None,), tf.int64)
+    generated = tf.data.Dataset.from_generator(
+        lambda: iter(dataset.batch(2)),
+        output_signature=(tf.TensorSpec((None, *shape)), (spec, spec)),
+    )
+    for one in (dataset, dataset.batch(2), generated):
+        with pytest.warns(UserWarning, match="several outputs"):
+            probes = ProbeSet.from_dataset(one, per_class=6)
+        images = probes.images.reshape(-1, *shape)
+        np.testing.assert_array_equal(images, rows[probes.indices])
+        np.testing.assert_array_equal(probes.targets, classes[probes.indices])
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        (np.array([1, -1, 1, -1]), "class indices 0 or more, received -1"),
+        (np.array([np.zeros((2, 4)), np.zeros((3, 4))] * 2, object), "labels of several lengths"),
+    ],
+)
+def test_first_labels_that_cannot_be_read_are_no_error(first, says):
+    """They were not asked for."""
+    data = IMAGES[:4], (first, np.array([0, 1, 1, 0]))
+    with pytest.warns(UserWarning, match="those of 0 are taken"):
+        assert unlabelled(data, says).output == 0
+    with pytest.raises(ValueError, match=says):
+        ProbeSet.from_dataset(data, output=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (np.linspace(0, 1, 12), True),
+        (np.linspace(-1, 1, 36, dtype=np.float32).reshape(12, 3), True),
+        (np.full((12, 3), 0.7), True),
+        (np.array([1.0] * 8 + [0.5] * 4), True),
+        (np.array([[3.0, 1, 2]] * 8 + [[0.5, 1, 2]] * 4), True),
+        (np.arange(12), False),
+        (np.tile([3.0, 1, 2], (12, 1)), False),  # tags
+        (np.full((12, 4, 3), 1 / 3), False),  # shares at each position
+        (np.array([0.0, np.nan] * 6), False),
+    ],
+)
+def test_whether_labels_are_numbers(labels, expected):
+    assert are_numbers(labels) is expected
+    batches = [(ROWS[i : i + 4], labels[i : i + 4]) for i in range(0, 12, 4)]  # later ones tell
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        probes = ProbeSet.from_dataset(iter(batches), kind="features")
+    assert probes.predicts_numbers is expected
+    assert expected <= (probes.targets is None)
 
 
 def test_masks_beside_label_images_are_refused():

@@ -1,5 +1,7 @@
 """The default score: what is explained of outputs of any shape, and what is said about it."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -298,6 +300,171 @@ def test_targets_may_belong_to_any_of_several_outputs():
         SaliencyMonitor(two_outputs(), ProbeSet(ROWS[:, 0], [0, 1, 0, 1]))
 
 
+def assert_logit_of(monitor, layer, targets):
+    """That the maps are those of the targets' logits, of a dense layer."""
+    kernel = monitor.model.get_layer(layer).kernel.numpy()
+    maps = monitor.evaluate(0).maps
+    np.testing.assert_allclose(maps, np.abs(kernel[:, targets]).T, rtol=1e-5)
+
+
+@pytest.mark.parametrize("output", ["zebra", 0])
+def test_targets_say_which_output_is_explained(output):
+    probes = ProbeSet(ROWS[:, 0], [3, 1, 0, 3], output=output)
+    monitor = SaliencyMonitor(two_outputs(), probes)
+    assert (monitor.score.score, monitor.score.output) == ("logit", output)
+    assert monitor.notes == []
+    assert_logit_of(monitor, "zebra", [3, 1, 0, 3])
+
+
+def test_targets_say_which_output_is_explained_by_another_score():
+    model, rows = two_outputs(), ROWS[:, 0]
+    probes = ProbeSet(rows, [3, 1, 0, 3], output="zebra")
+    monitor = SaliencyMonitor(model, probes, score="probability")
+    expected = model(rows)["zebra"].numpy()[np.arange(4), [3, 1, 0, 3]]
+    np.testing.assert_allclose(monitor.evaluate(0).scores, expected, rtol=1e-5)
+    own = SaliencyMonitor(model, probes, score=lambda outputs, targets: outputs["age"][:, 0])
+    assert_explained(own, lambda rows: model(rows)["age"][:, 0])  # it gets all outputs
+    assert own.probes.targets.tolist() == [3, 1, 0, 3]
+
+
+@pytest.mark.parametrize("given", ["zebra", 0])
+@pytest.mark.parametrize("wanted", ["age", 1])
+def test_another_output_than_that_of_the_targets(given, wanted):
+    model, masks = two_outputs(), np.ones((4, 3), bool)
+    probes = ProbeSet(ROWS[:, 0], [3, 1, 0, 3], masks=masks, kind="features", output=given)
+    monitor = SaliencyMonitor(model, probes, score=ks.Score(output=wanted))
+    (note,) = monitor.notes
+    assert note.startswith(f"the targets belong to output {given!r}, so {wanted!r} is explained")
+    assert (monitor.score.score, monitor.probes.targets, monitor.probes.masks) == (
+        "output",
+        None,
+        None,
+    )
+    assert_explained(monitor, lambda rows: model(rows)["age"][:, 0])
+    same = SaliencyMonitor(model, probes, score=ks.Score(output={"age": "zebra", 1: 0}[wanted]))
+    assert same.notes == []
+    assert_logit_of(same, "zebra", [3, 1, 0, 3])
+
+
+def test_ids_that_become_tokens_keep_their_output():
+    users, films = (keras.Input((1,), name=name) for name in ("user", "film"))
+    vectors = [layers.Flatten()(layers.Embedding(5, 3)(one)) for one in (users, films)]
+    both = layers.Concatenate()(vectors)
+    ends = {name: layers.Dense(3, name=name)(both) for name in ("a", "b")}
+    ids = np.arange(5)[:, None]
+    probes = ProbeSet({"user": ids, "film": ids[::-1]}, [0, 1, 2, 0, 1], output="b")
+    monitor = SaliencyMonitor(keras.Model({"user": users, "film": films}, ends), probes)
+    assert (monitor.probes.kind, monitor.probes.output, monitor.score.output) == (
+        "tokens",
+        "b",
+        "b",
+    )
+    kernel = monitor.model.get_layer("b").kernel.numpy()[:3, probes.targets]
+    np.testing.assert_allclose(
+        monitor.evaluate(0).maps[:, 0], np.linalg.norm(kernel, axis=0), rtol=1e-5
+    )
+
+
+def test_an_output_that_the_model_does_not_have():
+    for output in ("lion", 2, -1):
+        probes = ProbeSet(ROWS[:, 0], [3, 1, 0, 3], output=output)
+        says = f"output: expected one of 'zebra', 'age', the outputs of the model, .*{output!r}"
+        with pytest.raises(ValueError, match=says):
+            SaliencyMonitor(two_outputs(), probes)
+
+
+@pytest.mark.parametrize("output", ["first", 0])
+def test_labels_of_several_outputs_of_a_model_with_one(output):
+    """Its train_step makes something else of them."""
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax", name="one")(inputs))
+    probes = ProbeSet(ROWS[:, 0], [3, 1, 0, 3], output=output)
+    monitor = SaliencyMonitor(model, probes)
+    (note,) = monitor.notes
+    assert f"belong to output {output!r} of several, but the model has one output" in note
+    assert_logit_of(monitor, "one", model(ROWS[:, 0]).numpy().argmax(1))
+    own = eval(note.rpartition(": ")[2], {"dataclasses": dataclasses, "probes": probes})
+    assert_logit_of(SaliencyMonitor(model, own), "one", [3, 1, 0, 3])
+    named = ProbeSet(ROWS[:, 0], [3, 1, 0, 3], output="one")
+    assert SaliencyMonitor(model, named).notes == []
+    assert_logit_of(SaliencyMonitor(model, named), "one", [3, 1, 0, 3])
+
+
+def test_label_images_of_the_first_of_several_outputs():
+    inputs = keras.Input((6, 6, 3))
+    heads = [layers.Conv2D(3, 1, activation="softmax", name=name) for name in ("near", "far")]
+    model = keras.Model(inputs, [head(inputs) for head in heads])
+    label_images = np.zeros((4, 6, 6), np.uint8)
+    label_images[:, 2:4] = 2
+    with pytest.warns(UserWarning, match="several outputs, 0, 1"):
+        probes = ProbeSet.from_dataset((IMAGES, (label_images, 0 * label_images)), per_class=4)
+    monitor = SaliencyMonitor(model, probes)
+    assert (monitor.score.score, monitor.score.output) == ("segmentation", 0)
+    kernel = np.abs(heads[0].kernel.numpy()[0, 0]).max(axis=0)[probes.targets]
+    np.testing.assert_allclose(
+        monitor.evaluate(0).maps, probes.masks * kernel[:, None, None], rtol=1e-5
+    )
+
+
+# ---------------------------------------------------------------- labels that are numbers
+
+
+def numbers_of(*shape):
+    """Probes as they are drawn with labels that are numbers."""
+    with pytest.warns(UserWarning, match="Numbers are not classes|Images are not classes"):
+        return ProbeSet.from_dataset((IMAGES, RNG.normal(size=(4, *shape))))
+
+
+def own_loss(labels, outputs):
+    return ops.mean((labels - outputs) ** 4)
+
+
+@pytest.mark.parametrize("end", ["linear", "sigmoid"])
+def test_numbers_as_labels_say_that_several_units_are_numbers(end):
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Flatten(), layers.Dense(4, end)])
+    model.compile("sgd", own_loss)
+    monitor = SaliencyMonitor(model, numbers_of(4))
+    assert monitor.score.score == "mean"
+    assert_explained(monitor, lambda images: tf.reduce_mean(model(images), 1))
+
+
+def test_numbers_as_labels_say_that_one_unit_is_a_number():
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Flatten(), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", own_loss)
+    assert_explained(SaliencyMonitor(model, numbers_of()), lambda images: model(images)[:, 0])
+
+
+def test_numbers_as_labels_say_that_positions_are_numbers():
+    model = painter(layers.Conv2D(3, 1))
+    model.compile("sgd", own_loss)
+    monitor = SaliencyMonitor(model, numbers_of(6, 6, 2))
+    assert_explained(monitor, lambda images: tf.reduce_mean(model(images), [1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("end", "loss"),
+    [("softmax", own_loss), (None, keras.losses.CategoricalCrossentropy(from_logits=True))],
+)
+def test_a_softmax_or_a_cross_entropy_is_about_classes_whatever_the_labels(end, loss):
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Flatten(), layers.Dense(4, end)])
+    model.compile("sgd", loss)
+    assert SaliencyMonitor(model, numbers_of(4)).score.score == "logit"
+
+
+def test_numbers_of_another_output_say_nothing():
+    inputs = keras.Input((6, 6, 3))
+    flat = layers.Flatten()(inputs)
+    model = keras.Model(inputs, [layers.Dense(2, name="box")(flat), layers.Dense(3)(flat)])
+    with pytest.warns(UserWarning, match="Numbers are not classes|several outputs"):
+        probes = ProbeSet.from_dataset((IMAGES, (RNG.normal(size=(4, 2)), np.arange(4) % 3)))
+    monitor = SaliencyMonitor(model, probes)
+    assert (monitor.score.score, monitor.score.output) == ("mean", 0)
+    assert_explained(monitor, lambda images: tf.reduce_mean(model(images)[0], 1))
+    other = SaliencyMonitor(model, probes, score=ks.Score(output=1))
+    assert (other.score.score, other.notes) == ("logit", [])
+    assert_explained(other, lambda images: tf.reduce_max(model(images)[1], 1))
+
+
 # ---------------------------------------------------------------- a part of the model
 
 
@@ -320,6 +487,9 @@ def test_the_only_part_that_takes_the_probes_is_explained():
     assert_explained(monitor, lambda rows: tf.reduce_max(model.encoder(rows), 1))
     with pytest.raises(ValueError, match="Say which part is explained"):
         SaliencyMonitor(model, ProbeSet(ROWS[:, 0], [0, 1, 0, 1]))
+    of_one = SaliencyMonitor(model, ProbeSet(ROWS[:, 0], [0, 1, 0, 1], output=0))
+    assert (of_one.model, of_one.probes.targets) == (model.encoder, None)
+    assert "the model has one output" in of_one.notes[1]
     model.other = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     with pytest.raises(ValueError, match="model=model.encoder.* or .*model=model.other"):
         SaliencyMonitor(model, ProbeSet(ROWS[:, 0]))
