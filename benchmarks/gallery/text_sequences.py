@@ -153,10 +153,7 @@ def question_answering() -> Case:
     fit = "x_eval, y_eval"
     tries = (
         Try(lines("(x_eval, y_eval)", fit)),
-        Try(
-            lines("(x_eval, y_eval)", fit, "output=0", "score=ks.Score(output=0)"),
-            ("output=: 0, 1, and score=ks.Score(output=...)",),
-        ),
+        Try(lines("(x_eval, y_eval)", fit, "output=0"), ("output=: 0, 1",)),
     )
     logit_model = keras.Model(inputs, layers.Flatten()(heads[0].output))
     return Case(names, tries, logits(logit_model), "tokens", {0: embed, 1: embed_types})
