@@ -27,7 +27,7 @@ def parts(element: Any, input_name: Name) -> tuple[Any, Any, Name]:
         ValueError: A dict has several keys of inputs or labels.
     """
     if isinstance(element, Mapping):
-        known = {*INPUT_KEYS, *LABEL_KEYS, *LABEL_IMAGE_KEYS, input_name}
+        known = {*INPUT_KEYS, *LABEL_KEYS, *LABEL_IMAGE_KEYS}
         if len(element) == 1 or not known & {*element}:
             return element, None, input_name
         key = input_name if input_name in element else None
