@@ -461,6 +461,28 @@ def test_columns_that_are_all_embedded_are_tokens():
         np.testing.assert_allclose(maps[name][:, 0], np.linalg.norm(vectors, axis=1), rtol=1e-5)
 
 
+def test_of_two_towers_the_one_that_is_not_explained_is_held():
+    """Each output depends on one input alone; a score of both outputs depends on both inputs."""
+    user, film = keras.Input((1,), name="user"), keras.Input((1,), name="film")
+    outputs = {
+        "user": layers.Flatten()(layers.Embedding(9, 4, name="users")(user)),
+        "film": layers.Flatten()(layers.Embedding(9, 4, name="films")(film)),
+    }
+    model = keras.Model({"user": user, "film": film}, outputs)
+    probes = ProbeSet({"user": np.arange(COUNT), "film": np.arange(COUNT) + 2})
+    monitor = SaliencyMonitor(model, probes, score=ks.Score("mean", output="user"))
+    assert ([*monitor.probes.explained], monitor.held) == (["user"], ["film"])
+    maps = monitor.evaluate(step=0).maps
+    np.testing.assert_allclose(maps[:, 0], np.full(COUNT, 0.5), rtol=1e-5)  # |(1, 1, 1, 1) / 4|
+
+    def product(outputs, targets):
+        return keras.ops.sum(outputs["user"] * outputs["film"], axis=-1)
+
+    both = ks.saliency_maps(model, probes, score=product)
+    vectors = model.get_layer("films").embeddings.numpy()[np.arange(COUNT) + 2]
+    np.testing.assert_allclose(both["user"][:, 0], np.linalg.norm(vectors, axis=1), rtol=1e-5)
+
+
 class Recommender(keras.Model):
     """Looks up columns of one matrix of ids: a user, a film, and two words."""
 
@@ -591,6 +613,9 @@ def test_strings_are_held():
     kernel = np.abs(model.layers[-1].kernel.numpy())
     maps = ks.saliency_maps(model, probes)
     np.testing.assert_allclose(maps[:, 0], kernel[0, np.arange(COUNT) % 2], rtol=1e-5)
+    monitor = SaliencyMonitor(model, probes)
+    assert monitor.held == ["sex"]
+    assert "(held, since they have no gradient: sex)" in monitor.described
 
 
 def test_a_model_that_is_not_explained_whole_says_how(model):
