@@ -85,7 +85,7 @@ class SaliencyMonitor:
         methods: The methods by their names; reports are about the first. Of several inputs, one
             that a method cannot explain is explained by the others, or by its gradient.
         held: The names of inputs that were to be explained but have no gradient, such as integers
-            that the model looks up.
+            that the model looks up, and of strings.
         notes: What was chosen by default where there was a choice, and how to choose otherwise; a
             sentence each.
         costs: What the evaluations of this training took so far.

@@ -324,30 +324,44 @@ def score_name(score: ScoreFunction) -> str:
     return getattr(function, "__name__", "own")
 
 
-def answers(end: Head | Named | None, count: int) -> tuple[Tensor, Tensor]:
+def answers(
+    end: Head | Named | None, count: int, labels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The predicted classes `(count,)` int64 and their probabilities; -1 and 0 if there are none.
 
     Args:
         end: Of the model; a head of outputs `(batch, ..., units)` predicts no class per probe.
         count: The size of the batch.
+        labels: As in `predict`.
     """
     if isinstance(end, Named):
         return end.predictions, end.confidences
     if end is None or end.outputs.shape.rank != 2:
         return tf.fill([count], tf.constant(-1, tf.int64)), tf.zeros([count])
-    return predict(end)
+    return predict(end, labels)
 
 
-def predict(head: Head) -> tuple[Tensor, Tensor]:
+def predict(head: Head, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1.
+
+    It is the class with the largest logit. Several units with a sigmoid do not exclude each other:
+    there, it is the label, if the label's logit is above 0, whatever the other logits are.
 
     -1 and 0 if the logits are not finite: then no class is predicted. (A `nan` here would be an
     error under `tf.debugging.enable_check_numerics`.)
+
+    Args:
+        head: With logits `(batch, units)`.
+        labels: `(batch,)` int, the classes that the probes have; `None` without labels.
     """
     if head.logits.shape[1] == 1:
         predictions = tf.cast(head.logits[:, 0] > 0, tf.int64)
     else:
         predictions = tf.argmax(head.logits, axis=1)
+        if labels is not None and head.activation == SIGMOID:
+            is_label = tf.one_hot(labels, head.logits.shape[1], True, False)
+            is_given = tf.reduce_any(is_label & (head.logits > 0), axis=1)
+            predictions = tf.where(is_given, tf.cast(labels, tf.int64), predictions)
     is_finite = tf.reduce_all(tf.math.is_finite(head.logits), axis=1)
     confidences = probability(head, predictions)
     return (

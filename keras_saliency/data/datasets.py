@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_saliency.data import pipelines
-from keras_saliency.data.elements import Name, is_batched, parts, several
+from keras_saliency.data.elements import Name, check_flat, is_batched, parts, several
 from keras_saliency.data.graphs import as_one_input
 from keras_saliency.data.inputs import (
     KINDS,
@@ -159,6 +159,7 @@ class Reader:
         held: dict[str | int, Any] = {}
         explains_all = False
         if named is not None:
+            check_flat("dataset", named)
             held = {key: value for key, value in named.items() if key not in extras}
             if name is None and len(held) == 1:
                 inputs = held.popitem()[1]

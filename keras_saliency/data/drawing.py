@@ -104,7 +104,8 @@ def drawn_fields(
     )
     if not drawn.examples:
         raise ValueError("dataset: expected at least one batch, received an empty data set.")
-    for remark in remarks(drawn, *wishes, has_names=class_names is not None):
+    noun = "images" if first_kind == "image" and not drawn.explains_all else "inputs"
+    for remark in remarks(drawn, *wishes, has_names=class_names is not None, noun=noun):
         warnings.warn(remark, stacklevel=3)  # the line that calls from_dataset
     targets, class_names = _classes(drawn, dataset, class_names)
     if vocabulary is None and first_kind == "tokens":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keras_saliency.data import pipelines
@@ -27,7 +27,7 @@ def parts(element: Any, input_name: Name) -> tuple[Any, Any, Name]:
         ValueError: A dict has several keys of inputs or labels.
     """
     if isinstance(element, Mapping):
-        known = {*INPUT_KEYS, *LABEL_KEYS, *LABEL_IMAGE_KEYS, input_name}
+        known = {*INPUT_KEYS, *LABEL_KEYS, *LABEL_IMAGE_KEYS}
         if len(element) == 1 or not known & {*element}:
             return element, None, input_name
         key = input_name if input_name in element else None
@@ -75,6 +75,45 @@ def several(inputs: Any) -> dict[Any, Any] | None:
     return dict(enumerate(inputs)) if is_list or isinstance(inputs, tuple) else None
 
 
+def check_flat(argument: str, inputs: Mapping[Any, Any]) -> None:
+    """Checks that no input of a dict is a dict itself.
+
+    Args:
+        argument: Its name.
+        inputs: The inputs by name.
+
+    Raises:
+        TypeError: An input is a dict. The message has the lines that flatten data and model.
+    """
+    nested = [key for key, value in inputs.items() if isinstance(value, Mapping)]
+    if not nested:
+        return
+    paths = [*_paths(inputs)]
+    last = [path[-1] for path in paths]
+    entries = ", ".join(
+        f"{path[-1] if last.count(path[-1]) == 1 else '_'.join(map(str, path))!r}: "
+        f"x{''.join(f'[{key!r}]' for key in path)}"
+        for path in paths
+    )
+    raise TypeError(
+        f"{argument}: expected a dict of arrays, received a dict under {nested[0]!r}. Flatten the "
+        f"data: flatten = lambda x: {{{entries}}}; "
+        "probes = ks.ProbeSet.from_dataset(dataset.map(lambda x, y: (flatten(x), y))), or "
+        "probes = ks.ProbeSet(flatten(inputs), targets) for arrays; and explain a model that takes "
+        "the flat dict, of a functional one: "
+        "flat = keras.Model(flatten(model.input), model.output); score=ks.Score(model=flat)."
+    )
+
+
+def _paths(inputs: Mapping[Any, Any]) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to each array of nested dicts."""
+    for key, value in inputs.items():
+        if isinstance(value, Mapping):
+            yield from ((key, *path) for path in _paths(value))
+        else:
+            yield (key,)
+
+
 def kind_in(dataset: Any, input_name: Name) -> tuple[str | None, Any]:
     """The kind of the input to explain, and a data set that yields the same elements.
 
@@ -98,6 +137,7 @@ def kind_in(dataset: Any, input_name: Name) -> tuple[str | None, Any]:
     inputs, _, name = parts(element, input_name)
     named = several(inputs)
     if named is not None:
+        check_flat("dataset", named)
         if name is None and len(named) == 1:
             name = next(iter(named))
         if name not in named:

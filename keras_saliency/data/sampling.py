@@ -134,7 +134,13 @@ def plan(num_classes: int, per_class: int | None, max_probes: int) -> Plan:
 
 
 def remarks(
-    drawn: Drawn, per_class: int | None, max_probes: int, seed: int, *, has_names: bool
+    drawn: Drawn,
+    per_class: int | None,
+    max_probes: int,
+    seed: int,
+    *,
+    has_names: bool,
+    noun: str = "images",
 ) -> Iterator[str]:
     """What the user of a draw should know, one line each.
 
@@ -144,10 +150,11 @@ def remarks(
         max_probes: As in `draw`.
         seed: As in `draw`.
         has_names: Whether the user named the classes.
+        noun: What was drawn: `"images"` or `"inputs"`.
     """
     if drawn.is_cut:
         yield (
-            f"dataset: read {drawn.num_read:,} images and stopped, as the data set does not tell "
+            f"dataset: read {drawn.num_read:,} {noun} and stopped, as the data set does not tell "
             "where it ends. Pass dataset.take(n), or itertools.islice(generator, n), to say how "
             "much of it to read."
         )
@@ -194,7 +201,7 @@ def remarks(
     if short:
         more = f" and {len(short) - 10} more" if len(short) > 10 else ""
         yield (
-            f"per_class={wanted}: found fewer different images for {', '.join(short[:10])}{more}."
+            f"per_class={wanted}: found fewer different {noun} for {', '.join(short[:10])}{more}."
             f"{numbers}"
         )
 
@@ -293,7 +300,8 @@ def draw(
 ) -> Drawn:
     """The images of each class with the smallest keyed hash: a draw that ignores the order.
 
-    Equal images of a class count once; the first is drawn. Of a label image, each class that occurs
+    Equal images of a class count once; the first is drawn. If all of several inputs are explained,
+    all of them have to be equal. Of a label image, each class that occurs
     may draw the image. At no time are more than `max_probes` images kept (and as many of one class
     more, until it is known whether 255 is a class of label images).
 
@@ -326,8 +334,11 @@ def draw(
             has_numbers = are_numbers(batch.labels)
         for index, classes in enumerate(found):
             image = batch.images[index]
-            digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest()
-            rank = -int.from_bytes(digest, "big")
+            others = batch.held.values() if explains_all else ()
+            digest = hashlib.blake2b(_bytes(image), digest_size=8, key=key)
+            for values in others:
+                digest.update(_bytes(values[index]))
+            rank = -int.from_bytes(digest.digest(), "big")
             for label, mask in classes:
                 example = Example(
                     num_read,
@@ -366,6 +377,12 @@ def draw(
         has_numbers,
         outputs,
     )
+
+
+def _bytes(values: Any) -> bytes:
+    """The bytes of a row of an input; of texts as objects, those of their characters."""
+    array = np.asarray(values)
+    return array.tobytes() if array.dtype != object else repr(array.tolist()).encode()
 
 
 def _classes(

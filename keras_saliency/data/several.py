@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency.data.checks import check_choice, plain_int
+from keras_saliency.data.elements import check_flat
 from keras_saliency.data.inputs import (
     KINDS,
     SCALARS,
@@ -64,10 +65,11 @@ def groups_of(
         feature_names: Of the columns of the table. Default: the names of the inputs.
 
     Raises:
-        TypeError: A value is not an array of numbers or texts.
+        TypeError: A value is not an array of numbers or texts, or is a dict.
         ValueError: A kind is unknown, no input can be explained, a number is not finite, or there
             is no table whose columns could have names.
     """
+    check_flat("images", inputs)
     arrays = {plain_int(name): _array(name, values) for name, values in inputs.items()}
     texts = {name: array for name, array in arrays.items() if array.dtype.kind in "SU"}
     kinds = _kinds({name: array for name, array in arrays.items() if name not in texts}, kind)

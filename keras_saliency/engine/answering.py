@@ -75,7 +75,9 @@ class AnswerPass:
         end, values, _ = self.forward_pass.run(
             chunk["images"], chunk["held"], targets, places_of(chunk)
         )
-        return {"predictions": scores.answers(end, self.batch_size)[0], "scores": values}
+        labels = None if self._inputs.probes.targets is None else targets
+        predictions, _ = scores.answers(end, self.batch_size, labels)
+        return {"predictions": predictions, "scores": values}
 
 
 @dataclass(frozen=True, eq=False)

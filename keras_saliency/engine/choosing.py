@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import keras
@@ -81,9 +82,9 @@ def chosen_score(
     output, or of several where the model has one, are left out.
 
     Probes with targets are explained by the `"logit"` of one output; except that targets above 1 of
-    a model of one unit with a loss of numbers, such as ratings, are left out, and that masks of
-    images are explained by the `"segmentation"` of a model that labels all pixels. Probes with
-    boxes are explained by the `"detection"` of a model with outputs `"boxes"` and `"classes"`.
+    a model of one unit, such as ratings, are left out, unless its loss is one of classes, and that
+    masks of images are explained by the `"segmentation"` of a model that labels all pixels. Probes
+    with boxes are explained by the `"detection"` of a model with outputs `"boxes"` and `"classes"`.
 
     Without targets, the first of several outputs is explained, and
 
@@ -108,45 +109,62 @@ def chosen_score(
         ValueError: The targets belong to an output that the model does not have.
     """
     is_auto, is_whole = score.score == AUTO, score.position is None
-    has_boxes = is_auto and is_whole and score.output is None and probes.boxes is not None
-    if has_boxes:
-        names = {end.name for end in _ends(model, probes, score, batch_size, text_layer)}
-        if {"boxes", "classes"} <= names:
-            return Choice(replace(score, score="detection"), probes)
+
+    @cache
+    def ends() -> list[_End]:
+        return _ends(model, probes, replace(score, output=None), batch_size, text_layer)
+
+    notes: tuple[str, ...] = ()
+    may_detect = is_auto and is_whole and score.output is None and probes.boxes is not None
+    if may_detect and {"boxes", "classes"} <= {end.name for end in ends()}:
+        return Choice(replace(score, score="detection"), probes)
     if probes.output is not None and _is_of_one_output(score):
-        every = _ends(model, probes, replace(score, output=None), batch_size, text_layer)
-        score, probes, left_out = _of_their_output(score, probes, [end.name for end in every])
-    else:
-        left_out = ()
+        names = [end.name for end in ends()]
+        score, probes, notes = _of_their_output(score, probes, names)
     if not is_auto:
-        return Choice(score, probes, left_out)
+        return Choice(score, probes, notes)
+    logit = Choice(replace(score, score="logit"), probes, notes)
     targets = probes.targets
-    logit = Choice(replace(score, score="logit"), probes, left_out)
-    are_classes = targets is not None
+    are_numbers = False
+    if targets is not None and targets.max() > 1 and not declared_outputs(model, score.output):
+        has_loss = bool(loss_of_numbers(model, score.output))
+        are_numbers = has_loss or _is_number(_of_name(ends(), score.output))
+    are_classes = targets is not None and not are_numbers
     has_masks = are_classes and is_whole and probes.masks is not None and probes.kind == "image"
-    if targets is not None and targets.max() > 1 and loss_of_numbers(model, score.output):
-        are_classes = False
     if are_classes and not has_masks:
         return logit
-    ends = _ends(model, probes, score, batch_size, text_layer)
-    if not ends or (len(ends) > 1 and targets is not None):
+    end = _of_name(ends(), score.output)
+    is_open = score.output is None and len(ends()) > 1
+    if end is None or (is_open and targets is not None):
         return logit
-    end, notes = ends[0], [*left_out]
     if has_masks and end.shape[1:3] == probes.images.shape[1:3]:
-        return Choice(replace(score, score="segmentation"), probes)
-    if are_classes or (targets is not None and end.shape[1:] not in ((), (1,))):
+        return Choice(replace(score, score="segmentation"), probes, notes)
+    if are_classes or (are_numbers and end.shape[1:] not in ((), (1,))):
         return logit
-    if len(ends) > 1:
-        score = replace(score, output=end.name)
-        notes.append(_several(ends))
+    if is_open:
+        score, notes = replace(score, output=end.name), (*notes, _several(ends()))
     name = _function_for(model, end, score.output, probes)
     if name in ("mean", "max_logit"):
-        notes.append(_about_positions(end, score, name))
-    if targets is not None:
-        notes.append(NUMBERS)
+        notes = (*notes, _about_positions(end, score, name))
+    if are_numbers:
+        notes = (*notes, NUMBERS)
     if name == "output":
         probes = replace(probes, targets=None)
-    return Choice(replace(score, score=name), probes, (*notes,))
+    return Choice(replace(score, score=name), probes, notes)
+
+
+def _is_number(end: _End | None) -> bool:
+    """Whether an output is one number for each probe, which no sigmoid makes a probability."""
+    if end is None or end.sizes:
+        return False
+    return end.units == 1 and end.activation == LINEAR
+
+
+def _of_name(ends: Sequence[_End], output: Any) -> _End | None:
+    """The output of a name or position; the first one if none is named."""
+    names = [end.name for end in ends]
+    place = names.index(output) if output in names else output or 0
+    return ends[place] if isinstance(place, int) and 0 <= place < len(ends) else None
 
 
 def _is_of_one_output(score: Score) -> bool:

@@ -60,8 +60,8 @@ def with_gradients(
             _check_none_lost(one, {}, without)
         else:
             explained[key] = one
-    if not explained and are_embedded(model, without):
-        return _as_tokens(probes, looked_up), []
+    if not explained and probes.kind != "tokens" and are_embedded(model, without):
+        return with_gradients(model, _as_tokens(probes, looked_up), score, batch_size)
     if not explained:
         raise ValueError(
             "images: expected inputs with a gradient; the score has none with respect to "

@@ -251,7 +251,7 @@ class Explainer:
             results |= {f"{place}/{name}": tensor for name, tensor in found.items()}
             refusals.append(refused)
         self.explaining = self._checked_methods(refusals)
-        return results | self._answers(end)
+        return results | self._answers(end, targets)
 
     def _explained(
         self, score_fn: ModelScore, tensor: Tensor, probes: ProbeSet
@@ -322,9 +322,10 @@ class Explainer:
             for refused in refusals
         ]
 
-    def _answers(self, end: heads.Head | heads.Named | None) -> dict[str, Tensor]:
+    def _answers(self, end: heads.Head | heads.Named | None, targets: Tensor) -> dict[str, Tensor]:
         """The predictions and confidences, and the outputs and logits of a model with a head."""
-        predictions, confidences = scores.answers(end, self.chunk_size)
+        labels = None if self._probes.targets is None else targets
+        predictions, confidences = scores.answers(end, self.chunk_size, labels)
         ends = {}
         if isinstance(end, heads.Head):
             ends = {"outputs": end.outputs, "logits": end.logits}

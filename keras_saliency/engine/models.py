@@ -86,7 +86,8 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     """The part of the trained model that is explained: itself, if it has a `call`.
 
     Without a `call`, it is the only part that takes probes like these, if they have no targets, or
-    those of one of several outputs.
+    those of one of several outputs. A part without weights, such as one that augments images, does
+    not count.
 
     Args:
         model: The model that is trained.
@@ -111,7 +112,8 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
         return part
     if type(model).call not in (keras.Model.call, keras.layers.Layer.call):
         return model
-    parts = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
+    models = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
+    parts = {name: one for name, one in models.items() if one.weights or not one.built}
     fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
     if len(fitting) == 1 and (probes.targets is None or probes.output is not None):
         return next(iter(fitting.values()))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from keras_saliency.attributions.scores import AUTO, Score
+from keras_saliency.data.inputs import is_text
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.engine.choosing import chosen_score
 from keras_saliency.engine.columns import with_gradients
@@ -30,7 +31,7 @@ class Subject(NamedTuple):
         probes: As the model sees them: with kinds told, as floats, texts as tokens.
         score: With its function, output and part chosen.
         is_default: Whether the function of the score was chosen.
-        held: The names of inputs that were to be explained but have no gradient.
+        held: The names of inputs that were to be explained but have no gradient, and of strings.
         notes: What was chosen where there was a choice, and how to choose otherwise; a sentence
             each.
         text_layer: As in `ForwardPass`.
@@ -74,5 +75,7 @@ def subject_of(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> S
     probes, text_layer = as_tokens(part, probes)
     is_default = score.score == AUTO
     score, probes, more = chosen_score(part, probes, score, batch_size, text_layer)
+    strings = [name for name, values in probes.held.items() if is_text(values)]
     probes, held = with_gradients(part, probes, score, batch_size)
+    held = [*strings, *held]
     return Subject(part, probes, score, is_default, held, [*notes, *more], text_layer)

@@ -196,8 +196,8 @@ def test_a_list_of_arrays_is_several_inputs():
     np.testing.assert_array_equal(probes.held[1], probes.indices // 3 + 100)  # stays (n,)
     both = drawn(([users, items], LABELS), kind="tokens")
     assert [*both.explained] == [0, 1]
-    np.testing.assert_array_equal(both.images, probes.images)
-    np.testing.assert_array_equal(both.other_inputs[1].images[:, 0], probes.held[1])
+    np.testing.assert_array_equal(both.images[:, 0], both.indices // 3)
+    np.testing.assert_array_equal(both.other_inputs[1].images[:, 0], both.indices // 3 + 100)
     with pytest.raises(TypeError, match=r"one array of labels, received several.*output=: 0, 1"):
         drawn((users, [LABELS, LABELS]), kind="tokens")
 
@@ -208,6 +208,14 @@ def test_a_single_input_in_a_dict_needs_no_name():
         assert probes.fingerprint == EXPECTED.fingerprint
         assert probes.input_name is None
     assert drawn(stream({"scan": IMAGES}, LABELS), input_name="scan").input_name == "scan"
+
+
+def test_one_of_several_inputs_without_labels_is_named():
+    ids = {"user": np.arange(COUNT), "film": np.arange(COUNT) + 5}
+    for data in (Dataset.from_tensor_slices(ids).batch(4), ids):
+        probes = drawn(data, input_name="user", kind="tokens")
+        assert (probes.input_name, probes.targets) == ("user", None)
+        np.testing.assert_array_equal(probes.held["film"], probes.images[:, 0] + 5)
 
 
 def test_held_inputs_of_several_lengths():

@@ -443,3 +443,21 @@ def test_masks_beside_label_images_are_refused():
 def test_an_image_of_several_classes_has_several_names():
     probes = ProbeSet.from_dataset((IMAGES[:1], CORNERS[:1]), per_class=1, names=["a"])
     assert probes.names == ("a class 0", "a class 1")
+
+
+def drawn_dict(first, second):
+    """How many of the rows of two inputs are drawn."""
+    inputs = {"first": np.asarray(first), "second": np.asarray(second)}
+    return ProbeSet.from_dataset((inputs, np.zeros(len(first), int)), per_class=len(first))
+
+
+def test_rows_of_several_inputs_are_equal_if_all_of_them_are():
+    sexes, ages = np.arange(40) % 2, np.arange(40) / 3
+    assert len(drawn_dict(sexes, ages)) == 40
+    with pytest.warns(UserWarning, match=r"fewer different inputs for class 0 \(20\)"):
+        assert len(drawn_dict(sexes, ages // 1 % 10)) == 20
+    words = np.array([f"{number} words" for number in range(40)], object)
+    images = np.zeros((40, 4, 4, 3), np.float32)
+    assert len(drawn_dict(images, words)) == 40
+    with pytest.warns(UserWarning, match=r"fewer different inputs for class 0 \(1\)"):
+        assert len(drawn_dict(images, np.full(40, "word", object))) == 1

@@ -70,7 +70,11 @@ def test_classes_are_explained_by_their_logit(loss, targets):
     assert SaliencyMonitor(model, ProbeSet(ROWS[:, 0], targets)).score.score == "logit"
 
 
-@pytest.mark.parametrize("loss", ["mse", keras.losses.Huber()])
+def own_loss(truth, predicted):
+    return ops.abs(truth - predicted)
+
+
+@pytest.mark.parametrize("loss", ["mse", keras.losses.Huber(), own_loss, None])
 def test_whole_numbers_above_one_are_no_classes_of_one_unit(loss):
     """Ratings from 1 to 5: a model of one unit has no class 5."""
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])

@@ -272,6 +272,31 @@ def test_multi_label():
     np.testing.assert_array_equal(maps(model, ProbeSet(PICTURES, TARGETS)), expected)
 
 
+def constant_model(activation):
+    """Gives the logits 2, 3, -1 and -4, whatever the picture is."""
+    bias = keras.initializers.Constant([2, 3, -1, -4])
+    layer = layers.Dense(4, activation, kernel_initializer="zeros", bias_initializer=bias)
+    return keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layer])
+
+
+def test_labels_that_do_not_exclude_each_other_are_right_above_one_half():
+    probes = ProbeSet(np.repeat(PICTURES[:2], 2, axis=0), [0, 1, 2, 3])
+    monitor = SaliencyMonitor(constant_model("sigmoid"), probes)
+    report = monitor.evaluate(step=0)
+    assert report.predictions.tolist() == [0, 1, 1, 1]
+    np.testing.assert_allclose(report.confidences, 1 / (1 + np.exp([-2.0, -3, -3, -3])), rtol=1e-6)
+    assert report.metrics["probe_accuracy"] == 2 / 4
+    answers = monitor._traced.answers_of(report.targets)
+    assert answers.by_image(probes.images, np.arange(4))[0].tolist() == [0, 1, 1, 1]
+    exclusive = SaliencyMonitor(constant_model("softmax"), probes).evaluate(step=0)
+    assert exclusive.predictions.tolist() == [1] * 4
+
+
+def test_of_labels_that_are_not_known_the_largest_logit_is_predicted():
+    monitor = SaliencyMonitor(constant_model("sigmoid"), ProbeSet(PICTURES))
+    assert monitor.evaluate(step=0).targets.tolist() == [1] * 3
+
+
 def segmentation_model(activation, classes=3):
     return keras.Sequential(
         [

@@ -324,6 +324,16 @@ def test_a_part_of_a_model_without_a_call_is_explained_while_the_model_trains():
     assert saliency._monitor.trace_count == 1  # the second fit goes on
 
 
+def test_a_part_that_augments_images_is_not_the_one_that_is_explained():
+    model = Discriminating()
+    model.augment = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomFlip()])
+    model.compile("sgd")
+    saliency = ks.SaliencyCallback(ks.ProbeSet(IMAGES), log_dir=None, verbose=0)
+    model.fit(IMAGES, verbose=0, callbacks=[saliency])
+    kernel = model.discriminator.layers[-1].kernel.numpy().reshape(8, 8, 3)
+    np.testing.assert_allclose(saliency.report.maps[0], abs(kernel).max(-1), **CLOSE)
+
+
 def test_a_part_has_to_be_a_part():
     other = flat(layers.Dense(3))
     with pytest.raises(ValueError, match="score: expected a model that shares weights with"):

@@ -1,5 +1,6 @@
 """Several inputs of one model: their maps against a plain tape, and against one input at a time."""
 
+import re
 from functools import partial
 
 import keras
@@ -461,6 +462,28 @@ def test_columns_that_are_all_embedded_are_tokens():
         np.testing.assert_allclose(maps[name][:, 0], np.linalg.norm(vectors, axis=1), rtol=1e-5)
 
 
+def test_of_two_towers_the_one_that_is_not_explained_is_held():
+    """Each output depends on one input alone; a score of both outputs depends on both inputs."""
+    user, film = keras.Input((1,), name="user"), keras.Input((1,), name="film")
+    outputs = {
+        "user": layers.Flatten()(layers.Embedding(9, 4, name="users")(user)),
+        "film": layers.Flatten()(layers.Embedding(9, 4, name="films")(film)),
+    }
+    model = keras.Model({"user": user, "film": film}, outputs)
+    probes = ProbeSet({"user": np.arange(COUNT), "film": np.arange(COUNT) + 2})
+    monitor = SaliencyMonitor(model, probes, score=ks.Score("mean", output="user"))
+    assert ([*monitor.probes.explained], monitor.held) == (["user"], ["film"])
+    maps = monitor.evaluate(step=0).maps
+    np.testing.assert_allclose(maps[:, 0], np.full(COUNT, 0.5), rtol=1e-5)  # |(1, 1, 1, 1) / 4|
+
+    def product(outputs, targets):
+        return keras.ops.sum(outputs["user"] * outputs["film"], axis=-1)
+
+    both = ks.saliency_maps(model, probes, score=product)
+    vectors = model.get_layer("films").embeddings.numpy()[np.arange(COUNT) + 2]
+    np.testing.assert_allclose(both["user"][:, 0], np.linalg.norm(vectors, axis=1), rtol=1e-5)
+
+
 class Recommender(keras.Model):
     """Looks up columns of one matrix of ids: a user, a film, and two words."""
 
@@ -591,6 +614,9 @@ def test_strings_are_held():
     kernel = np.abs(model.layers[-1].kernel.numpy())
     maps = ks.saliency_maps(model, probes)
     np.testing.assert_allclose(maps[:, 0], kernel[0, np.arange(COUNT) % 2], rtol=1e-5)
+    monitor = SaliencyMonitor(model, probes)
+    assert monitor.held == ["sex"]
+    assert "(held, since they have no gradient: sex)" in monitor.described
 
 
 def test_a_model_that_is_not_explained_whole_says_how(model):
@@ -745,3 +771,49 @@ def test_a_column_in_a_list_is_held_by_its_position(order):
     report = monitor.evaluate(0)
     maps = report.maps if order[0] == 0 else report.other_inputs["table"].maps
     np.testing.assert_allclose(maps, kernel, rtol=1e-5)
+
+
+# ---------------------------------------------------------------- dicts in dicts
+
+
+def test_inputs_in_dicts_of_dicts_are_explained_by_the_lines_of_the_error():
+    series, seen = RNG.random((12, 4, 2), "float32"), RNG.random((12, 3, 2), "float32")
+    classes = np.arange(12) % 3
+    data = {"past": {"series": series}, "future": {"seen": seen}}
+    nested = {
+        "past": {"series": keras.Input((4, 2), name="series")},
+        "future": {"seen": keras.Input((3, 2), name="seen")},
+    }
+    read = [layers.Flatten()(tensor) for tensor in keras.tree.flatten(nested)]
+    model = keras.Model(nested, layers.Dense(3)(layers.Concatenate()(read)))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    dataset = tf.data.Dataset.from_tensor_slices((data, classes)).batch(3)
+    for make in (
+        lambda: ProbeSet.from_dataset(dataset),
+        lambda: ProbeSet.from_dataset(dataset, kind="series", input_name="past"),
+        lambda: ProbeSet.from_dataset((data, classes)),
+        lambda: ProbeSet(data, classes),
+    ):
+        with pytest.raises(TypeError, match="received a dict under 'past'") as error:
+            make()
+    _, flatten, probes, flat, score = re.split(r"(?:; |: )(?=\w+ ?= ?)", str(error.value))
+    known = {"ks": ks, "keras": keras, "model": model, "dataset": dataset}
+    known |= {"inputs": data, "targets": classes}
+    exec("\n".join([flatten, flat.partition(", of")[0]]), known)
+    of_dataset, _, of_arrays = probes.partition(", or ")
+    of_arrays = of_arrays.partition(" for arrays")[0]
+    for line in (of_dataset, of_arrays):
+        exec(line, known)
+        saliency = ks.SaliencyCallback(
+            known["probes"],
+            score=eval(score.removeprefix("score=").rstrip("."), known),
+            log_dir=None,
+            verbose=0,
+        )
+        model.fit(dataset, shuffle=False, verbose=0, callbacks=[saliency])
+        kernel = np.abs(model.layers[-1].kernel.numpy())  # Keras sorts names: future, past
+        targets, report = known["probes"].targets, saliency.report
+        expected = kernel[6:, targets].T.reshape(len(targets), 4, 2)
+        np.testing.assert_allclose(report.maps, expected, rtol=1e-5)
+        expected = kernel[:6, targets].T.reshape(len(targets), 3, 2)
+        np.testing.assert_allclose(report.other_inputs["seen"].maps, expected, rtol=1e-5)
