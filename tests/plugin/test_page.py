@@ -470,6 +470,24 @@ def test_signed_maps_diverge_and_what_is_no_number_is_seen(tab, logs):
         assert (cells[4]["pixels"][0, 0, :3] == page_logs.NOT_A_NUMBER).all()
 
 
+def test_names_of_low_rows_do_not_overlap(tab):
+    """Rows of words are one line high: a name and its class stand side by side."""
+    with tab(run="written/tokens/saliency") as page:
+        where, _ = page.matrix()
+        assert where["cellHeight"] + where["gap"] < 30
+        look = """all => all.map(label => {
+            const { top, bottom } = label.getBoundingClientRect();
+            return [top, bottom];
+        })"""
+        labels = page.frame.locator(".matrix-rows button strong, .matrix-rows button span span")
+        boxes = labels.evaluate_all(look)
+        (tops, bottoms), pitch = np.transpose(boxes), where["cellHeight"] + where["gap"]
+        np.testing.assert_allclose(tops[0::2], tops[1::2], atol=1)
+        assert len(boxes) == 6
+        assert (bottoms - tops < pitch).all()
+        np.testing.assert_allclose(np.diff(tops[0::2]), pitch)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_maps_of_other_inputs_lie_where_their_pictures_have_them(kind, tab, logs):
     run = f"written/{kind}/saliency"

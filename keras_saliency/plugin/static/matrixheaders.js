@@ -3,6 +3,8 @@
 import { el } from "./dom.js";
 import { number, withPercent } from "./format.js";
 
+const TWO_LINES = 30; // pixels that a name and a class below it need
+
 /** The header of a step; a click shows all probes at it. */
 export function columnHeader(context, step, width) {
   const { log, state } = context;
@@ -31,7 +33,7 @@ export function rowHeader(context, probe, picture, [height, width], gap) {
   const properties = {
     type: "button",
     tabindex: -1,
-    class: current ? "current" : null,
+    class: [current && "current", height + gap < TWO_LINES && "one-line"].filter(Boolean).join(" ") || null,
     title: `${name}: show this probe at all steps`,
     "aria-current": current ? "true" : null,
     style: { height: `${height}px`, "margin-bottom": `${gap}px` },
