@@ -127,8 +127,9 @@ def chosen_score(
     targets = probes.targets
     are_numbers = False
     if targets is not None and targets.max() > 1 and not declared_outputs(model, score.output):
-        has_loss = bool(loss_of_numbers(model, score.output))
-        are_numbers = has_loss or _is_number(_of_name(ends(), score.output))
+        are_numbers = bool(loss_of_numbers(model, score.output)) or (
+            _has_one_unit(model) and all(end.activation == LINEAR for end in ends())
+        )
     are_classes = targets is not None and not are_numbers
     has_masks = are_classes and is_whole and probes.masks is not None and probes.kind == "image"
     if are_classes and not has_masks:
@@ -153,11 +154,10 @@ def chosen_score(
     return Choice(replace(score, score=name), probes, notes)
 
 
-def _is_number(end: _End | None) -> bool:
-    """Whether an output is one number for each probe, which no sigmoid makes a probability."""
-    if end is None or end.sizes:
-        return False
-    return end.units == 1 and end.activation == LINEAR
+def _has_one_unit(model: Any) -> bool:
+    """Whether a model shows, without a trace, that its only output is one number for each probe."""
+    shapes = [tuple(output.shape[1:]) for output in getattr(model, "outputs", None) or []]
+    return shapes in ([()], [(1,)])
 
 
 def _of_name(ends: Sequence[_End], output: Any) -> _End | None:

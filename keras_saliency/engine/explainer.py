@@ -259,6 +259,9 @@ class Explainer:
         """The maps of one input by all methods, and what belongs to them.
 
         Also the methods that cannot explain it, with the reason. If none can, its gradient.
+
+        Raises:
+            UnsuitableInputError: It is the only input, and no method can explain it.
         """
         results: dict[str, Tensor] = {}
         refused: dict[str, UnsuitableInputError] = {}
@@ -267,6 +270,8 @@ class Explainer:
                 results |= self._explained_by(name, method, score_fn, tensor, probes)
             except UnsuitableInputError as error:
                 refused[name] = error
+        if not results and not self._probes.other_inputs:
+            raise next(iter(refused.values()))
         if not results:
             results = self._explained_by(*FALLBACK, score_fn, tensor, probes)
         return results, refused

@@ -165,7 +165,8 @@ class TracedModel:
         classes = 2 if units == 1 and not self._explains_numbers else units
         if classes is not None and targets.max() >= classes:
             hint = ""
-            if units == 1 and (self._explains_numbers or self._loss_of_numbers):
+            is_number = self._explains_numbers or head.activation == heads.LINEAR
+            if units == 1 and (is_number or self._loss_of_numbers):
                 hint = (
                     " One number has no class: leave targets out, "
                     "dataclasses.replace(probes, targets=None)."

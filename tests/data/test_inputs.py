@@ -123,7 +123,7 @@ def test_other_kinds_are_drawn_from_data_sets(kind, batched):
     labels = np.array([1, 0, 1])
     data = tf.data.Dataset.from_tensor_slices((given.images, labels))
     data = data.batch(2) if batched else data
-    with pytest.warns(UserWarning, match="fewer different images"):
+    with pytest.warns(UserWarning, match="fewer different inputs"):
         drawn = ProbeSet.from_dataset(data, per_class=2, kind=kind)
     assert drawn.targets.tolist() == [0, 1, 1]
     np.testing.assert_array_equal(drawn.images[0], given.images[1])
