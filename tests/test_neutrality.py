@@ -195,3 +195,28 @@ def test_inputs_of_one_number_are_given_to_the_model_as_in_the_training(make, in
     assert saliency.report.scores.shape == (6,)
     assert maps.any()
     assert maps.shape == (6, 4 if make is Columns else 1)
+
+
+class OfKnownSize(keras.Model):
+    """Keras cannot build it without the size of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.flatten, self.end = layers.Flatten(), layers.Dense(3, activation="softmax")
+
+    def call(self, inputs):
+        if inputs.shape[0] is None:
+            raise TypeError("expected a batch of known size")
+        return self.end(self.flatten(inputs))
+
+
+def test_a_model_that_cannot_be_built_from_shapes_is_to_be_called_once():
+    probes = ks.ProbeSet(IMAGES[:6], LABELS[:6])
+    saliency = ks.SaliencyCallback(probes, log_dir=None, verbose=0)
+    model = OfKnownSize()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(Exception, match="expected a batch of known size") as error:
+        model.fit(IMAGES, LABELS, verbose=0, callbacks=[saliency])
+    assert "call it on a batch once before fit" in error.value.__notes__[0]
+    model(IMAGES[:1])
+    assert ks.saliency_maps(model, probes).shape == (6, 8, 8)

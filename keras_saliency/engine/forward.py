@@ -382,12 +382,12 @@ def build(model: Any, probes: ProbeSet) -> None:
     specs |= {str(name): _spec_of(one) for name, one in probes.other_inputs.items()}
     takes_training = "training" in inspect.signature(model.call).parameters
     options = {"training": True} if takes_training else {}
-    with _noted(probes):
+    with _noted(probes, is_built=False):
         model(_fed(model, probes, _spec_of(probes), specs), **options)
 
 
 @contextmanager
-def _noted(probes: ProbeSet) -> Iterator[None]:
+def _noted(probes: ProbeSet, *, is_built: bool = True) -> Iterator[None]:
     """While a model is called: adds to its errors what it was given, and what else it may take."""
     try:
         yield
@@ -396,6 +396,8 @@ def _noted(probes: ProbeSet) -> Iterator[None]:
             f"shape {('num_probes', *one.images.shape[1:])}" for one in probes.explained.values()
         ]
         note = f"keras_saliency: the model was called with the probes, {', '.join(shapes)}."
+        if not is_built:
+            note += " If it takes such inputs, call it on a batch once before fit, which builds it."
         if probes.input_name is None:
             note += (
                 " If it takes several inputs, give all of them: ProbeSet({0: ..., 1: ...}, targets)"
