@@ -165,8 +165,9 @@ class TracedModel:
         classes = 2 if units == 1 and not self._explains_numbers else units
         if classes is not None and targets.max() >= classes:
             hint = ""
-            is_number = self._explains_numbers or head.activation == heads.LINEAR
-            if units == 1 and (is_number or self._loss_of_numbers):
+            declared = declared_outputs(self._model, self.score.output)
+            is_linear = head.activation == heads.LINEAR and not declared
+            if units == 1 and (self._explains_numbers or is_linear or self._loss_of_numbers):
                 hint = (
                     " One number has no class: leave targets out, "
                     "dataclasses.replace(probes, targets=None)."

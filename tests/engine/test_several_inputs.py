@@ -173,17 +173,22 @@ OF_LSTM = {
 ARRAY = np.full((8, 8, 3), 0.5, np.float32)
 
 
+REFUSING = [
+    (partial(layer_cam, layer="conv"), {"words", "series", "age"}),
+    (partial(integrated_gradients, baseline="mean", num_steps=4), {"words"}),
+    (partial(integrated_gradients, baseline="blurred", num_steps=4), {"age"}),
+    (partial(integrated_gradients, baseline=ARRAY, num_steps=4), {"words", "series", "age"}),
+    (partial(occlusion, baseline="mean"), {"words"}),
+    (partial(occlusion, window=6), {"words", "age"}),
+    (partial(expected_gradients, num_samples=4), {"words"}),
+]
+
+
 @pytest.mark.parametrize(
     ("method", "refusing"),
     [
         ("grad_cam", {"words", "series", "age"}),
-        (partial(layer_cam, layer="conv"), {"words", "series", "age"}),
-        (partial(integrated_gradients, baseline="mean", num_steps=4), {"words"}),
-        (partial(integrated_gradients, baseline="blurred", num_steps=4), {"age"}),
-        (partial(integrated_gradients, baseline=ARRAY, num_steps=4), {"words", "series", "age"}),
-        (partial(occlusion, baseline="mean"), {"words"}),
-        (partial(occlusion, window=6), {"words", "age"}),
-        (partial(expected_gradients, num_samples=4), {"words"}),
+        *(pytest.param(*each, marks=pytest.mark.gate) for each in REFUSING),
     ],
 )
 def test_an_input_that_a_method_cannot_explain_has_its_gradient(method, refusing):
