@@ -29,6 +29,7 @@ def steps_with(budget, epochs=20, **kwargs):
     return saliency.history["step"]
 
 
+@pytest.mark.gate
 def test_epochs_ever_further_apart_and_the_last_two_are_explained():
     # After epoch 15, nine evaluations took 9 x 108 + 5 x 32 = 1132; 1240 is above 17 x 72 = 1224.
     assert steps_with("auto") == [-1, 0, 1, 2, 3, 5, 7, 10, 15, 17, 18, 19]
@@ -134,6 +135,7 @@ def test_what_is_read_before_training_is_stopped_early_is_found():
     assert [(alert.rule, alert.step) for alert in saliency.alerts] == [("region/tag", 16)]
 
 
+@pytest.mark.gate
 def test_fits_of_one_epoch_are_tested(tmp_path):
     """Each explains its epoch, whatever that takes; so at evaluation 12 a metric has moved."""
     saliency = ks.SaliencyCallback(tagged_probes(), log_dir=tmp_path, on_alert=None, verbose=0)
@@ -185,6 +187,7 @@ def test_each_fit_says_what_it_left_out(capsys):
     ]
 
 
+@pytest.mark.gate
 def test_a_resumed_training_leaves_out_what_an_uninterrupted_one_does(tmp_path):
     """It was killed after epoch 8, which was left out, as were 4 and 6."""
 

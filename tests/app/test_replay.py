@@ -124,6 +124,7 @@ def test_the_replay_of_ten_checkpoints_equals_the_log_of_the_live_run(kind, live
     assert "one evaluation took" not in printed.out  # no epoch was trained
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_a_replay_goes_on_where_the_log_ends(live, tmp_path, capsys):
     (tmp_path / "keras").mkdir()
@@ -246,6 +247,7 @@ def nothing():
     pass
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_a_watch_reads_checkpoints_as_they_are_completed(live, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "keras"

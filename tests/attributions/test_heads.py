@@ -197,7 +197,7 @@ def by_tape(name, model, logits, score, targets):
     return chosen.numpy(), np.abs(tape.gradient(chosen, images).numpy()).max(axis=-1)
 
 
-@pytest.mark.slow  # all together
+@pytest.mark.gate
 @pytest.mark.parametrize("score", ["logit", "log_probability", "probability", "output"])
 def test_scores_maps_and_predictions(head, score):
     name, model, logits = head

@@ -218,6 +218,7 @@ def test_an_input_that_a_method_cannot_explain_has_its_gradient(method, refusing
             assert not np.allclose(found.maps, gradient.maps)
 
 
+@pytest.mark.gate
 def test_the_other_methods_explain_an_input_that_one_cannot_explain():
     probes = ProbeSet(OF_LSTM, TARGETS, kind={"series": "series"})
     methods = ["grad_cam", "input_x_gradient", partial(occlusion, window=6)]
@@ -237,6 +238,7 @@ def test_the_other_methods_explain_an_input_that_one_cannot_explain():
     assert "(picture by" not in monitor.described
 
 
+@pytest.mark.gate
 def test_a_method_that_cannot_explain_any_input_is_refused():
     probes = ProbeSet(OF_LSTM, TARGETS, kind={"series": "series"})
     listed = "'picture', 'words', 'series', 'age'"

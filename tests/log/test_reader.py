@@ -487,6 +487,7 @@ def test_the_colours_of_the_tab_are_matplotlibs(tmp_path):
         assert bytes.fromhex(text) == table[:, :3].tobytes()
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_a_log_read_in_another_process_says_the_same(trained):
     """Nothing of the process that wrote it is needed."""

@@ -100,6 +100,7 @@ def pictures(run):
     }
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("scale", ["epoch", "shared"])
 def test_film_strips_and_evaluations_within_epochs_go_on(scale, tmp_path):
     """Also those that were ahead of the weights, of batches 20 to 30."""
@@ -236,6 +237,7 @@ def test_a_log_without_a_state_is_continued(tmp_path, capsys):
     assert [row["step"] for row in rows(tmp_path)] == [-1, 0, 1, 2, 3, 4]
 
 
+@pytest.mark.gate
 def test_processes_of_one_epoch_that_count_from_0_are_one_training(whole, tmp_path):
     """Each begins with the weights that the one before saved."""
     for epoch in range(EPOCHS):
@@ -280,6 +282,7 @@ def test_a_state_of_other_shapes_is_ignored(tmp_path):
     assert saliency.history["run"] == ["saliency"] * 2
 
 
+@pytest.mark.gate
 def test_two_trainings_that_were_killed_each_go_on_in_their_own_run(tmp_path, capsys):
     """Which one a process resumes is told by the weights, whichever run was written last."""
     for run, after in (("saliency", None), ("saliency_2", 4)):
@@ -300,6 +303,7 @@ def trained_at_the_same_step(log_dir, after, first=0, last=2):
     return saliency
 
 
+@pytest.mark.gate
 def test_fits_of_one_epoch_of_two_trainings_find_their_own_runs(tmp_path):
     """Each a process of its own, by turns."""
     for epoch in range(3):

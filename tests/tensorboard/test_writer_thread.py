@@ -291,7 +291,7 @@ fit([before, saliency, after], epochs=5)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("end", "code", "told"),
     [
@@ -311,6 +311,7 @@ def test_a_program_that_ends_writes_the_last_report(end, code, told, tmp_path):
     assert read_state(tmp_path / "saliency").step == 1
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_what_could_not_be_written_when_a_program_ends_is_said(tmp_path):
     done = run_program(PROGRAM.format(end="raise SystemExit(3)", log_dir=str(tmp_path), full=True))
