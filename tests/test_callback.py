@@ -402,7 +402,7 @@ def test_it_says_once_per_callback_where_the_data_let_a_model_cheat(capsys):
 
 
 def test_numbers_are_not_audited_as_classes(capsys):
-    """A column that tells a count is no leak: the model is to predict the count from it."""
+    """If the model predicts a count, a column that determines the count is not a leak."""
     counts = np.arange(60) % 6
     rows = np.random.default_rng(0).random((60, 4), "float32")
     rows[:, 1] = counts

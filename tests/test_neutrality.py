@@ -164,7 +164,7 @@ class Towers(keras.Model):
 
 
 class Columns(Towers):
-    """The same of numbers, some of which are wide."""
+    """Towers of a column of numbers, beside an input of three columns."""
 
     def call(self, inputs):
         ages = ops.cast(inputs["age"], "int32")

@@ -66,8 +66,8 @@ def groups_of(
 
     Raises:
         TypeError: A value is not an array of numbers or texts, or is a dict.
-        ValueError: A kind is unknown, no input can be explained, a number is not finite, or there
-            is no table whose columns could have names.
+        ValueError: A kind is unknown, no input can be explained, a number is not finite, or
+            `feature_names` is given although no input is plain features.
     """
     check_flat("images", inputs)
     arrays = {plain_int(name): _array(name, values) for name, values in inputs.items()}
