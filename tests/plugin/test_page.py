@@ -297,8 +297,21 @@ def test_playing_goes_through_all_steps_and_stops(door, chromium):
         };
         new MutationObserver(look).observe(document.querySelector(".cells"), {attributes: true});
     }"""
+    # The first step's maps are still on their way when the next step's would have been shown.
+    delay_first_maps = """() => {
+        const {fetch} = window;
+        let delay = 600;
+        window.fetch = async (url) => {
+            if (!String(url).includes("/blob?")) return fetch(url);
+            const wait = delay;
+            delay = 0;
+            await new Promise((done) => setTimeout(done, wait));
+            return fetch(url);
+        };
+    }"""
     with opened(chromium, door, view="step") as tab:
         tab.painted(STEPS[-1])
+        tab.frame.evaluate(delay_first_maps)
         for start in (tab.get("play").click, lambda: tab.press("Space")):
             tab.frame.evaluate(watch)
             start()

@@ -1,6 +1,7 @@
 /** The slider over the steps, its play button, and the keys of the page. */
 
 import { el } from "./dom.js";
+import { loadSides } from "./sides.js";
 
 const PAUSE = 150; // milliseconds for which each step is shown at least while playing
 const OPENING_VIEWS = ["matrix", "step"]; // in which Enter opens the selected probe
@@ -23,27 +24,32 @@ export function createTimeline(context) {
   const label = el("output", { class: "step-label", "data-testid": "step-label" });
   const button = el("button", { type: "button", class: "play", "data-testid": "play", onclick: () => toggle() });
   let playing = false;
+  let starts = 0; // counts them, so that an older play that has waited can stop
 
   function toggle(on = !playing) {
-    const { steps } = context.log;
     const start = on && !playing;
     playing = on;
     button.textContent = on ? "❚❚" : "▶";
     button.setAttribute("aria-label", on ? "Pause" : "Play");
     button.title = on ? "Pause (Space)" : "Play (Space)";
-    if (!start) return;
-    if (context.step === steps.at(-1)) context.showStep(steps[0]);
-    setTimeout(advance, PAUSE);
+    if (start) play();
   }
 
-  async function advance() {
-    const next = stepBy(1);
-    if (playing && next === context.step) toggle(false);
-    if (!playing) return;
-    await context.log.maps(context.method, next).catch(() => {});
-    if (!playing) return;
-    context.showStep(next);
-    setTimeout(advance, PAUSE);
+  /** Shows step after step, from the first one if the last one is shown. */
+  async function play() {
+    const thisStart = ++starts;
+    const stopped = () => !playing || thisStart !== starts;
+    const { steps } = context.log;
+    if (context.step === steps.at(-1)) context.showStep(steps[0]);
+    await loadSides(context, context.step);
+    while (!stopped()) {
+      await new Promise((done) => setTimeout(done, PAUSE));
+      if (stopped()) return;
+      const next = stepBy(1);
+      if (next === context.step) return toggle(false);
+      await loadSides(context, next);
+      if (!stopped()) context.showStep(next);
+    }
   }
 
   function stepBy(by) {
