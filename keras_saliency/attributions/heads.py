@@ -53,6 +53,7 @@ class Head:
             are the logits.
         operation: The `tf.Operation` that was inspected.
         is_found: Whether `operation` is the activation.
+        mask: Which positions count, bool `(batch, ...)`, as in the model's loss; `None` if all do.
     """
 
     outputs: Tensor
@@ -60,6 +61,7 @@ class Head:
     activation: str
     operation: Any
     is_found: bool = False
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -167,17 +167,16 @@ def output(head: Head, targets: Tensor) -> Tensor:
 def mean(head: Head, targets: Tensor) -> Tensor:
     """The mean of all outputs: of the numbers of a regression, or the pixels of an image.
 
-    It does not depend on the targets.
+    Padded positions do not count. It does not depend on the targets.
     """
-    values = tf.cast(head.outputs, head.logits.dtype)
-    return tf.reduce_mean(values, range(1, values.shape.rank))
+    return _mean_of_positions(tf.cast(head.outputs, head.logits.dtype), head.mask)
 
 
 def max_logit(head: Head, targets: Tensor) -> Tensor:
     """The largest logit, averaged over all positions: of the class that is predicted at each.
 
-    Of a single unit, it is the logit of the more probable of both classes. It does not depend on
-    the targets.
+    Of a single unit, it is the logit of the more probable of both classes. Padded positions do not
+    count. It does not depend on the targets.
 
     Reference:
         Hendrycks et al.: Scaling Out-of-Distribution Detection for Real-World Settings.
@@ -185,7 +184,24 @@ def max_logit(head: Head, targets: Tensor) -> Tensor:
     """
     logits = head.logits
     largest = tf.abs(logits[..., 0]) if logits.shape[-1] == 1 else tf.reduce_max(logits, -1)
-    return tf.reduce_mean(largest, range(1, largest.shape.rank))
+    return _mean_of_positions(largest, head.mask)
+
+
+def _mean_of_positions(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of values `(batch, ...)` over all axes but the first, where the mask is `True`.
+
+    Args:
+        values: `(batch, ...)`.
+        mask: bool, of the first axes of `values`. `None`: all values count.
+    """
+    axes = list(range(1, values.shape.rank))
+    if mask is None:
+        return tf.reduce_mean(values, axes)
+    for _ in range(values.shape.rank - mask.shape.rank):
+        mask = mask[..., tf.newaxis]
+    mask = tf.broadcast_to(mask, tf.shape(values))
+    total = tf.reduce_sum(tf.where(mask, values, 0), axes)
+    return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(mask, values.dtype), axes))
 
 
 def segmentation(

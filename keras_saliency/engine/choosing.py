@@ -25,7 +25,7 @@ from keras_saliency.engine.advice import position_line, unit_line
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.dry_run import dry_run
 from keras_saliency.engine.forward import ForwardPass, output_names
-from keras_saliency.engine.keras_internals import all_layers
+from keras_saliency.engine.keras_internals import all_layers, mask_of
 from keras_saliency.engine.models import declared_outputs, loss_of_classes, loss_of_numbers
 
 NUMBERS = (
@@ -64,6 +64,7 @@ class _End(NamedTuple):
         sizes: Of the axes of its positions, without axes of length 1; empty without positions.
         units: The length of the axis of classes.
         activation: As in `Head`.
+        is_masked: Whether padded positions do not count.
     """
 
     name: Any
@@ -71,6 +72,7 @@ class _End(NamedTuple):
     sizes: tuple[int | None, ...]
     units: int | None
     activation: str
+    is_masked: bool
 
 
 def chosen_score(
@@ -247,13 +249,14 @@ def _several(ends: Sequence[_End]) -> str:
 
 def _about_positions(end: _End, score: Score, name: str) -> str:
     """That one number is explained of many."""
+    but = " that are not padding" if end.is_masked else ""
     if name == "mean":
         line = unit_line(end.shape, output=score.output)
         count = _count((*end.sizes, end.units))
-        return f"the score is the mean of {count} outputs; for one of them: {line}"
+        return f"the score is the mean of {count} outputs{but}; for one of them: {line}"
     line = position_line(end.shape, output=score.output)
-    count = _count(end.sizes)
-    return f"the score is the mean of the largest logits at {count} positions; for one: {line}"
+    of = f"the largest logits at {_count(end.sizes)} positions{but}"
+    return f"the score is the mean of {of}; for one: {line}"
 
 
 def _count(sizes: Sequence[int | None]) -> str:
@@ -287,4 +290,4 @@ def _end(name: Any, output: Tensor, probes: ProbeSet, score: Score) -> _End:
         sizes = sizes[::-1]
     positions = () if score.position is not None or {*sizes[:-1]} <= {1} else sizes[:-1]
     activation = find_head(output).activation if shape[1:] else LINEAR
-    return _End(name, shape, positions, sizes[-1], activation)
+    return _End(name, shape, positions, sizes[-1], activation, mask_of(output) is not None)

@@ -23,7 +23,7 @@ from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.data.several import pieces
 from keras_saliency.engine.advice import position_line, score_line
-from keras_saliency.engine.keras_internals import inputs_struct
+from keras_saliency.engine.keras_internals import inputs_struct, mask_of
 from keras_saliency.engine.models import (
     fed_shape,
     input_shapes,
@@ -194,7 +194,8 @@ class ForwardPass:
             values = tf.reshape(values, [-1, sizes[-1]])
         elif is_channels_first and all(size == 1 for size in sizes[1:]):
             values = tf.reshape(values, [-1, sizes[0]])
-        return heads.find_head(values, self._activation)
+        head = heads.find_head(values, self._activation)
+        return replace(head, mask=mask_of(flat[0])) if head.outputs.shape.rank > 2 else head
 
     def _hint(self, outputs: Any, head: heads.Head | None) -> str:
         """What to do about outputs that are not `(batch, classes)`."""

@@ -102,6 +102,14 @@ def takes(layer: Any, argument: str) -> bool:
     return bool(getattr(layer, f"_call_has_{argument}_arg", False))
 
 
+def mask_of(output: Any) -> Any:
+    """Which positions of a layer's output count, bool `(batch, ...)`; `None` if all do.
+
+    Without `_keras_mask`, all count, also those that are padded.
+    """
+    return getattr(output, "_keras_mask", None)
+
+
 def counter(optimizer: Any) -> Any:
     """The variable that counts batches; without `_iterations`, the one that counts updates."""
     return getattr(optimizer, "_iterations", getattr(optimizer, "iterations", 0))

@@ -239,6 +239,30 @@ def test_tokens_with_a_class_each(end):
     np.testing.assert_allclose(report.maps, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("is_softmax", [True, False])
+def test_padded_positions_do_not_count(is_softmax):
+    """As in the model's loss. The last probe is nothing but padding."""
+    lengths = np.array([6, 4, 1, 0])
+    rows = ROWS * (np.arange(6) < lengths[:, np.newaxis])[..., np.newaxis]
+    end = layers.Dense(3, activation="softmax" if is_softmax else None)
+    recurrent = layers.LSTM(5, return_sequences=True)
+    model = keras.Sequential([keras.Input((6, 3)), layers.Masking(), recurrent, end])
+    model.compile("sgd", None if is_softmax else "mse")
+    monitor = SaliencyMonitor(model, ProbeSet(rows, kind="series"))
+    of = "positions" if is_softmax else "outputs"
+    assert f"{of} that are not padding; for one" in monitor.notes[0]
+
+    def score(inputs):
+        linear = recurrent(inputs, mask=rows.any(-1)) @ end.kernel + end.bias
+        scores = []
+        for values, length in zip(linear, lengths, strict=True):
+            each = tf.reduce_max(values, -1) if is_softmax else tf.reduce_mean(values, -1)
+            scores.append(tf.reduce_sum(each[:length]) / max(length, 1))
+        return tf.stack(scores)
+
+    assert_explained(monitor, score)
+
+
 def test_one_unit_has_two_classes():
     """The more probable of both is explained: a logit of -2 counts as 2 for the class 0."""
     model = painter(layers.Conv2D(1, 1, activation="sigmoid"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_saliency as ks
@@ -36,6 +37,12 @@ if hasattr(keras, "RematScope"):
 @pytest.mark.parametrize(("owner", "names"), NAMES.items())
 def test_this_version_of_keras_has_the_names(owner, names):
     assert [name for name in names if not hasattr(owner, name)] == []
+
+
+def test_this_version_of_keras_tells_which_positions_count():
+    output = layers.Masking()(np.array([[[1.0], [0.0]]]))
+    assert keras_internals.mask_of(output).numpy().tolist() == [[True, False]]
+    assert keras_internals.mask_of(tf.zeros((1, 2, 1))) is None
 
 
 def test_no_other_module_uses_private_names():
