@@ -1,17 +1,20 @@
 """Leaves no trace on a model: random states and variables end with their old values.
 
-Global random states are not saved and restored, since a generator that feeds `fit` may draw from
-them in another thread at the same time, and would draw the same numbers twice. Instead, they are
-never changed.
+Evaluations never change global random states, and do not save and restore them either, since a
+generator that feeds `fit` may draw from them in another thread at the same time, and would draw the
+same numbers twice. Only tracing restores those of Python and NumPy: a model may draw from them in
+its Python code, and it is traced before `fit` draws a batch.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_saliency.engine.keras_internals import replaced_seed_generator
@@ -21,17 +24,23 @@ _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape
 
 @contextmanager
 def own_seed_generator() -> Iterator[keras.random.SeedGenerator]:
-    """Within this context, layers that draw without a seed use a separate generator.
+    """While a model is traced: its layers that draw without a seed use a separate generator.
 
     Keras' global generator is then neither advanced nor created. (To create it, Keras would draw a
-    number from Python's `random`.)
+    number from Python's `random`.) What the model draws from `random` and `np.random`, it draws
+    again in `fit`.
 
     Yields:
         The generator. Keep it as long as functions that were traced in the context are used.
     """
     generator = keras.random.SeedGenerator(0)
-    with replaced_seed_generator(generator):
-        yield generator
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        with replaced_seed_generator(generator):
+            yield generator
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
 
 
 class MutatedVariables:

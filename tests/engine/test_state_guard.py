@@ -134,6 +134,26 @@ def test_an_inferring_subclassed_model_that_draws_unseeded_trains_the_same():
     assert trained(True) == trained(False)
 
 
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("draw", [random.random, np.random.random])
+def test_a_model_that_draws_in_python_trains_the_same(draw, run_eagerly):
+    class Drawing(layers.Layer):
+        def call(self, inputs):
+            return inputs * (0.5 + draw())
+
+    def trained(observed):
+        keras.utils.set_random_seed(3)
+        tf.random.get_global_generator().reset_from_seed(4)
+        model = compiled(net_with(Drawing), run_eagerly=run_eagerly)
+        if observed:
+            monitor = SaliencyMonitor(model, PROBES)
+            monitor.intervene(monitor.evaluate(-1))
+        model.fit(IMAGES, TARGETS, batch_size=3, verbose=0)
+        return [v.numpy().tobytes() for v in model.variables] + next_draws()
+
+    assert trained(True) == trained(False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRAS)
 @pytest.mark.parametrize("batch_size", [3, 32])
