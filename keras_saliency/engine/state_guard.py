@@ -20,6 +20,7 @@ import tensorflow as tf
 from keras_saliency.engine.keras_internals import replaced_seed_generator
 
 _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
+_DRAWS = {"RngReadAndSkip", "RngSkip"}  # of a tf.random.Generator
 
 
 @contextmanager
@@ -61,15 +62,15 @@ class MutatedVariables:
     def __init__(self, concrete_function: Any) -> None:
         graph = concrete_function.graph
         inside = {id(outer): inner for outer, inner in graph.captures}
-        self.variables = [
-            variable
+        uses = {
+            variable.ref(): {each.type for each in inside[id(variable.handle)].consumers()} - _READS
             for variable in graph.variables
-            if {operation.type for operation in inside[id(variable.handle)].consumers()} - _READS
-        ]
+        }
+        self.variables = [variable for variable in graph.variables if uses[variable.ref()]]
         self._seeds = [
             (variable, tf.identity(variable))
             for variable in self.variables
-            if "seed_generator_state" in variable.name
+            if "seed_generator_state" in variable.name or uses[variable.ref()] & _DRAWS
         ]
 
     @contextmanager

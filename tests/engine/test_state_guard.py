@@ -18,8 +18,6 @@ from support.small_nets import (
     PROBES,
     SHAPE,
     TARGETS,
-    OwnNoise,
-    UnseededNoise,
     compiled,
     contents,
     found_by,
@@ -168,7 +166,7 @@ def test_the_same_evaluation_twice_gives_the_same_bytes(extra, batch_size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", [UnseededNoise, OwnNoise])
+@pytest.mark.parametrize("extra", NOISES)
 def test_the_same_noise_after_training_went_on(extra):
     """Training moves the seed generators; with a learning rate of 0 it moves nothing else."""
     model = net_with(extra)
@@ -193,7 +191,7 @@ def test_the_noise_is_there(extra):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", [UnseededNoise, OwnNoise])
+@pytest.mark.parametrize("extra", NOISES)
 def test_the_same_interventions_twice_find_the_same(extra):
     monitor = SaliencyMonitor(net_with(extra), MANY_PROBES, compute=Compute(batch_size=16))
     first = found_by(monitor)
