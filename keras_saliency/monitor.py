@@ -32,7 +32,6 @@ from keras_saliency.detection.settings import Interventions, checked_interventio
 from keras_saliency.detection.significance import level_of_round
 from keras_saliency.detection.state import BATCH, EPOCH, RunState, check_state
 from keras_saliency.engine.answering import ModelAnswers
-from keras_saliency.engine.choosing import LOGARITHMS
 from keras_saliency.engine.compilation import Compute, checked_compute
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.models import (
@@ -139,9 +138,8 @@ class SaliencyMonitor:
             with_boxes=needs_boxes(score_function),
         )
         self._traced = self._trace(is_default=subject.is_default)
-        if self._traced.score != self.score:
-            self.score = self._traced.score
-            self.notes.append(LOGARITHMS)
+        self.score = self._traced.score
+        self.notes += self._traced.notes
         pairs = zip(probes.explained.values(), self._traced.explaining, strict=True)
         self._map_passes = len(probes) * sum(
             num_passes(method, one.images.shape[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -21,12 +21,18 @@ from keras_saliency.attributions.heads import (
 )
 from keras_saliency.attributions.scores import AUTO, Score, is_detection, known_name
 from keras_saliency.data.probes import ProbeSet
+from keras_saliency.data.reports import Array
 from keras_saliency.engine.advice import position_line, unit_line
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.dry_run import dry_run
 from keras_saliency.engine.forward import ForwardPass, output_names
 from keras_saliency.engine.keras_internals import all_layers, mask_of
-from keras_saliency.engine.models import declared_outputs, loss_of_classes, loss_of_numbers
+from keras_saliency.engine.models import (
+    declared_outputs,
+    has_loss,
+    loss_of_classes,
+    loss_of_numbers,
+)
 
 NUMBERS = (
     "the targets are numbers to predict, not classes, so they are left out, and nothing is tested; "
@@ -36,6 +42,10 @@ NUMBERS = (
 LOGARITHMS = (
     "the outputs are probabilities without logits, so the score is their logarithm; for another "
     "one: score='probability'"
+)
+CLASSES = (
+    "nothing tells whether the outputs are classes, so they are taken for logits; for numbers: "
+    "score='mean'"
 )
 """What is said if the values of the outputs show it, after this module has chosen."""
 
@@ -83,10 +93,11 @@ def chosen_score(
     The output is the one that the targets belong to, if the probes say so. Targets of another
     output, or of several where the model has one, are left out.
 
-    Probes with targets are explained by the `"logit"` of one output; except that targets above 1 of
-    a model of one unit, such as ratings, are left out, unless its loss is one of classes, and that
-    masks of images are explained by the `"segmentation"` of a model that labels all pixels. Probes
-    with boxes are explained by the `"detection"` of a model with outputs `"boxes"` and `"classes"`.
+    Probes with targets are explained by the `"logit"` of one output; except that targets above 1
+    for which a model has no unit, such as ratings, are left out, unless its loss is one of classes,
+    and that masks of images are explained by the `"segmentation"` of a model that labels all
+    pixels. Probes with boxes are explained by the `"detection"` of a model with outputs `"boxes"`
+    and `"classes"`.
 
     Without targets, the first of several outputs is explained, and
 
@@ -127,11 +138,7 @@ def chosen_score(
         return Choice(score, probes, notes)
     logit = Choice(replace(score, score="logit"), probes, notes)
     targets = probes.targets
-    are_numbers = False
-    if targets is not None and targets.max() > 1 and not declared_outputs(model, score.output):
-        are_numbers = bool(loss_of_numbers(model, score.output)) or (
-            _has_one_unit(model) and all(end.activation == LINEAR for end in ends())
-        )
+    are_numbers = targets is not None and _are_numbers(model, score.output, targets, ends)
     are_classes = targets is not None and not are_numbers
     has_masks = are_classes and is_whole and probes.masks is not None and probes.kind == "image"
     if are_classes and not has_masks:
@@ -142,24 +149,40 @@ def chosen_score(
         return logit
     if has_masks and end.shape[1:3] == probes.images.shape[1:3]:
         return Choice(replace(score, score="segmentation"), probes, notes)
-    if are_classes or (are_numbers and end.shape[1:] not in ((), (1,))):
+    if targets is not None and (are_classes or end.sizes or not _are_beyond(targets, end.shape)):
         return logit
     if is_open:
         score, notes = replace(score, output=end.name), (*notes, _several(ends()))
+    probes = replace(probes, predicts_numbers=probes.predicts_numbers or are_numbers)
     name = _function_for(model, end, score.output, probes)
     if name in ("mean", "max_logit"):
         notes = (*notes, _about_positions(end, score, name))
     if are_numbers:
-        notes = (*notes, NUMBERS)
-    if name == "output":
-        probes = replace(probes, targets=None)
+        notes, probes = (*notes, NUMBERS), replace(probes, targets=None)
     return Choice(replace(score, score=name), probes, notes)
 
 
-def _has_one_unit(model: Any) -> bool:
-    """Whether a model shows, without a trace, that its only output is one number for each probe."""
-    shapes = [tuple(output.shape[1:]) for output in getattr(model, "outputs", None) or []]
-    return shapes in ([()], [(1,)])
+def _are_numbers(
+    model: Any, output: Any, targets: Array, ends: Callable[[], Sequence[_End]]
+) -> bool:
+    """Whether targets above 1 are numbers: the loss compares them, or no unit is for one of them.
+
+    A model of several units without a loss tells nothing: its targets may be a mistake.
+    """
+    if targets.max() <= 1 or declared_outputs(model, output):
+        return False
+    if loss_of_numbers(model, output):
+        return True
+    shapes = [tuple(one.shape) for one in getattr(model, "outputs", None) or []]  # without a trace
+    may_be = shapes in ([(None,)], [(None, 1)]) or has_loss(model, output)
+    is_beyond = len(shapes) == 1 and _are_beyond(targets, shapes[0])
+    return may_be and is_beyond and all(end.activation == LINEAR for end in ends())
+
+
+def _are_beyond(targets: Array, shape: tuple[int | None, ...]) -> bool:
+    """Whether outputs of a shape, with the batch, have no unit for one of the targets above 1."""
+    *positions, units = shape[1:] or (1,)
+    return {*positions} <= {1} and units is not None and int(targets.max()) >= units
 
 
 def _of_name(ends: Sequence[_End], output: Any) -> _End | None:

@@ -339,6 +339,11 @@ def loss_of_classes(model: Any, output: str | int | None = None) -> bool:
     return name == "ctc" or (bool(declared_outputs(model, output)) and "binary" not in name)
 
 
+def has_loss(model: Any, output: str | int | None = None) -> bool:
+    """Whether a model is compiled with a loss for an output, of any kind."""
+    return _loss(model, output) is not None
+
+
 def _loss_name(model: Any, output: str | int | None) -> str:
     """The name of the function of a loss; empty if there is none."""
     loss = _loss(model, output)

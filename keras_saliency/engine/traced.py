@@ -15,6 +15,7 @@ from keras_saliency.data.inputs import KINDS
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.advice import unit_line
 from keras_saliency.engine.answering import ModelAnswers
+from keras_saliency.engine.choosing import CLASSES, LOGARITHMS
 from keras_saliency.engine.compilation import Compute, compiled
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.explainer import Explainer
@@ -42,6 +43,7 @@ class TracedModel:
         score: What is differentiated.
         compilation: Whether XLA compiles, and why, in words.
         predicts: Whether the outputs predict classes.
+        notes: What the values of the outputs made of a score that was not asked for, in words.
 
     Raises:
         ValueError: The model cannot be explained by this score, or the targets do not fit it.
@@ -62,6 +64,7 @@ class TracedModel:
         self._text_layer, self._is_default = text_layer, is_default
         self._model, self._inputs, self._methods = model, inputs, methods
         self._probes = inputs.probes
+        self.notes: list[str] = []
         self.score, self._compute = score, compute
         self._explainer, self.compilation = self._compiled()
         activation, self.predicts = self._decided(targets)
@@ -172,6 +175,11 @@ class TracedModel:
                     " One number has no class: leave targets out, "
                     "dataclasses.replace(probes, targets=None)."
                 )
+            elif is_linear:
+                hint = (
+                    " If they are numbers to predict, explain the outputs without them: "
+                    "dataclasses.replace(probes, targets=None) and score='mean'."
+                )
             raise ValueError(
                 f"targets: expected class indices 0..{classes - 1} (the model has {units} "
                 f"output unit{'s' if units > 1 else ''}), received {targets.max()} for probe "
@@ -239,6 +247,10 @@ class TracedModel:
         if self._is_default and name == "logit" and activation and not (has_logits or numbers):
             name = "log_probability"
             self.score = replace(score, score=name)
+            self.notes.append(LOGARITHMS)
+        is_open = activation == heads.LINEAR and not declared and outputs.shape[-1] > 1
+        if self._is_default and name == "logit" and is_open:
+            self.notes.append(CLASSES)
         if name is not None:
             heads.check_head(head, outputs, activation, name)
             if name == "logit" and numbers:

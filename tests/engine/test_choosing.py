@@ -223,6 +223,51 @@ def test_the_labels_of_a_speech_recognizer():
     assert_explained(monitor, score)
 
 
+@pytest.mark.parametrize("loss", [own_loss, "mse"])
+def test_targets_without_a_unit_are_numbers(loss):
+    """Three quantiles of a count: 3 cannot be a class of three units."""
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
+    model.compile("sgd", loss)
+    monitor = SaliencyMonitor(model, ProbeSet(ROWS[:, 0], [0, 1, 2, 3]))
+    assert monitor.score.score == "mean"
+    assert "are numbers to predict" in monitor.notes[1]
+    assert_explained(monitor, lambda rows: tf.reduce_mean(model(rows), 1))
+    assert monitor.intervene(monitor.evaluate(0)).interventions.effects == ()
+
+
+def test_outputs_that_nothing_tells_about_are_taken_for_logits_and_that_is_said():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
+    model.compile("sgd", own_loss)
+    probes = ProbeSet(ROWS[:, 0], [0, 1, 2, 2])
+    monitor = SaliencyMonitor(model, probes)
+    assert monitor.score.score == "logit"
+    assert monitor.notes[0].endswith("taken for logits; for numbers: score='mean'")
+    numbers = SaliencyMonitor(model, probes, score="mean")
+    assert numbers.notes == []
+    assert_explained(numbers, lambda rows: tf.reduce_mean(model(rows), 1))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert SaliencyMonitor(model, probes).notes == []
+
+
+def test_too_many_classes_for_a_model_that_shows_no_outputs():
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Subclassed()
+    model(ROWS[:, 0])
+    probes = ProbeSet(ROWS[:, 0], [0, 1, 2, 3])
+    with pytest.raises(ValueError, match="received 3 for probe 3. If they are numbers") as error:
+        SaliencyMonitor(model, probes)
+    assert str(error.value).endswith("dataclasses.replace(probes, targets=None) and score='mean'.")
+    monitor = SaliencyMonitor(model, dataclasses.replace(probes, targets=None), score="mean")
+    assert_explained(monitor, lambda rows: tf.reduce_mean(model(rows), 1))
+
+
 @pytest.mark.parametrize("end", [layers.Dense(3, "softmax"), layers.Dense(7)])
 def test_tokens_with_a_class_each(end):
     """A softmax of three classes; logits of as many words as are embedded."""
@@ -489,7 +534,8 @@ def test_numbers_of_another_output_say_nothing():
     assert (monitor.score.score, monitor.score.output) == ("mean", 0)
     assert_explained(monitor, lambda images: tf.reduce_mean(model(images)[0], 1))
     other = SaliencyMonitor(model, probes, score=ks.Score(output=1))
-    assert (other.score.score, other.notes) == ("logit", [])
+    assert other.score.score == "logit"
+    assert [note[:13] for note in other.notes] == ["nothing tells"]
     assert_explained(other, lambda images: tf.reduce_max(model(images)[1], 1))
 
 
