@@ -54,6 +54,7 @@ class Head:
         operation: The `tf.Operation` that was inspected.
         is_found: Whether `operation` is the activation.
         mask: Which positions count, bool `(batch, ...)`, as in the model's loss; `None` if all do.
+        has_labels: Whether the model's loss takes each unit for a label of its own.
     """
 
     outputs: Tensor
@@ -62,6 +63,17 @@ class Head:
     operation: Any
     is_found: bool = False
     mask: Tensor | None = None
+    has_labels: bool = False
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether each unit has a probability of its own: a single one, or several labels."""
+        is_linear = self.activation == LINEAR
+        return (
+            self.activation == SIGMOID
+            or self.outputs.shape[-1] == 1
+            or (is_linear and self.has_labels)
+        )
 
 
 @dataclass(frozen=True)

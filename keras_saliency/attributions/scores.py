@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_saliency.attributions.detections import detection
-from keras_saliency.attributions.heads import SIGMOID, Head, Named, Tensor
+from keras_saliency.attributions.heads import Head, Named, Tensor
 from keras_saliency.data.checks import check_choice, checked_output, plain_int
 
 AUTO = "auto"
@@ -144,7 +144,7 @@ def logit(head: Head, targets: Tensor) -> Tensor:
 
 def log_probability(head: Head, targets: Tensor) -> Tensor:
     """The logarithm of the target's probability, in (-inf, 0]. It depends on all logits."""
-    if head.activation == SIGMOID or head.logits.shape[1] == 1:
+    if head.is_independent:
         return tf.math.log_sigmoid(logit(head, targets))
     return tf.gather(tf.nn.log_softmax(head.logits), targets, axis=1, batch_dims=1)
 
@@ -152,9 +152,10 @@ def log_probability(head: Head, targets: Tensor) -> Tensor:
 def probability(head: Head, targets: Tensor) -> Tensor:
     """The target's probability, in 0..1. It saturates: its gradient vanishes as confidence grows.
 
-    Linear outputs are treated as the logits of a softmax, or of a sigmoid if there is one unit.
+    Linear outputs are treated as the logits of a softmax; or of a sigmoid, if there is one unit or
+    the loss is a binary cross-entropy.
     """
-    if head.activation == SIGMOID or head.logits.shape[1] == 1:
+    if head.is_independent:
         return tf.nn.sigmoid(logit(head, targets))
     return tf.gather(tf.nn.softmax(head.logits), targets, axis=1, batch_dims=1)
 
@@ -236,7 +237,7 @@ def segmentation(
         weights = tf.nn.sigmoid(values)
     else:
         values = tf.gather(head.logits, targets, axis=-1, batch_dims=1)
-        probable = tf.nn.sigmoid if head.activation == SIGMOID else tf.nn.softmax
+        probable = tf.nn.sigmoid if head.is_independent else tf.nn.softmax
         weights = tf.gather(probable(head.logits), targets, axis=-1, batch_dims=1)
     if region is not None:
         mask = np.asarray(region)
@@ -360,8 +361,9 @@ def answers(
 def predict(head: Head, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The predicted class `(batch,)` int64 and its probability `(batch,)` in 0..1.
 
-    It is the class with the largest logit. Several units with a sigmoid do not exclude each other:
-    there, it is the label, if the label's logit is above 0, whatever the other logits are.
+    It is the class with the largest logit. Several units with a sigmoid, or a binary cross-entropy
+    as loss, do not exclude each other: there, it is the label, if the label's logit is above 0,
+    whatever the other logits are.
 
     -1 and 0 if the logits are not finite: then no class is predicted. (A `nan` here would be an
     error under `tf.debugging.enable_check_numerics`.)
@@ -374,7 +376,7 @@ def predict(head: Head, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         predictions = tf.cast(head.logits[:, 0] > 0, tf.int64)
     else:
         predictions = tf.argmax(head.logits, axis=1)
-        if labels is not None and head.activation == SIGMOID:
+        if labels is not None and head.is_independent:
             is_label = tf.one_hot(labels, head.logits.shape[1], True, False)
             is_given = tf.reduce_any(is_label & (head.logits > 0), axis=1)
             predictions = tf.where(is_given, tf.cast(labels, tf.int64), predictions)

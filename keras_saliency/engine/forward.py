@@ -27,6 +27,7 @@ from keras_saliency.engine.keras_internals import inputs_struct, mask_of
 from keras_saliency.engine.models import (
     fed_shape,
     input_shapes,
+    loss_of_labels,
     loss_of_numbers,
     optional_inputs,
 )
@@ -185,7 +186,7 @@ class ForwardPass:
             return None
         values, position = flat[0], self.score.position
         if isinstance(position, tuple):
-            return _at_position(heads.find_head(values, self._activation), position)
+            return _at_position(self._found(values), position)
         _, *sizes = values.shape
         is_channels_first = self._probes.data_format == "channels_first" and len(sizes) == 3
         if not sizes:
@@ -194,8 +195,13 @@ class ForwardPass:
             values = tf.reshape(values, [-1, sizes[-1]])
         elif is_channels_first and all(size == 1 for size in sizes[1:]):
             values = tf.reshape(values, [-1, sizes[0]])
-        head = heads.find_head(values, self._activation)
-        return replace(head, mask=mask_of(flat[0])) if head.outputs.shape.rank > 2 else head
+        mask = mask_of(flat[0]) if values.shape.rank > 2 else None
+        return replace(self._found(values), mask=mask)
+
+    def _found(self, values: Tensor) -> heads.Head:
+        """The head of an output."""
+        has_labels = loss_of_labels(self.model, self.score.output)
+        return replace(heads.find_head(values, self._activation), has_labels=has_labels)
 
     def _hint(self, outputs: Any, head: heads.Head | None) -> str:
         """What to do about outputs that are not `(batch, classes)`."""

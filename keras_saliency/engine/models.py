@@ -335,8 +335,18 @@ def loss_of_classes(model: Any, output: str | int | None = None) -> bool:
         model: A Keras model.
         output: As in `declared_outputs`.
     """
-    name = _loss_name(model, output)
-    return name == "ctc" or (bool(declared_outputs(model, output)) and "binary" not in name)
+    is_of_classes = bool(declared_outputs(model, output)) and not loss_of_labels(model, output)
+    return _loss_name(model, output) == "ctc" or is_of_classes
+
+
+def loss_of_labels(model: Any, output: str | int | None = None) -> bool:
+    """Whether the loss that a model is compiled with takes each unit for a label of its own.
+
+    Args:
+        model: A Keras model.
+        output: As in `declared_outputs`.
+    """
+    return bool(declared_outputs(model, output)) and "binary" in _loss_name(model, output)
 
 
 def has_loss(model: Any, output: str | int | None = None) -> bool:

@@ -115,7 +115,7 @@ class TracedModel:
         if self._explainer.num_named is not None:
             return True
         head = self._explainer.head if self.predicts else None
-        return head is not None and (head.activation != heads.SIGMOID or head.outputs.shape[1] == 1)
+        return head is not None and (not head.is_independent or head.outputs.shape[1] == 1)
 
     @property
     def score_source(self) -> str:

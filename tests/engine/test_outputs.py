@@ -621,3 +621,23 @@ def test_targets_that_are_numbers_are_explained_as_numbers():
     model.compile("sgd", "binary_crossentropy")
     with pytest.raises(ValueError, match=r"received 7 for probe 1.$"):
         ks.SaliencyMonitor(model, ks.ProbeSet(IMAGES, [0, 7, 1, 2, 3, 4]))
+
+
+def test_logits_of_several_labels_have_a_probability_each():
+    """The loss tells: without it, the three units would exclude each other."""
+    images = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    dense = layers.Dense(3)
+    model = keras.Sequential([keras.Input((4,)), dense])
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    logits = images @ dense.kernel.numpy()
+    labels = np.argsort(logits, axis=1)[:, 1]  # never the largest
+    report = ks.SaliencyMonitor(model, ks.ProbeSet(images, labels)).evaluate(0)
+    own = logits[range(5), labels]
+    assert {*np.sign(own)} == {-1, 1}
+    np.testing.assert_array_equal(
+        report.predictions, np.where(own > 0, labels, logits.argmax(axis=1))
+    )
+    shown = logits[range(5), report.predictions]
+    np.testing.assert_allclose(report.confidences, 1 / (1 + np.exp(-shown)), rtol=1e-5)
+    scores = ks.SaliencyMonitor(model, ks.ProbeSet(images, labels), score="probability").evaluate(0)
+    np.testing.assert_allclose(scores.scores, 1 / (1 + np.exp(-own)), rtol=1e-5)
