@@ -189,6 +189,8 @@ def sizes_error(argument: str, first: Any, other: Any, kind: str) -> ValueError:
         remedy = "Resize them: dataset.map(lambda x, y: (tf.image.resize(x, (height, width)), y))."
         if argument == "images":
             remedy = "Resize them, for example with tf.image.resize(image, (height, width))."
+        if argument != "images" and len(first) == 2:
+            remedy += " Or, if they are series of different lengths, pass kind='series'."
     else:
         remedy = (
             "Cut or pad them, for example with keras.utils.pad_sequences(x, maxlen=...), or a "
