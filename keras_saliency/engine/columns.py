@@ -63,10 +63,17 @@ def with_gradients(
     if not explained and probes.kind != "tokens" and are_embedded(model, without):
         return with_gradients(model, _as_tokens(probes, looked_up), score, batch_size)
     if not explained:
+        advice = "Explain another input: ProbeSet(images, targets, input_name=..., held={...})."
+        with_places = [key for key, one in everything if one.kind not in ("features", "tokens")]
+        if with_places:
+            advice = (
+                "A method that needs no gradient explains one input alone: method='occlusion' and "
+                f"ProbeSet.from_dataset(dataset, input_name={with_places[0]!r})."
+            )
         raise ValueError(
             "images: expected inputs with a gradient; the score has none with respect to "
-            f"{', '.join(map(repr, without))}, for example since the model looks their values up. "
-            "Explain another input: ProbeSet(images, targets, input_name=..., held={...})."
+            f"{', '.join(map(repr, without))}, for example since the model looks their values up "
+            f"or casts them to integers. {advice}"
         )
     (_, first), *rest = explained.items()
     held = {**probes.held, **looked_up}

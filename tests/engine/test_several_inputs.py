@@ -824,3 +824,23 @@ def test_inputs_in_dicts_of_dicts_are_explained_by_the_lines_of_the_error():
         np.testing.assert_allclose(report.maps, expected, rtol=1e-5)
         expected = kernel[:6, targets].T.reshape(len(targets), 3, 2)
         np.testing.assert_allclose(report.other_inputs["seen"].maps, expected, rtol=1e-5)
+
+
+def test_inputs_that_are_cast_to_integers_are_explained_without_a_gradient():
+    """The line that the error names works."""
+    video = keras.Input((8, 8, 3), dtype="uint8", name="video")
+    mask = keras.Input((4,), dtype="bool", name="mask")
+    flat = layers.Concatenate()([layers.Flatten()(video), keras.ops.cast(mask, "float32")])
+    model = keras.Model({"video": video, "mask": mask}, layers.Dense(3)(flat))
+    data = {
+        "video": np.random.default_rng(0).integers(0, 255, (12, 8, 8, 3)).astype("uint8"),
+        "mask": np.ones((12, 4), bool),
+    }
+    dataset = (data, np.arange(12) % 3)
+    with pytest.raises(ValueError, match="or casts them to integers") as error:
+        ks.SaliencyMonitor(model, ks.ProbeSet.from_dataset(dataset))
+    method, _, line = str(error.value).rpartition("alone: ")[2].rstrip(".").partition(" and ")
+    probes = eval(line, {"ProbeSet": ks.ProbeSet, "dataset": dataset})
+    report = ks.SaliencyMonitor(model, probes, method=eval(method[7:])).evaluate(0)
+    assert report.maps.shape == (12, 8, 8)
+    assert (report.maps.max(axis=(1, 2)) > 0).all()
