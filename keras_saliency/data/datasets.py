@@ -147,9 +147,12 @@ class Reader:
             is_single: Whether it has none, where its shape leaves both.
         """
         inputs, given_labels, name = parts(element, self._input_name)
-        one, outputs = _of_one_output(given_labels, self._output)
-        labels, reason = _label_array(one, is_guess=bool(outputs))
         named = several(inputs)
+        first = next(iter(named.values())) if named else inputs
+        shape = getattr(first, "shape", None) or ([len(first)] if isinstance(first, list) else [0])
+        count = int(shape[0] or 0)
+        one, outputs = _of_one_output(given_labels, self._output, count)
+        labels, reason = _label_array(one, is_guess=bool(outputs))
         extras: dict[str, Array] = {}
         for container in (element, named):
             for key in self._keys:
@@ -306,12 +309,14 @@ def _chunks(batch: Batch) -> Iterator[Batch]:
         )
 
 
-def _of_one_output(labels: Any, output: Name) -> tuple[Any, tuple[str | int, ...]]:
+def _of_one_output(labels: Any, output: Name, count: int = 0) -> tuple[Any, tuple[str | int, ...]]:
     """The labels of one output, if there are several.
 
     Args:
         labels: An array, or several in a dict, tuple or list; `None` without labels.
         output: The name or position of the output; `None` for the first.
+        count: The number of examples, if it is known: of a list of arrays with this length each,
+            each array has the labels of one output.
 
     Returns:
         The labels; and if there are several, and none was asked for, the names or positions of all.
@@ -329,7 +334,8 @@ def _of_one_output(labels: Any, output: Name) -> tuple[Any, tuple[str | int, ...
             )
         return labels, ()
     if output is None:
-        if isinstance(labels, list) and len({np.shape(row) for row in labels}) == 1:
+        is_list = isinstance(labels, list) and len({np.shape(row) for row in labels}) == 1
+        if is_list and not (np.shape(labels[0])[:1] == (count,) != (len(labels),)):
             raise TypeError(
                 "dataset: expected one array of labels, received several, as for several outputs. "
                 f"Choose one with output=: {_listed(named)}. If these are the rows of one array, "

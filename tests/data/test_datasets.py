@@ -198,8 +198,12 @@ def test_a_list_of_arrays_is_several_inputs():
     assert [*both.explained] == [0, 1]
     np.testing.assert_array_equal(both.images[:, 0], both.indices // 3)
     np.testing.assert_array_equal(both.other_inputs[1].images[:, 0], both.indices // 3 + 100)
-    with pytest.raises(TypeError, match=r"one array of labels, received several.*output=: 0, 1"):
-        drawn((users, [LABELS, LABELS]), kind="tokens")
+    with pytest.warns(UserWarning, match="labels of several outputs, 0, 1: those of 0 are taken"):
+        first = drawn((users, [LABELS, 2 - LABELS]), kind="tokens")
+    assert (first.output, first.targets.tolist()) == (0, LABELS[first.indices].tolist())
+    rows = [*np.eye(3)[LABELS]]
+    with pytest.raises(TypeError, match=r"received several.*output=: 0, 1.*np\.stack\(labels\)"):
+        drawn((users, rows), kind="tokens")
 
 
 def test_a_single_input_in_a_dict_needs_no_name():
