@@ -13,7 +13,7 @@ from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.data.serialization import put
 from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
-from keras_saliency.metrics.maps import mean_map
+from keras_saliency.metrics.maps import defined_mean, mean_map
 from keras_saliency.rendering import drawings, layouts
 from keras_saliency.rendering.clipping import end_of_colors, percentile_for, percentile_name
 from keras_saliency.rendering.heatmaps import (
@@ -23,6 +23,7 @@ from keras_saliency.rendering.heatmaps import (
     limits,
     map_defect,
     peaks,
+    scale_for,
 )
 from keras_saliency.rendering.layouts import Line
 from keras_saliency.rendering.renderers import FRAME, PANEL, renderer
@@ -60,7 +61,8 @@ class PictureWriter:
     """
 
     def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
-        self._probes, self._scale, self._colormap = probes, pictures.scale, pictures.colormap
+        self._probes, self._colormap = probes, pictures.colormap
+        self._scale = scale_for(pictures.scale, probes.map_shape[1:])
         self._percentile = percentile_for(probes.kind, pictures.clip_percentile)
         self._chosen = evenly(len(probes), MAX_PROBES)
         self._alone = evenly(len(self._chosen), pictures.probes)  # positions in `chosen`
@@ -120,7 +122,7 @@ class PictureWriter:
         alone: list[tuple[Array, str]] = []
         for method, maps in _maps(report).items():
             over, heat, ends = self._panels(method, maps)
-            cells = self._cells(report, maps, over, _mean(report, method))
+            cells = self._cells(report, method, over)
             sheet, strip = layouts.contact_sheet(cells), self._film(method).draw()
             if method:
                 drawn[tags.contact_sheet_tag(method)] = sheet
@@ -291,14 +293,17 @@ class PictureWriter:
         wrong = bool(has_labels and prediction != report.targets[probe])
         return Line(f"{verb} {report.confidences[probe]:.2f} {self._class(prediction)}", wrong)
 
-    def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
+    def _cells(self, report: SaliencyReport, method: str, over: Array) -> list[Array]:
         """Small pictures of the mean map and of every probe, with captions; all of one size."""
+        maps, mean = _maps(report)[method], _mean(report, method)
         reduced = self._renderer.reduced(mean[np.newaxis])
-        first = heat_alone(self._renderer, reduced, self._colormap, self._percentile)
+        end = self._limits[method][:1] if mean.size == 1 else None
+        first = heat_alone(self._renderer, reduced, self._colormap, self._percentile, end)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
         cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
         defects = [map_defect(maps[probe]) for probe in self._chosen]
-        captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
+        is_alive = np.isfinite(mean).all() and mean.any()
+        captions = [[Line(ALL), Line("" if is_alive else "no live map", wrong=True)]]
         captions += [
             [
                 Line(self._target(report, probe)),
@@ -347,6 +352,11 @@ def _maps(report: SaliencyReport) -> dict[str, Array]:
 
 
 def _mean(report: SaliencyReport, method: str) -> Array:
-    """The mean of the sizes of all maps, with any number of axes."""
+    """The mean of the sizes of all maps, with any number of axes; 0 if all maps are zero.
+
+    The values of maps of one value are not divided by the sum of their map: all would be 1.
+    """
     maps = np.abs(report.others[method]) if method else report.maps
+    if not maps.any() or maps[0].size == 1:
+        return np.full(maps.shape[1:], defined_mean(maps))
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])

@@ -128,6 +128,11 @@ export class InputLog {
     };
   }
 
+  /** Whether a map has one value, which is always its largest: then all maps share a scale. */
+  get hasOneValue() {
+    return this.header?.shape.every((side) => side === 1) ?? false;
+  }
+
   /**
    * The limit that a map is scaled to: its own (`epoch`), that of the `probe`, or that of all (`shared`).
    *
