@@ -137,6 +137,16 @@ def pieces(input_name: Sequence[Name]) -> dict[Name, slice]:
     }
 
 
+def input_title(name: Name) -> str:
+    """The name of an input for readers, to whom a bare position would look like a count.
+
+    Example:
+        >>> input_title("age"), input_title(2)
+        ('age', 'input 2')
+    """
+    return f"input {name}" if isinstance(name, int) else str(name)
+
+
 def input_names(input_name: Name | Sequence[Name] | None) -> tuple[str, ...]:
     """The name of an input as texts: one, or that of each column of a table; none without a name.
 

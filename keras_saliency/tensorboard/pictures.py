@@ -11,6 +11,7 @@ from keras_saliency.data.blocks import evenly, rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.data.serialization import put
+from keras_saliency.data.several import input_title
 from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
 from keras_saliency.metrics.maps import defined_mean, mean_map
@@ -107,7 +108,7 @@ class PictureWriter:
             writer = self._others[str(name)]
             pictures, others = writer._drawn(one)
             drawn |= {tags.of_input(tag, name): picture for tag, picture in pictures.items()}
-            lines = [[Line(str(name)), writer._peak(one, probe)] for probe in self.drawn]
+            lines = [[Line(input_title(name)), writer._peak(one, probe)] for probe in self.drawn]
             rows.append(writer._captioned(others, lines))
         for probe, parts in zip(self.drawn, zip(*rows, strict=True), strict=True):
             drawn[tags.probe_tag(self._probes.names[probe])] = layouts.stacked(parts)
@@ -260,6 +261,7 @@ class PictureWriter:
 
     def _caption(self, report: SaliencyReport, probe: int) -> list[Line]:
         return [
+            *([Line(input_title(next(iter(self._probes.explained))))] if self._others else []),
             Line(self._target(report, probe, "target ", "explained: ")),
             self._prediction(report, probe, "predicts"),
             self._peak(report, probe),

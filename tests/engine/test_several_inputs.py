@@ -18,6 +18,7 @@ from keras_saliency.attributions import (
     layer_cam,
     occlusion,
 )
+from keras_saliency.detection.interventions import what_is_tested
 from support.programs import run_program
 
 COUNT = 6
@@ -734,6 +735,22 @@ def reads_sex(weight=4.0):
     return keras.Model(inputs, keras.ops.sigmoid(weight * is_f + zero))
 
 
+def test_what_is_said_to_be_tested_of_inputs_of_tokens_is_what_runs():
+    """No test is for tokens without a place; each further input is exchanged as a whole."""
+    first, second = (keras.Input((1,), dtype="int32") for _ in range(2))
+    read = [layers.Flatten()(layers.Embedding(3, 4)(one)) for one in (first, second)]
+    model = keras.Model([first, second], layers.Dense(2)(layers.Concatenate()(read)))
+    ids = np.arange(12).reshape(12, 1) % 3
+    monitor = SaliencyMonitor(model, ProbeSet({0: ids, 1: ids}, np.arange(12) % 2))
+    assert monitor.described.endswith("for 12 probes, 2 inputs (input 0, input 1)")
+    report = monitor.step(0)
+    assert "permutation_importance/1" in report.metrics
+    assert report.interventions.passes == 2 * 12
+    assert what_is_tested(report.interventions, "auto").endswith(
+        "ProbeSet(regions={...}); test rounds only measure permutation_importance"
+    )
+
+
 def test_what_inputs_without_a_gradient_are_worth():
     """By hand: with the sex of another probe, the model is right where that is the same."""
     count, rng = 60, np.random.default_rng(1)
@@ -774,6 +791,7 @@ def test_a_column_in_a_list_is_held_by_its_position(order):
     targets = np.arange(COUNT) % 2
     monitor = SaliencyMonitor(model, ProbeSet({at: given[at] for at in order}, targets))
     assert (monitor.held, [*monitor.probes.held]) == ([1], [1])
+    assert "(held, since they have no gradient: input 1)" in monitor.described
     kernel = np.abs(model.layers[-1].kernel.numpy())[[0, 3]][:, targets].T
     report = monitor.evaluate(0)
     maps = report.maps if order[0] == 0 else report.other_inputs["table"].maps

@@ -32,8 +32,9 @@ export class InputLog {
     this.#prefix = this.isFirst ? MAPS : `${INPUTS}${quoted(this.name)}/`;
   }
 
-  /** The name as text; if it has none, its kind. */
+  /** The name as text, of a position "input 2"; if it has none, its kind. */
   get title() {
+    if (typeof this.name === "number") return `input ${this.name}`;
     return String(this.name ?? this.header?.kind ?? "");
   }
 
