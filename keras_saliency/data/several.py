@@ -137,7 +137,7 @@ def pieces(input_name: Sequence[Name]) -> dict[Name, slice]:
     }
 
 
-def input_title(name: Name) -> str:
+def input_title(name: Name | None) -> str:
     """The name of an input for readers, to whom a bare position would look like a count.
 
     Example:
