@@ -627,6 +627,42 @@ def test_strings_are_held():
     assert "(held, since they have no gradient: sex)" in monitor.described
 
 
+# Keras asks for tensors with the names of the keys, which outputs of layers do not have.
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
+def test_inputs_that_are_all_strings_are_explained_by_the_lines_of_the_error():
+    names = {"user": ["u1", "u2", "u3"], "film": ["f1", "f2", "f3", "f4"]}
+    x = {name: np.array(words)[np.arange(24) % len(words)] for name, words in names.items()}
+    y = np.arange(24) % 2
+    inputs = {name: keras.Input((), name=name, dtype="string") for name in names}
+    lookups = {name: layers.StringLookup(vocabulary=words) for name, words in names.items()}
+    tables = {name: layers.Embedding(5, 3) for name in names}
+    read = [tables[name](lookups[name](one)) for name, one in inputs.items()]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Multiply()(read)))
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    for given in (lambda: ProbeSet.from_dataset(dataset), lambda: ProbeSet(x, y)):
+        with pytest.raises(ValueError, match="Strings have no gradient") as raised:
+            given()
+    assert "lookups = {'user': ..., 'film': ...}" in str(raised.value)
+    ids, drawn, arrays, part = re.search(
+        r": ids = (.*?); probes = (.*), or probes = (.*) for arrays; .* part = (.*); score=",
+        str(raised.value),
+    ).groups()
+    known = {"ks": ks, "keras": keras, "lookups": lookups, "dataset": dataset, "model": model}
+    known |= {"inputs": x, "targets": y}
+    for name, line in {"ids": ids, "part": part}.items():
+        known[name] = eval(line, known)
+    for line in (drawn, arrays):
+        probes = eval(line, known)
+        report = SaliencyMonitor(model, probes, score=ks.Score(model=known["part"])).evaluate(0)
+        maps = {"user": report, **report.other_inputs}
+        words = {name: x[name][probes.indices if line == drawn else slice(24)] for name in names}
+        rows = [tf.constant(tables[name](lookups[name](words[name]))) for name in names]
+        kernel = model.layers[-1].kernel.numpy()[:, probes.targets].T
+        for name, other in (("user", rows[1]), ("film", rows[0])):
+            expected = np.linalg.norm(other.numpy() * kernel, axis=-1)
+            np.testing.assert_allclose(maps[name].maps[:, 0], expected, rtol=1e-5)
+
+
 def test_a_model_that_is_not_explained_whole_says_how(model):
     softmax, _ = model
     with pytest.raises(ValueError, match=r"4 inputs: .*ProbeSet\(\{'picture': \.\.\., 'age'"):
