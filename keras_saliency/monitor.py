@@ -22,7 +22,7 @@ from keras_saliency.data.checks import check_step
 from keras_saliency.data.costs import Costs
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array, InterventionResults, SaliencyReport
-from keras_saliency.data.several import input_names
+from keras_saliency.data.several import input_names, input_title
 from keras_saliency.detection.alerts import announce, effect_metrics, judge
 from keras_saliency.detection.evaluations import Evaluation
 from keras_saliency.detection.facts import ProbeFacts
@@ -400,14 +400,18 @@ class SaliencyMonitor:
         source = f"{self.score.name} ({self.score_source})"
         inputs = ""
         if self.probes.other_inputs:
-            listed = ", ".join(map(str, self.probes.explained))
+            listed = ", ".join(map(input_title, self.probes.explained))
             inputs = f", {len(self.probes.explained)} inputs ({listed})"
             for name, used in zip(self.probes.explained, self._traced.explaining, strict=True):
                 refused = ", ".join(one for one in self.methods if one not in used)
                 if refused:
-                    inputs += f" ({name} by {', '.join(used)}: {refused} cannot explain it)"
+                    inputs += (
+                        f" ({input_title(name)} by {', '.join(used)}: {refused} cannot explain it)"
+                    )
         if self.held:
-            inputs += f" (held, since they have no gradient: {', '.join(map(str, self.held))})"
+            inputs += (
+                f" (held, since they have no gradient: {', '.join(map(input_title, self.held))})"
+            )
         return f"{methods} of the {source} for {len(self.probes)} probes{inputs}"
 
     @property

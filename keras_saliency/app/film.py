@@ -25,6 +25,7 @@ from keras_saliency.rendering.heatmaps import (
     limits,
     map_defect,
     overlay,
+    scale_for,
 )
 from keras_saliency.rendering.layouts import Line
 
@@ -161,6 +162,7 @@ def _ends(log: Log, method: str | None, scale: str, clip_percentile: float) -> A
     ends = np.stack(
         [limits(_maps(r, method), "epoch", clip_percentile=percentile) for r in log.reports]
     )
+    scale = scale_for(scale, _maps(log.reports[0], method).shape[1:])
     if scale != "epoch":
         ends = np.broadcast_to(ends.max(axis=0), ends.shape)
     return np.full_like(ends, ends.max()) if scale == "shared" else ends

@@ -22,12 +22,6 @@ _SHARES_TO = 0.05
 
 _REGRESSION = "Numbers are not classes: a regression is explained without targets."
 
-_IMAGE_REGRESSION = (
-    "Images are not classes: a model that computes an image is explained without targets, by the "
-    "mean of all pixels, or by a callable (outputs, targets, inputs) -> (num_probes,) as score, "
-    "such as the reconstruction error of an autoencoder."
-)
-
 
 class NotClassesError(ValueError):
     """The labels are numbers, images or sequences: they do not give a class for each input."""
@@ -136,8 +130,7 @@ class LabelReader:
             if not is_one_hot(array):
                 raise NotClassesError(
                     f"{self._argument}: expected one class for each pixel, as an index or one-hot "
-                    f"in the last axis, received shape {array.shape} with other values. "
-                    f"{_IMAGE_REGRESSION}"
+                    f"in the last axis, received shape {array.shape} with other values."
                 )
             array = array.argmax(-1)
         if array.shape == shape:
@@ -151,8 +144,7 @@ class LabelReader:
             )
         raise NotClassesError(
             f"{self._argument}: expected one class for each pixel, shape {shape}, received shape "
-            f"{array.shape}, which is not that of a label image of another size. "
-            f"{_IMAGE_REGRESSION}"
+            f"{array.shape}, which is not that of a label image of another size."
         )
 
     def _numbers(self, labels: Any) -> Array:
@@ -191,7 +183,8 @@ class LabelReader:
                 raise NotClassesError(
                     f"{self._argument}: expected one class index per row as labels, received "
                     f"whole numbers of shape {rows.shape}. If there is a class for each position, "
-                    "pass ProbeSet(inputs, targets) with the class to explain for each input."
+                    "pass those of one position: ProbeSet(inputs, targets[:, 0]) and "
+                    "score=ks.Score(position=0)."
                 )
             raise NotClassesError(
                 f"{self._argument}: expected class indices or one-hot rows as labels, received "
@@ -221,8 +214,7 @@ class LabelReader:
         if not is_whole.all():
             raise NotClassesError(
                 f"{self._argument}: expected class indices (whole numbers) as labels, received "
-                f"{array[~is_whole].flat[0]}, dtype {array.dtype}. "
-                f"{_REGRESSION if array.ndim == 1 else _IMAGE_REGRESSION}"
+                f"{array[~is_whole].flat[0]}, dtype {array.dtype}. {_REGRESSION}"
             )
         outside = (values < 0) | (values >= _LIMIT)
         if outside.any():

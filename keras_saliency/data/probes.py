@@ -406,6 +406,11 @@ class ProbeSet:
         occurs first. The data set is read once, a batch at a time. If that takes long, a line about
         it is printed to stderr every ten seconds.
 
+        A data set that shuffles anew in each pass, or draws from a global generator such as
+        `np.random`, gives a training another order after this pass than without it: draw from
+        arrays, from validation data that use no global generator, or before you set the seed and
+        make the data set of the training.
+
         Labels may be images, as for segmentation: `(height, width)` or `(height, width, 1)` class
         indices, or one-hot in the last axis. Then the images of a class are those that contain it,
         its pixels are their `masks`, and an image may serve for several classes. The value 255 in

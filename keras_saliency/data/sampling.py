@@ -167,8 +167,8 @@ def remarks(
         )
     if drawn.no_classes:
         yield (
-            f"the probes have no targets, so that the model's own predictions are explained: "
-            f"{drawn.no_classes}"
+            "the probes have no targets, so that the outputs are explained as they are (the "
+            f"predicted class, or the mean if they are numbers): {drawn.no_classes}"
         )
         return
     if drawn.has_mixed:
@@ -403,13 +403,13 @@ def _classes(
     if batch.labels is None or has_none:
         return unlabelled, batch.reason
     shape = batch.images.shape[: 1 + len(map_axes(kind))]
-    if kind != "tokens" and not batch.explains_all and _is_reconstruction(batch):
-        what = "the images themselves" if kind == "image" else "the inputs themselves"
+    if kind != "tokens" and not batch.explains_all and _is_like_inputs(batch):
         if not np.array_equal(batch.labels, batch.images):
-            what = "numbers of the shape of the inputs"
+            return unlabelled, _not_classes(batch.labels)
         return unlabelled, (
-            f"the labels are {what} (an autoencoder). For the error of the reconstruction, pass "
-            "score= to the callback, a callable (outputs, targets, inputs) -> (num_probes,)."
+            "the labels are the inputs themselves, as of an autoencoder. For the error of the "
+            "reconstruction, pass score= to the callback, a callable (outputs, targets, inputs) -> "
+            "(num_probes,)."
         )
     if _are_of_steps(batch, kind, len(shape)):
         return unlabelled, (
@@ -424,6 +424,8 @@ def _classes(
     except (TypeError, ValueError) as error:
         if not isinstance(error, NotClassesError) and not batch.outputs:
             raise
+        if isinstance(error, NotClassesError):
+            return unlabelled, _not_classes(np.asarray(batch.labels))
         return unlabelled, str(error).removeprefix("dataset: ")
     return ([(int(label), image == label) for label in np.unique(image)] for image in images), ""
 
@@ -445,8 +447,18 @@ def _are_of_steps(batch: Batch, kind: str, rank: int) -> bool:
     return labels.ndim == rank == 3 and isinstance(kind, AssumedKind) and is_one_hot(labels)
 
 
-def _is_reconstruction(batch: Batch) -> bool:
-    """Whether the labels look like inputs: the same ones, or without their noise."""
+def _not_classes(labels: Array) -> str:
+    """Why labels `(batch, ...)` are not taken for classes: what they are."""
+    each = f"of dtype {labels.dtype}, each of shape {labels.shape[1:]},"
+    if labels.ndim <= 2 and labels.size == len(labels):
+        is_whole = np.isfinite(labels) & (np.floor(labels) == labels)
+        example = float(labels[~is_whole].flat[0])
+        each = f"numbers such as {example:.4g}, of dtype {labels.dtype},"
+    return f"the labels, {each} are not one class for each input."
+
+
+def _is_like_inputs(batch: Batch) -> bool:
+    """Whether the labels are the inputs, or numbers that look like them."""
     labels = batch.labels
     is_like = labels is not None and labels.ndim > 1 and labels.shape == batch.images.shape
     if labels is None or not is_like or labels.dtype.kind not in "biuf":

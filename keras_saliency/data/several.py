@@ -6,7 +6,7 @@ column. Every other input has a map of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -76,7 +76,7 @@ def groups_of(
     if not kinds:
         raise ValueError(
             "images: expected a dict of at least one input with numbers, received "
-            f"{', '.join(map(repr, arrays)) or 'an empty dict'}."
+            f"{_only_strings(arrays) if arrays else 'an empty dict.'}"
         )
     for name, one in kinds.items():
         if arrays[name].dtype.kind == "f":
@@ -99,6 +99,20 @@ def groups_of(
             groups.append(replace(table, feature_names=names))
             is_listed = True
     return groups, texts
+
+
+def _only_strings(names: Iterable[Name]) -> str:
+    """What to do with inputs that are all strings, for an error."""
+    return (
+        f"{', '.join(map(repr, names))}, which are strings. Strings have no gradient: look them up "
+        "in front of the model, by its own StringLookup layers, and explain the rest of it. With "
+        f"lookups = {{{', '.join(f'{name!r}: ...' for name in names)}}}, these layers: "
+        "ids = lambda x: {name: lookup(x[name]) for name, lookup in lookups.items()}; "
+        "probes = ks.ProbeSet.from_dataset(dataset.map(lambda x, y: (ids(x), y))), or "
+        "probes = ks.ProbeSet(ids(inputs), targets) for arrays; and of a functional model "
+        "part = keras.Model({name: lookup.output for name, lookup in lookups.items()}, "
+        "model.output); score=ks.Score(model=part)."
+    )
 
 
 def channels_last(inputs: Mapping[Any, Any], kind: Any) -> dict[Name, Array]:
@@ -135,6 +149,16 @@ def pieces(input_name: Sequence[Name]) -> dict[Name, slice]:
         name: slice(names.index(name), names.index(name) + names.count(name))
         for name in dict.fromkeys(names)
     }
+
+
+def input_title(name: Name | None) -> str:
+    """The name of an input for readers, to whom a bare position would look like a count.
+
+    Example:
+        >>> input_title("age"), input_title(2)
+        ('age', 'input 2')
+    """
+    return f"input {name}" if isinstance(name, int) else str(name)
 
 
 def input_names(input_name: Name | Sequence[Name] | None) -> tuple[str, ...]:

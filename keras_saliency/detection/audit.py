@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_saliency.data.blocks import thumbnails
 from keras_saliency.data.checks import check_seed
+from keras_saliency.data.inputs import AssumedKind
 from keras_saliency.data.probes import ProbeSet, check_probes
 from keras_saliency.data.reports import Array
 from keras_saliency.detection import readings as read
@@ -90,12 +91,14 @@ class Audit:
         chance: The share of the largest class.
         num_probes: How many probes were read.
         reason: Why there is nothing to audit; empty if there is something.
+        note: What the probes were taken for, if their shape leaves it open; empty if not.
     """
 
     readings: tuple[Reading, ...]
     chance: float
     num_probes: int
     reason: str = ""
+    note: str = ""
 
     @property
     def findings(self) -> tuple[Reading, ...]:
@@ -141,6 +144,7 @@ class Audit:
             return f"audit: nothing to audit: {self.reason}"
         verdict = "the data let a model cheat" if self.findings else "no finding"
         lines = [f"audit of {self.num_probes} probes: {verdict}"]
+        lines += [f"  {self.note}"] if self.note else []
         for reading in self.readings:
             mark = "!" if reading.found else " "
             watched = f"; watched by {', '.join(reading.tests)}" if reading.found else ""
@@ -183,7 +187,8 @@ def audit(probes: ProbeSet, *, seed: int = 0) -> Audit:
     `FLOORS` or more, and significantly: a cue may belong to one class alone, or to half of them.
 
     Args:
-        probes: Images or features with targets. At most 256 are read, equally many of each class.
+        probes: Images or features with targets. Inputs of rank 3 are read as gray images, unless
+            their `kind` says otherwise. At most 256 are read, equally many of each class.
         seed: Of the shuffled labels.
 
     Returns:
@@ -222,7 +227,18 @@ def audit(probes: ProbeSet, *, seed: int = 0) -> Audit:
     plans = _plans(probes, chosen) if probes.kind == "image" else _columns(probes, chosen)
     names = tuple(probes.class_name(int(index)) for index in classes)
     made = _made(plans, targets, names, seed)
-    return Audit(made, float(counts.max() / counts.sum()), len(chosen))
+    chance = float(counts.max() / counts.sum())
+    return Audit(made, chance, len(chosen), note=_assumption(probes))
+
+
+def _assumption(probes: ProbeSet) -> str:
+    """What the probes are taken for, if no model has told; empty if they leave no choice."""
+    if probes.kind != "image" or not isinstance(probes.kind, AssumedKind):
+        return ""
+    return (
+        "the probes, of rank 3, are read as gray images; if they are series (or nodes of graphs), "
+        "pass ProbeSet(..., kind='series'), which is not audited"
+    )
 
 
 def _plans(probes: ProbeSet, chosen: Array) -> list[_Plan]:

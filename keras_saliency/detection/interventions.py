@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, Effect, InterventionResults, Verdict
+from keras_saliency.data.several import input_title
 from keras_saliency.detection.alerts import judge
 from keras_saliency.detection.effects import SwapExperiment, stopped
 from keras_saliency.detection.exchanges import exchange_at, places_of, swap_at
@@ -258,7 +259,7 @@ def _left_out(probes: ProbeSet, targets: Array, tested: Array, pairs: Pairs) -> 
     classes, drawn = {*targets.tolist()}, {*targets[tested].tolist()}
     single = sorted(drawn - {*targets[pairs.recipients].tolist()})
     names = ", ".join(map(probes.class_name, single))
-    first, *others = map(str, probes.explained)
+    first, *others = map(input_title, probes.explained)
     return "; ".join(
         [f"only the first input, {first}, is tested, not {', '.join(others)}"] * bool(others)
         + [f"{len(drawn)} of the {len(classes)} classes are tested"] * (drawn != classes)
@@ -276,7 +277,8 @@ def what_is_tested(results: InterventionResults | None, when: str) -> str:
     if results is None:
         return "no intervention tests (interventions=None)"
     if not results.effects:
-        return f"no intervention tests: {results.blocked_because}"
+        importances = "; test rounds only measure permutation_importance" * bool(results.passes)
+        return f"no intervention tests: {results.blocked_because}{importances}"
     fewest = min_recipients(len(results.effects), results.alpha)
     missing = [effect for effect in results.effects if effect.num_probes < fewest]
     tested = [effect.test for effect in results.effects if effect not in missing]

@@ -12,6 +12,7 @@ ends.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import matplotlib
@@ -78,6 +79,20 @@ def peaks(maps: Array) -> Array:
     return np.array(largest, np.abs(maps[:0]).dtype)
 
 
+def scale_for(scale: str, map_shape: Sequence[int]) -> str:
+    """The scale of maps: `"shared"` for maps of one value, which is always the largest of its map.
+
+    Args:
+        scale: One of `SCALES`.
+        map_shape: The shape of one map.
+
+    Example:
+        >>> scale_for("epoch", (8, 8)), scale_for("epoch", (1,))
+        ('epoch', 'shared')
+    """
+    return "shared" if math.prod(map_shape) == 1 else scale
+
+
 def limits(
     maps: Array,
     scale: str,
@@ -125,13 +140,15 @@ def map_defect(saliency_map: Array) -> str:
     """A defect of a map that its picture alone would not show.
 
     Returns:
-        `"not a number"`, `"zero map"` or `"constant map"`; `""` if the map has no defect.
+        `"not a number"`, `"zero map"` or `"constant map"`; `""` if the map has no defect. A map of
+        one value is not called constant.
     """
     if not np.isfinite(saliency_map).all():
         return "not a number"
-    if saliency_map.max() == saliency_map.min():
-        return "constant map" if saliency_map.max() != 0 else "zero map"
-    return ""
+    if not saliency_map.any():
+        return "zero map"
+    is_constant = saliency_map.size > 1 and saliency_map.max() == saliency_map.min()
+    return "constant map" if is_constant else ""
 
 
 def scaled(maps: Array, limits: Array) -> Array:

@@ -16,7 +16,8 @@ class Pictures:
     Args:
         scale: The value at the end of the colormap. `"epoch"`: the 99th percentile of the map.
             `"probe"`: the largest 99th percentile of the probe's maps in the run so far.
-            `"shared"`: the largest of all probes in the run so far.
+            `"shared"`: the largest of all probes in the run so far; always so if maps have one
+            value, which is the largest of its map.
         colormap: The name of a matplotlib colormap.
         map_size: The longer side of the maps in the SALIENCY tab, in pixels. Larger maps are
             averaged over blocks. `None`: the tab gets no data.

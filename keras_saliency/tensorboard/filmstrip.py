@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,14 +59,14 @@ class _Column:
 class Filmstrip:
     """Rows of maps over the evaluations of a run: at most `MAX_COLUMNS`, and the newest one.
 
-    The first row is the mean of all maps, always with a scale of its own. The first column shows
-    the images.
+    The first row is the mean of all maps, with a scale of its own unless maps have one value. The
+    first column shows the images.
 
     Args:
         names: The names of the probes.
         renderer: A renderer for these probes.
         map_shape: The shape of a map.
-        scale: As in `Pictures`.
+        scale: As in `Pictures`; `"shared"` if maps have one value.
         colormap: As in `Pictures`.
         clip_percentile: As in `Pictures`.
     """
@@ -167,13 +168,13 @@ class Filmstrip:
 
     def _draw(self, column: _Column) -> None:
         """Draws the frames of a column, unless they are as they were."""
-        if not column.frames:
-            mean = heat_alone(self._renderer, column.mean, self._colormap, self._percentile)
-            column.frames = self._framed(mean, [map_defect(column.mean)])
-        elif self._scale == "epoch":  # only other scales change with later columns
+        if column.frames and self._scale == "epoch":  # only other scales change with later columns
             return
         ends = self._ends(column.maps, self._limits)
-        column.frames = column.frames[:1] + self._shown(column.maps, ends)
+        end = ends[:1] if math.prod(self._map_shape) == 1 else None
+        mean = heat_alone(self._renderer, column.mean, self._colormap, self._percentile, end)
+        column.frames = self._framed(mean, [map_defect(column.mean)])
+        column.frames += self._shown(column.maps, ends)
 
     def _shown(self, small: Array, running: Array) -> list[Array]:
         """The frames of a column's maps, with the current scale."""
@@ -197,7 +198,14 @@ class Filmstrip:
         return frames
 
 
-def heat_alone(renderer: Renderer, reduced: Array, colormap: str, clip_percentile: float) -> Array:
-    """Draws one map alone, at the renderer's size, with a scale of its own."""
-    end = limits(reduced, "epoch", clip_percentile=clip_percentile)
+def heat_alone(
+    renderer: Renderer,
+    reduced: Array,
+    colormap: str,
+    clip_percentile: float,
+    end: Array | None = None,
+) -> Array:
+    """Draws one map alone, at the renderer's size; without an end, with a scale of its own."""
+    if end is None:
+        end = limits(reduced, "epoch", clip_percentile=clip_percentile)
     return renderer.heat(reduced, limits=end, colormap=colormap, signed=False)

@@ -11,9 +11,10 @@ from keras_saliency.data.blocks import evenly, rounded, thumbnails
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.data.serialization import put
+from keras_saliency.data.several import input_title
 from keras_saliency.log import tags
 from keras_saliency.metrics.clusters import clusters
-from keras_saliency.metrics.maps import mean_map
+from keras_saliency.metrics.maps import defined_mean, mean_map
 from keras_saliency.rendering import drawings, layouts
 from keras_saliency.rendering.clipping import end_of_colors, percentile_for, percentile_name
 from keras_saliency.rendering.heatmaps import (
@@ -23,6 +24,7 @@ from keras_saliency.rendering.heatmaps import (
     limits,
     map_defect,
     peaks,
+    scale_for,
 )
 from keras_saliency.rendering.layouts import Line
 from keras_saliency.rendering.renderers import FRAME, PANEL, renderer
@@ -60,7 +62,8 @@ class PictureWriter:
     """
 
     def __init__(self, probes: ProbeSet, pictures: Pictures) -> None:
-        self._probes, self._scale, self._colormap = probes, pictures.scale, pictures.colormap
+        self._probes, self._colormap = probes, pictures.colormap
+        self._scale = scale_for(pictures.scale, probes.map_shape[1:])
         self._percentile = percentile_for(probes.kind, pictures.clip_percentile)
         self._chosen = evenly(len(probes), MAX_PROBES)
         self._alone = evenly(len(self._chosen), pictures.probes)  # positions in `chosen`
@@ -105,7 +108,7 @@ class PictureWriter:
             writer = self._others[str(name)]
             pictures, others = writer._drawn(one)
             drawn |= {tags.of_input(tag, name): picture for tag, picture in pictures.items()}
-            lines = [[Line(str(name)), writer._peak(one, probe)] for probe in self.drawn]
+            lines = [[Line(input_title(name)), writer._peak(one, probe)] for probe in self.drawn]
             rows.append(writer._captioned(others, lines))
         for probe, parts in zip(self.drawn, zip(*rows, strict=True), strict=True):
             drawn[tags.probe_tag(self._probes.names[probe])] = layouts.stacked(parts)
@@ -120,7 +123,7 @@ class PictureWriter:
         alone: list[tuple[Array, str]] = []
         for method, maps in _maps(report).items():
             over, heat, ends = self._panels(method, maps)
-            cells = self._cells(report, maps, over, _mean(report, method))
+            cells = self._cells(report, method, over)
             sheet, strip = layouts.contact_sheet(cells), self._film(method).draw()
             if method:
                 drawn[tags.contact_sheet_tag(method)] = sheet
@@ -258,6 +261,7 @@ class PictureWriter:
 
     def _caption(self, report: SaliencyReport, probe: int) -> list[Line]:
         return [
+            *([Line(input_title(next(iter(self._probes.explained))))] if self._others else []),
             Line(self._target(report, probe, "target ", "explained: ")),
             self._prediction(report, probe, "predicts"),
             self._peak(report, probe),
@@ -291,14 +295,17 @@ class PictureWriter:
         wrong = bool(has_labels and prediction != report.targets[probe])
         return Line(f"{verb} {report.confidences[probe]:.2f} {self._class(prediction)}", wrong)
 
-    def _cells(self, report: SaliencyReport, maps: Array, over: Array, mean: Array) -> list[Array]:
+    def _cells(self, report: SaliencyReport, method: str, over: Array) -> list[Array]:
         """Small pictures of the mean map and of every probe, with captions; all of one size."""
+        maps, mean = _maps(report)[method], _mean(report, method)
         reduced = self._renderer.reduced(mean[np.newaxis])
-        first = heat_alone(self._renderer, reduced, self._colormap, self._percentile)
+        end = self._limits[method][:1] if mean.size == 1 else None
+        first = heat_alone(self._renderer, reduced, self._colormap, self._percentile, end)
         cells = thumbnails(np.concatenate([first, over]), self._renderer.max_cell)
         cells = enlarged(rounded(cells), factor_for(max(cells.shape[1:3]), MIN_SHEET_CELL))
         defects = [map_defect(maps[probe]) for probe in self._chosen]
-        captions = [[Line(ALL), Line("" if np.isfinite(mean).all() else "no live map", wrong=True)]]
+        is_alive = np.isfinite(mean).all() and mean.any()
+        captions = [[Line(ALL), Line("" if is_alive else "no live map", wrong=True)]]
         captions += [
             [
                 Line(self._target(report, probe)),
@@ -347,6 +354,11 @@ def _maps(report: SaliencyReport) -> dict[str, Array]:
 
 
 def _mean(report: SaliencyReport, method: str) -> Array:
-    """The mean of the sizes of all maps, with any number of axes."""
+    """The mean of the sizes of all maps, with any number of axes; 0 if all maps are zero.
+
+    The values of maps of one value are not divided by the sum of their map: all would be 1.
+    """
     maps = np.abs(report.others[method]) if method else report.maps
+    if not maps.any() or maps[0].size == 1:
+        return np.full(maps.shape[1:], defined_mean(maps))
     return mean_map(maps.reshape(len(maps), 1, -1)).reshape(maps.shape[1:])

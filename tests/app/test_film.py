@@ -243,3 +243,14 @@ def test_each_of_several_inputs_is_drawn_as_if_it_were_the_only_one(tmp_path):
     assert animation(log, name, input_name="picture")[0].shape != found[0].shape
     with pytest.raises(ValueError, match="one of 'picture', 'table', received 'scan'"):
         filmstrip(log, [name], input_name="scan")
+
+
+@pytest.mark.parametrize("scale", ["epoch", "probe", "shared"])
+def test_maps_of_one_value_share_a_scale(scale, tmp_path):
+    one_pixel = ks.ProbeSet(np.zeros((2, 1, 1, 1)), [0, 1], names=["a", "b"])
+    maps = np.float32([[1, 2], [3, 6]])[..., None, None]
+    log = written(tmp_path, one_pixel, *(report(m, step=s) for s, m in enumerate(maps)))
+    frames = animation(log, "a", scale=scale)
+    for frame, own in zip(frames, maps, strict=True):
+        expected = shown(one_pixel, own, [6, 6])[0]
+        np.testing.assert_array_equal(frame[:224, :224], np.broadcast_to(expected, (224, 224, 3)))

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 
+import keras
 import numpy as np
 import pytest
 import scipy.sparse
@@ -427,3 +428,40 @@ def test_a_dict_that_was_wrapped_twice():
     probes = ProbeSet.from_dataset(dataset.map(lambda *inputs: (inputs,)), max_probes=COUNT)
     assert [*probes.explained] == ["image", "label"]
     assert probes.targets is None
+
+
+class ShuffledByNumPy(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        order = np.random.permutation(COUNT)
+        return COLOR[order], LABELS[order]
+
+
+@pytest.mark.parametrize("is_global", [False, True])
+def test_a_training_has_its_order_if_probes_are_drawn_as_the_docstring_says(is_global):
+    """Not if they are drawn from the data set itself, which that pass has moved on."""
+
+    def made():
+        if is_global:
+            return ShuffledByNumPy()
+        return Dataset.from_tensor_slices((COLOR, LABELS)).shuffle(COUNT).batch(COUNT)
+
+    def order(drawn_from=""):
+        if drawn_from == "before":
+            ProbeSet.from_dataset(made())
+        keras.utils.set_random_seed(7)
+        sources = {"training": made(), "validation": made(), "arrays": (COLOR, LABELS)}
+        if drawn_from in sources:
+            ProbeSet.from_dataset(sources[drawn_from])
+        images, _ = next(iter(sources["training"]))
+        return np.asarray(images)
+
+    alone = order()
+    same = {
+        name
+        for name in ("", "training", "validation", "arrays", "before")
+        if np.array_equal(order(name), alone)
+    }
+    assert same == {"", "arrays", "before"} | ({"validation"} if not is_global else set())

@@ -570,10 +570,15 @@ def test_data_sets_refused(dataset, error, says):
 @pytest.mark.parametrize(
     ("dataset", "says"),
     [
-        ((X, LABELS + 0.5), "class indices.*float64"),
-        ((X, np.ones((COUNT, 3)) * 0.7), "one-hot rows as labels, received rows"),
-        ((X, np.full((COUNT, 2), [2, -1])), r"one class index.*\(60, 2\)"),
-        ((X, np.where(LABELS, np.nan, 0)), "class indices.*received nan"),
+        ((X, LABELS + 0.5), "numbers such as 0.5, of dtype float64, are not one class"),
+        ((X, np.ones((COUNT, 3)) * 0.7), r"of dtype float64, each of shape \(3,\), are not one"),
+        ((X, np.full((COUNT, 2), [2, -1])), r"of dtype int64, each of shape \(2,\), are not one"),
+        ((X, np.full((COUNT, 16, 4), 0.5)), r"each of shape \(16, 4\), are not one"),  # boxes
+        ((X, np.full((COUNT, 1, 1, 8), 0.5)), r"each of shape \(1, 1, 8\), are not one"),
+        (((X, X), X / 999), r"each of shape \(3, 2, 1\), are not one"),  # noise
+        ((X, X / 999), r"each of shape \(3, 2, 1\), are not one class for each input.$"),  # pairs
+        ((X, X), "the labels are the inputs themselves, as of an autoencoder"),
+        ((X, np.where(LABELS, np.nan, 0)), "numbers such as nan"),
     ],
 )
 def test_labels_that_are_no_classes(dataset, says):

@@ -407,3 +407,21 @@ def test_columns_that_tell_as_much_as_others_are_no_finding():
     assert ks.audit(a_table(leaked=False)).findings == ()
     one = ks.ProbeSet(np.arange(12.0)[:, np.newaxis], np.arange(12) // 6, kind="features")
     assert ks.audit(one).findings == ()
+
+
+def test_probes_that_may_be_series_are_said_to_be_read_as_images():
+    nodes, targets = np.random.default_rng(0).random((40, 7, 5)), np.arange(40) % 2
+    lines = str(ks.audit(ks.ProbeSet(nodes, targets))).splitlines()
+    assert lines[0] == "audit of 40 probes: no finding"
+    assert lines[1].startswith(
+        "  the probes, of rank 3, are read as gray images; if they are series"
+    )
+    assert "ProbeSet(..., kind='series')" in lines[1]
+    for told in (
+        ks.ProbeSet(nodes, targets, kind="image"),
+        ks.ProbeSet(nodes[..., None], targets),
+        ks.ProbeSet(nodes[:, 0], targets),
+    ):
+        assert ks.audit(told).note == ""
+    series = ks.ProbeSet(nodes, targets, kind="series")
+    assert str(ks.audit(series)).endswith("and these probes are series")

@@ -18,6 +18,7 @@ from keras_saliency.attributions import (
     layer_cam,
     occlusion,
 )
+from keras_saliency.detection.interventions import what_is_tested
 from support.programs import run_program
 
 COUNT = 6
@@ -626,6 +627,42 @@ def test_strings_are_held():
     assert "(held, since they have no gradient: sex)" in monitor.described
 
 
+# Keras asks for tensors with the names of the keys, which outputs of layers do not have.
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
+def test_inputs_that_are_all_strings_are_explained_by_the_lines_of_the_error():
+    names = {"user": ["u1", "u2", "u3"], "film": ["f1", "f2", "f3", "f4"]}
+    x = {name: np.array(words)[np.arange(24) % len(words)] for name, words in names.items()}
+    y = np.arange(24) % 2
+    inputs = {name: keras.Input((), name=name, dtype="string") for name in names}
+    lookups = {name: layers.StringLookup(vocabulary=words) for name, words in names.items()}
+    tables = {name: layers.Embedding(5, 3) for name in names}
+    read = [tables[name](lookups[name](one)) for name, one in inputs.items()]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Multiply()(read)))
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    for given in (lambda: ProbeSet.from_dataset(dataset), lambda: ProbeSet(x, y)):
+        with pytest.raises(ValueError, match="Strings have no gradient") as raised:
+            given()
+    assert "lookups = {'user': ..., 'film': ...}" in str(raised.value)
+    ids, drawn, arrays, part = re.search(
+        r": ids = (.*?); probes = (.*), or probes = (.*) for arrays; .* part = (.*); score=",
+        str(raised.value),
+    ).groups()
+    known = {"ks": ks, "keras": keras, "lookups": lookups, "dataset": dataset, "model": model}
+    known |= {"inputs": x, "targets": y}
+    for name, line in {"ids": ids, "part": part}.items():
+        known[name] = eval(line, known)
+    for line in (drawn, arrays):
+        probes = eval(line, known)
+        report = SaliencyMonitor(model, probes, score=ks.Score(model=known["part"])).evaluate(0)
+        maps = {"user": report, **report.other_inputs}
+        words = {name: x[name][probes.indices if line == drawn else slice(24)] for name in names}
+        rows = [tf.constant(tables[name](lookups[name](words[name]))) for name in names]
+        kernel = model.layers[-1].kernel.numpy()[:, probes.targets].T
+        for name, other in (("user", rows[1]), ("film", rows[0])):
+            expected = np.linalg.norm(other.numpy() * kernel, axis=-1)
+            np.testing.assert_allclose(maps[name].maps[:, 0], expected, rtol=1e-5)
+
+
 def test_a_model_that_is_not_explained_whole_says_how(model):
     softmax, _ = model
     with pytest.raises(ValueError, match=r"4 inputs: .*ProbeSet\(\{'picture': \.\.\., 'age'"):
@@ -734,6 +771,22 @@ def reads_sex(weight=4.0):
     return keras.Model(inputs, keras.ops.sigmoid(weight * is_f + zero))
 
 
+def test_what_is_said_to_be_tested_of_inputs_of_tokens_is_what_runs():
+    """No test is for tokens without a place; each further input is exchanged as a whole."""
+    first, second = (keras.Input((1,), dtype="int32") for _ in range(2))
+    read = [layers.Flatten()(layers.Embedding(3, 4)(one)) for one in (first, second)]
+    model = keras.Model([first, second], layers.Dense(2)(layers.Concatenate()(read)))
+    ids = np.arange(12).reshape(12, 1) % 3
+    monitor = SaliencyMonitor(model, ProbeSet({0: ids, 1: ids}, np.arange(12) % 2))
+    assert monitor.described.endswith("for 12 probes, 2 inputs (input 0, input 1)")
+    report = monitor.step(0)
+    assert "permutation_importance/1" in report.metrics
+    assert report.interventions.passes == 2 * 12
+    assert what_is_tested(report.interventions, "auto").endswith(
+        "ProbeSet(regions={...}); test rounds only measure permutation_importance"
+    )
+
+
 def test_what_inputs_without_a_gradient_are_worth():
     """By hand: with the sex of another probe, the model is right where that is the same."""
     count, rng = 60, np.random.default_rng(1)
@@ -774,6 +827,7 @@ def test_a_column_in_a_list_is_held_by_its_position(order):
     targets = np.arange(COUNT) % 2
     monitor = SaliencyMonitor(model, ProbeSet({at: given[at] for at in order}, targets))
     assert (monitor.held, [*monitor.probes.held]) == ([1], [1])
+    assert "(held, since they have no gradient: input 1)" in monitor.described
     kernel = np.abs(model.layers[-1].kernel.numpy())[[0, 3]][:, targets].T
     report = monitor.evaluate(0)
     maps = report.maps if order[0] == 0 else report.other_inputs["table"].maps

@@ -220,6 +220,27 @@ def test_pointing_at_a_bar_tells_its_name(tab, expected):
         assert page.frame.locator(".pair .pointed").all_text_contents()[1].startswith("height: ")
 
 
+def test_maps_of_one_value_share_a_scale(chromium, tmp_path):
+    values = {0: [1, 2, 4], 1: [3, 3, 6]}
+    page_logs.write_one_value(tmp_path / RUN, values)
+    path = tmp_path / "page.html"
+    path.write_text(html_report.page(tmp_path), "utf-8")
+    own = Expected(tmp_path, RUN)
+    with opened(chromium, path.as_uri(), view="step", show="map") as page:
+        for step, row in values.items():
+            page.get("step-slider").fill(str(step))
+            page.painted(step)
+            for probe, value in enumerate(row):
+                (found,) = page.pixels(f'.cells figure[data-probe="{probe}"] canvas')
+                wanted = own.heat(np.array([[252]]), value / 6, "hot")
+                np.testing.assert_array_equal(
+                    found[..., :3], np.broadcast_to(wanted, (*found.shape[:2], 3))
+                )
+        assert page.frame.locator(".cells .defect").all_inner_texts() == [""] * 3
+        assert page.get("legend").inner_text().split() == ["0", "6"]
+        assert not page.get("scale").is_visible()
+
+
 def test_a_log_of_format_1_is_shown_without_a_choice_of_inputs(chromium, logs, expected, tmp_path):
     """As version 1 wrote it, which knew of one input."""
     for tag, steps in read_blobs(logs)[RUN].items():

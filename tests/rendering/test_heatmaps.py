@@ -227,6 +227,9 @@ def test_statements():
         assert map_defect(np.float32(values)) == text
     for value in (NAN, INF):
         assert map_defect(np.float32([[1, value]])) == "not a number"
+    one_value = {3: "", 0: "zero map", NAN: "not a number"}
+    for value, text in one_value.items():
+        assert map_defect(np.float32([[value]])) == text
 
 
 # ---------------------------------------------------------------- percentiles

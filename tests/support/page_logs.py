@@ -204,6 +204,19 @@ def write_several(run):
             write(writer, tag, step, blobs(*elements))
 
 
+def write_one_value(run, values):
+    """Probes of one value, with maps of one value: by step, that of each probe."""
+    count = len(next(iter(values.values())))
+    records = Encoder(ks.ProbeSet(np.zeros((count, 1, 1, 1)), np.arange(count)), ks.Pictures())
+    with writing(run) as writer:
+        found = [(0, records.of_probes({}, unit="epoch"))]
+        for step, row in values.items():
+            maps = np.float32(row).reshape(count, 1, 1)
+            found += [(step, record) for record in records.of_report(report(step, maps))]
+        for step, (tag, elements) in found:
+            write(writer, tag, step, blobs(*elements))
+
+
 MANY = (300, 120)
 
 

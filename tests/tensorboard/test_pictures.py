@@ -6,6 +6,7 @@ import pytest
 import keras_saliency as ks
 from keras_saliency.detection.state import RunState
 from keras_saliency.rendering import drawings
+from keras_saliency.rendering.heatmaps import NOT_A_NUMBER
 from keras_saliency.tensorboard.pictures import PictureWriter
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels, steps
@@ -146,3 +147,21 @@ def test_boxes_are_outlined_on_pictures_of_probes_and_on_the_contact_sheet():
         )
         line = pictures[0][24, part][12:48]
         assert (line == drawings.LIGHT_INK).all()
+
+
+@pytest.mark.parametrize("scale", ["epoch", "probe"])
+def test_maps_of_one_value_share_a_scale(scale):
+    """Over probes and evaluations; the mean is theirs, and zeros are dark."""
+    noise = ks.ProbeSet(np.float32([[0.1], [0.2], [0.3]])[:, None, None])
+    writer = PictureWriter(noise, ks.Pictures(scale=scale, colormap="gray"))
+    for step, values in enumerate([[0, 0, 0], [1, 2, 3], [3, 3, 6]]):
+        drawn = writer.draw(report(np.float32(values)[:, None, None], step=step))
+        if not step:
+            assert (drawn[STRIP] == NOT_A_NUMBER).all(axis=-1).sum() == 0
+            assert (drawn[SHEET] == NOT_A_NUMBER).all(axis=-1).sum() == 0
+    frames = drawn[STRIP][[48, 84, 120, 156]][:, [132, 164, 196], 0]
+    shares = np.array([[0, 2, 4], [0, 1, 3], [0, 2, 3], [0, 3, 6]]) / 6
+    np.testing.assert_array_equal(frames, np.floor(shares * 255 + 0.5))
+    for name, value in zip(noise.names, [3, 3, 6], strict=True):
+        alone = drawn[f"saliency_probe/{name}"]
+        assert (alone[:96, 200:296] == np.floor(value / 6 * 255 + 0.5)).all()

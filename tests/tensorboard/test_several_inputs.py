@@ -5,6 +5,7 @@ import pytest
 
 import keras_saliency as ks
 from keras_saliency.detection.state import RunState
+from keras_saliency.rendering import layouts
 from keras_saliency.rendering.layouts import BACKGROUND, GAP, LINE
 from keras_saliency.tensorboard.sink import TensorBoardSink
 from support.events import events, pixels
@@ -47,15 +48,19 @@ def test_each_input_has_sheets_and_a_probe_has_one_picture(tmp_path):
 
 
 def test_the_inputs_of_a_probe_are_below_each_other(tmp_path):
-    """The image and four lines, then the bars and two."""
+    """The image and five lines, the first its name, then the bars and two."""
     picture = pixels(write(tmp_path, both(0))["saliency_probe/000 class 0"][0][-1])
-    top = 96 + 2 + 4 * LINE + GAP
+    top = 96 + 2 + 5 * LINE + GAP
     assert picture.shape[0] == top + 2 * LINE + 2 + 2 * LINE
     assert picture.shape[1] == 3 * 240 + 2 * GAP
     assert (picture[top - GAP : top] == BACKGROUND).all()
     bars = picture[top + 5 :: LINE, 2 * (240 + GAP) + 104 :][:2]  # of the map alone
     lengths = (bars != bars[1, -1]).any(axis=-1).sum(axis=1)
     assert lengths.tolist() == [134, 67]
+    for name, line in (("picture", 97), ("table", top + 2 * LINE + 1)):
+        written = layouts.blank(LINE, 60)
+        layouts.draw_line(written, 0, 0, 60, layouts.Line(name))
+        np.testing.assert_array_equal(picture[line : line + LINE, :60], written)
 
 
 def test_a_report_without_one_of_the_inputs_is_refused(tmp_path):

@@ -87,7 +87,11 @@ export class Context {
   }
 
   get scale() {
-    return this.state.get("scale") ?? this.log.header.scale;
+    return this.#scaleOf(this.log);
+  }
+
+  #scaleOf({ hasOneValue }) {
+    return hasOneValue ? "shared" : this.state.get("scale") ?? this.log.header.scale;
   }
 
   /** Whether colors end at the percentile that the log has; `false` if it has none. */
@@ -114,7 +118,7 @@ export class Context {
   /** The style in which `paintCell` paints a probe's map, by the state. */
   style(log, method, step, probe) {
     const signed = log.signed(method);
-    const ratio = log.ratio(method, step, probe, this.scale, this.#clipsOf(log));
+    const ratio = log.ratio(method, step, probe, this.#scaleOf(log), this.#clipsOf(log));
     const colors = codeColors(log.header, this.colors(log, method), ratio, signed);
     const opacities = codeOpacities(log.header, ratio, signed);
     return { show: this.state.get("show"), opacity: this.state.get("opacity"), colors, opacities };

@@ -32,8 +32,9 @@ export class InputLog {
     this.#prefix = this.isFirst ? MAPS : `${INPUTS}${quoted(this.name)}/`;
   }
 
-  /** The name as text; if it has none, its kind. */
+  /** The name as text, of a position "input 2"; if it has none, its kind. */
   get title() {
+    if (typeof this.name === "number") return `input ${this.name}`;
     return String(this.name ?? this.header?.kind ?? "");
   }
 
@@ -126,6 +127,11 @@ export class InputLog {
       peak: maps?.peaks[probe] ?? null, // of the whole map; the log keeps a smaller one, with its limit
       defect: maps?.defects[probe] ?? "",
     };
+  }
+
+  /** Whether a map has one value, which is always its largest: then all maps share a scale. */
+  get hasOneValue() {
+    return this.header?.shape.every((side) => side === 1) ?? false;
   }
 
   /**

@@ -87,6 +87,7 @@ export function createToolbar(context) {
     show.update(SHOWS, state.get("show"));
     opacity.update(state.get("opacity"));
     scale.update(SCALES, context.scale);
+    scale.element.hidden = log.hasOneValue;
     const ends = [[true, header.clip], [false, "maximum"]];
     clips.update(header.clip ? ends : ends.slice(1), context.clips);
     outlines.update(state.get("outlines"));
