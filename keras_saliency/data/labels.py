@@ -274,12 +274,15 @@ def is_class_row(labels: Array) -> bool:
 
 
 def are_numbers(labels: Array) -> bool:
-    """Whether labels are numbers to predict: not whole, and no shares that sum to 1 in a row."""
-    if labels.dtype.kind != "f":
-        return False
-    if bool(((np.floor(labels) == labels) | ~np.isfinite(labels)).all()):
+    """Whether labels that are no classes are numbers to predict.
+
+    They are if they are not whole, and no shares that sum to 1 in a row; or images in colour.
+    """
+    if labels.dtype.kind not in "iuf":
         return False
     has_rows = labels.ndim > 1 and labels.shape[-1] > 1
+    if labels.dtype.kind != "f" or ((np.floor(labels) == labels) | ~np.isfinite(labels)).all():
+        return has_rows and labels.ndim > 3 and bool((labels > 1).any())
     are_shares = has_rows and bool((labels >= 0).all())
     return not (are_shares and np.abs(labels.sum(-1, dtype=np.float64) - 1).max() < _SHARES_TO)
 

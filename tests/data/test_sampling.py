@@ -426,6 +426,9 @@ def test_first_labels_that_cannot_be_read_are_no_error(first, says):
         (np.tile([3.0, 1, 2], (12, 1)), False),  # tags
         (np.full((12, 4, 3), 1 / 3), False),  # shares at each position
         (np.array([0.0, np.nan] * 6), False),
+        (np.arange(12 * 27, dtype="uint8").reshape(12, 3, 3, 3), True),  # images in colour
+        (np.arange(12 * 9).reshape(12, 3, 3) % 4, False),  # label images
+        (np.arange(12 * 27).reshape(12, 3, 3, 3) % 2, False),  # several classes at each pixel
     ],
 )
 def test_whether_labels_are_numbers(labels, expected):
