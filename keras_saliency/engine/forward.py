@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -98,8 +98,21 @@ class ForwardPass:
         """The output to explain; all outputs if there are several and none is named."""
         return self._chosen(self._called(images, held, {})[1])
 
+    def watched(
+        self,
+        images: Tensor | Mapping[str, Tensor],
+        held: Mapping[str, Any],
+        watch: Callable[[Any, Any], None],
+    ) -> None:
+        """Runs the model; each layer is shown before it computes, as in `recorded`."""
+        self._called(images, held, {}, watch)
+
     def _called(
-        self, images: Any, held: Mapping[str, Any], replaced: Mapping[tuple[str, int], Tensor]
+        self,
+        images: Any,
+        held: Mapping[str, Any],
+        replaced: Mapping[tuple[str, int], Tensor],
+        watch: Callable[[Any, Any], None] | None = None,
     ) -> tuple[Any, Any, Sequence[LayerCall]]:
         """The model's inputs and outputs, and the calls of its layers."""
         replaced = dict(replaced)
@@ -109,7 +122,7 @@ class ForwardPass:
         inputs = _fed(self.model, self._probes, *_all_arranged(self._probes, images, held))
         computed: list[Tensor] = []
         with (
-            recorded(self.model, replaced, float8=self.float8) as calls,
+            recorded(self.model, replaced, float8=self.float8, watch=watch) as calls,
             same_state(self.states, computed),
             _noted(self._probes),
         ):
@@ -293,6 +306,36 @@ def by_input(probes: ProbeSet, values: Any) -> dict[Any, Any]:
         name: values[:, piece.start if are_scalars and piece.stop - piece.start == 1 else piece]
         for name, piece in pieces(probes.input_name).items()
     }
+
+
+def separate(
+    probes: ProbeSet, chunk: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any], dict[Any, Tensor]]:
+    """The inputs of a chunk, with a tensor of its own for each column of a table.
+
+    Args:
+        probes: The probes.
+        chunk: What `DeviceProbes.rows` returns.
+
+    Returns:
+        The images and the other inputs, as `ForwardPass.run` takes them; and the tensors of the
+        explained inputs by name.
+    """
+    images, held = chunk["images"], dict(chunk["held"])
+    given: dict[Any, Tensor] = {}
+    for key, one in probes.explained.items():
+        is_first = one is probes
+        tensor = images if is_first else held[str(key)]
+        if not isinstance(one.input_name, tuple):
+            given[key] = tensor
+            continue
+        split = by_input(one, tensor)
+        given |= split
+        if is_first:
+            images = split
+        else:
+            held[str(key)] = split
+    return images, held, given
 
 
 def _all_arranged(

@@ -70,7 +70,8 @@ def subject_of(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> S
         score = replace(score, model=part)
     check_built(part)
     check_strategy(part.distribute_strategy)
-    probes = as_seen(part, as_floats(part, with_kinds_told(part, probes)))
+    probes = with_kinds_told(part, probes, batch_size)
+    probes = as_seen(part, as_floats(part, probes))
     check_fit(part, probes)
     probes, text_layer = as_tokens(part, probes)
     is_default = score.score == AUTO
