@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import keras
-import tensorflow as tf
 
 from keras_saliency.attributions.heads import (
     LINEAR,
@@ -24,9 +23,10 @@ from keras_saliency.data.probes import ProbeSet
 from keras_saliency.engine.advice import position_line, unit_line
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.dry_run import dry_run
-from keras_saliency.engine.forward import ForwardPass, output_names
+from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.keras_internals import all_layers, mask_of
 from keras_saliency.engine.models import declared_outputs, loss_of_classes, loss_of_numbers
+from keras_saliency.engine.outputs import named_outputs
 
 NUMBERS = (
     "the targets are numbers to predict, not classes, so they are left out, and nothing is tested; "
@@ -274,9 +274,8 @@ def _ends(
 
     def look(chunk: dict[str, Any]) -> None:
         outputs = forward.outputs(chunk["images"], chunk["held"])
-        each = outputs.values() if isinstance(outputs, Mapping) else tf.nest.flatten(outputs)
-        named = zip(output_names(model, outputs), each, strict=True)
-        found[:] = [_end(name, output, probes, score) for name, output in named]
+        named = named_outputs(model, outputs)
+        found[:] = [_end(name, output, probes, score) for name, output in named.items()]
 
     return found if dry_run(forward, DeviceProbes(probes), batch_size, look) else []
 

@@ -30,6 +30,7 @@ from keras_saliency.engine.models import (
     loss_of_numbers,
     optional_inputs,
 )
+from keras_saliency.engine.outputs import named_outputs
 from keras_saliency.engine.recording import plain, recorded
 from keras_saliency.engine.state_guard import own_seed_generator, same_state
 
@@ -148,11 +149,11 @@ class ForwardPass:
         name = self.score.output
         if name is None:
             return outputs
-        known = output_names(self.model, outputs)
-        place = known.index(name) if name in known else name
-        if isinstance(place, int) and 0 <= place < len(known):
-            is_named = isinstance(outputs, Mapping)
-            return outputs[known[place]] if is_named else tf.nest.flatten(outputs)[place]
+        known = named_outputs(self.model, outputs)
+        if name in known:
+            return known[name]
+        if isinstance(name, int) and 0 <= name < len(known):
+            return [*known.values()][name]
         raise ValueError(
             f"output: expected one of {', '.join(map(repr, known))}, received {name!r}."
         )
@@ -181,7 +182,8 @@ class ForwardPass:
                 "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
             )
         if head is None or (head.outputs.shape.rank > 2 and name not in scores.OF_POSITIONS):
-            shapes = ", ".join(str(output.shape) for output in tf.nest.flatten(outputs))
+            each = named_outputs(self.model, outputs).values()
+            shapes = ", ".join(str(output.shape) for output in each)
             raise ValueError(
                 f"score={scores.score_name(score)!r}: expected a model with one output "
                 f"(batch, classes), received {shapes}. {self._hint(outputs, head)}"
@@ -212,14 +214,11 @@ class ForwardPass:
 
     def _hint(self, outputs: Any, head: heads.Head | None) -> str:
         """What to do about outputs that are not `(batch, classes)`."""
-        names = output_names(self.model, outputs)
         if head is None:
-            listed, first = ", ".join(map(repr, names)), names[0]
+            known = named_outputs(self.model, outputs)
+            listed, (first, output) = ", ".join(map(repr, known)), next(iter(known.items()))
             numbers = bool(loss_of_numbers(self.model, first))
-            shape = (
-                outputs[first] if isinstance(outputs, Mapping) else tf.nest.flatten(outputs)[0]
-            ).shape
-            line = score_line(shape, output=first, numbers=numbers)
+            line = score_line(output.shape, output=first, numbers=numbers)
             hint = f"Choose one of {listed}: {line}."
             if self._probes.boxes is not None:
                 hint = f"To explain the box of each probe, pass score='detection'. {hint}"
@@ -489,12 +488,3 @@ def _custom_score(score: Any, outputs: Any, targets: Tensor, *inputs: Any) -> Te
             f"(num_probes,) = {tuple(targets.shape)}, received shape {values.shape}."
         )
     return values
-
-
-def output_names(model: Any, outputs: Any) -> list[Any]:
-    """The names of a model's outputs; their positions if they have no names."""
-    if isinstance(outputs, Mapping):
-        return list(outputs)
-    count = len(tf.nest.flatten(outputs))
-    names = list(getattr(model, "output_names", None) or [])
-    return names if len({*names}) == count else list(range(count))

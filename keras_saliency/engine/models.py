@@ -351,7 +351,8 @@ def _loss(model: Any, output: str | int | None) -> Any:
     if isinstance(loss, Mapping | list | tuple):
         names = list(getattr(model, "output_names", None) or [])
         if isinstance(loss, Mapping):
-            loss = loss.get(names[output] if isinstance(output, int) and names else output)
+            name = names[output] if isinstance(output, int) and names else output
+            loss = _at_path(loss, name)
         else:
             place = names.index(output) if output in names else output or 0
             loss = loss[place] if isinstance(place, int) and place < len(loss) else None
@@ -359,6 +360,17 @@ def _loss(model: Any, output: str | int | None) -> Any:
         return keras.losses.get(loss) if isinstance(loss, str) else loss
     except ValueError:  # the name of a custom loss, which a file does not hold
         return None
+
+
+def _at_path(losses: Any, name: Any) -> Any:
+    """What dicts and lists have for an output, whose name may be a path; `None` for nothing."""
+    if isinstance(losses, Mapping) and (name in losses or not isinstance(name, str)):
+        return losses.get(name)
+    first, _, rest = str(name).partition("/")
+    if isinstance(losses, list | tuple):
+        losses = {str(place): loss for place, loss in enumerate(losses)}
+    inner = losses.get(first) if isinstance(losses, Mapping) else None
+    return _at_path(inner, rest) if rest else inner
 
 
 def fed_shape(probes: ProbeSet) -> tuple[int, ...]:

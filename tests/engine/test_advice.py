@@ -10,7 +10,7 @@ from keras import layers
 import keras_saliency as ks
 from keras_saliency import ProbeSet
 from keras_saliency.engine.advice import part_line, score_line
-from keras_saliency.engine.models import explained_part
+from keras_saliency.engine.models import explained_part, loss_of_numbers
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
 
@@ -76,6 +76,71 @@ def test_a_model_without_a_call_names_the_parts_that_take_the_probes():
         report = ks.SaliencyMonitor(model, probes, score=score).step(-1)
     expected = np.abs(kernel.reshape(8, 8, 3, 3)).max(axis=2)  # the target's, of every channel
     np.testing.assert_allclose(report.maps[1], expected[..., 1], rtol=1e-5)
+
+
+def nested(is_functional):
+    """A model of rows whose outputs are in dicts and lists; its kernels by the outputs' names."""
+    named = {name: layers.Dense(units) for name, units in [("kind", 2), ("boxes", 4), ("age", 3)]}
+    named["pose"] = layers.Dense(3)
+
+    def structured(rows):
+        of = {name: layer(rows) for name, layer in named.items()}
+        head = {"kind": of["kind"], "several": [of["boxes"], of["age"]]}
+        return {"head": head, "pose": of["pose"]}
+
+    class Subclass(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.named = named
+
+        def call(self, rows):
+            return structured(rows)
+
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, structured(inputs)) if is_functional else Subclass()
+    model(IMAGES[:, 0, 0])
+    names = {"kind": "head/kind", "boxes": "head/several/0", "age": "head/several/1"}
+    return model, {names.get(name, name): layer.kernel.numpy() for name, layer in named.items()}
+
+
+@pytest.mark.parametrize("is_functional", [True, False])
+def test_nested_outputs_are_named_by_their_paths(is_functional):
+    model, kernels = nested(is_functional)
+    probes = ProbeSet(IMAGES[:, 0, 0], [0, 1, 0, 1])
+    with pytest.raises(ValueError, match=r"\(4, 2\), \(4, 4\), \(4, 3\), \(4, 3\)") as error:
+        ks.SaliencyMonitor(model, probes)
+    assert f"Choose one of {', '.join(map(repr, kernels))}:" in str(error.value)
+    (line,) = lines_of(error)
+    assert line == "ks.Score(output='head/kind')"
+    for name, kernel in kernels.items():
+        score = eval(line) if name == "head/kind" else ks.Score(output=name)
+        maps = ks.saliency_maps(model, probes, score=score)
+        np.testing.assert_allclose(maps, np.abs(kernel[:, [0, 1, 0, 1]]).T, rtol=1e-6)
+    with pytest.raises(ValueError, match="expected one of 'head/kind', .*, received 'head'"):
+        ks.saliency_maps(model, probes, score=ks.Score(output="head"))
+    monitor = ks.SaliencyMonitor(model, ProbeSet(IMAGES[:, 0, 0]))
+    assert monitor.score.output == "head/kind"
+    assert monitor.notes == [
+        f"of the outputs {', '.join(map(repr, kernels))}, the first is explained; for another one: "
+        "score=ks.Score(output='head/several/0')"
+    ]
+
+
+def test_nested_outputs_of_a_part():
+    model, _ = nested(is_functional=True)
+    line = part_line(model, "model.part")
+    assert line == "score=ks.Score(output='head/kind', model=model.part)"
+
+
+def test_losses_of_nested_outputs():
+    """They say that the outputs are numbers, whichever way they are nested."""
+    model, kernels = nested(is_functional=False)
+    classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    losses = {"head": {"kind": classes, "several": ["mse", classes]}, "pose": "mse"}
+    for each in (losses, {"head/kind": classes, "head/several/0": "mse", "pose": "mse"}):
+        model.compile(loss=each)
+        numbers = [loss_of_numbers(model, name) for name in kernels]
+        assert numbers == ["", "mean_squared_error", "", "mean_squared_error"]
 
 
 def test_one_of_several_numbers_is_explained_by_the_line_in_the_message():
