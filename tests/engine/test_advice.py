@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_saliency as ks
@@ -124,6 +125,26 @@ def test_nested_outputs_are_named_by_their_paths(is_functional):
         f"of the outputs {', '.join(map(repr, kernels))}, the first is explained; for another one: "
         "score=ks.Score(output='head/several/0')"
     ]
+
+
+@pytest.mark.parametrize("is_pipeline", [True, False])
+def test_labels_of_nested_outputs(is_pipeline):
+    model, kernels = nested(is_functional=True)
+    rows, kinds, ages = IMAGES[:, 0, 0], np.array([0, 1, 1, 0]), np.array([2, 0, 1, 2])
+    labels = {"head": {"kind": kinds, "several": (rows, ages)}, "pose": rows}
+    data = (rows, labels)
+    if is_pipeline:
+        data = tf.data.Dataset.from_tensor_slices(data).batch(2)
+    with pytest.warns(UserWarning, match="those of 'head/kind' are taken.*output='head/several/0'"):
+        of_kinds = ProbeSet.from_dataset(data, per_class=1)
+    of_ages = ProbeSet.from_dataset(data, output="head/several/1", per_class=1)
+    both = [(of_kinds, "head/kind", kinds), (of_ages, "head/several/1", ages)]
+    for probes, name, labels in both:
+        assert probes.output == name
+        targets = [labels[(rows == row).all(axis=1)][0] for row in probes.images]
+        np.testing.assert_array_equal(probes.targets, targets)
+        maps = ks.saliency_maps(model, probes)
+        np.testing.assert_allclose(maps, np.abs(kernels[name][:, targets]).T, rtol=1e-6)
 
 
 def test_nested_outputs_of_a_part():
