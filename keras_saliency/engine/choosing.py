@@ -33,6 +33,11 @@ NUMBERS = (
     "for tests, pass bins as targets and a function as score="
 )
 
+ONE_UNIT = (
+    "targets above 1 are not classes of an output of one unit, so they are left out, and nothing "
+    "is tested; for tests, pass bins as targets and a function as score="
+)
+
 LOGARITHMS = (
     "the outputs are probabilities without logits, so the score is their logarithm; for another "
     "one: score='probability'"
@@ -150,7 +155,7 @@ def chosen_score(
     if name in ("mean", "max_logit"):
         notes = (*notes, _about_positions(end, score, name))
     if are_numbers:
-        notes = (*notes, NUMBERS)
+        notes = (*notes, NUMBERS if loss_of_numbers(model, score.output) else ONE_UNIT)
     if name == "output":
         probes = replace(probes, targets=None)
     return Choice(replace(score, score=name), probes, notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,9 +86,10 @@ def runs_eagerly(model: Any) -> bool:
 def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     """The part of the trained model that is explained: itself, if it has a `call`.
 
-    Without a `call`, it is the only part that takes probes like these, if they have no targets, or
-    those of one of several outputs. A part without weights, such as one that augments images, does
-    not count.
+    Without a `call`, it is the only part that takes probes like these, if it cannot hold their
+    targets as classes: if they have none, or those of one of several outputs, or if the part ends
+    in one unit, as a discriminator, whose classes are others. A part without weights, such as one
+    that augments images, does not count.
 
     Args:
         model: The model that is trained.
@@ -115,7 +117,8 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     models = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
     parts = {name: one for name, one in models.items() if one.weights or not one.built}
     fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
-    if len(fitting) == 1 and (probes.targets is None or probes.output is not None):
+    has_labels = probes.targets is not None and probes.output is None
+    if len(fitting) == 1 and not (has_labels and _num_units(*fitting.values()) != 1):
         return next(iter(fitting.values()))
     lines = [part_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
     if probes.targets is not None:
@@ -128,8 +131,26 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     raise ValueError(
         f"model: expected a model with a call method; {type(model).__name__} has none, as its "
         "train_step is all that it needs. Say which part is explained: "
-        f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}."
+        f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}.{about_labels(probes)}"
     )
+
+
+def about_labels(probes: ProbeSet) -> str:
+    """A sentence on labels, if a part of a model may have other classes than they name."""
+    if probes.targets is None or probes.output is not None:
+        return ""
+    return (
+        " The targets then are its classes; if they are not, leave them out: "
+        "dataclasses.replace(probes, targets=None)."
+    )
+
+
+def _num_units(part: Any) -> int | None:
+    """The number of values of a part with one output; `None` if it has several."""
+    outputs = getattr(part, "outputs", None) or []
+    sizes = [size for output in outputs for size in output.shape[1:]]
+    is_known = len(outputs) == 1 and None not in sizes
+    return math.prod(sizes) if is_known else None
 
 
 def _follows(part: Any, other: Any) -> bool:
