@@ -25,10 +25,12 @@ from keras_saliency.data.several import pieces
 from keras_saliency.engine.advice import position_line, score_line
 from keras_saliency.engine.keras_internals import inputs_struct, mask_of
 from keras_saliency.engine.models import (
+    about_labels,
     fed_shape,
     input_shapes,
     loss_of_numbers,
     optional_inputs,
+    part_lines,
 )
 from keras_saliency.engine.outputs import named_outputs
 from keras_saliency.engine.recording import plain, recorded
@@ -125,7 +127,7 @@ class ForwardPass:
         with (
             recorded(self.model, replaced, float8=self.float8, watch=watch) as calls,
             same_state(self.states, computed),
-            _noted(self._probes),
+            _noted(self._probes, None if self.score.model else self.model),
         ):
             outputs = self.model(inputs, training=False)
             computed += tf.nest.flatten(outputs)
@@ -414,24 +416,36 @@ def _arranged(images: Any, probes: ProbeSet) -> Any:
     return images[..., 0] if probes.data_format in ("no_channels", SCALARS) else images
 
 
-def build(model: Any, probes: ProbeSet) -> None:
+def build(model: Any, probes: ProbeSet, *, is_part: bool = False) -> None:
     """Builds a model that has not seen any input, from the shapes of the probes.
 
     As in the first step of `fit`, with the same draws from the same generators: its weights are
     those that `fit` would have given it. An initializer that draws from TensorFlow's generators is
     an exception: in the graph of a training step they draw other numbers.
+
+    Args:
+        model: The model.
+        probes: The probes.
+        is_part: Whether it is a part of the model that is trained.
     """
     specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
     specs |= {str(name): _spec_of(one) for name, one in probes.other_inputs.items()}
     takes_training = "training" in inspect.signature(model.call).parameters
     options = {"training": True} if takes_training else {}
-    with _noted(probes, is_built=False):
+    with _noted(probes, None if is_part else model, is_built=False):
         model(_fed(model, probes, _spec_of(probes), specs), **options)
 
 
 @contextmanager
-def _noted(probes: ProbeSet, *, is_built: bool = True) -> Iterator[None]:
-    """While a model is called: adds to its errors what it was given, and what else it may take."""
+def _noted(probes: ProbeSet, whole: Any, *, is_built: bool = True) -> Iterator[None]:
+    """While a model is called: adds to its errors what it was given, and what else it may take.
+
+    Args:
+        probes: What it was given.
+        whole: The model that is trained, a part of which may take the probes; `None` if the one
+            that is called is such a part.
+        is_built: Whether it was built before.
+    """
     try:
         yield
     except Exception as error:
@@ -439,6 +453,10 @@ def _noted(probes: ProbeSet, *, is_built: bool = True) -> Iterator[None]:
             f"shape {('num_probes', *one.images.shape[1:])}" for one in probes.explained.values()
         ]
         note = f"keras_saliency: the model was called with the probes, {', '.join(shapes)}."
+        parts = part_lines(whole, probes) if whole is not None else []
+        if parts:
+            note += f" If a part that takes them is meant: {' or '.join(parts)}."
+            note += about_labels(probes)
         if not is_built:
             note += " If it takes such inputs, call it on a batch once before fit, which builds it."
         if probes.input_name is None:

@@ -114,8 +114,7 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
         return part
     if type(model).call not in (keras.Model.call, keras.layers.Layer.call):
         return model
-    models = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
-    parts = {name: one for name, one in models.items() if one.weights or not one.built}
+    parts = _parts(model)
     fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
     has_labels = probes.targets is not None and probes.output is None
     if len(fitting) == 1 and not (has_labels and _num_units(*fitting.values()) != 1):
@@ -133,6 +132,18 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
         "train_step is all that it needs. Say which part is explained: "
         f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}.{about_labels(probes)}"
     )
+
+
+def part_lines(model: Any, probes: ProbeSet) -> list[str]:
+    """The arguments `score=` that explain the parts of a model that take probes like these."""
+    fitting = ((name, one) for name, one in _parts(model).items() if _takes(one, probes))
+    return [part_line(one, f"model.{name}") for name, one in fitting]
+
+
+def _parts(model: Any) -> dict[str, Any]:
+    """The models that are attributes of a model, if they have weights or are not built yet."""
+    models = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
+    return {name: one for name, one in models.items() if one.weights or not one.built}
 
 
 def about_labels(probes: ProbeSet) -> str:
@@ -163,7 +174,10 @@ def _follows(part: Any, other: Any) -> bool:
 
 def _takes(part: Any, probes: ProbeSet) -> bool:
     """Whether a part of a model takes inputs of the shape of the probes, as far as it tells."""
-    shapes = [*input_shapes(part).values()]
+    try:
+        shapes = [*input_shapes(part).values()]
+    except ValueError:  # nested inputs
+        return False
     is_one = probes.input_name is None and len(shapes) == 1
     return is_one and _fits(tuple(shapes[0][1:]), fed_shape(probes)[1:])
 

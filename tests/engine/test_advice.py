@@ -207,5 +207,45 @@ def test_an_error_of_the_model_says_what_it_was_given():
     assert "ProbeSet({0: ..., 1: ...}, targets)" in note
 
 
+@pytest.mark.parametrize("is_built", [True, False])
+def test_an_error_of_a_model_that_takes_something_else_names_its_parts(is_built):
+    """A GAN whose call is the generator, with images: the line explains the discriminator."""
+
+    class Generating(keras.Model):
+        def __init__(self):
+            super().__init__()
+            layer = layers.Flatten()
+            self.discriminator = keras.Sequential([keras.Input((8, 8, 3)), layer, layers.Dense(1)])
+            self.generator = keras.Sequential([keras.Input((4,)), layers.Dense(192)])
+            pair = {"a": {"b": keras.Input((8, 8, 3))}}
+            self.nested = keras.Model(pair, layers.Flatten()(pair["a"]["b"]))
+
+        def call(self, noise):
+            return self.generator(noise)
+
+        def train_step(self, images):
+            return {"loss": keras.ops.mean(self.discriminator(images))}
+
+    model = Generating()
+    model.compile("sgd")
+    if is_built:
+        model(np.ones((1, 4)))
+    saliency = ks.SaliencyCallback(ProbeSet(IMAGES), log_dir=None, verbose=0)
+    with pytest.raises(Exception, match=r"Sequential\.call") as error:
+        model.fit(IMAGES, verbose=0, callbacks=[saliency])
+    (note,) = error.value.__notes__
+    start, _, rest = note.partition(" If a part that takes them is meant: score=")
+    assert start.endswith("the model was called with the probes, shape ('num_probes', 8, 8, 3).")
+    line, _, rest = rest.partition(". ")
+    assert rest.startswith("If it takes")
+    score = eval(line, {"ks": ks, "model": model})
+    assert score.model is model.discriminator
+    saliency = ks.SaliencyCallback(ProbeSet(IMAGES), log_dir=None, verbose=0, score=score)
+    model.fit(IMAGES, verbose=0, callbacks=[saliency])
+    kernel = model.discriminator.layers[-1].kernel.numpy().reshape(8, 8, 3)
+    expected = np.tile(np.abs(kernel).max(-1), (4, 1, 1))
+    np.testing.assert_allclose(saliency.report.maps, expected, rtol=1e-5)
+
+
 def test_a_model_that_does_not_tell_its_outputs():
     assert part_line(Networks(), "model.part") == "score=ks.Score(model=model.part)"
