@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +29,9 @@ _LOSSES_OF_NUMBERS = {
     "mean_squared_logarithmic_error",
     "poisson",
 }
+
+_GENERATED_NAME = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
+"""How Keras names a `keras.Input` without a name, in a new model and in one that is loaded."""
 
 
 def check_keras(model: Any) -> None:
@@ -274,9 +278,9 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
     known = input_shapes(model)
     if not known:
         return
-    listed = ", ".join(map(repr, known))
+    names = _stable_names(model)
+    listed, inputs = _listed(names), ", ".join(f"{name!r}: ..." for name in names)
     if probes.input_name is None and len(known) > 1:
-        inputs = ", ".join(f"{name!r}: ..." for name in known)
         raise ValueError(
             f"model: expected one input, received a model with {len(known)} inputs: {listed}. "
             f"Explain all of them, ProbeSet({{{inputs}}}, targets), or one: "
@@ -293,9 +297,13 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
         del known[other]
     if all(isinstance(name, str) for name in given) and {*given} != {*known}:
         argument = "images" if len(explained) > 1 else "input_name, held"
+        hint = ""
+        if names != [*known]:
+            hint = (
+                f" They have no names, so give them by position: ProbeSet({{{inputs}}}, targets)."
+            )
         raise ValueError(
-            f"{argument}: expected the model's inputs {listed}, received "
-            f"{', '.join(map(repr, given))}."
+            f"{argument}: expected the model's inputs {listed}, received {_listed(given)}.{hint}"
         )
     if len(given) != len(known):
         raise ValueError(
@@ -311,6 +319,18 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
                 f"{argument}: expected shape {('num_probes', *expected[1:])}, like the model's "
                 f"input, received {tuple(values)}."
             )
+
+
+def _stable_names(model: Any) -> list[Any]:
+    """The names of a model's inputs; positions if Keras made up names, which change."""
+    names, struct = [*input_tensors(model)], inputs_struct(model)
+    if isinstance(struct, Mapping) or not any(map(_GENERATED_NAME.fullmatch, names)):
+        return names
+    return [*range(len(names))]
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _shapes(probes: ProbeSet) -> dict[Any, tuple[int, ...]]:
