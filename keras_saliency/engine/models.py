@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -302,6 +302,13 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
             hint = (
                 f" They have no names, so give them by position: ProbeSet({{{inputs}}}, targets)."
             )
+        elif {*known} < {*given} and not ignores(model, {*given}):
+            hint = (
+                " Keras takes the values of a dict in the order of their names, so the model gets "
+                "others than its own in fit. Leave out those that it does not take: "
+                f"dataset.map(lambda x, y: ({{name: x[name] for name in [{listed}]}}, y)), or "
+                f"inputs = {{name: inputs[name] for name in [{listed}]}} for arrays."
+            )
         raise ValueError(
             f"{argument}: expected the model's inputs {listed}, received {_listed(given)}.{hint}"
         )
@@ -319,6 +326,23 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
                 f"{argument}: expected shape {('num_probes', *expected[1:])}, like the model's "
                 f"input, received {tuple(values)}."
             )
+
+
+def ignores(model: Any, names: Collection[Any]) -> bool:
+    """Whether a model takes its own inputs from a dict that also has others.
+
+    It takes them by name. A model that was made of a dict of inputs takes the values in the order
+    of their names, so that the others have to come after its own.
+
+    Args:
+        model: The model.
+        names: The keys of the dict.
+    """
+    known = [*input_shapes(model)]
+    if not known or not all(isinstance(name, str) for name in names) or {*known} - {*names}:
+        return False
+    by_order = isinstance(inputs_struct(model), Mapping)
+    return not by_order or sorted(names)[: len(known)] == sorted(known)
 
 
 def _stable_names(model: Any) -> list[Any]:

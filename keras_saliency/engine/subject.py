@@ -21,6 +21,7 @@ from keras_saliency.engine.models import (
     explained_part,
 )
 from keras_saliency.engine.texts import as_tokens
+from keras_saliency.engine.unused import without_unused
 
 
 class Subject(NamedTuple):
@@ -70,6 +71,10 @@ def subject_of(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> S
         score = replace(score, model=part)
     check_built(part)
     check_strategy(part.distribute_strategy)
+    probes, unused = without_unused(part, probes)
+    if unused:
+        left_out = ", ".join(map(repr, unused))
+        notes.append(f"inputs that the model does not take are left out, as in fit: {left_out}")
     probes = with_kinds_told(part, probes, batch_size)
     probes = as_seen(part, as_floats(part, probes))
     check_fit(part, probes)
