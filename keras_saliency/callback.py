@@ -194,7 +194,7 @@ class SaliencyCallback(keras.callbacks.Callback):
         """Traces the model and checks that it can be explained, before training begins."""
         explained = explained_part(self.model, self.score.model, self.probes)
         if not explained.built:  # `fit` would build it in a moment
-            build(explained, self.probes)
+            build(explained, self.probes, is_part=explained is not self.model)
         before, state = self._monitor, self._state
         if before is None or not before.explains(self.model):
             self._monitor = SaliencyMonitor(

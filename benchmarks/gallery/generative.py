@@ -145,10 +145,7 @@ def diffusion() -> Case:
             super().__init__()
             self.normalizer = layers.Normalization(mean=0.5, variance=0.1)
             self.normalizer.build((None, 16, 16, 3))
-            images, variances = (
-                keras.Input((16, 16, 3), name="images"),
-                keras.Input((1, 1, 1), name="variances"),
-            )
+            images, variances = keras.Input((16, 16, 3)), keras.Input((1, 1, 1))
             planes = layers.UpSampling2D(16)(variances)
             hidden = layers.Conv2D(8, 3, padding="same", activation="swish")(
                 layers.Concatenate()([images, planes])
@@ -170,13 +167,13 @@ def diffusion() -> Case:
     names = {"model": model, "dataset": batches(floats(16, 16, 3)), "images": floats(16, 16, 3)}
     names["variances"] = floats(1, 1, 1, seed=1)
     part = "score=ks.Score('mean', model=model.network)"
-    both = "ks.ProbeSet({'images': images, 'variances': variances})"
+    both = "ks.ProbeSet({0: images, 1: variances})"
     tries = (
         *advised("dataset", "dataset", part),
-        Try(three(both, "dataset", part), ("ProbeSet({'images': ..., 'variances': ...}",)),
+        Try(three(both, "dataset", part), ("ProbeSet({0: ..., 1: ...}",)),
     )
 
-    kinds = {"variances": "image"}
+    kinds = {1: "image"}
     return Case(names, tries, mean(model.network), kinds=kinds, refused=True)
 
 

@@ -20,6 +20,7 @@ from keras_saliency.attributions.scores import Score, ScoreFunction, known_name
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.engine.compilation import Compute
+from keras_saliency.engine.outputs import named_outputs
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering import layouts
 from keras_saliency.rendering.clipping import end_of_colors
@@ -253,12 +254,11 @@ def load_saved(
 
 def _num_classes(model: Any, output: str | int | None) -> int | None:
     """The number of values of an output; `None` if it is not clear which output is meant."""
-    shapes = model.output_shape
-    if isinstance(shapes, list):
-        shapes = dict(enumerate(shapes)) | dict(zip(model.output_names, shapes, strict=True))
-    if isinstance(shapes, dict):
-        shapes = shapes.get(output, [None])
-    number: int | None = shapes[-1]
+    named = named_outputs(model, model.output)
+    several = dict(enumerate(named.values())) | named
+    if len(named) > 1 and output not in several:
+        return None
+    number: int | None = several[0 if len(named) == 1 else output].shape[-1]
     return number
 
 

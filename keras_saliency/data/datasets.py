@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_saliency.data import pipelines
-from keras_saliency.data.elements import Name, check_flat, is_batched, parts, several
+from keras_saliency.data.elements import (
+    Name,
+    check_flat,
+    is_batched,
+    labels_by_output,
+    parts,
+    several,
+)
 from keras_saliency.data.graphs import as_one_input
 from keras_saliency.data.inputs import (
     KINDS,
@@ -325,7 +332,7 @@ def _of_one_output(labels: Any, output: Name, count: int = 0) -> tuple[Any, tupl
         TypeError: They may be several outputs, or the rows of one array.
         ValueError: The output is unknown.
     """
-    named = several(labels)
+    named = labels_by_output(labels)
     if not named:
         if output is not None and labels is not None:
             raise ValueError(

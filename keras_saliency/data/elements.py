@@ -75,6 +75,26 @@ def several(inputs: Any) -> dict[Any, Any] | None:
     return dict(enumerate(inputs)) if is_list or isinstance(inputs, tuple) else None
 
 
+def labels_by_output(labels: Any) -> dict[Any, Any] | None:
+    """Labels of several outputs by name or position; `None` if they are a single array.
+
+    Those in nested dicts have paths as names.
+
+    Example:
+        >>> labels_by_output({"head": {"class": 1, "box": 2}, "pose": 3})
+        {'head/class': 1, 'head/box': 2, 'pose': 3}
+    """
+    named = several(labels)
+    if named is None or not isinstance(labels, Mapping):
+        return named
+    flat: dict[Any, Any] = {}
+    for key, value in named.items():
+        are_arrays = isinstance(value, list | tuple) and all(hasattr(one, "shape") for one in value)
+        inner = labels_by_output(value) if isinstance(value, Mapping) or are_arrays else None
+        flat |= {f"{key}/{name}": each for name, each in inner.items()} if inner else {key: value}
+    return flat
+
+
 def check_flat(argument: str, inputs: Mapping[Any, Any]) -> None:
     """Checks that no input of a dict is a dict itself.
 
@@ -157,7 +177,7 @@ def kind_in(dataset: Any, input_name: Name) -> tuple[str | None, Any]:
 def is_batched(dataset: Any, input_name: Name) -> bool:
     """Whether the elements of a pipeline are batches, as far as its steps and shapes tell."""
     inputs, labels, _ = parts(dataset.element_spec, input_name)
-    of_outputs = several(labels)
+    of_outputs = labels_by_output(labels)
     if of_outputs:
         labels = next(iter(of_outputs.values()))  # all are batched, or none
     if not isinstance(labels, tuple | list | Mapping) and hasattr(labels, "shape"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_saliency.engine.outputs import named_outputs
+
 
 def score_line(
     shape: Sequence[int | None], *, output: Any = None, part: str = "", numbers: bool = False
@@ -68,9 +70,9 @@ def part_line(part: Any, name: str) -> str:
         shape = outputs[0].shape if outputs else (None, 1)
         return score_line(shape, part=name, numbers=len(shape) > 2)
     by_name: Any = getattr(part, "output", None)
-    is_named = isinstance(by_name, Mapping)
-    first, shape = next(iter(by_name.items())) if is_named else (0, outputs[0])
-    return score_line(shape.shape, output=first, part=name, numbers=len(shape.shape) > 2)
+    named = named_outputs(part, by_name) if isinstance(by_name, Mapping) else {0: outputs[0]}
+    first, output = next(iter(named.items()))
+    return score_line(output.shape, output=first, part=name, numbers=len(output.shape) > 2)
 
 
 def _line(function: str = "", *, output: Any = None, position: str = "", part: str = "") -> str:

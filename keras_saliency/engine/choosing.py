@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import keras
-import tensorflow as tf
 
 from keras_saliency.attributions.heads import (
     LINEAR,
@@ -25,7 +24,7 @@ from keras_saliency.data.reports import Array
 from keras_saliency.engine.advice import position_line, unit_line
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.dry_run import dry_run
-from keras_saliency.engine.forward import ForwardPass, output_names
+from keras_saliency.engine.forward import ForwardPass
 from keras_saliency.engine.keras_internals import all_layers, mask_of
 from keras_saliency.engine.models import (
     declared_outputs,
@@ -33,10 +32,16 @@ from keras_saliency.engine.models import (
     loss_of_classes,
     loss_of_numbers,
 )
+from keras_saliency.engine.outputs import named_outputs
 
 NUMBERS = (
     "the targets are numbers to predict, not classes, so they are left out, and nothing is tested; "
     "for tests, pass bins as targets and a function as score="
+)
+
+NO_UNIT = (
+    "no unit of the model stands for some of the targets, so they are not its classes and are left "
+    "out, and nothing is tested; for tests, pass bins as targets and a function as score="
 )
 
 LOGARITHMS = (
@@ -158,7 +163,8 @@ def chosen_score(
     if name in ("mean", "max_logit"):
         notes = (*notes, _about_positions(end, score, name))
     if are_numbers:
-        notes, probes = (*notes, NUMBERS), replace(probes, targets=None)
+        why = NUMBERS if loss_of_numbers(model, score.output) else NO_UNIT
+        notes, probes = (*notes, why), replace(probes, targets=None)
     return Choice(replace(score, score=name), probes, notes)
 
 
@@ -297,9 +303,8 @@ def _ends(
 
     def look(chunk: dict[str, Any]) -> None:
         outputs = forward.outputs(chunk["images"], chunk["held"])
-        each = outputs.values() if isinstance(outputs, Mapping) else tf.nest.flatten(outputs)
-        named = zip(output_names(model, outputs), each, strict=True)
-        found[:] = [_end(name, output, probes, score) for name, output in named]
+        named = named_outputs(model, outputs)
+        found[:] = [_end(name, output, probes, score) for name, output in named.items()]
 
     return found if dry_run(forward, DeviceProbes(probes), batch_size, look) else []
 

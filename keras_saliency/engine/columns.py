@@ -15,7 +15,7 @@ from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array
 from keras_saliency.engine.device import DeviceProbes
 from keras_saliency.engine.dry_run import dry_run
-from keras_saliency.engine.forward import ForwardPass, by_input, places_of
+from keras_saliency.engine.forward import ForwardPass, by_input, places_of, separate
 from keras_saliency.engine.kinds import are_embedded
 from keras_saliency.engine.traced_inputs import has_embedding
 
@@ -60,7 +60,11 @@ def with_gradients(
             _check_none_lost(one, {}, without)
         else:
             explained[key] = one
-    if not explained and probes.kind != "tokens" and are_embedded(model, without):
+    if (
+        not explained
+        and probes.kind != "tokens"
+        and are_embedded(model, probes, without, batch_size)
+    ):
         return with_gradients(model, _as_tokens(probes, looked_up), score, batch_size)
     if not explained:
         advice = "Explain another input: ProbeSet(images, targets, input_name=..., held={...})."
@@ -106,20 +110,7 @@ def _without_gradient(model: Any, probes: ProbeSet, score: Score, batch_size: in
     without: set[Any] = set()
 
     def look(chunk: dict[str, Any]) -> None:
-        images, held = chunk["images"], dict(chunk["held"])
-        given: dict[Any, Any] = {}
-        for key, one in probes.explained.items():
-            is_first = one is probes
-            tensor = images if is_first else held[str(key)]
-            if not isinstance(one.input_name, tuple):
-                given[key] = tensor
-                continue
-            split = by_input(one, tensor)
-            given |= split
-            if is_first:
-                images = split
-            else:
-                held[str(key)] = split
+        images, held, given = separate(probes, chunk)
         _, values, calls = forward.run(images, held, chunk["targets"], places_of(chunk))
         tokens = {key for key, one in probes.explained.items() if one.kind == "tokens"}
         without.update(key for key in tokens if not has_embedding(calls, values, given[key]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -25,12 +25,15 @@ from keras_saliency.data.several import pieces
 from keras_saliency.engine.advice import position_line, score_line
 from keras_saliency.engine.keras_internals import inputs_struct, mask_of
 from keras_saliency.engine.models import (
+    about_labels,
     fed_shape,
     input_shapes,
     loss_of_labels,
     loss_of_numbers,
     optional_inputs,
+    part_lines,
 )
+from keras_saliency.engine.outputs import named_outputs
 from keras_saliency.engine.recording import plain, recorded
 from keras_saliency.engine.state_guard import own_seed_generator, same_state
 
@@ -99,8 +102,21 @@ class ForwardPass:
         """The output to explain; all outputs if there are several and none is named."""
         return self._chosen(self._called(images, held, {})[1])
 
+    def watched(
+        self,
+        images: Tensor | Mapping[str, Tensor],
+        held: Mapping[str, Any],
+        watch: Callable[[Any, Any], None],
+    ) -> None:
+        """Runs the model; each layer is shown before it computes, as in `recorded`."""
+        self._called(images, held, {}, watch)
+
     def _called(
-        self, images: Any, held: Mapping[str, Any], replaced: Mapping[tuple[str, int], Tensor]
+        self,
+        images: Any,
+        held: Mapping[str, Any],
+        replaced: Mapping[tuple[str, int], Tensor],
+        watch: Callable[[Any, Any], None] | None = None,
     ) -> tuple[Any, Any, Sequence[LayerCall]]:
         """The model's inputs and outputs, and the calls of its layers."""
         replaced = dict(replaced)
@@ -110,9 +126,9 @@ class ForwardPass:
         inputs = _fed(self.model, self._probes, *_all_arranged(self._probes, images, held))
         computed: list[Tensor] = []
         with (
-            recorded(self.model, replaced, float8=self.float8) as calls,
+            recorded(self.model, replaced, float8=self.float8, watch=watch) as calls,
             same_state(self.states, computed),
-            _noted(self._probes),
+            _noted(self._probes, None if self.score.model else self.model),
         ):
             outputs = self.model(inputs, training=False)
             computed += tf.nest.flatten(outputs)
@@ -136,11 +152,11 @@ class ForwardPass:
         name = self.score.output
         if name is None:
             return outputs
-        known = output_names(self.model, outputs)
-        place = known.index(name) if name in known else name
-        if isinstance(place, int) and 0 <= place < len(known):
-            is_named = isinstance(outputs, Mapping)
-            return outputs[known[place]] if is_named else tf.nest.flatten(outputs)[place]
+        known = named_outputs(self.model, outputs)
+        if name in known:
+            return known[name]
+        if isinstance(name, int) and 0 <= name < len(known):
+            return [*known.values()][name]
         raise ValueError(
             f"output: expected one of {', '.join(map(repr, known))}, received {name!r}."
         )
@@ -169,7 +185,8 @@ class ForwardPass:
                 "keras.layers.Permute and pass a function (outputs, targets) -> (num_probes,)."
             )
         if head is None or (head.outputs.shape.rank > 2 and name not in scores.OF_POSITIONS):
-            shapes = ", ".join(str(output.shape) for output in tf.nest.flatten(outputs))
+            each = named_outputs(self.model, outputs).values()
+            shapes = ", ".join(str(output.shape) for output in each)
             raise ValueError(
                 f"score={scores.score_name(score)!r}: expected a model with one output "
                 f"(batch, classes), received {shapes}. {self._hint(outputs, head)}"
@@ -205,14 +222,11 @@ class ForwardPass:
 
     def _hint(self, outputs: Any, head: heads.Head | None) -> str:
         """What to do about outputs that are not `(batch, classes)`."""
-        names = output_names(self.model, outputs)
         if head is None:
-            listed, first = ", ".join(map(repr, names)), names[0]
+            known = named_outputs(self.model, outputs)
+            listed, (first, output) = ", ".join(map(repr, known)), next(iter(known.items()))
             numbers = bool(loss_of_numbers(self.model, first))
-            shape = (
-                outputs[first] if isinstance(outputs, Mapping) else tf.nest.flatten(outputs)[0]
-            ).shape
-            line = score_line(shape, output=first, numbers=numbers)
+            line = score_line(output.shape, output=first, numbers=numbers)
             hint = f"Choose one of {listed}: {line}."
             if self._probes.boxes is not None:
                 hint = f"To explain the box of each probe, pass score='detection'. {hint}"
@@ -301,6 +315,36 @@ def by_input(probes: ProbeSet, values: Any) -> dict[Any, Any]:
     }
 
 
+def separate(
+    probes: ProbeSet, chunk: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any], dict[Any, Tensor]]:
+    """The inputs of a chunk, with a tensor of its own for each column of a table.
+
+    Args:
+        probes: The probes.
+        chunk: What `DeviceProbes.rows` returns.
+
+    Returns:
+        The images and the other inputs, as `ForwardPass.run` takes them; and the tensors of the
+        explained inputs by name.
+    """
+    images, held = chunk["images"], dict(chunk["held"])
+    given: dict[Any, Tensor] = {}
+    for key, one in probes.explained.items():
+        is_first = one is probes
+        tensor = images if is_first else held[str(key)]
+        if not isinstance(one.input_name, tuple):
+            given[key] = tensor
+            continue
+        split = by_input(one, tensor)
+        given |= split
+        if is_first:
+            images = split
+        else:
+            held[str(key)] = split
+    return images, held, given
+
+
 def _all_arranged(
     probes: ProbeSet, images: Any, others: Mapping[str, Tensor]
 ) -> tuple[Any, dict[str, Tensor]]:
@@ -378,24 +422,36 @@ def _arranged(images: Any, probes: ProbeSet) -> Any:
     return images[..., 0] if probes.data_format in ("no_channels", SCALARS) else images
 
 
-def build(model: Any, probes: ProbeSet) -> None:
+def build(model: Any, probes: ProbeSet, *, is_part: bool = False) -> None:
     """Builds a model that has not seen any input, from the shapes of the probes.
 
     As in the first step of `fit`, with the same draws from the same generators: its weights are
     those that `fit` would have given it. An initializer that draws from TensorFlow's generators is
     an exception: in the graph of a training step they draw other numbers.
+
+    Args:
+        model: The model.
+        probes: The probes.
+        is_part: Whether it is a part of the model that is trained.
     """
     specs = {str(name): _spec(values.shape, values) for name, values in probes.held.items()}
     specs |= {str(name): _spec_of(one) for name, one in probes.other_inputs.items()}
     takes_training = "training" in inspect.signature(model.call).parameters
     options = {"training": True} if takes_training else {}
-    with _noted(probes, is_built=False):
+    with _noted(probes, None if is_part else model, is_built=False):
         model(_fed(model, probes, _spec_of(probes), specs), **options)
 
 
 @contextmanager
-def _noted(probes: ProbeSet, *, is_built: bool = True) -> Iterator[None]:
-    """While a model is called: adds to its errors what it was given, and what else it may take."""
+def _noted(probes: ProbeSet, whole: Any, *, is_built: bool = True) -> Iterator[None]:
+    """While a model is called: adds to its errors what it was given, and what else it may take.
+
+    Args:
+        probes: What it was given.
+        whole: The model that is trained, a part of which may take the probes; `None` if the one
+            that is called is such a part.
+        is_built: Whether it was built before.
+    """
     try:
         yield
     except Exception as error:
@@ -403,6 +459,10 @@ def _noted(probes: ProbeSet, *, is_built: bool = True) -> Iterator[None]:
             f"shape {('num_probes', *one.images.shape[1:])}" for one in probes.explained.values()
         ]
         note = f"keras_saliency: the model was called with the probes, {', '.join(shapes)}."
+        parts = part_lines(whole, probes) if whole is not None else []
+        if parts:
+            note += f" If a part that takes them is meant: {' or '.join(parts)}."
+            note += about_labels(probes)
         if not is_built:
             note += " If it takes such inputs, call it on a batch once before fit, which builds it."
         if probes.input_name is None:
@@ -452,12 +512,3 @@ def _custom_score(score: Any, outputs: Any, targets: Tensor, *inputs: Any) -> Te
             f"(num_probes,) = {tuple(targets.shape)}, received shape {values.shape}."
         )
     return values
-
-
-def output_names(model: Any, outputs: Any) -> list[Any]:
-    """The names of a model's outputs; their positions if they have no names."""
-    if isinstance(outputs, Mapping):
-        return list(outputs)
-    count = len(tf.nest.flatten(outputs))
-    names = list(getattr(model, "output_names", None) or [])
-    return names if len({*names}) == count else list(range(count))

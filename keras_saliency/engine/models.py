@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +29,9 @@ _LOSSES_OF_NUMBERS = {
     "mean_squared_logarithmic_error",
     "poisson",
 }
+
+_GENERATED_NAME = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
+"""How Keras names a `keras.Input` without a name, in a new model and in one that is loaded."""
 
 
 def check_keras(model: Any) -> None:
@@ -85,9 +90,10 @@ def runs_eagerly(model: Any) -> bool:
 def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     """The part of the trained model that is explained: itself, if it has a `call`.
 
-    Without a `call`, it is the only part that takes probes like these, if they have no targets, or
-    those of one of several outputs. A part without weights, such as one that augments images, does
-    not count.
+    Without a `call`, it is the only part that takes probes like these, if it cannot hold their
+    targets as classes: if they have none, or those of one of several outputs, or if the part ends
+    in one unit, as a discriminator, whose classes are others. A part without weights, such as one
+    that augments images, does not count.
 
     Args:
         model: The model that is trained.
@@ -112,10 +118,10 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
         return part
     if type(model).call not in (keras.Model.call, keras.layers.Layer.call):
         return model
-    models = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
-    parts = {name: one for name, one in models.items() if one.weights or not one.built}
+    parts = _parts(model)
     fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
-    if len(fitting) == 1 and (probes.targets is None or probes.output is not None):
+    has_labels = probes.targets is not None and probes.output is None
+    if len(fitting) == 1 and not (has_labels and _num_units(*fitting.values()) != 1):
         return next(iter(fitting.values()))
     lines = [part_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
     if probes.targets is not None:
@@ -128,8 +134,38 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
     raise ValueError(
         f"model: expected a model with a call method; {type(model).__name__} has none, as its "
         "train_step is all that it needs. Say which part is explained: "
-        f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}."
+        f"{' or '.join(lines or ['score=ks.Score(model=model.part)'])}.{about_labels(probes)}"
     )
+
+
+def part_lines(model: Any, probes: ProbeSet) -> list[str]:
+    """The arguments `score=` that explain the parts of a model that take probes like these."""
+    fitting = ((name, one) for name, one in _parts(model).items() if _takes(one, probes))
+    return [part_line(one, f"model.{name}") for name, one in fitting]
+
+
+def _parts(model: Any) -> dict[str, Any]:
+    """The models that are attributes of a model, if they have weights or are not built yet."""
+    models = {name: one for name, one in vars(model).items() if isinstance(one, keras.Model)}
+    return {name: one for name, one in models.items() if one.weights or not one.built}
+
+
+def about_labels(probes: ProbeSet) -> str:
+    """A sentence on labels, if a part of a model may have other classes than they name."""
+    if probes.targets is None or probes.output is not None:
+        return ""
+    return (
+        " The targets then are its classes; if they are not, leave them out: "
+        "dataclasses.replace(probes, targets=None)."
+    )
+
+
+def _num_units(part: Any) -> int | None:
+    """The number of values of a part with one output; `None` if it has several."""
+    outputs = getattr(part, "outputs", None) or []
+    sizes = [size for output in outputs for size in output.shape[1:]]
+    is_known = len(outputs) == 1 and None not in sizes
+    return math.prod(sizes) if is_known else None
 
 
 def _follows(part: Any, other: Any) -> bool:
@@ -142,7 +178,10 @@ def _follows(part: Any, other: Any) -> bool:
 
 def _takes(part: Any, probes: ProbeSet) -> bool:
     """Whether a part of a model takes inputs of the shape of the probes, as far as it tells."""
-    shapes = [*input_shapes(part).values()]
+    try:
+        shapes = [*input_shapes(part).values()]
+    except ValueError:  # nested inputs
+        return False
     is_one = probes.input_name is None and len(shapes) == 1
     return is_one and _fits(tuple(shapes[0][1:]), fed_shape(probes)[1:])
 
@@ -239,9 +278,9 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
     known = input_shapes(model)
     if not known:
         return
-    listed = ", ".join(map(repr, known))
+    names = _stable_names(model)
+    listed, inputs = _listed(names), ", ".join(f"{name!r}: ..." for name in names)
     if probes.input_name is None and len(known) > 1:
-        inputs = ", ".join(f"{name!r}: ..." for name in known)
         raise ValueError(
             f"model: expected one input, received a model with {len(known)} inputs: {listed}. "
             f"Explain all of them, ProbeSet({{{inputs}}}, targets), or one: "
@@ -258,9 +297,20 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
         del known[other]
     if all(isinstance(name, str) for name in given) and {*given} != {*known}:
         argument = "images" if len(explained) > 1 else "input_name, held"
+        hint = ""
+        if names != [*known]:
+            hint = (
+                f" They have no names, so give them by position: ProbeSet({{{inputs}}}, targets)."
+            )
+        elif {*known} < {*given} and not ignores(model, {*given}):
+            hint = (
+                " Keras takes the values of a dict in the order of their names, so the model gets "
+                "others than its own in fit. Leave out those that it does not take: "
+                f"dataset.map(lambda x, y: ({{name: x[name] for name in [{listed}]}}, y)), or "
+                f"inputs = {{name: inputs[name] for name in [{listed}]}} for arrays."
+            )
         raise ValueError(
-            f"{argument}: expected the model's inputs {listed}, received "
-            f"{', '.join(map(repr, given))}."
+            f"{argument}: expected the model's inputs {listed}, received {_listed(given)}.{hint}"
         )
     if len(given) != len(known):
         raise ValueError(
@@ -276,6 +326,35 @@ def check_fit(model: Any, probes: ProbeSet) -> None:
                 f"{argument}: expected shape {('num_probes', *expected[1:])}, like the model's "
                 f"input, received {tuple(values)}."
             )
+
+
+def ignores(model: Any, names: Collection[Any]) -> bool:
+    """Whether a model takes its own inputs from a dict that also has others.
+
+    It takes them by name. A model that was made of a dict of inputs takes the values in the order
+    of their names, so that the others have to come after its own.
+
+    Args:
+        model: The model.
+        names: The keys of the dict.
+    """
+    known = [*input_shapes(model)]
+    if not known or not all(isinstance(name, str) for name in names) or {*known} - {*names}:
+        return False
+    by_order = isinstance(inputs_struct(model), Mapping)
+    return not by_order or sorted(names)[: len(known)] == sorted(known)
+
+
+def _stable_names(model: Any) -> list[Any]:
+    """The names of a model's inputs; positions if Keras made up names, which change."""
+    names, struct = [*input_tensors(model)], inputs_struct(model)
+    if isinstance(struct, Mapping) or not any(map(_GENERATED_NAME.fullmatch, names)):
+        return names
+    return [*range(len(names))]
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _shapes(probes: ProbeSet) -> dict[Any, tuple[int, ...]]:
@@ -366,7 +445,8 @@ def _loss(model: Any, output: str | int | None) -> Any:
     if isinstance(loss, Mapping | list | tuple):
         names = list(getattr(model, "output_names", None) or [])
         if isinstance(loss, Mapping):
-            loss = loss.get(names[output] if isinstance(output, int) and names else output)
+            name = names[output] if isinstance(output, int) and names else output
+            loss = _at_path(loss, name)
         else:
             place = names.index(output) if output in names else output or 0
             loss = loss[place] if isinstance(place, int) and place < len(loss) else None
@@ -374,6 +454,17 @@ def _loss(model: Any, output: str | int | None) -> Any:
         return keras.losses.get(loss) if isinstance(loss, str) else loss
     except ValueError:  # the name of a custom loss, which a file does not hold
         return None
+
+
+def _at_path(losses: Any, name: Any) -> Any:
+    """What dicts and lists have for an output, whose name may be a path; `None` for nothing."""
+    if isinstance(losses, Mapping) and (name in losses or not isinstance(name, str)):
+        return losses.get(name)
+    first, _, rest = str(name).partition("/")
+    if isinstance(losses, list | tuple):
+        losses = {str(place): loss for place, loss in enumerate(losses)}
+    inner = losses.get(first) if isinstance(losses, Mapping) else None
+    return _at_path(inner, rest) if rest else inner
 
 
 def fed_shape(probes: ProbeSet) -> tuple[int, ...]:

@@ -34,7 +34,11 @@ _KERAS_FUNCTIONS = {"train_function", "test_function", "predict_function"}
 
 @contextmanager
 def recorded(
-    model: Any, replaced: Mapping[tuple[str, int], Tensor], *, float8: bool = True
+    model: Any,
+    replaced: Mapping[tuple[str, int], Tensor],
+    *,
+    float8: bool = True,
+    watch: Callable[[Any, Any], None] | None = None,
 ) -> Iterator[list[LayerCall]]:
     """Within this context, every call of a layer is recorded. Afterwards the layers are as before.
 
@@ -44,6 +48,7 @@ def recorded(
             number of the call, from 0.
         float8: Whether layers that are quantized to float8 compute in float8; otherwise in the
             precision that their weights have.
+        watch: Gets each layer that is called, and its arguments, before it computes.
 
     Yields:
         The calls with a single tensor as output, in order.
@@ -70,6 +75,8 @@ def recorded(
             call = partial(all_steps, layer, call)
 
         def recorded_call(*args: Any, **kwargs: Any) -> Any:
+            if watch is not None:
+                watch(layer, (args, kwargs))
             nth = seen[path] = seen.get(path, -1) + 1
             output = replaced.get((path, nth), _MISSING)
             if output is _MISSING:

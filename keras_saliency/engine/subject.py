@@ -21,6 +21,7 @@ from keras_saliency.engine.models import (
     explained_part,
 )
 from keras_saliency.engine.texts import as_tokens
+from keras_saliency.engine.unused import without_unused
 
 
 class Subject(NamedTuple):
@@ -63,14 +64,19 @@ def subject_of(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> S
     check_keras(model)
     part, notes = explained_part(model, score.model, probes), []
     if part is not (score.model or model):
-        notes.append(
-            f"{type(model).__name__} has no call method, so its part {part.name!r} is explained; "
-            "for another one: score=ks.Score(model=...)"
-        )
+        has_labels = probes.targets is not None and probes.output is None
+        notes.append(_about_part(model, part, has_labels=has_labels))
+        if has_labels:
+            probes = replace(probes, targets=None)
         score = replace(score, model=part)
     check_built(part)
     check_strategy(part.distribute_strategy)
-    probes = as_seen(part, as_floats(part, with_kinds_told(part, probes)))
+    probes, unused = without_unused(part, probes)
+    if unused:
+        left_out = ", ".join(map(repr, unused))
+        notes.append(f"inputs that the model does not take are left out, as in fit: {left_out}")
+    probes = with_kinds_told(part, probes, batch_size)
+    probes = as_seen(part, as_floats(part, probes))
     check_fit(part, probes)
     probes, text_layer = as_tokens(part, probes)
     is_default = score.score == AUTO
@@ -79,3 +85,15 @@ def subject_of(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> S
     probes, held = with_gradients(part, probes, score, batch_size)
     held = [*strings, *held]
     return Subject(part, probes, score, is_default, held, [*notes, *more], text_layer)
+
+
+def _about_part(model: Any, part: Any, *, has_labels: bool) -> str:
+    """That a part of a model is explained, and without the labels if there are some."""
+    name = next(name for name, one in vars(model).items() if one is part)
+    why = f"{type(model).__name__} has no call method, so its part {name!r} is explained"
+    if has_labels:
+        return (
+            f"{why}, without the labels, since they may not be its classes; with them: "
+            f"score=ks.Score(model=model.{name})"
+        )
+    return f"{why}; for another one: score=ks.Score(model=...)"

@@ -306,8 +306,112 @@ def test_inner_layers_are_read_in_the_order_in_which_they_were_made():
     np.testing.assert_allclose(maps, np.repeat(expected[:, None], 5, axis=1), rtol=1e-5)
 
 
-def test_without_the_order_of_the_layers_all_of_them_are_read(monkeypatch):
-    """As in a version of Keras that names it otherwise."""
+def test_without_a_graph_the_layers_are_traced(monkeypatch):
+    """As in a version of Keras that names the order of the layers otherwise."""
     model = sequential((6, 3), layers.Rescaling(2.0), layers.Conv1D(4, 2), layers.Flatten())
     monkeypatch.setattr(kinds, "steps_behind", lambda *_: None)
-    assert kinds.with_kinds_told(model, ProbeSet(ROWS)).kind == "series"
+    assert kinds.with_kinds_told(model, ProbeSet(ROWS), 32).kind == "series"
+
+
+def test_without_a_graph_and_a_trace_all_layers_are_read():
+    class Eager(Subclass):
+        def call(self, inputs):
+            return super().call(inputs.numpy())
+
+    model = Eager(layers.Conv1D(4, 2))
+    model(ROWS)
+    assert kinds.with_kinds_told(model, ProbeSet(ROWS), 32).kind == "series"
+
+
+class Several(keras.Model):
+    """A model that makes its layers in another order than it calls them.
+
+    Args:
+        parts: The layer of each input.
+        order: The names of the inputs, in the order in which their layers are made.
+    """
+
+    def __init__(self, parts, order):
+        super().__init__()
+        self.out = layers.Dense(3)
+        for name in order:
+            setattr(self, name, parts[name]())
+
+    def call(self, inputs):
+        vectors = []
+        for name, values in inputs.items():
+            seen = getattr(self, name)(values[..., None] if name == "gray" else values)
+            vectors.append(keras.ops.mean(seen, axis=[*range(1, len(seen.shape) - 1)]))
+        return self.out(keras.ops.concatenate(vectors, axis=1))
+
+
+PARTS = {
+    "caption": lambda: layers.Embedding(7, 4),
+    "counts": lambda: layers.Dense(4),
+    "gray": lambda: layers.Conv2D(4, 2),
+    "rows": lambda: layers.GRU(4, return_sequences=True),
+    "states": lambda: layers.TimeDistributed(layers.Dense(4)),
+}
+VALUES = {"caption": IDS, "counts": IDS[:, :3], "gray": ROWS, "rows": ROWS, "states": ROWS}
+
+
+@pytest.mark.parametrize("names", [("caption", "counts"), ("gray", "rows"), ("states", "gray")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_kinds_do_not_depend_on_the_order_in_which_layers_were_made(names, turned):
+    data, targets = {name: VALUES[name] for name in names}, [0, 1, 2, 0]
+    model = Several(PARTS, names[::-1] if turned else names)
+    model(data)
+    before = [np.array(weight) for weight in model.weights]
+    report = SaliencyMonitor(model, ProbeSet(data, targets)).evaluate(0)
+    for weight, values in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, values)
+    maps = {names[0]: report.maps, names[1]: report.other_inputs[names[1]].maps}
+    with tf.GradientTape() as tape:
+        given = {name: tf.constant(data[name], tf.float32) for name in names}
+        tape.watch(given)
+        vectors = tf.gather(model.caption.embeddings, IDS) if "caption" in names else None
+        if vectors is not None:
+            tape.watch(vectors)
+        pooled = [
+            tf.reduce_mean(
+                vectors
+                if name == "caption"
+                else getattr(model, name)(
+                    given[name][..., None] if name == "gray" else given[name]
+                ),
+                axis={"gray": [1, 2], "counts": []}.get(name, [1]),
+            )
+            for name in names
+        ]
+        scores = tf.gather(model.out(tf.concat(pooled, 1)), targets, axis=1, batch_dims=1)
+    slopes = tape.gradient(scores, {**given, "caption": vectors} if "caption" in names else given)
+    expected = {name: np.abs(slopes[name]) for name in names if name in ("gray", "counts")}
+    expected |= {name: np.abs(slopes[name]).max(-1) for name in names if name in ("rows", "states")}
+    if "caption" in names:
+        expected["caption"] = np.linalg.norm(slopes["caption"], axis=-1)
+    for name in names:
+        np.testing.assert_allclose(maps[name], expected[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("are_scalars", [False, True])
+def test_one_input_of_a_model_that_makes_its_head_first(are_scalars):
+    """Ids of several columns, each with the same embedding; one array, or an input per column."""
+
+    class Head(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.out, self.embedding = layers.Dense(3), layers.Embedding(7, 4)
+
+        def call(self, inputs):
+            columns = [*inputs.values()] if are_scalars else keras.ops.unstack(inputs, axis=1)
+            return self.out(sum(map(self.embedding, columns)))
+
+    model, data = Head(), IDS
+    if are_scalars:
+        data = {f"word{place}": IDS[:, place] for place in range(5)}
+    model(data)
+    report = SaliencyMonitor(model, ProbeSet(data, [0, 1, 2, 0])).evaluate(0)
+    several = [report.maps, *(one.maps for one in report.other_inputs.values())]
+    maps = np.concatenate(several, axis=1)
+    expected = np.linalg.norm(model.out.kernel.numpy(), axis=0)[[0, 1, 2, 0]]
+    np.testing.assert_allclose(maps, np.repeat(expected[:, None], 5, axis=1), rtol=1e-5)

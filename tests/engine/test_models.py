@@ -155,6 +155,33 @@ def test_inputs_that_do_not_fit(settings, says):
         SaliencyMonitor(two_inputs("list"), ProbeSet(PICTURES, TARGETS, **settings))
 
 
+@pytest.mark.parametrize("is_loaded", [False, True])
+@pytest.mark.parametrize("name", [None, "ages"])
+def test_inputs_without_names_are_asked_for_by_position(name, is_loaded):
+    """Keras makes up names, which change with every model; the line in the messages works."""
+    pictures, ages = keras.Input(PICTURES.shape[1:]), keras.Input((4,), name=name)
+    both = layers.Concatenate()([layers.Flatten()(pictures), ages])
+    model = keras.Model([pictures, ages], layers.Dense(3)(both))
+    if is_loaded:
+        model = keras.Model.from_config(model.get_config())
+    with pytest.raises(
+        ValueError, match="expected one input, received .* 2 inputs: 0, 1\\."
+    ) as one:
+        SaliencyMonitor(model, ProbeSet(PICTURES, TARGETS))
+    named = ProbeSet({"pictures": PICTURES, "age": AGES}, TARGETS)
+    with pytest.raises(ValueError, match="received 'pictures', 'age'. They have no name") as other:
+        SaliencyMonitor(model, named)
+    for error in (one, other):
+        line = "ProbeSet({0: ..., 1: ...}, targets)"
+        assert line in str(error.value)
+        assert "keras_tensor" not in str(error.value)
+        assert "input_layer" not in str(error.value)
+    report = SaliencyMonitor(model, ProbeSet({0: PICTURES, 1: AGES}, TARGETS)).evaluate(0)
+    kernel = np.abs(model.layers[-1].kernel.numpy())[:, TARGETS].T
+    close(report.maps, kernel[:, :-4].reshape(PICTURES.shape).max(-1))
+    close(report.other_inputs[1].maps, kernel[:, -4:])
+
+
 def test_probes_of_several_inputs_are_drawn_together():
     """The held rows are those of the images they came with."""
     pictures = np.arange(40.0).reshape(40, 1, 1, 1).astype(np.float32)

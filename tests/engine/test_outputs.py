@@ -1,6 +1,7 @@
 """What a model's outputs stand for, which part of them is explained, and by which score."""
 
 import copy
+import dataclasses
 from functools import partial
 
 import keras
@@ -312,8 +313,6 @@ def test_a_part_of_a_model_without_a_call_is_explained_while_the_model_trains():
     model = Discriminating()
     model.compile("sgd")
     probes = ks.ProbeSet(IMAGES, [1] * 6)
-    with pytest.raises(ValueError, match=r"Discriminating.*ks\.Score\(model=model\.discriminator"):
-        model.fit(IMAGES, verbose=0, callbacks=[ks.SaliencyCallback(probes, log_dir=None)])
     score = ks.Score(model=model.discriminator)
     saliency = ks.SaliencyCallback(probes, score=score, log_dir=None, verbose=0)
     for _ in range(2):
@@ -322,6 +321,44 @@ def test_a_part_of_a_model_without_a_call_is_explained_while_the_model_trains():
     np.testing.assert_allclose(saliency.report.maps[0], abs(kernel).max(-1), **CLOSE)
     assert saliency.history["step"] == [-1, 0, 1, 2, 3]
     assert saliency._monitor.trace_count == 1  # the second fit goes on
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 0, 1, 1, 0], [0, 1, 2, 0, 1, 2]])
+def test_labels_are_no_classes_of_a_discriminator(labels):
+    """They are of the images, real ones all; the line in the note takes 0 and 1 as its classes."""
+    model, probes = Discriminating(), ks.ProbeSet(IMAGES, labels)
+    monitor = ks.SaliencyMonitor(model, probes)
+    line = "ks.Score(model=model.discriminator)"
+    assert monitor.notes == [
+        "Discriminating has no call method, so its part 'discriminator' is explained, without the "
+        f"labels, since they may not be its classes; with them: score={line}"
+    ]
+    assert monitor.probes.targets is None
+    logits = model.discriminator(IMAGES).numpy()[:, 0]
+    kernel = model.discriminator.layers[-1].kernel.numpy().reshape(8, 8, 3)
+    report = monitor.step(-1)
+    np.testing.assert_allclose(report.scores, logits, **CLOSE)
+    np.testing.assert_allclose(report.maps[0], abs(kernel).max(-1), **CLOSE)
+    with_them = ks.SaliencyMonitor(model, probes, score=eval(line, {"ks": ks, "model": model}))
+    if max(labels) > 1:
+        (note,) = with_them.notes
+        assert note.startswith("no unit of the model stands for some of the targets")
+        np.testing.assert_allclose(with_them.step(-1).scores, logits, **CLOSE)
+    else:
+        signed = np.where(labels, logits, -logits)
+        np.testing.assert_allclose(with_them.step(-1).scores, signed, **CLOSE)
+
+
+def test_parts_that_may_be_meant_are_named_with_what_happens_to_the_labels():
+    model, probes = Discriminating(), ks.ProbeSet(IMAGES, [0, 1, 0, 1, 1, 0])
+    model.other = flat(layers.Dense(1))
+    with pytest.raises(ValueError, match=r"model\.discriminator\) or .*model\.other\)\.") as error:
+        ks.SaliencyMonitor(model, probes)
+    assert "The targets then are its classes; if they are not, leave them out" in str(error.value)
+    line = str(error.value).partition("leave them out: ")[2].removesuffix(".")
+    probes = eval(line, {"dataclasses": dataclasses, "probes": probes})
+    scores = ks.SaliencyMonitor(model, probes, score=ks.Score(model=model.other)).step(-1).scores
+    np.testing.assert_allclose(scores, model.other(IMAGES).numpy()[:, 0], **CLOSE)
 
 
 def test_a_part_that_augments_images_is_not_the_one_that_is_explained():

@@ -754,6 +754,80 @@ def test_inputs_without_a_gradient_are_held(order):
     np.testing.assert_allclose(maps[order.index(2)], of_words, rtol=1e-5)
 
 
+def picky(takes):
+    """A model of the features `"a"` and the series `"c"`; or of `"a"` alone."""
+    first, second = keras.Input((2,), name="a"), keras.Input((4, 3), name="c")
+    both = layers.Concatenate()([first, layers.Flatten()(layers.Conv1D(2, 2)(second))])
+    inputs = {"dict": {"a": first, "c": second}, "list": [first, second], "one": first}[takes]
+    return keras.Model(inputs, layers.Dense(3)(first if takes == "one" else both))
+
+
+EXTRAS = {
+    "features": RNG.random((COUNT, 2), "float32"),
+    "numbers": RNG.random(COUNT, "float32"),
+    "tokens": WORDS,
+    "gray images": RNG.random((COUNT, 5, 5), "float32"),
+    "texts": np.array(["a", "b", "c"] * (COUNT // 3)),
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+@pytest.mark.parametrize(
+    ("takes", "name"), [("dict", "z"), ("list", "z"), ("list", "0"), ("one", "z"), ("one", "0")]
+)
+def test_inputs_that_the_model_does_not_take_are_left_out(takes, name, extra):
+    """As Keras does in fit. Where they come first, they are not the input that is explained."""
+    own = {"a": RNG.random((COUNT, 2), "float32"), "c": RNG.random((COUNT, 4, 3), "float32")}
+    if takes == "one":
+        del own["c"]
+    inputs = {"0": EXTRAS[extra], **own} if name == "0" else {**own, "z": EXTRAS[extra]}
+    model, probes = picky(takes), ProbeSet(inputs, TARGETS)
+    monitor = SaliencyMonitor(model, probes)
+    assert monitor.notes[:1] == [
+        f"inputs that the model does not take are left out, as in fit: '{name}'"
+    ]
+    assert not monitor.probes.held
+    report = monitor.step(-1)
+    np.testing.assert_array_equal(report.targets, TARGETS)
+    expected = SaliencyMonitor(model, ProbeSet(own, TARGETS)).step(-1)
+    np.testing.assert_array_equal(report.maps, expected.maps)
+    kernel = np.abs(model.layers[-1].kernel.numpy()[:2, TARGETS]).T
+    np.testing.assert_allclose(report.maps, kernel, rtol=1e-6)
+    assert [*report.other_inputs] == [*expected.other_inputs] == [*own][1:]
+    for other, one in expected.other_inputs.items():
+        np.testing.assert_array_equal(report.other_inputs[other].maps, one.maps)
+
+
+def test_some_columns_of_a_table_are_left_out():
+    columns = {name: RNG.random(COUNT, "float32") for name in ("age", "id", "size")}
+    inputs = [keras.Input((1,), name=name) for name in ("size", "age")]
+    model = keras.Model(inputs, layers.Dense(3)(layers.Concatenate()(inputs)))
+    monitor = SaliencyMonitor(model, ProbeSet(columns, TARGETS))
+    assert monitor.notes[:1] == [
+        "inputs that the model does not take are left out, as in fit: 'id'"
+    ]
+    assert monitor.probes.feature_names == ("age", "size")
+    kernel = np.abs(model.layers[-1].kernel.numpy()[::-1, TARGETS]).T
+    np.testing.assert_allclose(monitor.step(-1).maps, kernel, rtol=1e-6)
+
+
+def test_inputs_that_keras_takes_for_others_are_refused():
+    """A model of a dict gets its values in the order of their names; the line leaves some out."""
+    rows, series = RNG.random((COUNT, 2), "float32"), RNG.random((COUNT, 4, 3), "float32")
+    inputs, model = {"a": rows, "b": rows, "c": series}, picky("dict")
+    with pytest.raises(ValueError, match="inputs 'a', 'c', received 'a', 'b', 'c'.*order") as error:
+        SaliencyMonitor(model, ProbeSet(inputs, TARGETS))
+    line = str(error.value).partition("or inputs = ")[2].removesuffix(" for arrays.")
+    report = SaliencyMonitor(model, ProbeSet(eval(line, {"inputs": inputs}), TARGETS)).step(-1)
+    kernel = np.abs(model.layers[-1].kernel.numpy()[:2, TARGETS]).T
+    np.testing.assert_allclose(report.maps, kernel, rtol=1e-6)
+    data = tf.data.Dataset.from_tensor_slices((inputs, TARGETS)).batch(3)
+    line = str(error.value).partition("does not take: ")[2].partition(", or inputs = ")[0]
+    data = eval(line, {"dataset": data})
+    assert {*data.element_spec[0]} == {"a", "c"}
+    SaliencyMonitor(model, ProbeSet.from_dataset(data, per_class=1))
+
+
 # ---------------------------------------------------------------- what an input is worth
 
 
