@@ -69,7 +69,7 @@ def spectrogram_images() -> Case:
 
 
 def speech_to_text_ctc() -> Case:
-    """Data set of spectrograms (frames, bins), padded characters as labels; CTC as a loss."""
+    """Data set of spectrograms of many lengths, padded in batches as their texts; CTC as a loss."""
     inputs = keras.Input((None, 16), name="input")
     hidden = layers.Conv2D(4, 3, padding="same", activation="relu")(
         layers.Reshape((-1, 16, 1))(inputs)
@@ -82,12 +82,16 @@ def speech_to_text_ctc() -> Case:
 
     def ctc(y_true: Any, y_pred: Any) -> Any:
         ones = ops.ones((ops.shape(y_true)[0],), "int32")
-        lengths = [ones * y_true.shape[1], ones * ops.shape(y_pred)[1]]
+        lengths = [ones * ops.shape(y_true)[1], ones * ops.shape(y_pred)[1]]
         return ops.mean(ops.ctc_loss(y_true, ops.log(y_pred + 1e-7), *lengths, mask_index=0))
 
     model.compile("adam", loss=ctc)
     characters = np.random.default_rng(0).integers(1, 6, (COUNT, 4))
-    names = {"model": model, **datasets(floats(20, 16), characters)}
+    sounds = [(sound[: 12 + k % 9], characters[k]) for k, sound in enumerate(floats(20, 16))]
+    specs = tf.TensorSpec((None, 16), tf.float32), tf.TensorSpec((None,), tf.int64)
+    dataset = tf.data.Dataset.from_generator(lambda: iter(sounds), output_signature=specs)
+    dataset = dataset.padded_batch(8)
+    names = {"model": model, "train_ds": dataset, "valid_ds": dataset}
     return Case(names, (Try(lines("valid_ds", FIT)),), largest_logits(model, dense))
 
 

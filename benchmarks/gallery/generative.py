@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from benchmarks.gallery.data import batches, floats, one_hot
+from benchmarks.gallery.data import batches, floats, labels, one_hot
 from benchmarks.gallery.reference import logits, mean, output
 from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
 
@@ -67,6 +67,28 @@ def wasserstein_gan() -> Case:
     model.compile("adam")
     names = {"model": model, "train_images": floats(16, 16, 1)}
     tries = (Try(lines("train_images", "train_images")),)
+    return Case(names, tries, output(model.discriminator))
+
+
+def gan_on_labelled_images() -> Case:
+    """Data set of images with labels, which train_step leaves out; the same two parts, no call."""
+    model = GAN()
+    model.compile("adam")
+    names = {"model": model, "dataset": batches(floats(16, 16, 1), labels())}
+    return Case(names, (Try(lines("dataset", "dataset")),), logits(model.discriminator))
+
+
+class CallableGAN(GAN):
+    def call(self, inputs: Any) -> Any:
+        return self.generator(inputs)
+
+
+def gan_that_generates() -> Case:
+    """Arrays of images alone; a critic, and a call that generates images from noise."""
+    model = CallableGAN(head=layers.Dense(1))
+    model.compile("adam")
+    names = {"model": model, "train_images": floats(16, 16, 1)}
+    tries = advised("train_images", "train_images", "score=ks.Score(model=model.discriminator)")
     return Case(names, tries, output(model.discriminator))
 
 
@@ -204,6 +226,8 @@ def gan_in_an_own_loop() -> Case:
 ROWS = [
     Row("generative/dcgan_overriding_train_step", gan_with_train_step),
     Row("generative/wgan_gp", wasserstein_gan),
+    Row("generative/dcgan_overriding_train_step", gan_on_labelled_images),
+    Row("generative/wgan_gp", gan_that_generates),
     Row("generative/conditional_gan", conditional_gan),
     Row("generative/cyclegan", cycle_gan),
     Row("generative/ddim", diffusion),

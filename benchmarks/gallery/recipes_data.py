@@ -84,6 +84,18 @@ def two_outputs() -> Case:
     return Case(names, tries, output(model, lambda out: out[0]))
 
 
+def labels_in_a_list() -> Case:
+    """Arrays of images and a list of two arrays of labels, of one shape; two softmax outputs."""
+    inputs = keras.Input((16, 16, 3))
+    hidden = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(inputs))
+    heads = [layers.Dense(3, activation="softmax") for _ in range(2)]
+    model = keras.Model(inputs, [head(hidden) for head in heads])
+    model.compile("adam", ["sparse_categorical_crossentropy"] * 2)
+    names = {"model": model, "x": floats(16, 16, 3), "y1": labels(3), "y2": labels(3)[::-1]}
+    tries = (Try(lines("(x, [y1, y2])", "x, [y1, y2]")),)
+    return Case(names, tries, logits(model, heads[0], lambda out: out[0]))
+
+
 def dict_labels() -> Case:
     """Data set of (image, {"digit": label, "parity": label}); two softmax outputs by name."""
     inputs = keras.Input((16, 16, 3))
@@ -174,6 +186,7 @@ ROWS = [
     Row("guides/functional_api", image_and_number),
     Row("guides/training_with_built_in_methods", two_outputs),
     Row("guides/training_with_built_in_methods", dict_labels),
+    Row("guides/training_with_built_in_methods", labels_in_a_list),
     Row("guides/understanding_masking_and_padding", masked_series),
     Row("keras_recipes/creating_tfrecords", generator_of_images),
     Row("api/utils/python_utils", image_pydataset),

@@ -196,6 +196,34 @@ def collaborative_filtering() -> Case:
     return Case(names, tries, score, "tokens", embedding=(model.user, model.movie))
 
 
+def memory_efficient_embeddings() -> Case:
+    """Data set of a dict of string ids (n,), float ratings; a lookup and a vector per column."""
+    words = {"user_id": [f"user_{k}" for k in range(10)], "movie_id": [f"m_{k}" for k in range(12)]}
+    inputs = {name: keras.Input((), name=name, dtype="string") for name in words}
+    lookups = {name: layers.StringLookup(vocabulary=known) for name, known in words.items()}
+    vectors = {name: layers.Embedding(len(known) + 1, 4) for name, known in words.items()}
+    each = [vectors[name](lookups[name](inputs[name])) for name in words]
+    model = keras.Model(inputs, layers.Dot(axes=1)(each))
+    model.compile("adam", "mse")
+    given = {name: np.array(known)[np.arange(COUNT) % len(known)] for name, known in words.items()}
+    names = {"model": model, "lookups": lookups}
+    names |= datasets(given, np.linspace(1, 5, COUNT, dtype="float32"))
+    first = lines("val_ds", "train_ds")
+    ids = "ids = lambda x: {name: lookup(x[name]) for name, lookup in lookups.items()}"
+    outputs = "{name: lookup.output for name, lookup in lookups.items()}"
+    part = f"part = keras.Model({outputs}, model.output)"
+    mapped = "val_ds.map(lambda x, y: (ids(x), y))"
+    more = lines(mapped, "train_ds", callback="score=ks.Score(model=part)")
+    advice = (ids, f"dataset{mapped.removeprefix('val_ds')}", part, "score=ks.Score(model=part)")
+    tries = (Try(first), Try(f"{ids}\n{part}\n{more}", advice))
+
+    def score(x: Any, targets: Any) -> Any:
+        products = [vectors[name](x[name]) for name in words]
+        return ops.sum(ops.reshape(products[0] * products[1], (-1, 4)), -1)
+
+    return Case(names, tries, score, "tokens", embedding=vectors, refused=True)
+
+
 def movielens_transformer() -> Case:
     """CSV data set of a dict: string sequences and scalars; float rating, regression, mse."""
     inputs = {"sequence": keras.Input((4,), name="sequence", dtype="string")}
@@ -271,6 +299,7 @@ ROWS = [
     Row("structured_data/deep_neural_decision_forests", neural_forest),
     Row("structured_data/imbalanced_classification", fraud),
     Row("structured_data/collaborative_filtering_movielens", collaborative_filtering),
+    Row("keras_recipes/memory_efficient_embeddings", memory_efficient_embeddings),
     Row("structured_data/movielens_recommendations_transformers", movielens_transformer),
     Row("api/datasets/boston_housing", regression_of_a_table),
     Row("api/datasets/boston_housing", regression_given_as_probes),

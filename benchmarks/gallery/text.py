@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -214,6 +215,32 @@ def multi_label_text() -> Case:
     return Case(names, (FIRST,), logits(model), kind="features")
 
 
+def logits_of_several_labels() -> Case:
+    """The same with logits: a linear end, and a binary cross-entropy with from_logits=True."""
+    model = keras.Sequential([keras.Input((12,)), layers.Dense(8, "relu"), layers.Dense(5)])
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    case = multi_label_text()
+    return replace(case, names={**case.names, "model": model}, score=logits(model))
+
+
+def head_made_first() -> Case:
+    """Arrays of ids; a subclass that is not built, whose head is made before its embedding."""
+
+    class Classifier(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = layers.Dense(3, activation="softmax")
+            self.embedding, self.pool = layers.Embedding(20, 8), layers.GlobalAveragePooling1D()
+
+        def call(self, tokens: Any) -> Any:
+            return self.head(self.pool(self.embedding(tokens)))
+
+    model = Classifier()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    names = {"model": model, **arrays(ids(8), labels(3))}
+    return Case(names, from_arrays()[:1], logits(model, model.head), kind="tokens")
+
+
 def ragged_text() -> Case:
     """Data set of ragged ids with labels; Embedding with a mask, GRU, sigmoid."""
     inputs = keras.Input((None,), dtype="int64")
@@ -256,6 +283,8 @@ ROWS = [
     Row("nlp/pretrained_word_embeddings", pretrained_embeddings),
     Row("nlp/active_learning_review_classification", active_learning),
     Row("nlp/multi_label_classification", multi_label_text),
+    Row("nlp/multi_label_classification", logits_of_several_labels),
+    Row("guides/making_new_layers_and_models_via_subclassing", head_made_first),
     Row("guides/understanding_masking_and_padding", ragged_text),
     Row("api/datasets/reuters", bag_of_words),
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from benchmarks.gallery.data import COUNT, batches, floats, labels
+from benchmarks.gallery.data import COUNT, batches, floats, labels, pixels
 from benchmarks.gallery.reference import largest_logits, logits, mean
 from benchmarks.gallery.rows import Case, Row, Try, advised, lines, three
 from benchmarks.gallery.vision_places import FIT, datasets, unet
@@ -76,6 +76,23 @@ def low_light() -> Case:
     names |= {"valid_dataset": batches(floats(16, 16, 3))}
     tries = advised("valid_dataset", "train_dataset", "score='mean'")
     return Case(names, tries, mean(model))
+
+
+def enhancement() -> Case:
+    """Data set of dark and bright uint8 images; a residual network, a loss of its own."""
+    inputs = keras.Input((None, None, 3))
+    values = layers.Rescaling(1 / 255)(inputs)
+    hidden = layers.Conv2D(8, 3, padding="same", activation="relu")(values)
+    hidden = layers.Add()([values, layers.Conv2D(3, 3, padding="same")(hidden)])
+    model = keras.Model(inputs, layers.Rescaling(255.0)(hidden))
+
+    def charbonnier(truth: Any, predicted: Any) -> Any:
+        return ops.mean(ops.sqrt((ops.cast(truth, "float32") - predicted) ** 2 + 1e-6))
+
+    model.compile("adam", charbonnier)
+    bright = pixels(16, 16, 3)
+    names = {"model": model, **datasets(bright // 4, bright)}
+    return Case(names, (Try(lines("valid_dataset", FIT)),), mean(model))
 
 
 def autoencoder() -> Case:
@@ -206,6 +223,7 @@ ROWS = [
     Row("vision/depth_estimation", depth_estimation),
     Row("vision/super_resolution_sub_pixel", super_resolution),
     Row("vision/zero_dce", low_light),
+    Row("vision/mirnet", enhancement),
     Row("vision/autoencoder", autoencoder),
     Row("vision/pointnet", pointnet),
     Row("vision/pointnet_segmentation", pointnet_segmentation),

@@ -24,6 +24,7 @@ from keras_saliency.data.graphs import as_one_input
 from keras_saliency.data.inputs import (
     KINDS,
     PADDED,
+    AssumedKind,
     check_dense,
     check_numbers,
     has_channels,
@@ -124,7 +125,8 @@ class Reader:
             read: list[tuple[Name, Array]] = [(None, batch.images), *batch.held.items()]
             for name, values in read:
                 before = shapes.setdefault(name, values.shape[1:])
-                may_differ = batch.explains_all or self._kind in PADDED
+                is_open = isinstance(self._kind, AssumedKind)  # images or series
+                may_differ = batch.explains_all or self._kind in PADDED or is_open
                 if values.shape[1:] != before and not (
                     may_differ and values.ndim > 1 and values.shape[2:] == before[1:]
                 ):

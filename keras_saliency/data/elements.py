@@ -169,8 +169,6 @@ def kind_in(dataset: Any, input_name: Name) -> tuple[str | None, Any]:
     if getattr(shape, "rank", None) is None:
         return "image", dataset
     rank = len(shape) + (not is_batched(dataset, input_name))
-    if rank == 3 and shape[-2] is None and shape[-1] is not None:
-        return "series", dataset  # of different lengths
     return kind_by_rank(rank, inputs.dtype.name, bool(rank > 1 and shape[-1] == 1)), dataset
 
 

@@ -9,6 +9,7 @@ import scipy.sparse
 import tensorflow as tf
 
 from keras_saliency import ProbeSet
+from keras_saliency.data.inputs import AssumedKind
 
 Dataset = tf.data.Dataset
 COUNT = 24
@@ -272,15 +273,16 @@ def test_images_of_several_sizes(make):
     assert len(str(refused.value)) < 200
 
 
-def test_spectrograms_of_different_lengths_are_series():
-    """Padded with zeros, also from one batch to the next."""
+def test_spectrograms_of_different_lengths():
+    """Padded with zeros, also from one batch to the next; the model tells what they are."""
     rows = [np.full((length, 3), length, "float32") for length in (2, 4, 1, 3)]
     spec = tf.TensorSpec((None, 3), tf.float32)
     dataset = tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=spec)
     probes = ProbeSet.from_dataset(dataset.padded_batch(2))
-    assert (probes.kind, probes.images.shape) == ("series", (4, 4, 3))
+    assert isinstance(probes.kind, AssumedKind)
+    assert probes.images.shape == (4, 4, 3, 1)
     expected = [[1, 0, 0, 0], [2, 2, 0, 0], [3, 3, 3, 0], [4, 4, 4, 4]]
-    np.testing.assert_array_equal(sorted(probes.images[:, :, 0].tolist()), expected)
+    np.testing.assert_array_equal(sorted(probes.images[:, :, 0, 0].tolist()), expected)
 
 
 def test_labels_of_several_sizes_are_not_called_images():
