@@ -20,10 +20,15 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency.data.inputs import AssumedKind
 from keras_saliency.data.reports import Array
 
-FORMAT = 1
-"""The version of the format. Files of another version are refused."""
+FORMAT = 2
+"""The version of the format."""
+
+READABLE = (1, FORMAT)
+"""The versions that can be read; others are refused. Format 1 does not say which kinds were
+assumed: all of them count as given."""
 
 ARRAYS = ("images", "targets", "masks", "boxes", "groups", "indices")
 """The fields that are one array."""
@@ -33,6 +38,9 @@ NAMED = ("regions", "held")
 
 OTHERS = "other_inputs"
 """The field that is fields by name."""
+
+ASSUMED = "kind_is_assumed"
+"""Whether the kind of input is an `AssumedKind`, which the first layers of a model correct."""
 
 MAX_HEADER = 2**26
 """The largest header, in bytes."""
@@ -101,10 +109,10 @@ def _read(archive: zipfile.ZipFile, file_size: int) -> dict[str, Any]:
     if members["header.npy"].file_size > MAX_HEADER:
         raise ValueError(f"its header has more than {MAX_HEADER >> 20} MB.")
     header = json.loads(_decoded(archive.read("header.npy"), "uint8").tobytes())
-    if header["format"] != FORMAT:
+    if header["format"] not in READABLE:
         raise ValueError(
-            f"it has format {header['format']!r}, and this version of keras_saliency reads format "
-            f"{FORMAT}. Save the probes again."
+            f"it has format {header['format']!r}, and this version of keras_saliency reads formats "
+            f"{', '.join(map(str, READABLE))}. Save the probes again."
         )
     content = header["content"]
     dtypes = content["dtypes"]
@@ -123,6 +131,7 @@ def _taken_apart(fields: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str,
         arrays |= {f"{name}_{i}": _once(array) for i, array in enumerate(fields[name].values())}
     content = {name: value for name, value in fields.items() if name not in ARRAYS}
     content |= {name: list(fields[name]) for name in NAMED}
+    content[ASSUMED] = isinstance(fields["kind"], AssumedKind)
     content[OTHERS] = []
     for i, (name, inner) in enumerate(fields.get(OTHERS, {}).items()):
         inner_arrays, inner_content = _taken_apart(inner)
@@ -136,6 +145,8 @@ def _put_together(
 ) -> dict[str, Any]:
     """The fields of which `_taken_apart` returned this content and these arrays."""
     fields = {**content, **{name: arrays.get(f"{prefix}{name}") for name in ARRAYS}}
+    if fields.pop(ASSUMED, False):
+        fields["kind"] = AssumedKind(fields["kind"])
     for name in NAMED:
         fields[name] = {key: arrays[f"{prefix}{name}_{i}"] for i, key in enumerate(content[name])}
     fields[OTHERS] = {

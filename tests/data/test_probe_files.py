@@ -12,6 +12,7 @@ import pytest
 
 from keras_saliency import ProbeSet
 from keras_saliency.data.annotations import DefaultNames
+from keras_saliency.data.inputs import AssumedKind
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((4, 6, 5, 3)).astype("float32")
@@ -112,7 +113,7 @@ def test_equal_probes_are_equal_files_and_numpy_reads_them(tmp_path):
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["images"], IMAGES)
         np.testing.assert_array_equal(arrays["regions_0"], TAG)  # once, not for each probe
-        assert json.loads(arrays["header"].tobytes())["format"] == 1
+        assert json.loads(arrays["header"].tobytes())["format"] == 2
 
 
 def test_a_region_of_all_probes_takes_the_space_of_one(tmp_path):
@@ -225,8 +226,39 @@ def test_a_file_that_is_cut_off_is_refused(path, size):
 
 
 def test_another_format_is_refused(path):
-    with_header(path, lambda header: header.update(format=2))
-    assert "it has format 2, and this version of keras_saliency reads format 1." in refused(path)
+    with_header(path, lambda header: header.update(format=3))
+    message = "it has format 3, and this version of keras_saliency reads formats 1, 2."
+    assert message in refused(path)
+
+
+def test_whether_a_kind_was_assumed_is_kept_for_every_input(path):
+    series, ids = np.zeros((4, 5, 3)), np.arange(8).reshape(4, 2)
+    mixed = ProbeSet({"a": series, "b": ids, "c": series}, kind={"c": "series"})
+    for probes, assumed in [
+        (ProbeSet(series), ["image"]),
+        (ProbeSet(series, kind="image"), []),
+        (ProbeSet(ids), ["tokens"]),
+        (ProbeSet(IMAGES), []),
+        (mixed, ["image", "tokens"]),
+    ]:
+        probes.save(path)
+        loaded = ProbeSet.load(path)
+        kinds = [one.kind for one in loaded.explained.values()]
+        assert kinds == [one.kind for one in probes.explained.values()]
+        assert [kind for kind in kinds if isinstance(kind, AssumedKind)] == assumed
+
+
+def test_files_of_format_1_are_read(path):
+    ProbeSet(np.zeros((4, 5, 3)), [0, 1, 2, 3]).save(path)
+
+    def as_before(header):
+        header["format"] = 1
+        del header["content"]["kind_is_assumed"]
+
+    with_header(path, as_before)
+    loaded = ProbeSet.load(path)
+    assert (loaded.kind, loaded.targets.tolist()) == ("image", [0, 1, 2, 3])
+    assert not isinstance(loaded.kind, AssumedKind)
 
 
 def test_pickled_arrays_are_refused_and_never_run(path, tmp_path):
