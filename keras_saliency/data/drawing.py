@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_saliency.data import pipelines
-from keras_saliency.data.annotations import checked_vocabulary
+from keras_saliency.data.annotations import checked_class_names, checked_vocabulary
 from keras_saliency.data.checks import (
     check_choice,
     check_positive_int,
@@ -81,6 +81,7 @@ def drawn_fields(
         ValueError: As in `from_dataset`.
     """
     wishes, input_name = wishes.checked(), plain_int(input_name)
+    named = checked_class_names(class_names)
     if data_format is not None:
         check_choice("data_format", data_format, DATA_FORMATS)
     kind_of_first = kind
@@ -101,6 +102,7 @@ def drawn_fields(
         kind=first_kind,
         progress=Progress(" (of unknown length)" if may_be_endless else ""),
         may_be_endless=may_be_endless,
+        num_classes=None if named is None else len(named),
     )
     if not drawn.examples:
         raise ValueError("dataset: expected at least one batch, received an empty data set.")

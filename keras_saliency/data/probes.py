@@ -446,7 +446,9 @@ class ProbeSet:
             class_names: As in `ProbeSet`. Default: the data set's `class_names`, if it has them, or
                 those of the data set that it was made from with `batch`, `prefetch`, `shuffle` and
                 other steps that cannot change labels. Behind a `map`, which can, they are not used,
-                with a warning.
+                with a warning. Rows of zeros and ones as long as a series or the tokens may be
+                classes of each position: with a name for each column, they are several classes of
+                the whole.
             names: As `masks`.
             kind: As in `ProbeSet`.
             data_format: As in `ProbeSet`; the images of the data set have the same format.

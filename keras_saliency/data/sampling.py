@@ -297,6 +297,7 @@ def draw(
     kind: str,
     progress: Progress,
     may_be_endless: bool = False,
+    num_classes: int | None = None,
 ) -> Drawn:
     """The images of each class with the smallest keyed hash: a draw that ignores the order.
 
@@ -313,6 +314,7 @@ def draw(
         kind: The kind of input, a key of `KINDS`.
         progress: Is told how many images were read.
         may_be_endless: Whether to stop at `MOST_IMAGES` or `MOST_ELEMENTS`.
+        num_classes: The number of classes, if it is known.
 
     Raises:
         TypeError: The labels are not numbers.
@@ -326,7 +328,8 @@ def draw(
     labels = LabelReader("dataset")
     for number, batch in enumerate(batches, 1):
         input_name, explains_all, outputs = batch.input_name, batch.explains_all, batch.outputs
-        found, why = _classes(batch, labels, kind, has_none=NO_CLASS in heaps.classes)
+        has_none = NO_CLASS in heaps.classes
+        found, why = _classes(batch, labels, kind, num_classes, has_none=has_none)
         if why and not no_classes:
             heaps.forget_classes()
             no_classes = why
@@ -386,7 +389,7 @@ def _bytes(values: Any) -> bytes:
 
 
 def _classes(
-    batch: Batch, reader: LabelReader, kind: str, *, has_none: bool
+    batch: Batch, reader: LabelReader, kind: str, num_classes: int | None, *, has_none: bool
 ) -> tuple[Iterable[list[tuple[Any, Array | None]]], str]:
     """For each image, its classes; for label images with a mask each.
 
@@ -394,6 +397,7 @@ def _classes(
         batch: Images and labels.
         reader: Reads the labels.
         kind: A key of `KINDS`.
+        num_classes: The number of classes, if it is known.
         has_none: Whether an earlier batch has shown that there are no classes.
 
     Returns:
@@ -411,10 +415,16 @@ def _classes(
             "reconstruction, pass score= to the callback, a callable (outputs, targets, inputs) -> "
             "(num_probes,)."
         )
-    if _are_of_steps(batch, kind, len(shape)):
+    if _are_of_steps(batch, kind, len(shape), num_classes):
+        what = "are classes for each position. "
+        if batch.labels.ndim == 2:
+            what = (
+                "may be classes 0 and 1 for each position, or several classes for each input. If "
+                f"they are the latter, pass class_names= with {batch.labels.shape[1]} names. "
+            )
         return unlabelled, (
-            f"the labels, of shape {batch.labels.shape}, are classes for each position. To explain "
-            "one position, pass score=ks.Score(position=...) to the callback."
+            f"the labels, of shape {batch.labels.shape}, {what}To explain one position, pass "
+            "score=ks.Score(position=...) to the callback."
         )
     try:
         if batch.explains_all or not _has_label_images(batch, shape):
@@ -430,20 +440,25 @@ def _classes(
     return ([(int(label), image == label) for label in np.unique(image)] for image in images), ""
 
 
-def _are_of_steps(batch: Batch, kind: str, rank: int) -> bool:
+def _are_of_steps(batch: Batch, kind: str, rank: int, num_classes: int | None) -> bool:
     """Whether the labels are classes of each step or token, one-hot or as indices 0 and 1.
+
+    Rows of zeros and ones may also say which of several classes an input has: they do if there is
+    a column for each class.
 
     Args:
         batch: Inputs and labels.
         kind: A key of `KINDS`.
         rank: Of a batch of maps.
+        num_classes: The number of classes, if it is known.
     """
     labels = np.asarray(batch.labels)
     has_steps = kind in ("tokens", "series") or (isinstance(kind, AssumedKind) and rank == 3)
     if not has_steps or batch.explains_all or labels.shape[:2] != batch.images.shape[:2]:
         return False
     if labels.ndim == 2:
-        return bool(np.isin(labels, (0, 1)).all()) and not is_one_hot(labels)
+        is_binary = bool(np.isin(labels, (0, 1)).all())
+        return is_binary and labels.shape[1] not in (1, num_classes) and not is_one_hot(labels)
     return labels.ndim == rank == 3 and isinstance(kind, AssumedKind) and is_one_hot(labels)
 
 

@@ -405,10 +405,40 @@ def test_a_one_hot_row_for_each_step_is_no_label_image():
 def test_zeros_and_ones_for_each_step_are_no_classes_of_the_whole(inputs, kind):
     """Tags of words, (n, 5) as the words, are no rows of five classes; one-hot rows are."""
     tags = (np.arange(COUNT * 5).reshape(COUNT, 5) % 3 == 0).astype(np.int64)
-    with pytest.warns(UserWarning, match="are classes for each position"):
+    with pytest.warns(UserWarning, match="may be classes 0 and 1 for each position, .* 5 names"):
         assert ProbeSet.from_dataset((inputs, tags), kind=kind).targets is None
     for wide in (tags[:, :4], np.eye(5, dtype=int)[np.arange(COUNT) % 5]):
         assert ProbeSet.from_dataset((inputs, wide), kind=kind).targets is not None
+
+
+def test_names_of_classes_tell_that_rows_as_wide_as_the_inputs_are_classes():
+    tokens = np.arange(COUNT * 4).reshape(COUNT, 4)
+    has_genre = np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]], np.float32)
+    labels = has_genre[np.arange(COUNT) % 3]
+    probes = ProbeSet.from_dataset((tokens, labels), per_class=2, class_names=list("abcd"))
+    assert probes.targets.tolist() == [0, 0, 1, 1, 3, 3]
+    assert (probes.indices % 3).tolist() == [0, 0, 1, 1, 0, 0]
+    with pytest.warns(UserWarning, match="no targets"):
+        named = ProbeSet.from_dataset((tokens, labels), class_names=["other", "name"])
+    assert named.targets is None
+    with pytest.raises(TypeError, match="class_names: expected a list of strings"):
+        ProbeSet.from_dataset((tokens, labels), class_names=4)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        np.array([f"a b {i}" for i in range(COUNT)])[:, None],
+        np.arange(COUNT)[:, None],
+        np.arange(COUNT * 3.0).reshape(COUNT, 1, 3),
+    ],
+)
+def test_a_column_of_labels_is_never_of_steps(inputs):
+    labels = (np.arange(COUNT) % 2).astype(np.float32)[:, None]
+    for data in ((inputs, labels), tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(8)):
+        probes = ProbeSet.from_dataset(data, per_class=3)
+        assert probes.targets.tolist() == [0, 0, 0, 1, 1, 1]
+        assert (probes.indices % 2).tolist() == [0, 0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
