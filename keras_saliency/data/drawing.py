@@ -20,10 +20,11 @@ from keras_saliency.data.checks import (
 from keras_saliency.data.companions import Companions
 from keras_saliency.data.datasets import Reader
 from keras_saliency.data.elements import Name, kind_in
-from keras_saliency.data.inputs import DATA_FORMATS, KINDS, padded, two_shapes
+from keras_saliency.data.inputs import DATA_FORMATS, KINDS, default_kind, padded, two_shapes
 from keras_saliency.data.reports import Array
 from keras_saliency.data.sampling import NO_CLASS, Drawn, Progress, draw, remarks
 from keras_saliency.data.several import channels_last
+from keras_saliency.data.vectorizers import Words, words_of_inputs
 
 
 class Wishes(NamedTuple):
@@ -57,7 +58,8 @@ def drawn_fields(
     data_format: str | None,
     input_name: Any,
     output: Any,
-    vocabulary: Sequence[str] | None,
+    vocabulary: Any,
+    feature_names: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Draws the same number of probes of every class. All arguments are those of `from_dataset`.
 
@@ -71,7 +73,8 @@ def drawn_fields(
         data_format: Of the images.
         input_name: The input to explain.
         output: The output whose labels count. Default: the first.
-        vocabulary: Of tokens.
+        vocabulary: Of tokens, or by the names of several inputs.
+        feature_names: Of columns.
 
     Returns:
         The arguments of `ProbeSet`.
@@ -84,9 +87,11 @@ def drawn_fields(
     named = checked_class_names(class_names)
     if data_format is not None:
         check_choice("data_format", data_format, DATA_FORMATS)
-    kind_of_first = kind
+    words, kind_of_first = words_of_inputs(dataset, input_name), kind
     if not isinstance(kind, str):
         kind_of_first, dataset = kind_in(dataset, input_name)
+        if kind is None and kind_of_first == "tokens" and None in words and words[None].are_columns:
+            kind_of_first = "features"
         kind = kind_of_first if kind is None else kind
     first_kind: str = check_choice("kind", kind_of_first or "image", KINDS)
     if kind_of_first is not None:
@@ -110,10 +115,14 @@ def drawn_fields(
     for remark in remarks(drawn, *wishes, has_names=class_names is not None, noun=noun):
         warnings.warn(remark, stacklevel=3)  # the line that calls from_dataset
     targets, class_names = _classes(drawn, dataset, class_names)
-    if vocabulary is None and first_kind == "tokens":
-        vocabulary = pipelines.vocabulary(dataset)
     examples = [example for chosen in drawn.examples.values() for example in chosen]
     inputs, held, name = _inputs(drawn)
+    if vocabulary is None and drawn.explains_all:
+        vocabulary = _vocabularies(words, inputs, kind) or None
+    elif vocabulary is None:
+        vocabulary = _vocabularies(words, {None: inputs}, first_kind).get(None)
+    if feature_names is None and None in words and first_kind == "features":
+        feature_names = _column_names(words[None], inputs)
     if drawn.explains_all and data_format == "channels_first":
         inputs = channels_last(inputs, kind)
     return {
@@ -127,6 +136,7 @@ def drawn_fields(
         "output": drawn.outputs[0] if drawn.outputs else output,
         "predicts_numbers": drawn.has_numbers,
         "vocabulary": vocabulary,
+        "feature_names": feature_names,
         "indices": None if pipelines.shuffles(dataset) else [each.position for each in examples],
         **beside.drawn(examples, targets, drawn.num_read),
     }
@@ -141,6 +151,28 @@ def _inputs(drawn: Drawn) -> tuple[Any, dict[str | int, Array], Name]:
         return {drawn.input_name: _stacked(images), **others}, {}, None
     is_copied_once = images[0].ndim > 1 and two_shapes(images) is None  # as a list
     return images if is_copied_once else _stacked(images), others, drawn.input_name
+
+
+def _vocabularies(
+    words: Mapping[Name, Words], inputs: Mapping[Name, Any], kind: Any
+) -> dict[Name, tuple[str, ...]]:
+    """The words of the inputs that are tokens, if each token is the position of a word."""
+    given = kind if isinstance(kind, Mapping) else dict.fromkeys(inputs, kind)
+    found = {}
+    for name, (texts, are_columns) in words.items():
+        if name in inputs and not are_columns:
+            ids = np.asarray(inputs[name])
+            is_tokens = (given.get(name) or default_kind(ids)) == "tokens"
+            if is_tokens and ((ids >= 0) & (ids < len(texts))).all():
+                found[name] = texts
+    return found
+
+
+def _column_names(words: Words, rows: Any) -> Sequence[str] | None:
+    """The words of a table's columns, if they are names: one for each, not empty, all different."""
+    names = words.words
+    are_names = words.are_columns and all(names) and len({*names}) == len(names)
+    return names if are_names and np.shape(rows)[1:] == (len(names),) else None
 
 
 def _stacked(rows: Sequence[Array]) -> Array:

@@ -17,6 +17,15 @@ MOST_IMAGES, MOST_ELEMENTS = 100_000, 20_000
 """Reading a data set that does not tell its length stops at that many images, or elements."""
 
 
+KEEP_VALUES = frozenset(
+    {"assert_cardinality", "auto_shard", "batch", "cache", "concatenate", "dense_to_ragged"}
+    | {"filter", "ignore_errors", "options", "padded_batch", "prefetch", "rebatch", "repeat"}
+    | {"restructured", "shard", "shuffle", "skip", "snapshot", "take", "take_while"}
+    | {"unbatch", "unique"}
+)
+"""The steps of a pipeline that cannot change values, such as labels."""
+
+
 def elements(dataset: Any, kind: str) -> Iterator[Any]:
     """Reads a data set once, in its order. A generator is used up.
 
@@ -99,7 +108,7 @@ def sources(dataset: Any) -> Iterator[Any]:
     while pending:
         current = pending.pop(0)
         yield current
-        pending += _inputs(current)
+        pending += inputs_of(current)
 
 
 def class_names(dataset: Any, classes: set[int]) -> Sequence[str] | None:
@@ -136,43 +145,6 @@ def step_that_lost_names(dataset: Any) -> str:
         return ""
     origins = [(names, step) for names, step in _origins(dataset, "") if names is not None]
     return "" if _common_names(origins) is None else next((s for _, s in origins if s), "")
-
-
-def vocabulary(dataset: Any) -> list[str] | None:
-    """The vocabulary of the text vectorization that a pipeline maps its texts with.
-
-    It is looked for among the layers that the functions of its maps use: arguments of `map`, and
-    variables that these functions refer to.
-
-    Returns:
-        The words in the order of their tokens; `None` without such a layer, and with several.
-    """
-    found: dict[int, Any] = {}
-    for source in sources(dataset) if is_pipeline(dataset) else []:
-        function = getattr(getattr(source, "_map_func", None), "_func", None)
-        found |= {id(layer): layer for layer in _used(function) if hasattr(layer, "get_vocabulary")}
-    if len(found) != 1:
-        return None
-    (layer,) = found.values()
-    return [*map(str, layer.get_vocabulary())]
-
-
-def _used(function: Any) -> list[Any]:
-    """A function, and the variables of its closure and module that it refers to."""
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return [function]
-    cells = [cell.cell_contents for cell in function.__closure__ or () if _is_set(cell)]
-    names = function.__globals__
-    return [function, *cells, *(names[name] for name in code.co_names if name in names)]
-
-
-def _is_set(cell: Any) -> bool:
-    """Whether a variable of a closure has a value."""
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
 
 
 def shuffles(dataset: Any) -> bool:
@@ -213,47 +185,29 @@ def num_batches(dataset: Any) -> int | None:
     return None if number is None else int(number)
 
 
-def _inputs(dataset: Any) -> list[Any]:
-    return [*dataset._inputs()] if hasattr(dataset, "_inputs") else []
+def step_of(dataset: Any) -> str:
+    """The last step of a pipeline, such as `"map"`."""
+    step = re.sub("^_|Dataset(V[12])?$", "", type(dataset).__name__)
+    return re.sub("(?<!^)(?=[A-Z])", "_", step).lower().removeprefix("parallel_")
 
 
-_KEEP_LABELS = frozenset(
-    {
-        "assert_cardinality",
-        "auto_shard",
-        "batch",
-        "cache",
-        "concatenate",
-        "dense_to_ragged",
-        "filter",
-    }
-    | {
-        "ignore_errors",
-        "options",
-        "padded_batch",
-        "parallel_batch",
-        "prefetch",
-        "rebatch",
-        "repeat",
-    }
-    | {"shard", "shuffle", "skip", "snapshot", "take", "take_while", "unbatch", "unique"}
-)
-"""The steps of a pipeline that cannot change labels."""
+def inputs_of(dataset: Any) -> list[Any]:
+    """The data sets that the last step of a pipeline takes; none if it has none."""
+    inputs = [*dataset._inputs()] if hasattr(dataset, "_inputs") else []
+    if type(dataset).__name__ == "_RestructuredDataset":  # TensorFlow's map in unbatch and rebatch
+        inputs = [origin for source in inputs for origin in inputs_of(source)]
+    return inputs
 
 
 def _origins(dataset: Any, changed_by: str) -> Iterator[tuple[list[str] | None, str]]:
     """For each way back: the nearest names, and the last step before that may change labels."""
     names = getattr(dataset, "class_names", None)
-    inputs = _inputs(dataset)
+    inputs, step = inputs_of(dataset), step_of(dataset)
     if names is not None or not inputs:
         yield None if names is None else [*names], changed_by
         return
-    step = re.sub("^_|Dataset(V[12])?$", "", type(dataset).__name__)
-    step = re.sub("(?<!^)(?=[A-Z])", "_", step).lower()
-    if step == "restructured":  # TensorFlow's own map within unbatch and rebatch
-        inputs = [origin for source in inputs for origin in _inputs(source)]
-    elif not changed_by and step not in _KEEP_LABELS:
-        changed_by = step.removeprefix("parallel_")
+    if not changed_by and step not in KEEP_VALUES:
+        changed_by = step
     for source in inputs:
         yield from _origins(source, changed_by)
 

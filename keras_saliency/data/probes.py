@@ -103,7 +103,8 @@ class ProbeSet:
         input_name: For a model with several inputs: the name or position of the input that
             `images` contains. If they are a table of several inputs: a tuple with the name of the
             input of each column. A dict of inputs names them itself.
-        vocabulary: For tokens: the text of each token, in the order of the token ids.
+        vocabulary: For tokens: the text of each token, in the order of the token ids; for a dict
+            of inputs, that of all tokens, or a dict of vocabularies by name.
         feature_names: For features: a name for each column; in a dict of inputs, of their table.
             Default for inputs with names: these.
         other_inputs: Further inputs of the model that are explained as well, by name: each a
@@ -165,7 +166,7 @@ class ProbeSet:
         data_format: str | None = None,
         held: Mapping[Any, ArrayLike] | None = None,
         input_name: str | int | Sequence[str | int] | None = None,
-        vocabulary: Sequence[str] | None = None,
+        vocabulary: Sequence[str] | Mapping[Any, Sequence[str]] | None = None,
         feature_names: Sequence[str] | None = None,
         other_inputs: Mapping[Any, ProbeSet] | None = None,
         output: str | int | None = None,
@@ -180,17 +181,13 @@ class ProbeSet:
                     f"received {input_name!r}."
                 )
             (first, *rest), texts = groups_of(images, kind, feature_names)
-            if vocabulary is not None and all(one.kind != "tokens" for one in (first, *rest)):
-                raise ValueError(
-                    "vocabulary: expected None for a dict of inputs without tokens, which are "
-                    "integers of rank 2, or named so: kind={'review': 'tokens'}."
-                )
+            words = _words_by_name(vocabulary, (first, *rest))
             images, kind, input_name = first.images, first.kind, first.input_name
             feature_names = first.feature_names
             held = {**texts, **({} if held is None else held)}
-            others |= {one.name: _of_group(one, data_format, vocabulary) for one in rest}
+            others |= {one.name: _of_group(one, data_format, words.get(one.name)) for one in rest}
             data_format = first.data_format or data_format
-            vocabulary = vocabulary if kind == "tokens" else None
+            vocabulary = words.get(first.name)
         elif kind is None:
             kind = default_kind(images)
         one_kind: str = check_choice("kind", kind, KINDS)
@@ -395,7 +392,7 @@ class ProbeSet:
         data_format: str | None = None,
         input_name: str | int | None = None,
         output: str | int | None = None,
-        vocabulary: Sequence[str] | None = None,
+        vocabulary: Sequence[str] | Mapping[Any, Sequence[str]] | None = None,
         feature_names: Sequence[str] | None = None,
     ) -> ProbeSet:
         """Draws the same number of probes of every class from a data set.
@@ -459,9 +456,11 @@ class ProbeSet:
             output: The output whose labels are the classes, if the data set yields labels of
                 several outputs in a dict, tuple or list: its key or position. It is the one that is
                 explained. Default: the first.
-            vocabulary: As in `ProbeSet`. Default: that of the text vectorization that the functions
-                of `dataset.map` use, if there is one.
-            feature_names: As in `ProbeSet`.
+            vocabulary: As in `ProbeSet`. Default: for each input that a text vectorization or
+                lookup in a `dataset.map` has made, that of this layer.
+            feature_names: As in `ProbeSet`. Default: for columns that a text vectorization in a
+                `dataset.map` has counted (`output_mode="multi_hot"`, `"count"` or `"tf_idf"`), its
+                words.
 
         Returns:
             Probes sorted by class. Their `indices` are their positions in the data set, or `None`
@@ -496,8 +495,32 @@ class ProbeSet:
             input_name=input_name,
             output=output,
             vocabulary=vocabulary,
+            feature_names=feature_names,
         )
-        return cls(**fields, feature_names=feature_names)
+        return cls(**fields)
+
+
+def _words_by_name(vocabulary: Any, groups: Sequence[Group]) -> dict[str | int, Any]:
+    """The vocabulary of each input of a dict that has one: its own, or that of all tokens.
+
+    Raises:
+        ValueError: There are no tokens, or no such ones.
+    """
+    names = [one.name for one in groups if one.kind == "tokens"]
+    if vocabulary is not None and not names:
+        raise ValueError(
+            "vocabulary: expected None for a dict of inputs without tokens, which are "
+            "integers of rank 2, or named so: kind={'review': 'tokens'}."
+        )
+    if not isinstance(vocabulary, Mapping):
+        return dict.fromkeys(names, vocabulary)
+    unknown = [name for name in vocabulary if name not in names]
+    if unknown:
+        raise ValueError(
+            f"vocabulary: expected the names of inputs that are tokens, "
+            f"{', '.join(map(repr, names))}, received {unknown[0]!r}."
+        )
+    return dict(vocabulary)
 
 
 def _of_group(group: Group, data_format: str | None, vocabulary: Sequence[str] | None) -> ProbeSet:
@@ -506,7 +529,7 @@ def _of_group(group: Group, data_format: str | None, vocabulary: Sequence[str] |
         group.images,
         kind=group.kind,
         data_format=data_format if has_channels(group.kind) else group.data_format,
-        vocabulary=vocabulary if group.kind == "tokens" else None,
+        vocabulary=vocabulary,
         feature_names=group.feature_names,
     )
     return probes._with(input_name=group.input_name)

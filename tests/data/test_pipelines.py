@@ -223,34 +223,3 @@ def test_errors_of_a_data_set_are_its_own():
     bad = stream().map(lambda x, y: (tf.debugging.check_numerics(x / 0.0, "mine"), y))
     with pytest.raises(tf.errors.InvalidArgumentError, match="mine"):
         ProbeSet.from_dataset(bad)
-
-
-# ---------------------------------------------------------------- vocabularies
-
-TEXTS = ["a fine film", "a dull film", "fine", "dull"]
-VECTORIZE = keras.layers.TextVectorization(output_sequence_length=3)
-VECTORIZE.adapt(TEXTS)
-
-
-def vectorized(text, label):
-    return VECTORIZE(text), label
-
-
-def test_the_vocabulary_of_a_pipeline_is_found():
-    words = tuple(VECTORIZE.get_vocabulary())
-    raw = tf.data.Dataset.from_tensor_slices((TEXTS, [0, 1, 0, 1])).batch(2)
-    local = VECTORIZE
-    data = [
-        raw.map(vectorized),
-        raw.map(lambda text, label: (local(text), label)).cache().prefetch(1),
-        raw.map(lambda text, label: (VECTORIZE(text), label), num_parallel_calls=2),
-    ]
-    for each in data:
-        probes = ProbeSet.from_dataset(each, per_class=2)
-        assert (probes.kind, probes.vocabulary) == ("tokens", words)
-    assert pipelines.vocabulary(raw) is None
-    other = keras.layers.StringLookup(vocabulary=["a"])
-    both = raw.map(lambda text, label: (local(text), other(text)))
-    assert pipelines.vocabulary(both) is None
-    own = ProbeSet.from_dataset(data[0], per_class=2, vocabulary=list("abcdefg"))
-    assert own.vocabulary == tuple("abcdefg")

@@ -82,6 +82,22 @@ def test_kinds_and_names_can_be_told():
     }
 
 
+def test_tokens_have_one_vocabulary_or_each_its_own():
+    ids = {"number": AGES.astype(float), "a": np.zeros((4, 2), int), "b": np.ones((4, 3), int)}
+
+    def vocabularies(vocabulary):
+        explained = ProbeSet(ids, LABELS, vocabulary=vocabulary).explained
+        return {name: one.vocabulary for name, one in explained.items()}
+
+    both = ("", "x")
+    assert vocabularies(["", "x"]) == {"number": None, "a": both, "b": both}
+    own = vocabularies({"a": ["", "x"], "b": ["", "y"]})
+    assert own == {"number": None, "a": ("", "x"), "b": ("", "y")}
+    assert vocabularies({"b": ["", "y"]}) == {"number": None, "a": None, "b": ("", "y")}
+    with pytest.raises(ValueError, match="names of inputs that are tokens, 'a', 'b', received 'c'"):
+        vocabularies({"c": ["x"]})
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "kind"),
     [
