@@ -111,7 +111,8 @@ def _told(probes: ProbeSet, first_layers: _Layers) -> ProbeSet:
 
 def _with(probes: ProbeSet, kind: str, **fields: Any) -> ProbeSet:
     names = None if kind != "features" else probes.feature_names
-    return replace(probes, kind=kind, feature_names=names, **fields)
+    words = None if kind != "tokens" else probes.vocabulary
+    return replace(probes, kind=kind, feature_names=names, vocabulary=words, **fields)
 
 
 def _kind_of_rank_3(layer: Any) -> str | None:

@@ -415,3 +415,16 @@ def test_one_input_of_a_model_that_makes_its_head_first(are_scalars):
     maps = np.concatenate(several, axis=1)
     expected = np.linalg.norm(model.out.kernel.numpy(), axis=0)[[0, 1, 2, 0]]
     np.testing.assert_allclose(maps, np.repeat(expected[:, None], 5, axis=1), rtol=1e-5)
+
+
+def test_integers_that_are_columns_have_no_vocabulary():
+    """Categories that a pipeline has looked up are tokens until the model encodes them."""
+    lookup = layers.StringLookup(vocabulary=["a", "b"])
+    data = tf.data.Dataset.from_tensor_slices((["a", "b", "b", "a"], [0, 1, 1, 0])).batch(2)
+    data = data.map(lambda x, y: (tf.stack([lookup(x), [1, 2]], axis=1), y))
+    probes = ProbeSet.from_dataset(data, per_class=2)
+    assert (probes.kind, probes.vocabulary) == ("tokens", ("[UNK]", "a", "b"))
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2)])
+    np.testing.assert_allclose(
+        ks.saliency_maps(model, probes), np.abs(model.layers[0].kernel.numpy()).T[probes.targets]
+    )
