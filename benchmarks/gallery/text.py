@@ -223,6 +223,19 @@ def logits_of_several_labels() -> Case:
     return replace(case, names={**case.names, "model": model}, score=logits(model))
 
 
+def words_counted_in_the_pipeline() -> Case:
+    """Data set of strings that a vectorizer in the pipeline makes multi-hot rows of; sigmoid."""
+    vectorize = layers.TextVectorization(output_mode="multi_hot")
+    vectorize.adapt(sentences())
+    counted = batches(sentences(), labels()).map(lambda x, y: (vectorize(x), y))
+    inputs = keras.Input((vectorize.vocabulary_size(),))
+    hidden = layers.Dense(8, activation="relu")(inputs)
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    names = {"model": model, "train_ds": counted, "val_ds": counted}
+    return Case(names, (FIRST,), logits(model), kind="features")
+
+
 def head_made_first() -> Case:
     """Arrays of ids; a subclass that is not built, whose head is made before its embedding."""
 
@@ -284,6 +297,7 @@ ROWS = [
     Row("nlp/active_learning_review_classification", active_learning),
     Row("nlp/multi_label_classification", multi_label_text),
     Row("nlp/multi_label_classification", logits_of_several_labels),
+    Row("nlp/active_learning_review_classification", words_counted_in_the_pipeline),
     Row("guides/making_new_layers_and_models_via_subclassing", head_made_first),
     Row("guides/understanding_masking_and_padding", ragged_text),
     Row("api/datasets/reuters", bag_of_words),

@@ -20,6 +20,7 @@ from keras_saliency.attributions.scores import Score, ScoreFunction, known_name
 from keras_saliency.data.probes import ProbeSet
 from keras_saliency.data.reports import Array, SaliencyReport
 from keras_saliency.engine.compilation import Compute
+from keras_saliency.engine.keras_internals import with_graph
 from keras_saliency.engine.outputs import named_outputs
 from keras_saliency.monitor import SaliencyMonitor
 from keras_saliency.rendering import layouts
@@ -254,7 +255,7 @@ def load_saved(
 
 def _num_classes(model: Any, output: str | int | None) -> int | None:
     """The number of values of an output; `None` if it is not clear which output is meant."""
-    named = named_outputs(model, model.output)
+    named = named_outputs(model, with_graph(model).output)
     several = dict(enumerate(named.values())) | named
     if len(named) > 1 and output not in several:
         return None
