@@ -105,9 +105,13 @@ def takes(layer: Any, argument: str) -> bool:
 def mask_of(output: Any) -> Any:
     """Which positions of a layer's output count, bool `(batch, ...)`; `None` if all do.
 
-    Without `_keras_mask`, all count, also those that are padded.
+    Without `_keras_mask`, all count, also those that are padded. So they do if the mask has other
+    positions than the output `(batch, ..., units)`.
     """
-    return getattr(output, "_keras_mask", None)
+    mask: Any = getattr(output, "_keras_mask", None)
+    if mask is None or len(mask.shape) >= len(output.shape):
+        return None
+    return mask if mask.shape.is_compatible_with(output.shape[: len(mask.shape)]) else None
 
 
 def counter(optimizer: Any) -> Any:

@@ -43,6 +43,9 @@ def test_this_version_of_keras_tells_which_positions_count():
     output = layers.Masking()(np.array([[[1.0], [0.0]]]))
     assert keras_internals.mask_of(output).numpy().tolist() == [[True, False]]
     assert keras_internals.mask_of(tf.zeros((1, 2, 1))) is None
+    for shape in ((1, 3), (1, 2, 1)):  # of other positions
+        output._keras_mask = tf.ones(shape, bool)
+        assert keras_internals.mask_of(output) is None
 
 
 def test_no_other_module_uses_private_names():
