@@ -105,13 +105,15 @@ def _only_strings(names: Iterable[Name]) -> str:
     """What to do with inputs that are all strings, for an error."""
     return (
         f"{', '.join(map(repr, names))}, which are strings. Strings have no gradient: look them up "
-        "in front of the model, by its own StringLookup layers, and explain the rest of it. With "
+        "in front of the model, by its own layers (StringLookup, TextVectorization), and explain "
+        "the rest of it. With "
         f"lookups = {{{', '.join(f'{name!r}: ...' for name in names)}}}, these layers: "
         "ids = lambda x: {name: lookup(x[name]) for name, lookup in lookups.items()}; "
         "probes = ks.ProbeSet.from_dataset(dataset.map(lambda x, y: (ids(x), y))), or "
         "probes = ks.ProbeSet(ids(inputs), targets) for arrays; and of a functional model "
         "part = keras.Model({name: lookup.output for name, lookup in lookups.items()}, "
-        "model.output); score=ks.Score(model=part)."
+        "model.output); score=ks.Score(model=part). If inputs share such a layer, use it in the "
+        "data set alone, and build the model on ids."
     )
 
 
