@@ -125,12 +125,15 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
         return next(iter(fitting.values()))
     lines = [part_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
     if probes.targets is not None:
-        lines += [
-            f"score=ks.Score(model=keras.Sequential([model.{first}, model.{second}]))"
+        pairs = [
+            (f"score=ks.Score(model=keras.Sequential([model.{first}, model.{second}]))", second)
             for first in fitting
             for second in parts
             if _follows(parts[second], parts[first])
         ]
+        num_classes = int(probes.targets.max()) + 1
+        first_ones = [line for line, last in pairs if _num_units(parts[last]) == num_classes]
+        lines = list(dict.fromkeys([*first_ones, *lines, *(line for line, _ in pairs)]))
     raise ValueError(
         f"model: expected a model with a call method; {type(model).__name__} has none, as its "
         "train_step is all that it needs. Say which part is explained: "

@@ -1,4 +1,4 @@
-"""Texts as inputs: what the model's own `TextVectorization` makes of them is explained."""
+"""Texts as inputs: what the model's own layer makes of them is explained."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from keras_saliency.engine.state_guard import own_seed_generator
 def as_tokens(model: Any, probes: ProbeSet) -> tuple[ProbeSet, str]:
     """Probes that are texts as what the model's `TextVectorization` makes of them.
 
+    Without one, it is the model's `StringLookup`.
+
     Args:
         model: The model, which takes the texts.
         probes: The probes.
@@ -28,7 +30,7 @@ def as_tokens(model: Any, probes: ProbeSet) -> tuple[ProbeSet, str]:
         empty path.
 
     Raises:
-        ValueError: The model has no such layer, or several, or there are inputs beside the texts.
+        ValueError: The model has no such layers, or several, or there are inputs beside the texts.
     """
     if probes.images.dtype.kind != "U":
         return probes, ""
@@ -40,11 +42,13 @@ def as_tokens(model: Any, probes: ProbeSet) -> tuple[ProbeSet, str]:
             f"ProbeSet({{{probes.input_name!r}: texts, {next(iter(probes.others))!r}: ...}}, "
             "targets)."
         )
-    found = [one for one in all_layers(model) if isinstance(one, layers.TextVectorization)]
+    kinds = (layers.TextVectorization, layers.StringLookup)
+    each = [[one for one in all_layers(model) if isinstance(one, kind)] for kind in kinds]
+    found = next(filter(None, each), [])
     if len(found) != 1:
         raise ValueError(
-            f"images: expected a model with one TextVectorization layer for texts, received one "
-            f"with {len(found)}. Apply the vectorization to the data: "
+            f"images: expected a model with one TextVectorization layer for texts, or one "
+            f"StringLookup, received one with {len(found)}. Apply the vectorization to the data: "
             "ProbeSet.from_dataset(dataset.map(lambda x, y: (vectorize(x), y))), or "
             "ProbeSet(tokens, targets, vocabulary=vectorize.get_vocabulary())."
         )

@@ -60,19 +60,20 @@ class Networks(keras.Model):
 
 
 def test_a_model_without_a_call_names_the_parts_that_take_the_probes():
+    """First those that end in a unit for each class."""
     model = Networks()
     probes = ProbeSet(IMAGES, [0, 1, 2, 0])
     with pytest.raises(ValueError, match="expected a model with a call method") as error:
         explained_part(model, None, probes)
     lines = lines_of(error)
     assert lines == [
+        "ks.Score(model=keras.Sequential([model.backbone, model.head]))",
         "ks.Score('mean', model=model.critic)",
         "ks.Score(output=0, model=model.encoder)",
         "ks.Score(model=model.backbone)",
-        "ks.Score(model=keras.Sequential([model.backbone, model.head]))",
     ]
     kernel = model.backbone.layers[-1].kernel.numpy() @ model.head.layers[-1].kernel.numpy()
-    for line in lines:
+    for line in reversed(lines):
         score = eval(line, {"ks": ks, "keras": keras, "model": model})
         report = ks.SaliencyMonitor(model, probes, score=score).step(-1)
     expected = np.abs(kernel.reshape(8, 8, 3, 3)).max(axis=2)  # the target's, of every channel

@@ -195,6 +195,30 @@ def test_a_training_on_texts_is_explained_in_three_lines(tmp_path):
     assert set(saliency.monitor.probes.vocabulary) >= {"fine", "dull", "film"}
 
 
+@pytest.mark.parametrize("mode", ["int", "one_hot"])
+def test_categories_that_the_model_looks_up_are_explained(mode):
+    """As tokens if their indices are embedded, and as columns if they are one-hot."""
+    towns = np.array(["rome", "oslo", "rome", "bonn"])
+    lookup = layers.StringLookup(vocabulary=["oslo", "rome"], output_mode=mode)
+    embed = [layers.Embedding(3, 4), layers.Flatten()] if mode == "int" else []
+    dense = layers.Dense(2)
+    model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, *embed, dense])
+    monitor = SaliencyMonitor(model, ProbeSet(towns, LABELS))
+    report = monitor.evaluate(0)
+    indices, kernel = np.array([2, 1, 2, 0]), dense.kernel.numpy()
+    inputs = embed[0].embeddings.numpy()[indices] if mode == "int" else np.eye(3)[indices]
+    logits = inputs @ kernel + dense.bias.numpy()
+    np.testing.assert_allclose(report.scores, logits[range(4), LABELS], rtol=1e-5)
+    if mode == "int":
+        assert monitor.probes.images.tolist() == [[2], [1], [2], [0]]
+        assert [monitor.probes.vocabulary[k] for k in indices] == ["rome", "oslo", "rome", "[UNK]"]
+        expected = np.linalg.norm(kernel[:, LABELS], axis=0)[:, None]
+    else:
+        assert monitor.probes.feature_names == ("[UNK]", "oslo", "rome")
+        expected = np.abs(kernel[:, LABELS]).T
+    np.testing.assert_allclose(report.maps, expected, rtol=1e-5)
+
+
 def test_texts_without_a_vectorization_are_refused():
     model = sequential((1,), layers.Dense(2))
     with pytest.raises(ValueError, match="one TextVectorization layer.*one with 0.*vocabulary="):
