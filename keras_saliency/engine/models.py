@@ -120,10 +120,9 @@ def explained_part(model: Any, part: Any, probes: ProbeSet) -> Any:
         return model
     parts = _parts(model)
     fitting = {name: one for name, one in parts.items() if _takes(one, probes)}
-    has_labels = probes.targets is not None and probes.output is None
-    if len(fitting) == 1 and not (has_labels and _num_units(*fitting.values()) != 1):
+    if len(fitting) == 1 and not (may_differ(probes) and _num_units(*fitting.values()) != 1):
         return next(iter(fitting.values()))
-    lines = [part_line(one, f"model.{name}") for name, one in (fitting or parts).items()]
+    lines = part_lines(model, probes) or [part_line(parts[name], f"model.{name}") for name in parts]
     if probes.targets is not None:
         pairs = [
             (f"score=ks.Score(model=keras.Sequential([model.{first}, model.{second}]))", second)
@@ -153,9 +152,14 @@ def _parts(model: Any) -> dict[str, Any]:
     return {name: one for name, one in models.items() if one.weights or not one.built}
 
 
+def may_differ(probes: ProbeSet) -> bool:
+    """Whether probes have labels that may not be the classes of a part of the model."""
+    return probes.targets is not None and probes.output is None
+
+
 def about_labels(probes: ProbeSet) -> str:
     """A sentence on labels, if a part of a model may have other classes than they name."""
-    if probes.targets is None or probes.output is not None:
+    if not may_differ(probes):
         return ""
     return (
         " The targets then are its classes; if they are not, leave them out: "

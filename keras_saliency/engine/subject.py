@@ -19,6 +19,7 @@ from keras_saliency.engine.models import (
     check_keras,
     check_strategy,
     explained_part,
+    may_differ,
 )
 from keras_saliency.engine.texts import as_tokens
 from keras_saliency.engine.unused import without_unused
@@ -64,7 +65,7 @@ def subject_of(model: Any, probes: ProbeSet, score: Score, batch_size: int) -> S
     check_keras(model)
     part, notes = explained_part(model, score.model, probes), []
     if part is not (score.model or model):
-        has_labels = probes.targets is not None and probes.output is None
+        has_labels = may_differ(probes)
         notes.append(_about_part(model, part, has_labels=has_labels))
         if has_labels:
             probes = replace(probes, targets=None)

@@ -11,6 +11,7 @@ from keras import layers
 import keras_saliency as ks
 from keras_saliency import ProbeSet
 from keras_saliency.engine.advice import part_line, score_line
+from keras_saliency.engine.choosing import CLASSES
 from keras_saliency.engine.models import explained_part, loss_of_numbers
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
@@ -122,9 +123,10 @@ def test_nested_outputs_are_named_by_their_paths(is_functional):
         ks.saliency_maps(model, probes, score=ks.Score(output="head"))
     monitor = ks.SaliencyMonitor(model, ProbeSet(IMAGES[:, 0, 0]))
     assert monitor.score.output == "head/kind"
-    assert monitor.notes[:1] == [
+    assert monitor.notes == [
         f"of the outputs {', '.join(map(repr, kernels))}, the first is explained; for another one: "
-        "score=ks.Score(output='head/several/0')"
+        "score=ks.Score(output='head/several/0')",
+        CLASSES,
     ]
 
 

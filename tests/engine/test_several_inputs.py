@@ -19,6 +19,7 @@ from keras_saliency.attributions import (
     occlusion,
 )
 from keras_saliency.detection.interventions import what_is_tested
+from keras_saliency.engine.choosing import CLASSES
 from support.programs import run_program
 
 COUNT = 6
@@ -783,8 +784,9 @@ def test_inputs_that_the_model_does_not_take_are_left_out(takes, name, extra):
     inputs = {"0": EXTRAS[extra], **own} if name == "0" else {**own, "z": EXTRAS[extra]}
     model, probes = picky(takes), ProbeSet(inputs, TARGETS)
     monitor = SaliencyMonitor(model, probes)
-    assert monitor.notes[:1] == [
-        f"inputs that the model does not take are left out, as in fit: '{name}'"
+    assert monitor.notes == [
+        f"inputs that the model does not take are left out, as in fit: '{name}'",
+        CLASSES,
     ]
     assert not monitor.probes.held
     report = monitor.step(-1)
@@ -803,8 +805,9 @@ def test_some_columns_of_a_table_are_left_out():
     inputs = [keras.Input((1,), name=name) for name in ("size", "age")]
     model = keras.Model(inputs, layers.Dense(3)(layers.Concatenate()(inputs)))
     monitor = SaliencyMonitor(model, ProbeSet(columns, TARGETS))
-    assert monitor.notes[:1] == [
-        "inputs that the model does not take are left out, as in fit: 'id'"
+    assert monitor.notes == [
+        "inputs that the model does not take are left out, as in fit: 'id'",
+        CLASSES,
     ]
     assert monitor.probes.feature_names == ("age", "size")
     kernel = np.abs(model.layers[-1].kernel.numpy()[::-1, TARGETS]).T
